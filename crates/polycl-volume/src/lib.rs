@@ -1,0 +1,22 @@
+//! CT volumes without a tensor framework: geometry, files, data sets, metrics, phantoms.
+//!
+//! World coordinates are RAS+ millimetres everywhere; other conventions are converted at the
+//! edge where a file is read or written. Transforms are named by space, as in
+//! [`Space::world_from_voxel`].
+
+pub mod components;
+pub mod dataset;
+mod error;
+pub mod metrics;
+pub mod nifti;
+pub mod orient;
+pub mod output;
+pub mod phantom;
+pub mod preprocess;
+pub mod rng;
+mod space;
+mod volume;
+
+pub use error::{Error, Kind, Result};
+pub use space::Space;
+pub use volume::{Image, Mask, Volume};

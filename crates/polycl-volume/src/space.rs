@@ -1,0 +1,36 @@
+use glam::{DAffine3, DVec3};
+
+/// Where the voxels of a volume lie in the patient: their number along each axis and the affine
+/// that takes a voxel index (i, j, k), centre of voxel, to RAS+ millimetres.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    /// Voxels along the first (fastest in memory), second and third axis.
+    pub shape: [usize; 3],
+    pub world_from_voxel: DAffine3,
+}
+
+impl Space {
+    /// Distance in mm between neighbouring voxel centres along each axis.
+    pub fn spacing(&self) -> [f64; 3] {
+        let m = self.world_from_voxel.matrix3;
+        [m.x_axis.length(), m.y_axis.length(), m.z_axis.length()]
+    }
+
+    pub fn voxels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// World positions (RAS+ mm) of the eight corner voxels' centres.
+    pub fn corners(&self) -> [DVec3; 8] {
+        std::array::from_fn(|c| {
+            let at = |axis: usize| if c >> axis & 1 == 1 { self.shape[axis] as f64 - 1.0 } else { 0.0 };
+            self.world_from_voxel.transform_point3(DVec3::new(at(0), at(1), at(2)))
+        })
+    }
+
+    /// The largest distance in mm between corresponding corners of two volumes.
+    pub fn corner_distance(&self, other: &Space) -> f64 {
+        let pairs = self.corners().into_iter().zip(other.corners());
+        pairs.map(|(a, b)| a.distance(b)).fold(0.0, f64::max)
+    }
+}

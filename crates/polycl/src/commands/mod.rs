@@ -1,0 +1,4 @@
+pub mod evaluate;
+pub mod import;
+pub mod inspect;
+pub mod phantom;
