@@ -1,1 +1,11 @@
+//! Everything that touches burn: networks, losses, example selection, training and inference.
+//!
+//! Tensors are [B, C, H, W] float32 unless said otherwise. Networks are written once and run on
+//! whatever [`device::Device`] they are put on.
 
+pub mod checkpoint;
+pub mod device;
+pub mod loss;
+pub mod net;
+pub mod optim;
+pub mod select;

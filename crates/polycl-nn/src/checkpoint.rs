@@ -1,0 +1,169 @@
+//! Weights on disk: safetensors and nothing else, under PyTorch's names and layouts, written
+//! atomically and read strictly. The state of the optimiser and of the training stands beside the
+//! weights in the same file, so that the two can never be of different moments.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::{
+    BurnToPyTorchAdapter, ModuleSnapshot, PathFilter, PyTorchToBurnAdapter, bridge,
+    burn_pack::Tensor as Named,
+};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use polycl_volume::{Error, Kind, Result, output};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::optim::{Adam, Moments};
+
+/// Tensors of the optimiser are named under this.
+const OPTIMISER: &str = "optimiser.";
+/// The key of the metadata that holds the training's state as JSON.
+const STATE: &str = "polycl";
+
+/// Writes a model's weights, `state`, and, for a training that will go on, its optimiser.
+pub fn save<M: Module>(path: &Path, model: &M, adam: Option<&Adam>, state: &impl Serialize) -> Result<()> {
+    // `valid` brings the running statistics of batch norm up to date, which lag one step behind.
+    let named = model.valid().collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
+    let mut tensors: Vec<(String, TensorData)> = Vec::new();
+    for tensor in named {
+        let name = tensor.name.clone();
+        let data = bridge::into_data(tensor).map_err(|e| broken(path, "weights in memory", &e))?;
+        tensors.push((name, data));
+    }
+    let moments = adam.map(Adam::to_data).unwrap_or_default();
+    tensors.extend(moments.into_iter().map(|(name, data)| (format!("{OPTIMISER}{name}"), data)));
+    write(path, &tensors, state)
+}
+
+fn write(path: &Path, tensors: &[(String, TensorData)], state: &impl Serialize) -> Result<()> {
+    let state = serde_json::to_string(state).map_err(|e| broken(path, "a state that is JSON", &e))?;
+    let metadata = HashMap::from([(STATE.to_owned(), state), ("format".to_owned(), "pt".to_owned())]);
+    let views = tensors.iter().map(|(name, data)| {
+        let dtype = match data.dtype() {
+            DType::U32 => Dtype::U32,
+            _ => Dtype::F32,
+        };
+        let view = TensorView::new(dtype, data.shape().to_vec(), data.as_bytes());
+        view.map(|view| (name.as_str(), view)).map_err(|e| broken(path, "float32 tensors", &e))
+    });
+    let views = views.collect::<Result<Vec<_>>>()?;
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| broken(path, "safetensors", &e))?;
+    output::atomically(path, |file| file.write_all(&bytes))
+}
+
+/// A checkpoint read whole into memory.
+pub struct Checkpoint {
+    path: std::path::PathBuf,
+    state: Option<String>,
+    tensors: BTreeMap<String, TensorData>,
+}
+
+impl Checkpoint {
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, "a safetensors file", &e))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, "a safetensors file", &e))?;
+        let state = metadata.metadata().as_ref().and_then(|m| m.get(STATE)).cloned();
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.iter() {
+            tensors.insert(name.to_owned(), tensor_data(path, name, &view)?);
+        }
+        Ok(Self { path: path.to_path_buf(), state, tensors })
+    }
+
+    /// What was saved as `state`.
+    pub fn state<S: DeserializeOwned>(&self) -> Result<S> {
+        let text = self.state.as_deref().ok_or_else(|| {
+            Error::new(
+                &self.path,
+                Kind::Checkpoint,
+                "a checkpoint that PolyCL wrote",
+                "no training state in it",
+            )
+        })?;
+        serde_json::from_str(text)
+            .map_err(|e| broken(&self.path, "a training state that this version knows", &e))
+    }
+
+    /// Fills every tensor of `model`; a missing, an unused or a misshapen tensor is an error.
+    pub fn load<M: Module>(&self, model: &mut M) -> Result<()> {
+        let weights = self.tensors.iter().filter(|(name, _)| !name.starts_with(OPTIMISER));
+        self.apply(model, weights, None)
+    }
+
+    /// Fills what lies under `prefix` (`"encoder."`) in `model` from the same names in the file,
+    /// as strictly; what lies elsewhere, in either, is left alone.
+    pub fn load_part<M: Module>(&self, model: &mut M, prefix: &'static str) -> Result<()> {
+        let weights = self.tensors.iter().filter(|(name, _)| name.starts_with(prefix));
+        let filter = PathFilter::new().with_regex(format!("^{}", prefix.replace('.', r"\.")));
+        self.apply(model, weights, Some(filter))
+    }
+
+    fn apply<'a, M: Module>(
+        &self,
+        model: &mut M,
+        weights: impl Iterator<Item = (&'a String, &'a TensorData)>,
+        filter: Option<PathFilter>,
+    ) -> Result<()> {
+        let named: Vec<Named> =
+            weights.map(|(name, data)| bridge::from_data(data.clone(), name.clone(), None)).collect();
+        let result = model.apply(named, filter, Some(Box::new(PyTorchToBurnAdapter)), true);
+        let refused = |expected: &str, found: String| {
+            Err(Error::new(&self.path, Kind::Checkpoint, expected, found)
+                .hint("the file belongs to another network; compare --net and the number of organs"))
+        };
+        if let Some(error) = result.errors.first() {
+            return refused("the shapes of this network", error.to_string());
+        }
+        if let Some((name, _)) = result.missing.first() {
+            return refused("every tensor of this network", format!("no '{name}'"));
+        }
+        if let Some(name) = result.unused.first() {
+            return refused("no tensor but this network's", format!("'{name}'"));
+        }
+        Ok(())
+    }
+
+    /// The optimiser as it was saved.
+    pub fn optimiser(&self, device: &Device) -> Result<Adam> {
+        let mut moments = BTreeMap::new();
+        for key in self.tensors.keys() {
+            let Some(name) = key.strip_prefix(OPTIMISER).and_then(|key| key.strip_prefix("steps.")) else {
+                continue;
+            };
+            let part = |part: &str| {
+                let key = format!("{OPTIMISER}{part}.{name}");
+                self.tensors.get(&key).ok_or_else(|| {
+                    Error::new(&self.path, Kind::Checkpoint, format!("'{key}'"), "no such tensor")
+                })
+            };
+            let steps = part("steps")?.clone().try_into_vec::<u32>().ok().and_then(|v| v.first().copied());
+            let steps = steps.ok_or_else(|| broken(&self.path, "whole steps", &"another type"))?;
+            let first = Tensor::from_data(part("first")?.clone(), device);
+            let second = Tensor::from_data(part("second")?.clone(), device);
+            moments.insert(name.to_owned(), Moments { steps, first, second });
+        }
+        Ok(Adam { moments })
+    }
+}
+
+fn tensor_data(path: &Path, name: &str, view: &TensorView<'_>) -> Result<TensorData> {
+    let words = view.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
+    match view.dtype() {
+        Dtype::F32 => Ok(TensorData::new(words.map(f32::from_le_bytes).collect(), view.shape())),
+        Dtype::U32 => Ok(TensorData::new(words.map(u32::from_le_bytes).collect(), view.shape())),
+        other => {
+            let found = format!("'{name}' of type {other:?}");
+            Err(Error::new(path, Kind::Checkpoint, "float32 tensors", found))
+        }
+    }
+}
+
+fn broken(path: &Path, expected: &str, found: &dyn std::fmt::Display) -> Error {
+    Error::new(path, Kind::Checkpoint, expected, found.to_string())
+}

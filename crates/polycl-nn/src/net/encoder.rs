@@ -1,0 +1,73 @@
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{ResNet18Encoder, UNetEncoder};
+
+/// Which network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Net {
+    #[default]
+    Unet,
+    Resnet18,
+}
+
+/// An encoder's architecture: [`EncoderConfig::published`] unless a test wants a narrow one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncoderConfig {
+    pub net: Net,
+    /// Channels of the five maps, from full to lowest resolution.
+    pub widths: [usize; 5],
+}
+
+impl EncoderConfig {
+    pub fn published(net: Net) -> Self {
+        let widths = match net {
+            Net::Unet => [16, 32, 64, 128, 256],
+            Net::Resnet18 => [32, 64, 128, 256, 512],
+        };
+        Self { net, widths }
+    }
+
+    pub fn init(&self, device: &Device) -> Encoder {
+        match self.net {
+            Net::Unet => Encoder::UNet(UNetEncoder::new(&self.widths, device)),
+            Net::Resnet18 => Encoder::ResNet18(ResNet18Encoder::new(&self.widths, device)),
+        }
+    }
+}
+
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one encoder in a process, not a list of them")]
+pub enum Encoder {
+    UNet(UNetEncoder),
+    ResNet18(ResNet18Encoder),
+}
+
+impl Encoder {
+    /// [B, 1, H, W], sides multiples of 32 → five maps from the highest to the lowest resolution.
+    pub fn features(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
+        match self {
+            Self::UNet(encoder) => encoder.features(x),
+            Self::ResNet18(encoder) => encoder.features(x),
+        }
+    }
+
+    /// [B, 1, H, W] → [B, widths[4]], the input of the projection.
+    pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
+        match self {
+            Self::UNet(encoder) => encoder.pooled(x),
+            Self::ResNet18(encoder) => encoder.pooled(x),
+        }
+    }
+
+    /// Dropout off also while training, for parity with reference numbers.
+    #[must_use]
+    pub fn without_dropout(self) -> Self {
+        match self {
+            Self::UNet(encoder) => Self::UNet(encoder.without_dropout()),
+            Self::ResNet18(_) => self,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+
+use super::unet::global_average;
+
+/// torchvision's ResNet-18 but for a stem of one input channel and `widths[0]` (32) outputs, so
+/// that the first stage has a projection shortcut too. Field names are torchvision's.
+#[derive(Module, Debug)]
+pub struct ResNet18Encoder {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    maxpool: MaxPool2d,
+    layer1: Vec<BasicBlock>,
+    layer2: Vec<BasicBlock>,
+    layer3: Vec<BasicBlock>,
+    layer4: Vec<BasicBlock>,
+}
+
+#[derive(Module, Debug)]
+struct BasicBlock {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    downsample: Option<(Conv2d, BatchNorm)>,
+}
+
+impl ResNet18Encoder {
+    pub fn new(widths: &[usize; 5], device: &Device) -> Self {
+        let [w0, w1, w2, w3, w4] = *widths;
+        Self {
+            conv1: conv(1, w0, 7, 2, device),
+            bn1: BatchNormConfig::new(w0).init(device),
+            maxpool: MaxPool2dConfig::new([3, 3])
+                .with_strides([2, 2])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init(),
+            layer1: stage(w0, w1, 1, device),
+            layer2: stage(w1, w2, 2, device),
+            layer3: stage(w2, w3, 2, device),
+            layer4: stage(w3, w4, 2, device),
+        }
+    }
+
+    /// [B, 1, H, W] → stem [B, 32, H/2, W/2] and four stages of 64, 128, 256, 512 channels at
+    /// H/4, H/8, H/16, H/32.
+    pub fn features(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
+        let stem = relu(self.bn1.forward(self.conv1.forward(x)));
+        let mut maps = vec![stem.clone()];
+        let mut x = self.maxpool.forward(stem);
+        for layer in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
+            x = layer.iter().fold(x, |x, block| block.forward(x));
+            maps.push(x.clone());
+        }
+        maps
+    }
+
+    /// What the projection sees: [B, 1, H, W] → [B, widths[4]].
+    pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
+        global_average(self.features(x).pop().expect("there are five maps"))
+    }
+}
+
+impl BasicBlock {
+    fn new(channels_in: usize, channels_out: usize, stride: usize, device: &Device) -> Self {
+        let shortcut = stride != 1 || channels_in != channels_out;
+        Self {
+            conv1: conv(channels_in, channels_out, 3, stride, device),
+            bn1: BatchNormConfig::new(channels_out).init(device),
+            conv2: conv(channels_out, channels_out, 3, 1, device),
+            bn2: BatchNormConfig::new(channels_out).init(device),
+            downsample: shortcut.then(|| {
+                let norm = BatchNormConfig::new(channels_out).init(device);
+                (conv(channels_in, channels_out, 1, stride, device), norm)
+            }),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let y = self.bn2.forward(self.conv2.forward(y));
+        let shortcut = match &self.downsample {
+            Some((conv, norm)) => norm.forward(conv.forward(x)),
+            None => x,
+        };
+        relu(y + shortcut)
+    }
+}
+
+fn stage(channels_in: usize, channels_out: usize, stride: usize, device: &Device) -> Vec<BasicBlock> {
+    vec![
+        BasicBlock::new(channels_in, channels_out, stride, device),
+        BasicBlock::new(channels_out, channels_out, 1, device),
+    ]
+}
+
+/// A convolution without bias, padded so that only the stride changes the size.
+fn conv(channels_in: usize, channels_out: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
+    let pad = kernel / 2;
+    Conv2dConfig::new([channels_in, channels_out], [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+        .with_bias(false)
+        .init(device)
+}

@@ -1,0 +1,105 @@
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::block::{ConvBlock, upsample2};
+use super::{Encoder, EncoderConfig, Net};
+
+/// A U-Net: an encoder, and how many organs its decoder tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmenterConfig {
+    pub encoder: EncoderConfig,
+    /// One organ is a sigmoid; several are a softmax with background as class 0.
+    pub organs: usize,
+}
+
+impl SegmenterConfig {
+    pub fn init(&self, device: &Device) -> Segmenter {
+        Segmenter { encoder: self.encoder.init(device), decoder: Decoder::new(self, device) }
+    }
+
+    /// Channels of the logits.
+    pub fn channels(&self) -> usize {
+        if self.organs == 1 { 1 } else { self.organs + 1 }
+    }
+
+    /// Decoder widths from low to high resolution: the encoder's, in reverse, without its deepest;
+    /// the ResNet's decoder is as wide as its skips too (256, 128, 64, 32 in the published one).
+    fn decoder_widths(&self) -> [usize; 4] {
+        let w = self.encoder.widths;
+        [w[3], w[2], w[1], w[0]]
+    }
+}
+
+/// Encoder and decoder, trained together: [B, 1, H, W] → logits [B, channels, H, W].
+#[derive(Module, Debug)]
+pub struct Segmenter {
+    pub encoder: Encoder,
+    pub decoder: Decoder,
+}
+
+/// Four times (bilinear ×2, concatenate the skip, block), then 1×1. The ResNet's stem is at half
+/// resolution, so its decoder ends with one more ×2.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    blocks: Vec<ConvBlock>,
+    head: Conv2d,
+    half_resolution: bool,
+}
+
+impl Decoder {
+    fn new(config: &SegmenterConfig, device: &Device) -> Self {
+        let skips = config.encoder.widths;
+        let mut channels = skips[4];
+        let mut blocks = Vec::new();
+        for (skip, width) in skips[..4].iter().rev().zip(config.decoder_widths()) {
+            blocks.push(ConvBlock::new(channels + skip, width, device));
+            channels = width;
+        }
+        Self {
+            blocks,
+            head: Conv2dConfig::new([channels, config.channels()], [1, 1]).init(device),
+            half_resolution: config.encoder.net == Net::Resnet18,
+        }
+    }
+
+    /// The encoder's five maps → the output of each block, then the logits.
+    pub fn stages(&self, mut maps: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+        let mut x = maps.pop().expect("an encoder gives five maps");
+        let mut stages = Vec::with_capacity(self.blocks.len() + 1);
+        for block in &self.blocks {
+            let skip = maps.pop().expect("an encoder gives five maps");
+            x = block.forward(Tensor::cat(vec![upsample2(x), skip], 1));
+            stages.push(x.clone());
+        }
+        let x = if self.half_resolution { upsample2(x) } else { x };
+        stages.push(self.head.forward(x));
+        stages
+    }
+}
+
+impl Segmenter {
+    /// [B, 1, H, W] → logits [B, channels, H, W]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.decoder.stages(self.encoder.features(x)).pop().expect("the logits come last")
+    }
+
+    /// [B, 1, H, W] → probabilities [B, channels, H, W]; with several organs channel 0 is background.
+    pub fn probabilities(&self, x: Tensor<4>) -> Tensor<4> {
+        probabilities(self.forward(x))
+    }
+
+    #[must_use]
+    pub fn without_dropout(mut self) -> Self {
+        self.encoder = self.encoder.without_dropout();
+        self.decoder.blocks = self.decoder.blocks.into_iter().map(ConvBlock::without_dropout).collect();
+        self
+    }
+}
+
+/// Sigmoid of one channel, softmax of several.
+pub fn probabilities(logits: Tensor<4>) -> Tensor<4> {
+    if logits.dims()[1] == 1 { sigmoid(logits) } else { softmax(logits, 1) }
+}

@@ -1,0 +1,23 @@
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+
+/// The Euclidean norm of all gradients of `model` together, as in PyTorch's `clip_grad_norm_`:
+/// multiplying them by `min(1, limit / (norm + 1e-6))` keeps that norm within `limit`.
+pub fn global_norm<M: Module>(model: &M, gradients: &Gradients) -> f64 {
+    let mut norm = SquaredNorm { gradients, sum: 0.0 };
+    model.visit(&mut norm);
+    norm.sum.sqrt()
+}
+
+struct SquaredNorm<'a> {
+    gradients: &'a Gradients,
+    sum: f64,
+}
+
+impl ModuleVisitor for SquaredNorm<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            self.sum += f64::from(gradient.square().sum().into_scalar::<f32>());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Adam, gradient clipping and learning-rate schedules, with PyTorch's semantics.
+
+mod adam;
+mod clip;
+mod schedule;
+
+pub use adam::{Adam, Moments};
+pub use clip::global_norm;
+pub use schedule::Schedule;

@@ -1,0 +1,51 @@
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate falls while training goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    Constant,
+    /// Half a cosine from the full rate to (almost) none over the whole training
+    /// (`CosineAnnealingLR`; Loshchilov and Hutter 2017).
+    #[default]
+    Cosine,
+    /// Half cosines of 1, 2, 4, … parts, each beginning at the full rate again
+    /// (`CosineAnnealingWarmRestarts` with `T_mult` 2); three of them fill the training.
+    Restarts,
+}
+
+/// Cosine periods that [`Schedule::Restarts`] fits into a training: 1 + 2 + 4 parts.
+const PARTS: f64 = 7.0;
+
+impl Schedule {
+    /// The factor on the learning rate at step `step` of `steps`.
+    pub fn factor(self, step: usize, steps: usize) -> f64 {
+        let (step, steps) = (step as f64, steps.max(1) as f64);
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine => half_cosine(step / steps),
+            Self::Restarts => {
+                let (within, period) = restart(step, steps / PARTS);
+                half_cosine(within / period)
+            }
+        }
+    }
+}
+
+/// From 1 at 0 to 0 at 1.
+pub fn half_cosine(progress: f64) -> f64 {
+    (1.0 + (PI * progress.min(1.0)).cos()) / 2.0
+}
+
+/// The position within the current period and that period's length, when each is twice as long
+/// as the one before and the first is `first`.
+pub fn restart(step: f64, first: f64) -> (f64, f64) {
+    let (mut begin, mut period) = (0.0, first);
+    while step >= begin + period && period.is_finite() && period > 0.0 {
+        begin += period;
+        period *= 2.0;
+    }
+    (step - begin, period)
+}

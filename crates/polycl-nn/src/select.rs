@@ -1,0 +1,192 @@
+//! Which slices make a triplet. The three strategies of the paper differ here and nowhere else.
+//!
+//! A draw is uniform over the scans that have an eligible slice, then over the eligible slices of
+//! the scan, so that long scans do not dominate. It depends on seed, epoch and anchor alone.
+
+use std::path::Path;
+
+use polycl_volume::dataset::{Index, Scan};
+use polycl_volume::rng::{Purpose, rng};
+use polycl_volume::{Error, Kind, Result};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// How positives and negatives are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Positive: another slice of the anchor's scan. Negative: any slice of another scan.
+    Scan,
+    /// Positive: any other slice with the same answer to "does it show the organ?". Negative: any
+    /// slice with the opposite answer.
+    Organ,
+    /// Positive: another slice of the anchor's scan with the same answer. Negative: a slice of
+    /// another scan with the opposite answer.
+    Mixed,
+}
+
+/// A slice of the data set, by the number of its scan in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SliceId {
+    pub scan: usize,
+    pub slice: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Triplet {
+    pub anchor: SliceId,
+    pub positive: SliceId,
+    pub negative: SliceId,
+}
+
+/// Draws triplets from some scans of a data set.
+pub struct Selector {
+    strategy: Strategy,
+    scans: Vec<Eligible>,
+    /// Slices nobody has said anything about; they take no part where the answer matters.
+    pub unknown: usize,
+}
+
+/// The slices of one scan by their answer: `with[0]` do not show the organ, `with[1]` do. Where
+/// the answer does not matter (strategy S) all stand in `with[0]`.
+struct Eligible {
+    scan: usize,
+    with: [Vec<usize>; 2],
+}
+
+impl Selector {
+    /// Sorts the slices of `scans` (numbers in `index`); refuses what no draw could satisfy.
+    /// `dataset` is named in errors.
+    pub fn new(
+        dataset: &Path,
+        index: &Index,
+        scans: &[usize],
+        strategy: Strategy,
+        organ: Option<&str>,
+    ) -> Result<Self> {
+        let organ = match (strategy, organ) {
+            (Strategy::Scan, _) => None,
+            (_, Some(organ)) => Some(organ),
+            (_, None) => {
+                return Err(
+                    refused(dataset, "an organ for this strategy", "none").hint("name one by --organ")
+                );
+            }
+        };
+        let eligible: Vec<Eligible> =
+            scans.iter().map(|&scan| Eligible::new(scan, &index.scans[scan], organ)).collect();
+        let known: usize = eligible.iter().map(|e| e.with[0].len() + e.with[1].len()).sum();
+        let all: usize = scans.iter().map(|&scan| index.scans[scan].slices).sum();
+        let selector = Self { strategy, scans: eligible, unknown: all - known };
+        selector.check(dataset, organ)?;
+        Ok(selector)
+    }
+
+    fn check(&self, dataset: &Path, organ: Option<&str>) -> Result<()> {
+        if self.strategy != Strategy::Organ && self.scans.len() < 2 {
+            let found = format!("{}", self.scans.len());
+            return Err(refused(dataset, "at least two scans, to take negatives from another one", &found)
+                .hint("strategy `organ` can do with one scan in which the organ begins and ends"));
+        }
+        if let Some(organ) = organ {
+            let count = |answer: usize| self.scans.iter().map(|scan| scan.with[answer].len()).sum::<usize>();
+            let found = match (count(0), count(1)) {
+                (0, 0) => format!("no slice of which it is known; {} of which it is not", self.unknown),
+                (_, 0) => format!("'{organ}' in no slice"),
+                (0, _) => format!("'{organ}' in every slice"),
+                _ => String::new(),
+            };
+            if !found.is_empty() {
+                let expected = format!("slices with and slices without '{organ}'");
+                return Err(refused(dataset, &expected, &found)
+                    .hint("`polycl inspect` lists the organs; --ranges at import names their slices"));
+            }
+        }
+        if self.anchors().iter().all(|&anchor| self.triplet(0, 0, anchor).is_none()) {
+            return Err(refused(
+                dataset,
+                "a slice with a positive and a negative partner",
+                "none under this strategy",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Every slice that may be an anchor, in order.
+    pub fn anchors(&self) -> Vec<SliceId> {
+        let mut anchors: Vec<SliceId> = self.scans.iter().flat_map(|e| e.slices(&[0, 1])).collect();
+        anchors.sort_unstable();
+        anchors
+    }
+
+    /// The triplet of `anchor` in `epoch`; `None` where it has no positive or no negative partner.
+    pub fn triplet(&self, seed: u64, epoch: u64, anchor: SliceId) -> Option<Triplet> {
+        let counter = (anchor.scan as u64) << 32 | anchor.slice as u64;
+        let mut rng = rng(seed, Purpose::Triplet, [epoch, counter]);
+        let own = self.scans.iter().position(|e| e.scan == anchor.scan)?;
+        let answer = usize::from(self.scans[own].with[1].binary_search(&anchor.slice).is_ok());
+        let same_scan = &self.scans[own..=own];
+        let others = || self.scans.iter().filter(|e| e.scan != anchor.scan);
+        let (positive, negative) = match self.strategy {
+            Strategy::Scan => {
+                (draw(same_scan, answer, Some(anchor), &mut rng)?, draw(others(), answer, None, &mut rng)?)
+            }
+            Strategy::Organ => (
+                draw(&self.scans, answer, Some(anchor), &mut rng)?,
+                draw(&self.scans, 1 - answer, None, &mut rng)?,
+            ),
+            Strategy::Mixed => (
+                draw(same_scan, answer, Some(anchor), &mut rng)?,
+                draw(others(), 1 - answer, None, &mut rng)?,
+            ),
+        };
+        Some(Triplet { anchor, positive, negative })
+    }
+}
+
+impl Eligible {
+    fn new(number: usize, scan: &Scan, organ: Option<&str>) -> Self {
+        let mut with = [Vec::new(), Vec::new()];
+        for slice in 0..scan.slices {
+            match organ.map(|organ| scan.shows(organ, slice)) {
+                None => with[0].push(slice),
+                Some(Some(shown)) => with[usize::from(shown)].push(slice),
+                Some(None) => {}
+            }
+        }
+        Self { scan: number, with }
+    }
+
+    fn slices<'a>(&'a self, answers: &'a [usize]) -> impl Iterator<Item = SliceId> + 'a {
+        let of = move |&answer: &usize| self.with[answer].iter();
+        answers.iter().flat_map(of).map(|&slice| SliceId { scan: self.scan, slice })
+    }
+
+    /// How many slices with this answer there are besides `except`.
+    fn count(&self, answer: usize, except: Option<SliceId>) -> usize {
+        let excepted = except.is_some_and(|e| e.scan == self.scan);
+        self.with[answer].len() - usize::from(excepted)
+    }
+}
+
+/// Uniform over the scans with an eligible slice, then over that scan's; `except` (which has the
+/// asked answer) is never drawn.
+fn draw<'a>(
+    scans: impl IntoIterator<Item = &'a Eligible>,
+    answer: usize,
+    except: Option<SliceId>,
+    rng: &mut ChaCha8Rng,
+) -> Option<SliceId> {
+    let scans: Vec<&Eligible> = scans.into_iter().filter(|e| e.count(answer, except) > 0).collect();
+    if scans.is_empty() {
+        return None;
+    }
+    let scan = scans[rng.random_range(0..scans.len())];
+    let mut slices = scan.slices(std::slice::from_ref(&answer)).filter(|&slice| Some(slice) != except);
+    slices.nth(rng.random_range(0..scan.count(answer, except)))
+}
+
+fn refused(dataset: &Path, expected: &str, found: &str) -> Error {
+    Error::new(dataset, Kind::Request, expected, found)
+}
