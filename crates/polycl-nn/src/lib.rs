@@ -3,9 +3,12 @@
 //! Tensors are [B, C, H, W] float32 unless said otherwise. Networks are written once and run on
 //! whatever [`device::Device`] they are put on.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod device;
 pub mod loss;
 pub mod net;
 pub mod optim;
+pub mod predict;
 pub mod select;
+pub mod train;

@@ -1,0 +1,107 @@
+//! `polycl bench step`: the same work as `shared/bench/pytorch_step.py`, timed the same way.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Distribution, Tensor};
+use serde::Serialize;
+
+use crate::device::Device;
+use crate::loss::{ContrastiveLoss, SegmentationLoss};
+use crate::net::{Contrastive, EncoderConfig, Net, SegmenterConfig};
+use crate::optim::Adam;
+use crate::train::initialised;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    Supervised,
+    Contrastive,
+    Inference,
+}
+
+/// What is timed: `steps` times after `warmup` untimed ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    pub net: Net,
+    pub work: Work,
+    pub batch: usize,
+    pub size: usize,
+    pub steps: usize,
+    pub warmup: usize,
+    pub device: Device,
+}
+
+impl Step {
+    /// Seconds of each timed step: float32, random input, dropout on, Adam included; for inference
+    /// the forward pass alone.
+    pub fn seconds(&self) -> Vec<f64> {
+        match self.work {
+            Work::Supervised => self.supervised(),
+            Work::Contrastive => self.contrastive(),
+            Work::Inference => self.inference(),
+        }
+    }
+
+    fn supervised(&self) -> Vec<f64> {
+        let device = self.device.open().autodiff();
+        let model = initialised(0, &device, || self.segmenter().init(&device));
+        let [images, target] = [0, 1].map(|_| self.random(&device));
+        let target = target.greater_elem(0.7).float();
+        self.train(model, |model| {
+            SegmentationLoss::Dice.forward(model.forward(images.clone()), target.clone())
+        })
+    }
+
+    fn contrastive(&self) -> Vec<f64> {
+        let device = self.device.open().autodiff();
+        let config = EncoderConfig::published(self.net);
+        let model = initialised(0, &device, || Contrastive::new(&config, &device));
+        let images = [0, 1, 2].map(|_| self.random(&device));
+        self.train(model, |model| {
+            let [a, p, n] = images.each_ref().map(|x| model.forward(x.clone()));
+            ContrastiveLoss::Cosine.forward(a, p, n, 0.1)
+        })
+    }
+
+    fn inference(&self) -> Vec<f64> {
+        let device = self.device.open();
+        let model = initialised(0, &device, || self.segmenter().init(&device));
+        let images = self.random(&device);
+        self.time(|| drop(model.probabilities(images.clone()).into_data()), &device)
+    }
+
+    fn train<M: Module>(&self, model: M, loss: impl Fn(&M) -> Tensor<1>) -> Vec<f64> {
+        let device = self.device.open();
+        let (mut model, mut adam) = (Some(model), Adam::default());
+        self.time(
+            || {
+                let now = model.take().expect("each step puts the model back");
+                let gradients = loss(&now).backward();
+                model = Some(adam.step(now, &gradients, 1e-4, 1.0));
+            },
+            &device,
+        )
+    }
+
+    fn time(&self, mut step: impl FnMut(), device: &burn::tensor::Device) -> Vec<f64> {
+        let mut seconds = Vec::with_capacity(self.steps);
+        for i in 0..self.warmup + self.steps {
+            let start = Instant::now();
+            step();
+            device.sync().expect("the device finishes what it began");
+            if i >= self.warmup {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        seconds
+    }
+
+    fn random(&self, device: &burn::tensor::Device) -> Tensor<4> {
+        Tensor::random([self.batch, 1, self.size, self.size], Distribution::Uniform(0.0, 1.0), device)
+    }
+
+    fn segmenter(&self) -> SegmenterConfig {
+        SegmenterConfig { encoder: EncoderConfig::published(self.net), organs: 1 }
+    }
+}

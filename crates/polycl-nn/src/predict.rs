@@ -1,0 +1,177 @@
+//! From a scan to its mask: slices through the network, probabilities back to the scan's own grid.
+
+use std::path::Path;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use polycl_volume::components::largest_component;
+use polycl_volume::orient::Reorientation;
+use polycl_volume::preprocess::Preprocess;
+use polycl_volume::{Error, Image, Kind, Mask, Result, Volume};
+use rayon::prelude::*;
+
+use crate::checkpoint::Checkpoint;
+use crate::device::Device;
+use crate::net::Segmenter;
+use crate::train::{Model, Organ, RunCard, mirrored_classes, weights};
+
+/// How to predict; the default is the plain network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Average with the prediction of the mirrored slice, where the organs have mirror images.
+    pub flip: bool,
+    /// Keep only the largest connected component of each organ.
+    pub largest: bool,
+    /// Also return the probabilities.
+    pub probabilities: bool,
+}
+
+pub struct Prediction {
+    /// In the scan's own grid.
+    pub mask: Mask,
+    /// Of each organ, in the run's order, in the scan's own grid; empty unless asked for.
+    pub probabilities: Vec<Image>,
+}
+
+/// A trained network, ready for scans.
+pub struct Predictor {
+    pub card: RunCard,
+    network: Segmenter,
+    device: burn::tensor::Device,
+    /// What mirroring does to the channels; `None` where an organ has no mirror image.
+    mirrored: Option<Vec<i32>>,
+}
+
+/// Slices a forward pass.
+const BATCH: usize = 8;
+
+impl Predictor {
+    pub fn load(run: &Path, device: Device) -> Result<Self> {
+        let card = RunCard::read(run)?;
+        let Model::Segmenter(config) = card.model else {
+            return Err(Error::new(run, Kind::Checkpoint, "a fine-tuned run", "a pre-trained encoder alone")
+                .hint("fine-tune it first: polycl finetune DATASET --encoder RUN --out NEW"));
+        };
+        let device = device.open();
+        let mut network = config.init(&device);
+        Checkpoint::read(&weights(run))?.load(&mut network)?;
+        let names: Vec<String> = card.organs.iter().map(|organ| organ.name.clone()).collect();
+        let mirrored = mirrored_classes(&names).map(|classes| match config.channels() {
+            1 => vec![0],
+            _ => classes.into_iter().map(i32::from).collect(),
+        });
+        Ok(Self { card, network, device, mirrored })
+    }
+
+    /// Whether [`Options::flip`] would do anything.
+    pub fn can_flip(&self) -> bool {
+        self.mirrored.is_some()
+    }
+
+    /// Segments a scan; `done` hears the number of slices finished so far and of all.
+    pub fn segment(
+        &self,
+        image: &Image,
+        options: Options,
+        done: &mut dyn FnMut(usize, usize),
+    ) -> Result<Prediction> {
+        let reorientation = Reorientation::to_canonical(&image.space);
+        let canonical = reorientation.apply(image);
+        let [nx, ny, nz] = canonical.space.shape;
+        let mut drawing = Drawing::new(&self.card.organs, [nx, ny, nz], options.probabilities);
+        for first in (0..nz).step_by(BATCH) {
+            let slices = first..(first + BATCH).min(nz);
+            let planes: Vec<&[f32]> = slices.clone().map(|k| canonical.plane(k)).collect();
+            let probabilities = self.probabilities(&planes, [nx, ny], options.flip)?;
+            drawing.add(&self.card.preprocess, slices.start, &probabilities);
+            done(slices.end, nz);
+        }
+        let mut mask = reorientation
+            .invert(&Volume { space: canonical.space.clone(), voxels: drawing.labels }, &image.space);
+        if options.largest {
+            self.card.organs.iter().for_each(|organ| largest_component(&mut mask, organ.value));
+        }
+        let restore =
+            |voxels| reorientation.invert(&Volume { space: canonical.space.clone(), voxels }, &image.space);
+        Ok(Prediction { mask, probabilities: drawing.probabilities.into_iter().map(restore).collect() })
+    }
+
+    /// Network-size probability maps [channels][S·S] of each plane.
+    fn probabilities(&self, planes: &[&[f32]], shape: [usize; 2], flip: bool) -> Result<Vec<Vec<Vec<f32>>>> {
+        let preprocess = &self.card.preprocess;
+        let size = preprocess.size;
+        let slices: Vec<Vec<f32>> = planes.par_iter().map(|plane| preprocess.slice(plane, shape)).collect();
+        let data = TensorData::new(slices.concat(), [planes.len(), 1, size, size]);
+        let images = Tensor::<4>::from_data(data, &self.device);
+        let mut maps = self.network.probabilities(images.clone());
+        if let (true, Some(mirrored)) = (flip, &self.mirrored) {
+            let channels = Tensor::<1, Int>::from_data(mirrored.as_slice(), &self.device);
+            let other = self.network.probabilities(images.flip([3])).flip([3]).select(1, channels);
+            maps = (maps + other) / 2.0;
+        }
+        let channels = maps.dims()[1];
+        let values = floats(maps)?;
+        let per_slice = values.chunks_exact(channels * size * size);
+        Ok(per_slice.map(|maps| maps.chunks_exact(size * size).map(<[f32]>::to_vec).collect()).collect())
+    }
+}
+
+/// The mask (and probabilities) of a scan in canonical order, filled slice by slice.
+struct Drawing<'a> {
+    organs: &'a [Organ],
+    plane: [usize; 2],
+    labels: Vec<u16>,
+    probabilities: Vec<Vec<f32>>,
+}
+
+impl<'a> Drawing<'a> {
+    fn new(organs: &'a [Organ], [nx, ny, nz]: [usize; 3], keep: bool) -> Self {
+        let kept = if keep { organs.len() } else { 0 };
+        let labels = Vec::with_capacity(nx * ny * nz);
+        Self { organs, plane: [nx, ny], labels, probabilities: vec![Vec::with_capacity(nx * ny * nz); kept] }
+    }
+
+    /// Resizes the maps of the next slices to the scan's grid, and only then decides.
+    fn add(&mut self, preprocess: &Preprocess, first: usize, slices: &[Vec<Vec<f32>>]) {
+        debug_assert_eq!(self.labels.len(), first * self.plane[0] * self.plane[1]);
+        let restore = |map: &Vec<f32>| preprocess.restore(map, self.plane);
+        let restored: Vec<Vec<Vec<f32>>> =
+            slices.par_iter().map(|maps| maps.iter().map(restore).collect()).collect();
+        for maps in restored {
+            let classes = (0..maps[0].len()).map(|i| decide(maps.len(), |channel| maps[channel][i]));
+            let value = |class: u8| if class == 0 { 0 } else { self.organs[usize::from(class) - 1].value };
+            self.labels.extend(classes.map(value));
+            let foreground = &maps[maps.len() - self.organs.len()..];
+            for (kept, map) in self.probabilities.iter_mut().zip(foreground) {
+                kept.extend_from_slice(map);
+            }
+        }
+    }
+}
+
+/// The class of a pixel: one organ where its probability exceeds ½, else the likeliest class (the
+/// first of equals).
+fn decide(channels: usize, probability: impl Fn(usize) -> f32) -> u8 {
+    if channels == 1 {
+        return u8::from(probability(0) > 0.5);
+    }
+    let better =
+        |best: usize, class: usize| if probability(class) > probability(best) { class } else { best };
+    (1..channels).fold(0, better) as u8
+}
+
+/// The class of every pixel of probabilities [B, C, H, W], as [B · H · W].
+pub(crate) fn classes(probabilities: Tensor<4>) -> Result<Vec<u8>> {
+    let [batch, channels, height, width] = probabilities.dims();
+    let (values, pixels) = (floats(probabilities)?, height * width);
+    let class = |i: usize| {
+        let first = i / pixels * channels * pixels + i % pixels;
+        decide(channels, |channel| values[first + channel * pixels])
+    };
+    Ok((0..batch * pixels).map(class).collect())
+}
+
+fn floats(tensor: Tensor<4>) -> Result<Vec<f32>> {
+    let wrong =
+        |e: &dyn std::fmt::Display| Error::new("network", Kind::Checkpoint, "float32 output", e.to_string());
+    tensor.into_data().try_into_vec::<f32>().map_err(|e| wrong(&format!("{e:?}")))
+}

@@ -1,0 +1,177 @@
+//! Light augmentation of a slice and its classes: a small affine motion, contrast and brightness,
+//! and a left–right flip where the organs allow it.
+
+use polycl_volume::rng::{Purpose, rng};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+/// How far augmentation goes; `none` in a config file is every field 0 or false.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augment {
+    /// Largest rotation in degrees, either way.
+    pub rotate: f32,
+    /// Largest relative change of size, either way.
+    pub scale: f32,
+    /// Largest shift as a fraction of the side, either way.
+    pub shift: f32,
+    /// Largest relative change of contrast and, of the slice's range, of brightness.
+    pub intensity: f32,
+    /// Whether half of the slices are flipped left to right.
+    pub flip: bool,
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self { rotate: 10.0, scale: 0.1, shift: 0.05, intensity: 0.1, flip: true }
+    }
+}
+
+/// What a left–right flip does to each class: `None` where an organ's mirror image is no class,
+/// so that flipping would teach a lie.
+pub fn mirrored_classes(organs: &[String]) -> Option<Vec<u8>> {
+    let swap = |name: &str| {
+        let words = name.split_inclusive(|c: char| !c.is_alphanumeric());
+        let word = |word: &str| {
+            let core = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+            let end = &word[core.len()..];
+            match core.to_ascii_lowercase().as_str() {
+                "left" => format!("right{end}"),
+                "right" => format!("left{end}"),
+                _ => word.to_owned(),
+            }
+        };
+        words.map(word).collect::<String>()
+    };
+    let lower: Vec<String> = organs.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let mirror = |name: &String| lower.iter().position(|other| *other == swap(name));
+    let classes = lower.iter().map(|name| mirror(name).and_then(|class| u8::try_from(class + 1).ok()));
+    std::iter::once(Some(0)).chain(classes).collect()
+}
+
+impl Augment {
+    /// Changes one slice of `size`² pixels and its classes; the draw depends on the arguments alone.
+    /// `mirrored` is what [`mirrored_classes`] says.
+    pub fn apply(
+        &self,
+        image: &mut Vec<f32>,
+        classes: &mut Vec<u8>,
+        size: usize,
+        mirrored: Option<&[u8]>,
+        seed: u64,
+        at: [u64; 2],
+    ) {
+        let mut rng = rng(seed, Purpose::Augment, at);
+        let mut within = |limit: f32| limit * (2.0 * rng.random::<f32>() - 1.0);
+        let (angle, scale) = (within(self.rotate).to_radians(), 1.0 + within(self.scale));
+        let shift = [within(self.shift) * size as f32, within(self.shift) * size as f32];
+        let (contrast, brightness) = (1.0 + within(self.intensity), within(self.intensity));
+        let flip = self.flip && mirrored.is_some() && rng.random::<bool>();
+
+        let motion = Motion { angle, scale, shift, flip, size };
+        *image = motion.linear(image);
+        *classes = motion.nearest(classes);
+        if let (true, Some(mirrored)) = (flip, mirrored) {
+            classes.iter_mut().for_each(|class| *class = mirrored[usize::from(*class)]);
+        }
+        adjust(image, contrast, brightness);
+    }
+}
+
+/// Stretches around the mean and shifts by a part of the range, whatever the normalisation.
+fn adjust(image: &mut [f32], contrast: f32, brightness: f32) {
+    let mean = image.iter().sum::<f32>() / image.len() as f32;
+    let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(l, h), &x| (l.min(x), h.max(x)));
+    for x in image {
+        *x = (mean + (*x - mean) * contrast + brightness * (high - low)).clamp(low, high);
+    }
+}
+
+/// Rotation, scaling and flip about the centre, then a shift.
+struct Motion {
+    angle: f32,
+    scale: f32,
+    shift: [f32; 2],
+    flip: bool,
+    size: usize,
+}
+
+impl Motion {
+    /// Where the pixel (x, y) of the result comes from.
+    fn source(&self, x: usize, y: usize) -> [f32; 2] {
+        let centre = (self.size as f32 - 1.0) / 2.0;
+        let (dx, dy) = (x as f32 - centre - self.shift[0], y as f32 - centre - self.shift[1]);
+        let (sin, cos) = self.angle.sin_cos();
+        let (u, v) = ((cos * dx + sin * dy) / self.scale, (cos * dy - sin * dx) / self.scale);
+        [centre + if self.flip { -u } else { u }, centre + v]
+    }
+
+    fn map<T>(&self, sample: impl Fn([f32; 2]) -> T) -> Vec<T> {
+        (0..self.size * self.size).map(|i| sample(self.source(i % self.size, i / self.size))).collect()
+    }
+
+    /// Bilinear; the border goes on outside.
+    fn linear(&self, image: &[f32]) -> Vec<f32> {
+        let last = (self.size - 1) as f32;
+        self.map(|[x, y]| {
+            let (x, y) = (x.clamp(0.0, last), y.clamp(0.0, last));
+            let (x0, y0) = (x as usize, y as usize);
+            let (x1, y1) = ((x0 + 1).min(self.size - 1), (y0 + 1).min(self.size - 1));
+            let (fx, fy) = (x - x0 as f32, y - y0 as f32);
+            let row = |y: usize| image[y * self.size + x0] * (1.0 - fx) + image[y * self.size + x1] * fx;
+            row(y0) * (1.0 - fy) + row(y1) * fy
+        })
+    }
+
+    /// Nearest; background outside.
+    fn nearest(&self, classes: &[u8]) -> Vec<u8> {
+        self.map(|[x, y]| {
+            let (x, y) = (x.round(), y.round());
+            let inside = |v: f32| v >= 0.0 && v < self.size as f32;
+            if inside(x) && inside(y) { classes[y as usize * self.size + x as usize] } else { 0 }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STILL: Augment = Augment { rotate: 0.0, scale: 0.0, shift: 0.0, intensity: 0.0, flip: true };
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_flip_swaps_paired_organs_and_is_off_where_a_partner_lacks() {
+        assert_eq!(mirrored_classes(&names(&["liver"])), Some(vec![0, 1]));
+        let paired = names(&["kidney_left", "liver", "kidney_right"]);
+        assert_eq!(mirrored_classes(&paired), Some(vec![0, 3, 2, 1]));
+        assert_eq!(mirrored_classes(&names(&["Left Kidney", "Right Kidney"])), Some(vec![0, 2, 1]));
+        assert_eq!(mirrored_classes(&names(&["kidney_left", "liver"])), None);
+    }
+
+    #[test]
+    fn a_flip_mirrors_image_and_classes_together() {
+        let (image, classes) = (vec![1.0, 2.0, 3.0, 4.0], vec![1, 0, 2, 0]);
+        let flipped = (0..20).map(|epoch| {
+            let (mut i, mut c) = (image.clone(), classes.clone());
+            STILL.apply(&mut i, &mut c, 2, Some(&[0, 2, 1]), 7, [epoch, 0]);
+            (i, c)
+        });
+        let outcomes: Vec<_> = flipped.collect();
+        assert!(outcomes.contains(&(image.clone(), classes.clone())));
+        assert!(outcomes.contains(&(vec![2.0, 1.0, 4.0, 3.0], vec![0, 2, 0, 1])));
+        assert!(outcomes.iter().all(|(i, c)| (i == &image) == (c == &classes)));
+    }
+
+    #[test]
+    fn without_a_mirror_nothing_is_flipped() {
+        for epoch in 0..20 {
+            let (mut image, mut classes) = (vec![1.0, 2.0, 3.0, 4.0], vec![1, 0, 1, 0]);
+            STILL.apply(&mut image, &mut classes, 2, None, 7, [epoch, 0]);
+            assert_eq!(classes, [1, 0, 1, 0]);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Fine-tuning: a U-Net on the masks of a few patients.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use polycl_volume::dataset::Dataset;
+use polycl_volume::dataset::split::{Budget, Split};
+use polycl_volume::preprocess::Preprocess;
+use polycl_volume::rng::{Purpose, rng};
+use polycl_volume::{Error, Kind, Result};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::augment::{Augment, mirrored_classes};
+use super::run::{Model, Organ, Run, RunCard, Seen, weights};
+use super::{Progress, Settings, State, Task, initialised, train};
+use crate::checkpoint::Checkpoint;
+use crate::loss::SegmentationLoss;
+use crate::net::{EncoderConfig, Net, Segmenter, SegmenterConfig};
+use crate::select::SliceId;
+
+/// The whole of a fine-tuning's `config.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FinetuneConfig {
+    /// The run whose encoder to begin with; from scratch without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
+    /// The network, where no run says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net: Option<Net>,
+    /// What to segment; every organ of the data set where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub organs: Vec<String>,
+    /// Labelled patients to use, validation included …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cases: Option<usize>,
+    /// … or the fraction of them; all of them without either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    /// Only scans of this domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    pub loss: SegmentationLoss,
+    /// Epochs for which the encoder stays as it was pre-trained.
+    pub freeze: usize,
+    /// Epochs without a better validation score after which training ends; 0 goes on to the last.
+    pub patience: usize,
+    pub augment: Augment,
+    pub training: Settings,
+}
+
+/// What a fine-tuning is about to do, for the person who started it.
+pub struct Plan {
+    pub organs: Vec<String>,
+    pub training_patients: usize,
+    pub validation_patients: usize,
+    pub slices: usize,
+    pub flip: bool,
+}
+
+/// Fine-tunes a U-Net on `dataset` and leaves the run in `out`.
+pub fn finetune(
+    dataset: &Dataset,
+    config: &FinetuneConfig,
+    out: &Path,
+    resume: bool,
+    announce: &mut dyn FnMut(&Plan),
+    watch: &mut dyn FnMut(Progress<'_>),
+) -> Result<State> {
+    super::check(&dataset.dir, &config.training)?;
+    let pretrained = config.encoder.as_deref().map(RunCard::read).transpose()?;
+    let encoder = encoder_config(config, pretrained.as_ref(), dataset)?;
+    let task = Finetuning::new(dataset, config)?;
+    let segmenter = SegmenterConfig { encoder, organs: task.organs.len() };
+    let card = RunCard {
+        polycl_run: 1,
+        model: Model::Segmenter(segmenter),
+        preprocess: dataset.index.preprocess.clone(),
+        organs: task.organs.clone(),
+        training_cases: Seen::of(&dataset.index, &task.training),
+        validation_cases: Seen::of(&dataset.index, &task.validation),
+        pretraining_cases: pretrained.map(|card| card.training_cases).unwrap_or_default(),
+    };
+    let device = config.training.device.open().autodiff();
+    let mut model = initialised(config.training.seed, &device, || segmenter.init(&device));
+    if let Some(run) = &config.encoder {
+        Checkpoint::read(&weights(run))?.load_part(&mut model, "encoder.")?;
+    }
+    let mut run = Run::create(out, &card, config, resume)?;
+    announce(&task.summary());
+    train(&task, model, &config.training, &mut run, watch)
+}
+
+/// The pre-trained run's architecture, or the one asked for.
+fn encoder_config(
+    config: &FinetuneConfig,
+    pretrained: Option<&RunCard>,
+    dataset: &Dataset,
+) -> Result<EncoderConfig> {
+    let (Some(run), Some(card)) = (&config.encoder, pretrained) else {
+        return Ok(EncoderConfig::published(config.net.unwrap_or_default()));
+    };
+    let encoder = card.model.encoder();
+    if let Some(net) = config.net.filter(|&net| net != encoder.net) {
+        let (expected, found) = (format!("an encoder of net {net:?}"), format!("{:?}", encoder.net));
+        return Err(Error::new(run, Kind::Checkpoint, expected, found)
+            .hint("leave out --net to take the one that was pre-trained"));
+    }
+    let intensities = |p: &Preprocess| format!("window {:?}, normalised {:?}", p.window, p.normalise);
+    let (expected, found) = (intensities(&dataset.index.preprocess), intensities(&card.preprocess));
+    if expected != found {
+        return Err(Error::new(
+            run,
+            Kind::Checkpoint,
+            format!("an encoder pre-trained on {expected}"),
+            found,
+        )
+        .hint("import the labelled scans with the window and normalisation of the unlabelled ones"));
+    }
+    Ok(encoder)
+}
+
+struct Finetuning<'a> {
+    dataset: &'a Dataset,
+    config: &'a FinetuneConfig,
+    organs: Vec<Organ>,
+    /// What a flip does to the classes; `None` where it is off.
+    mirrored: Option<Vec<u8>>,
+    /// Numbers of scans in the index.
+    training: Vec<usize>,
+    validation: Vec<usize>,
+}
+
+impl<'a> Finetuning<'a> {
+    fn new(dataset: &'a Dataset, config: &'a FinetuneConfig) -> Result<Self> {
+        let organs = organs(dataset, &config.organs)?;
+        let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
+        let usable = labelled(dataset, config.domain.as_deref(), &names)?;
+        let split = split(dataset, config, &usable)?;
+        let of = |patients: &[String]| -> Vec<usize> {
+            let belongs = |&scan: &usize| patients.contains(&dataset.index.scans[scan].patient);
+            usable.iter().copied().filter(belongs).collect()
+        };
+        let mirrored = mirrored_classes(&names).filter(|_| config.augment.flip);
+        let (training, validation) = (of(&split.train), of(&split.validation));
+        Ok(Self { dataset, config, organs, mirrored, training, validation })
+    }
+
+    fn summary(&self) -> Plan {
+        let patients = |scans: &[usize]| {
+            let mut patients: Vec<_> = scans.iter().map(|&s| &self.dataset.index.scans[s].patient).collect();
+            patients.sort_unstable();
+            patients.dedup();
+            patients.len()
+        };
+        Plan {
+            organs: self.organs.iter().map(|organ| organ.name.clone()).collect(),
+            training_patients: patients(&self.training),
+            validation_patients: patients(&self.validation),
+            slices: slices(self.dataset, &self.training).len(),
+            flip: self.mirrored.is_some(),
+        }
+    }
+
+    /// One slice and its class map: 0 for background, then the organs in order.
+    fn slice(&self, id: SliceId) -> Result<(Vec<f32>, Vec<u8>)> {
+        let mask = self.dataset.mask(id.scan, id.slice)?;
+        let class = |value: &u16| {
+            self.organs.iter().position(|organ| organ.value == *value).map_or(0, |class| class as u8 + 1)
+        };
+        Ok((self.dataset.image(id.scan, id.slice)?, mask.iter().map(class).collect()))
+    }
+
+    fn batch(&self, slices: &[(Vec<f32>, Vec<u8>)]) -> Batch {
+        let size = self.dataset.index.preprocess.size;
+        let channels = if self.organs.len() == 1 { vec![1] } else { (0..=self.organs.len() as u8).collect() };
+        let mut images = Vec::with_capacity(slices.len() * size * size);
+        let mut target = Vec::with_capacity(channels.len() * slices.len() * size * size);
+        for (image, classes) in slices {
+            images.extend_from_slice(image);
+            for channel in &channels {
+                target.extend(classes.iter().map(|class| f32::from(u8::from(class == channel))));
+            }
+        }
+        Batch {
+            images: TensorData::new(images, [slices.len(), 1, size, size]),
+            target: TensorData::new(target, [slices.len(), channels.len(), size, size]),
+        }
+    }
+
+    /// Dice of each organ in one scan, all slices together, at the network's resolution; organs
+    /// that neither truth nor prediction shows have none.
+    fn dice(&self, model: &Segmenter, scan: usize, device: &Device) -> Result<Vec<Option<f64>>> {
+        let mut counts = vec![[0u64; 3]; self.organs.len() + 1]; // prediction, truth, both
+        for ids in slices(self.dataset, &[scan]).chunks(self.config.training.batch) {
+            let slices = ids.iter().map(|&id| self.slice(id)).collect::<Result<Vec<_>>>()?;
+            let images = Tensor::from_data(self.batch(&slices).images, device);
+            let predicted = crate::predict::classes(model.probabilities(images))?;
+            let truth = slices.iter().flat_map(|(_, classes)| classes);
+            for (&predicted, &truth) in predicted.iter().zip(truth) {
+                counts[usize::from(predicted)][0] += 1;
+                counts[usize::from(truth)][1] += 1;
+                counts[usize::from(truth)][2] += u64::from(predicted == truth);
+            }
+        }
+        let dice = |&[p, t, both]: &[u64; 3]| (p + t > 0).then(|| 2.0 * both as f64 / (p + t) as f64);
+        Ok(counts[1..].iter().map(dice).collect())
+    }
+}
+
+/// Images [B, 1, S, S] and one-hot targets [B, C, S, S].
+struct Batch {
+    images: TensorData,
+    target: TensorData,
+}
+
+impl Task for Finetuning<'_> {
+    type Model = Segmenter;
+    type Item = SliceId;
+    type Batch = Batch;
+
+    fn plan(&self, epoch: usize) -> Vec<SliceId> {
+        let mut slices = slices(self.dataset, &self.training);
+        slices.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [epoch as u64, 0]));
+        slices
+    }
+
+    fn load(&self, epoch: usize, ids: &[SliceId]) -> Result<Batch> {
+        let size = self.dataset.index.preprocess.size;
+        let augmented = |&id: &SliceId| {
+            let (mut image, mut classes) = self.slice(id)?;
+            let at = [epoch as u64, (id.scan as u64) << 32 | id.slice as u64];
+            let (mirrored, seed) = (self.mirrored.as_deref(), self.config.training.seed);
+            self.config.augment.apply(&mut image, &mut classes, size, mirrored, seed, at);
+            Ok((image, classes))
+        };
+        Ok(self.batch(&ids.iter().map(augmented).collect::<Result<Vec<_>>>()?))
+    }
+
+    fn enter(&self, epoch: usize, mut model: Segmenter) -> Segmenter {
+        if self.config.freeze > 0 {
+            let frozen = epoch < self.config.freeze;
+            model.encoder = if frozen { model.encoder.freeze() } else { model.encoder.unfreeze() };
+        }
+        model
+    }
+
+    fn loss(&self, model: &Segmenter, batch: Batch, device: &Device) -> Tensor<1> {
+        let logits = model.forward(Tensor::from_data(batch.images, device));
+        self.config.loss.forward(logits, Tensor::from_data(batch.target, device))
+    }
+
+    /// Mean Dice over the organs of each validation scan, then over the scans. It chooses the best
+    /// checkpoint and is no result: `evaluate` scores in the scan's own grid.
+    fn validate(&self, model: &Segmenter, device: &Device) -> Result<Option<f64>> {
+        let mut scores = Vec::new();
+        for &scan in &self.validation {
+            let organs: Vec<f64> = self.dice(model, scan, device)?.into_iter().flatten().collect();
+            if !organs.is_empty() {
+                scores.push(organs.iter().sum::<f64>() / organs.len() as f64);
+            }
+        }
+        Ok((!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64))
+    }
+
+    fn patience(&self) -> Option<usize> {
+        Some(self.config.patience).filter(|&patience| patience > 0 && !self.validation.is_empty())
+    }
+}
+
+fn slices(dataset: &Dataset, scans: &[usize]) -> Vec<SliceId> {
+    let of = |&scan: &usize| (0..dataset.index.scans[scan].slices).map(move |slice| SliceId { scan, slice });
+    scans.iter().flat_map(of).collect()
+}
+
+/// The organs asked for, or all, with their values in the data set.
+fn organs(dataset: &Dataset, asked: &[String]) -> Result<Vec<Organ>> {
+    let labels = &dataset.index.labels;
+    let known = || labels.values().cloned().collect::<Vec<_>>().join(", ");
+    if let Some(missing) = asked.iter().find(|name| !labels.values().any(|label| label == *name)) {
+        let expected = format!("an organ '{missing}'");
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, format!("only {}", known())));
+    }
+    let wanted = |name: &String| asked.is_empty() || asked.contains(name);
+    let organ = |(&value, name): (&u16, &String)| Organ { value, name: name.clone() };
+    let organs: Vec<Organ> = labels.iter().filter(|(_, name)| wanted(name)).map(organ).collect();
+    if organs.is_empty() {
+        return Err(Error::new(&dataset.dir, Kind::Request, "masks to learn from", "no label at all")
+            .hint("give masks to `polycl import` with --labels"));
+    }
+    if organs.len() > 254 {
+        let found = organs.len().to_string();
+        return Err(Error::new(&dataset.dir, Kind::Request, "at most 254 organs", found)
+            .hint("name those to segment by --organ"));
+    }
+    Ok(organs)
+}
+
+/// The scans in whose masks every one of these organs was drawn (or known to be absent).
+fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Result<Vec<usize>> {
+    let annotated = |&scan: &usize| {
+        let scan = &dataset.index.scans[scan];
+        scan.labelled() && organs.iter().all(|organ| scan.presence.contains_key(organ))
+    };
+    let scans: Vec<usize> = super::of_domain(dataset, domain)?.into_iter().filter(annotated).collect();
+    if scans.is_empty() {
+        let expected = format!("scans with masks of {}", organs.join(", "));
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, "none")
+            .hint("`polycl inspect` lists what is drawn; name fewer organs by --organ"));
+    }
+    Ok(scans)
+}
+
+fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<Split> {
+    let budget = match (config.cases, config.fraction) {
+        (Some(_), Some(_)) => {
+            return Err(Error::new(&dataset.dir, Kind::Request, "--cases or --fraction", "both"));
+        }
+        (Some(cases), None) => Budget::Cases(cases),
+        (None, Some(fraction)) => Budget::Fraction(fraction),
+        (None, None) => Budget::All,
+    };
+    let patients: Vec<String> = scans.iter().map(|&s| dataset.index.scans[s].patient.clone()).collect();
+    Split::of(&patients, budget, config.training.seed)
+        .map_err(|error| Error { file: dataset.dir.clone(), ..error })
+}

@@ -1,0 +1,270 @@
+//! One explicit training loop for every task: pre-training and fine-tuning differ in what a
+//! [`Task`] plans, loads and minimises, never in how the loop goes.
+
+mod augment;
+mod events;
+pub mod finetune;
+pub mod pretrain;
+mod run;
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor};
+use polycl_volume::dataset::{Dataset, Scan};
+use polycl_volume::rng::{Purpose, rng};
+use polycl_volume::{Error, Kind, Result};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::device;
+use crate::optim::{Adam, Schedule, global_norm};
+pub use augment::{Augment, mirrored_classes};
+pub use run::{Model, Organ, Run, RunCard, Seen, read_log, weights};
+
+/// What every training has in common; the `[training]` table of a run's `config.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    pub epochs: usize,
+    /// Slices (or triplets) a step.
+    pub batch: usize,
+    /// Steps an epoch at most; without it an epoch sees every slice once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+    /// Adam's learning rate at its highest.
+    pub rate: f64,
+    pub schedule: Schedule,
+    /// Largest Euclidean norm of all gradients together; 0 does not clip.
+    pub clip: f64,
+    pub seed: u64,
+    pub device: device::Device,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            epochs: 20,
+            batch: 8,
+            steps: None,
+            rate: 1e-3,
+            schedule: Schedule::Cosine,
+            clip: 1.0,
+            seed: 0,
+            device: device::Device::Cpu,
+        }
+    }
+}
+
+/// What is trained: everything in which one training differs from another.
+pub trait Task: Sync {
+    type Model: Module;
+    type Item: Send + Sync;
+    type Batch: Send;
+
+    /// The items of `epoch` in the order they are used.
+    fn plan(&self, epoch: usize) -> Vec<Self::Item>;
+    /// Reads a batch; runs beside the step before it, on a thread of its own.
+    fn load(&self, epoch: usize, items: &[Self::Item]) -> Result<Self::Batch>;
+    /// The model as it enters `epoch`: the place to freeze and to thaw.
+    fn enter(&self, epoch: usize, model: Self::Model) -> Self::Model {
+        let _ = epoch;
+        model
+    }
+    /// A scalar as [1].
+    fn loss(&self, model: &Self::Model, batch: Self::Batch, device: &Device) -> Tensor<1>;
+    /// A score of the model on data it does not train on, larger is better; `None` without such data.
+    fn validate(&self, model: &Self::Model, device: &Device) -> Result<Option<f64>> {
+        let _ = (model, device);
+        Ok(None)
+    }
+    /// Epochs without a better score after which training ends; `None` goes on to the last.
+    fn patience(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// What is logged of an epoch, one JSON line each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Epochs finished, from 1.
+    pub epoch: usize,
+    /// Mean training loss over the epoch.
+    pub loss: f64,
+    /// Learning rate at the epoch's last step.
+    pub rate: f64,
+    /// Validation score, where there is validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// Wall-clock seconds, validation included: the one column that differs between equal runs.
+    pub seconds: f64,
+}
+
+/// What the loop tells whoever watches it.
+pub enum Progress<'a> {
+    Step { epoch: usize, step: usize, steps: usize, loss: f64 },
+    Epoch(&'a Record),
+}
+
+/// Where a training stands between two epochs; saved with the weights.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub epoch: usize,
+    pub best: Option<f64>,
+    /// Epochs since the best score.
+    pub stale: usize,
+}
+
+/// Trains `model` until `settings.epochs`, from where `run` stands. Every epoch ends with a line in
+/// the log and a checkpoint from which a killed run goes on bit for bit.
+pub fn train<T: Task>(
+    task: &T,
+    model: T::Model,
+    settings: &Settings,
+    run: &mut Run,
+    watch: &mut dyn FnMut(Progress<'_>),
+) -> Result<State> {
+    let device = settings.device.open().autodiff();
+    let (mut model, mut adam, mut state) = run.resume(model, &device)?;
+    while state.epoch < settings.epochs && task.patience().is_none_or(|patience| state.stale < patience) {
+        let start = Instant::now();
+        model = task.enter(state.epoch, model);
+        let (loss, rate);
+        (model, loss, rate) = epoch(task, model, &mut adam, settings, state.epoch, &device, watch)?;
+        let score = task.validate(&model.valid(), &device.clone().inner())?;
+        state.epoch += 1;
+        let better = score.is_some_and(|score| state.best.is_none_or(|best| score > best));
+        if better {
+            state.best = score;
+        }
+        state.stale = if better || score.is_none() { 0 } else { state.stale + 1 };
+        let record = Record { epoch: state.epoch, loss, rate, score, seconds: start.elapsed().as_secs_f64() };
+        run.finish_epoch(&record, &model, &adam, &state, better)?;
+        watch(Progress::Epoch(&record));
+    }
+    Ok(state)
+}
+
+/// One pass over the epoch's items; returns the model, the mean loss and the last learning rate.
+fn epoch<T: Task>(
+    task: &T,
+    model: T::Model,
+    adam: &mut Adam,
+    settings: &Settings,
+    epoch: usize,
+    device: &Device,
+    watch: &mut dyn FnMut(Progress<'_>),
+) -> Result<(T::Model, f64, f64)> {
+    let items = task.plan(epoch);
+    let batches = batches(&items, settings);
+    let steps = batches.len();
+    let (mut model, mut sum, mut rate) = (model, 0.0, 0.0);
+    std::thread::scope(|scope| {
+        for (step, batch) in prefetch(scope, task, epoch, &batches).into_iter().enumerate() {
+            rate = settings.rate * settings.schedule.factor(epoch * steps + step, settings.epochs * steps);
+            device.seed(rng(settings.seed, Purpose::Dropout, [epoch as u64, step as u64]).next_u64());
+            let loss = task.loss(&model, batch?, device);
+            let gradients = loss.backward();
+            let loss = f64::from(loss.into_scalar::<f32>());
+            let scale = gradient_scale(&model, &gradients, settings.clip);
+            if !loss.is_finite() || !scale.is_finite() {
+                return Err(diverged(epoch, step, loss));
+            }
+            model = adam.step(model, &gradients, rate, scale);
+            sum += loss;
+            watch(Progress::Step { epoch, step: step + 1, steps, loss });
+        }
+        Ok((model, sum / steps as f64, rate))
+    })
+}
+
+/// Whole batches only, since batch norm makes little of a remainder; but never none.
+fn batches<'a, I>(items: &'a [I], settings: &Settings) -> Vec<&'a [I]> {
+    let whole = items.chunks_exact(settings.batch).take(settings.steps.unwrap_or(usize::MAX));
+    let batches: Vec<&[I]> = whole.collect();
+    if batches.is_empty() { vec![items] } else { batches }
+}
+
+/// Loads batches in order on a thread of its own, at most two ahead of the training.
+fn prefetch<'scope, T: Task>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    task: &'scope T,
+    epoch: usize,
+    batches: &'scope [&[T::Item]],
+) -> mpsc::Receiver<Result<T::Batch>> {
+    let (sender, receiver) = mpsc::sync_channel(2);
+    scope.spawn(move || {
+        for items in batches {
+            // The receiver hangs up when training fails; there is nothing left to load for then.
+            if sender.send(task.load(epoch, items)).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// What gradients are multiplied by so that their norm stays within `limit` (0: no limit).
+fn gradient_scale<M: Module>(model: &M, gradients: &Gradients, limit: f64) -> f64 {
+    if limit <= 0.0 {
+        return 1.0;
+    }
+    (limit / (global_norm(model, gradients) + 1e-6)).min(1.0)
+}
+
+/// A model whose parameters come from `seed` alone. burn draws them at first use, so all are
+/// touched here, in order.
+pub(crate) fn initialised<M: Module>(seed: u64, device: &Device, build: impl FnOnce() -> M) -> M {
+    device.seed(rng(seed, Purpose::Weights, [0, 0]).next_u64());
+    let model = build();
+    model.visit(&mut Touch);
+    model
+}
+
+struct Touch;
+
+impl ModuleVisitor for Touch {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        param.val();
+    }
+}
+
+/// Refuses settings under which nothing could be trained.
+fn check(dataset: &Path, settings: &Settings) -> Result<()> {
+    let usable = settings.epochs > 0 && settings.batch > 0 && settings.steps != Some(0);
+    if !usable {
+        let found = format!("{} epochs of batches of {}", settings.epochs, settings.batch);
+        return Err(Error::new(dataset, Kind::Request, "at least one epoch, step and slice", found));
+    }
+    if !(settings.rate > 0.0 && settings.rate.is_finite() && settings.clip >= 0.0) {
+        let found = format!("a rate of {} and a clip of {}", settings.rate, settings.clip);
+        return Err(Error::new(
+            dataset,
+            Kind::Request,
+            "a learning rate above 0, a clip of 0 or more",
+            found,
+        ));
+    }
+    Ok(())
+}
+
+/// The scans of one domain, or all.
+fn of_domain(dataset: &Dataset, domain: Option<&str>) -> Result<Vec<usize>> {
+    let scans = dataset.index.scans.iter().enumerate();
+    let fits = |scan: &Scan| domain.is_none() || scan.domain.as_deref() == domain;
+    let found: Vec<usize> = scans.filter(|(_, scan)| fits(scan)).map(|(number, _)| number).collect();
+    if found.is_empty() {
+        let expected = domain.map_or("scans".to_owned(), |domain| format!("scans of domain '{domain}'"));
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, "none")
+            .hint("domains are named in the manifest that `polycl import` reads"));
+    }
+    Ok(found)
+}
+
+fn diverged(epoch: usize, step: usize, loss: f64) -> Error {
+    let found = format!("loss {loss} or gradients without bound in epoch {}, step {}", epoch + 1, step + 1);
+    Error::new("training", Kind::Request, "finite numbers", found)
+        .hint("lower --rate, or look for odd scans with `polycl inspect`")
+}
