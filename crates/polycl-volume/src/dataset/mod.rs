@@ -1,92 +1,68 @@
 //! A data set: `index.json`, which a person can read, and `slices.zarr`, from which any slice is
 //! read without touching the rest.
 
-use std::collections::BTreeMap;
+mod index;
+mod store;
+
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+pub use index::{Index, Scan, Source, VERSION};
 
-use crate::Result;
-use crate::preprocess::Preprocess;
+use crate::{Error, Kind, Result};
+use store::{Slices, Storage};
 
-/// The whole of `index.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Index {
-    /// Version of the layout; this code writes and reads 1.
-    pub polycl_dataset: u32,
-    pub preprocess: Preprocess,
-    /// Name of each label value; background (0) is not listed.
-    pub labels: BTreeMap<u16, String>,
-    /// Sorted by case.
-    pub scans: Vec<Scan>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scan {
-    /// Name of the scan, unique in the data set: the image file's name without its endings.
-    pub case: String,
-    pub patient: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub domain: Option<String>,
-    /// Slices in the store, from the patient's feet to the head.
-    pub slices: usize,
-    /// Voxels of the source file along its own three axes.
-    pub shape: [usize; 3],
-    /// Millimetres between voxel centres along the same axes.
-    pub spacing: [f64; 3],
-    pub image: Source,
-    /// The mask file, or one file per structure; empty where nothing is drawn.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub masks: Vec<Source>,
-    /// For each organ about which something is known: the store's slices that show it, as
-    /// inclusive ranges. An organ known to be absent has no ranges; an unknown one is not listed.
-    pub presence: BTreeMap<String, Vec<[usize; 2]>>,
-}
-
-/// A file that went into the data set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    pub path: PathBuf,
-    pub sha256: String,
-}
-
-impl Scan {
-    /// Whether `organ` is in slice `slice` of the store; `None` where nobody has said.
-    pub fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
-        let ranges = self.presence.get(organ)?;
-        Some(ranges.iter().any(|&[first, last]| (first..=last).contains(&slice)))
-    }
-
-    pub fn labelled(&self) -> bool {
-        !self.masks.is_empty()
-    }
-}
-
-/// An opened data set.
+/// An opened data set; may be read from many threads at once.
 pub struct Dataset {
     pub dir: PathBuf,
     pub index: Index,
+    /// Of each scan.
+    images: Vec<Slices>,
+    masks: Vec<Option<Slices>>,
 }
 
 impl Dataset {
+    /// Reads the index and holds the store's arrays to it; reads no slice.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] where `dir` is no data set or a part is missing, [`Kind::Format`] where the
+    /// index is unsound or an array is not what the index says.
     pub fn open(dir: &Path) -> Result<Self> {
-        let _ = dir;
-        todo!()
+        let index = Index::read(dir)?;
+        let slices = Storage::open(dir)?;
+        let array = |scan: &Scan, what| {
+            Slices::open(&slices, &store::array_path(&scan.case, what), [scan.slices, index.preprocess.size])
+        };
+        let images = index.scans.iter().map(|s| array(s, store::IMAGE)).collect::<Result<_>>()?;
+        let mask = |s: &Scan| s.labelled().then(|| array(s, store::MASK)).transpose();
+        let masks = index.scans.iter().map(mask).collect::<Result<_>>()?;
+        Ok(Self { dir: dir.to_path_buf(), images, masks, index })
     }
 
     /// Slice `slice` of scan number `scan` as the network sees it (normalised), rows from anterior
     /// to posterior, columns from the patient's right to left: [size, size].
+    ///
+    /// # Errors
+    /// [`Kind::Format`] where the stored slice is damaged, [`Kind::Request`] where there is none.
     pub fn image(&self, scan: usize, slice: usize) -> Result<Vec<f32>> {
-        let _ = (scan, slice);
-        todo!()
+        let slices = self.images.get(scan).ok_or_else(|| self.no_scan(scan))?;
+        Ok(self.index.preprocess.normalised(&slices.read(slice)?))
     }
 
     /// The label values of the same slice: [size, size].
+    ///
+    /// # Errors
+    /// As [`Self::image`]; [`Kind::Labels`] where the scan has no mask.
     pub fn mask(&self, scan: usize, slice: usize) -> Result<Vec<u16>> {
-        let _ = (scan, slice);
-        todo!()
+        let slices = self.masks.get(scan).ok_or_else(|| self.no_scan(scan))?;
+        let unlabelled = || {
+            let case = &self.index.scans[scan].case;
+            Error::new(&self.dir, Kind::Labels, format!("a mask of case {case}"), "none")
+        };
+        slices.as_ref().ok_or_else(unlabelled)?.read(slice)
+    }
+
+    fn no_scan(&self, scan: usize) -> Error {
+        let found = format!("{} scans", self.index.scans.len());
+        Error::new(&self.dir, Kind::Request, format!("scan number {scan}"), found)
     }
 }

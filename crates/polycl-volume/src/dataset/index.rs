@@ -1,0 +1,154 @@
+//! `index.json`: what a person reads first, and what everything else of a data set is held to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::preprocess::Preprocess;
+use crate::{Error, Kind, Result, output};
+
+/// The layout's version that this code writes and reads.
+pub const VERSION: u32 = 1;
+
+/// The whole of `index.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Version of the layout; see [`VERSION`].
+    pub polycl_dataset: u32,
+    pub preprocess: Preprocess,
+    /// Name of each label value; background (0) is not listed.
+    pub labels: BTreeMap<u16, String>,
+    /// Sorted by case.
+    pub scans: Vec<Scan>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// Name of the scan, unique in the data set: the image file's name without its endings.
+    pub case: String,
+    pub patient: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Slices in the store, from the patient's feet to the head.
+    pub slices: usize,
+    /// Voxels of the source file along its own three axes.
+    pub shape: [usize; 3],
+    /// Millimetres between voxel centres along the same axes.
+    pub spacing: [f64; 3],
+    pub image: Source,
+    /// The mask file, or one file per structure; empty where nothing is drawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<Source>,
+    /// For each organ about which something is known: the store's slices that show it, as
+    /// inclusive ranges. An organ known to be absent has no ranges; an unknown one is not listed.
+    pub presence: BTreeMap<String, Vec<[usize; 2]>>,
+}
+
+/// A file that went into the data set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    pub path: PathBuf,
+    pub sha256: String,
+}
+
+impl Index {
+    pub fn path(dataset: &Path) -> PathBuf {
+        dataset.join("index.json")
+    }
+
+    /// # Errors
+    /// [`Kind::Io`] where there is no index, [`Kind::Format`] where it says what cannot be.
+    pub fn read(dataset: &Path) -> Result<Self> {
+        let path = Self::path(dataset);
+        let text = std::fs::read(&path).map_err(|e| {
+            Error::io(&path, "read the index of a data set", &e).hint("`polycl import` makes a data set")
+        })?;
+        let index: Self = serde_json::from_slice(&text)
+            .map_err(|e| Error::new(&path, Kind::Format, "the index of a data set", e.to_string()))?;
+        index.check().map_err(|found| Error::new(&path, Kind::Format, "a sound index", found))?;
+        Ok(index)
+    }
+
+    pub fn write(&self, dataset: &Path) -> Result<()> {
+        output::atomically(&Self::path(dataset), |file| {
+            serde_json::to_writer_pretty(&mut *file, self)?;
+            file.write_all(b"\n")
+        })
+    }
+
+    /// The label value of an organ.
+    pub fn label(&self, organ: &str) -> Option<u16> {
+        self.labels.iter().find_map(|(&value, name)| (name == organ).then_some(value))
+    }
+
+    /// Every patient once, in order.
+    pub fn patients(&self) -> BTreeSet<&str> {
+        self.scans.iter().map(|s| s.patient.as_str()).collect()
+    }
+
+    /// Every organ of which something is known in some scan, in order.
+    pub fn organs(&self) -> BTreeSet<&str> {
+        self.scans.iter().flat_map(|s| s.presence.keys()).map(String::as_str).collect()
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        if self.polycl_dataset != VERSION {
+            return Err(format!("version {} of the layout, not {VERSION}", self.polycl_dataset));
+        }
+        self.preprocess.check()?;
+        if self.labels.contains_key(&0) {
+            return Err("a name for label 0, which is background".into());
+        }
+        let names: BTreeSet<&String> = self.labels.values().collect();
+        if names.len() < self.labels.len() || names.iter().any(|n| n.is_empty()) {
+            return Err("label names that are empty or given twice".into());
+        }
+        if self.scans.is_empty() {
+            return Err("no scans".into());
+        }
+        if let Some(pair) = self.scans.windows(2).find(|pair| pair[0].case >= pair[1].case) {
+            return Err(format!("case {} after {}", pair[1].case, pair[0].case));
+        }
+        self.scans.iter().try_for_each(|scan| scan.check().map_err(|e| format!("case {}: {e}", scan.case)))
+    }
+}
+
+impl Scan {
+    /// Whether `organ` is in slice `slice` of the store; `None` where nobody has said.
+    pub fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
+        let ranges = self.presence.get(organ)?;
+        Some(ranges.iter().any(|&[first, last]| (first..=last).contains(&slice)))
+    }
+
+    pub fn labelled(&self) -> bool {
+        !self.masks.is_empty()
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        check_case(&self.case)?;
+        if self.patient.is_empty() || self.slices == 0 {
+            return Err("no patient or no slices".into());
+        }
+        let in_order = |ranges: &[[usize; 2]]| {
+            let each = ranges.iter().all(|&[first, last]| first <= last && last < self.slices);
+            each && ranges.windows(2).all(|w| w[0][1] < w[1][0])
+        };
+        match self.presence.iter().find(|(_, ranges)| !in_order(ranges)) {
+            Some((organ, ranges)) => Err(format!("ranges {ranges:?} of {organ} in {} slices", self.slices)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A case's name is also the name of its group in the store, so it must be a plain file name
+/// that Zarr does not keep for itself.
+pub(super) fn check_case(case: &str) -> std::result::Result<(), String> {
+    let reserved = case.starts_with("__") || case.chars().all(|c| c == '.');
+    let plain = !case.contains(['/', '\\', '\0']);
+    if plain && !reserved { Ok(()) } else { Err(format!("a case name that cannot name a folder: {case:?}")) }
+}
