@@ -4,13 +4,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{evaluate, import, inspect, phantom};
+use crate::commands::{bench, evaluate, finetune, import, inspect, phantom, predict, pretrain};
 use crate::talk;
 
 /// Contrastive pre-training and few-label segmentation of CT scans.
 #[derive(Parser)]
 #[command(name = "polycl", version, arg_required_else_help = true)]
-struct Cli {
+pub struct Cli {
+    /// Threads to compute with; all cores without it
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
     #[command(subcommand)]
     command: Command,
 }
@@ -20,7 +23,12 @@ enum Command {
     Phantom(phantom::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Pretrain(pretrain::Args),
+    Finetune(finetune::Args),
+    Predict(predict::Args),
     Evaluate(evaluate::Args),
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// How a command that did not fail outright ended.
@@ -34,18 +42,29 @@ pub enum Outcome {
 /// Parses the command line, runs the command, reports its error: 0 done, 1 some cases failed,
 /// 2 usage or input.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Phantom(args) => phantom::run(&args),
-        Command::Import(args) => import::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Evaluate(args) => evaluate::run(&args),
-    };
-    match outcome {
+    match run(Cli::parse()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Err(error) => {
             talk::error(&error);
             ExitCode::from(2)
         }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    if let Some(threads) = cli.threads {
+        anyhow::ensure!(threads > 0, "--threads: expected at least 1, found 0");
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    match cli.command {
+        Command::Phantom(args) => phantom::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Pretrain(args) => pretrain::run(&args),
+        Command::Finetune(args) => finetune::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Bench(bench) => bench::run(&bench),
     }
 }

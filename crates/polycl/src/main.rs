@@ -2,8 +2,11 @@
 
 mod cli;
 mod commands;
+mod curve;
+mod memory;
 mod talk;
 
 fn main() -> std::process::ExitCode {
+    memory::keep_freed_pages();
     cli::main()
 }

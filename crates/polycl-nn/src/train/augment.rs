@@ -27,6 +27,12 @@ impl Default for Augment {
     }
 }
 
+impl Augment {
+    pub fn none() -> Self {
+        Self { rotate: 0.0, scale: 0.0, shift: 0.0, intensity: 0.0, flip: false }
+    }
+}
+
 /// What a left–right flip does to each class: `None` where an organ's mirror image is no class,
 /// so that flipping would teach a lie.
 pub fn mirrored_classes(organs: &[String]) -> Option<Vec<u8>> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_volume::dataset::Dataset;
-use polycl_volume::dataset::split::{Budget, Split};
+use polycl_volume::dataset::split::{self, Budget, Split};
 use polycl_volume::preprocess::Preprocess;
 use polycl_volume::rng::{Purpose, rng};
 use polycl_volume::{Error, Kind, Result};
@@ -323,6 +323,6 @@ fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<
         (None, None) => Budget::All,
     };
     let patients: Vec<String> = scans.iter().map(|&s| dataset.index.scans[s].patient.clone()).collect();
-    Split::of(&patients, budget, config.training.seed)
+    split::budget(&patients, budget, config.training.seed)
         .map_err(|error| Error { file: dataset.dir.clone(), ..error })
 }

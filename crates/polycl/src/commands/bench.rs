@@ -1,0 +1,95 @@
+use polycl_nn::bench::{Step, Work};
+use polycl_nn::net::Net;
+use serde_json::json;
+
+use crate::cli::Outcome;
+
+/// Measure how fast networks are trained here
+#[derive(clap::Subcommand)]
+pub enum Bench {
+    Step(StepArgs),
+}
+
+/// Time one training (or inference) step on random slices
+///
+/// Prints one JSON line with the keys of the PyTorch peer (`pytorch_step.py`). Threads are set by
+/// --threads.
+#[derive(clap::Args)]
+pub struct StepArgs {
+    #[arg(long, value_parser = ["unet", "resnet18"], default_value = "unet")]
+    net: String,
+    #[arg(long, value_parser = ["supervised", "contrastive", "inference"], default_value = "supervised")]
+    task: String,
+    /// Slices a step
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    batch: usize,
+    /// Side of the slices; a multiple of 32
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    size: usize,
+    /// Timed steps
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    steps: usize,
+    /// Steps before the timed ones
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    warmup: usize,
+    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: polycl_nn::device::Device,
+}
+
+pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
+    let Bench::Step(args) = bench;
+    anyhow::ensure!(args.batch > 0 && args.steps > 0, "expected at least one slice and one step");
+    anyhow::ensure!(
+        args.size > 0 && args.size.is_multiple_of(32),
+        "--size: expected a multiple of 32, found {}",
+        args.size
+    );
+    let idle = peak_rss_mib();
+    let mut seconds = step(args).seconds();
+    seconds.sort_by(f64::total_cmp);
+    let StepArgs { net, task, batch, size, .. } = args;
+    println!(
+        "{}",
+        json!({
+            "peer": concat!("polycl ", env!("CARGO_PKG_VERSION")),
+            "device": args.device,
+            "net": net, "task": task, "batch": batch, "size": size,
+            "threads": rayon::current_num_threads(),
+            "median_s": median(&seconds),
+            "min_s": seconds[0],
+            "max_s": seconds[seconds.len() - 1],
+            "idle_rss_mib": idle,
+            "peak_rss_mib": peak_rss_mib(),
+        })
+    );
+    Ok(Outcome::Done)
+}
+
+fn step(args: &StepArgs) -> Step {
+    Step {
+        net: if args.net == "unet" { Net::Unet } else { Net::Resnet18 },
+        work: match args.task.as_str() {
+            "supervised" => Work::Supervised,
+            "contrastive" => Work::Contrastive,
+            _ => Work::Inference,
+        },
+        batch: args.batch,
+        size: args.size,
+        steps: args.steps,
+        warmup: args.warmup,
+        device: args.device,
+    }
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+/// The most memory this process ever held, as the kernel counts it; `null` where it does not tell.
+fn peak_rss_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? / 1024.0)
+}

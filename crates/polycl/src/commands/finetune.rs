@@ -1,0 +1,104 @@
+use std::path::PathBuf;
+
+use polycl_nn::train::finetune::{FinetuneConfig, Plan, finetune};
+use polycl_volume::dataset::Dataset;
+use serde::Serialize;
+
+use super::training::{TrainingFlags, Watch, resolve};
+use crate::cli::Outcome;
+use crate::talk;
+
+/// Train a segmentation network on the masks of a few patients
+///
+/// Begins from a pre-trained encoder or from scratch. One organ is a sigmoid; several are a
+/// softmax with background. Patients, never slices, are split: about one in five of the budget
+/// chooses the best checkpoint, none under four.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Data set that `polycl import` wrote
+    dataset: PathBuf,
+    /// Folder of the run to write
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Settings in TOML; flags override them
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go on with a run that was interrupted
+    #[arg(long)]
+    resume: bool,
+    /// Do not augment slices while training
+    #[arg(long)]
+    no_augment: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(clap::Args, Serialize)]
+struct Settings {
+    /// Pre-trained run whose encoder to begin with; from scratch without it
+    #[arg(long, value_name = "RUN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder: Option<PathBuf>,
+    /// Labelled patients to use, validation included; the 5 are among the 10
+    #[arg(long, value_name = "N", conflicts_with = "fraction")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cases: Option<u32>,
+    /// Fraction of the labelled patients to use
+    #[arg(long, value_name = "F")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fraction: Option<f64>,
+    /// What to segment; repeat it for several, leave it out for all
+    #[arg(long = "organ", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    organs: Vec<String>,
+    /// Only scans of this domain
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    /// The encoder, where no pre-trained run says it [default: unet]
+    #[arg(long, value_parser = ["unet", "resnet18"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net: Option<String>,
+    /// The loss [default: dice]
+    #[arg(long, value_parser = ["dice", "dice+ce"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<String>,
+    /// Epochs for which the encoder stays frozen [default: 0]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freeze: Option<u32>,
+    /// Epochs without a better validation score after which to stop; 0 never [default: 0]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patience: Option<u32>,
+    #[command(flatten)]
+    training: TrainingFlags,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let mut config: FinetuneConfig = resolve(args.config.as_deref(), &args.settings)?;
+    if args.no_augment {
+        config.augment = polycl_nn::train::Augment::none();
+    }
+    let dataset = Dataset::open(&args.dataset)?;
+    let mut watch = Watch::new(&args.out, "fine-tuning", config.training.epochs);
+    let state = finetune(&dataset, &config, &args.out, args.resume, &mut announce, &mut |p| watch.see(p))?;
+    watch.finish(&state);
+    Ok(Outcome::Done)
+}
+
+fn announce(plan: &Plan) {
+    let Plan { organs, training_patients, validation_patients, slices, flip } = plan;
+    let organs = organs.join(", ");
+    talk::note(format!(
+        "{organs}: {slices} slices of {training_patients} patients, {validation_patients} more validate"
+    ));
+    if *validation_patients == 0 {
+        talk::note("note: too few patients to validate; the last epoch is the result");
+    }
+    if !flip {
+        talk::note(
+            "note: no left-right flips (an organ's mirror image is not among those segmented, or off)",
+        );
+    }
+}

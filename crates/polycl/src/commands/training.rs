@@ -1,0 +1,122 @@
+//! What `pretrain` and `finetune` share: settings from file and flags, progress, the curve.
+
+use std::path::Path;
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+use polycl_nn::train::{Progress, Record, State, read_log};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use crate::{curve, talk};
+
+/// Flags that become the `[training]` table of a run's settings.
+#[derive(clap::Args, Serialize)]
+pub struct TrainingFlags {
+    /// Passes over the data
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
+    /// Slices (or triplets) a step [default: 8]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u32>,
+    /// Steps an epoch at most; without it an epoch sees every slice
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    /// Learning rate of Adam at its highest
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<f64>,
+    /// How the learning rate falls [default: cosine]
+    #[arg(long, value_parser = ["constant", "cosine", "restarts"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    /// Largest norm of all gradients together; 0 does not clip [default: 1]
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clip: Option<f64>,
+    /// Seed of everything random [default: 0]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u32>,
+    /// Where to compute: cpu, cuda[:N] or wgpu[:N] [default: cpu]
+    #[arg(long, value_name = "D")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<polycl_nn::device::Device>,
+}
+
+/// The settings of a run: those of the file, with the flags that were given over them.
+pub fn resolve<C: DeserializeOwned>(file: Option<&Path>, flags: &impl Serialize) -> anyhow::Result<C> {
+    let mut settings = match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            text.parse::<Table>().with_context(|| format!("{}: not TOML", path.display()))?
+        }
+        None => Table::new(),
+    };
+    overlay(&mut settings, Table::try_from(flags)?);
+    let name = file.map_or("settings".to_owned(), |path| path.display().to_string());
+    C::deserialize(settings).map_err(|e| anyhow::anyhow!("{name}: {}", e.message()))
+}
+
+fn overlay(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => overlay(below, above),
+            (_, value) => drop(below.insert(key, value)),
+        }
+    }
+}
+
+/// Shows how a training goes: a bar on a terminal, a line an epoch, the curve in the run's folder.
+pub struct Watch<'a> {
+    run: &'a Path,
+    title: &'a str,
+    epochs: usize,
+    bar: ProgressBar,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(run: &'a Path, title: &'a str, epochs: usize) -> Self {
+        Self { run, title, epochs, bar: talk::progress(0, title) }
+    }
+
+    pub fn see(&mut self, progress: Progress<'_>) {
+        match progress {
+            Progress::Step { epoch, step, steps, loss } => {
+                self.bar.set_length((self.epochs * steps) as u64);
+                self.bar.set_position((epoch * steps + step) as u64);
+                self.bar.set_message(format!("epoch {}/{}  loss {loss:.4}", epoch + 1, self.epochs));
+            }
+            Progress::Epoch(record) => {
+                self.bar.suspend(|| talk::note(line(record, self.epochs)));
+                self.draw();
+            }
+        }
+    }
+
+    /// The picture is a convenience; that it cannot be drawn must not end a training.
+    fn draw(&self) {
+        let drawn = read_log(self.run)
+            .map_err(anyhow::Error::from)
+            .and_then(|log| curve::draw(&self.run.join("curve.svg"), self.title, &log));
+        if let Err(error) = drawn {
+            self.bar.suspend(|| talk::note(format!("note: no curve: {error:#}")));
+        }
+    }
+
+    pub fn finish(self, state: &State) {
+        self.bar.finish_and_clear();
+        let best = state.best.map(|best| format!(", best validation Dice {best:.4}")).unwrap_or_default();
+        talk::note(format!("{} epochs done{best}: {}", state.epoch, self.run.display()));
+    }
+}
+
+fn line(record: &Record, epochs: usize) -> String {
+    let score = record.score.map(|score| format!("  validation Dice {score:.4}")).unwrap_or_default();
+    let Record { epoch, loss, rate, seconds, .. } = record;
+    format!("epoch {epoch}/{epochs}  loss {loss:.5}{score}  rate {rate:.1e}  {seconds:.1} s")
+}

@@ -1,0 +1,59 @@
+//! The training curve as a picture.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::anyhow;
+use plotters::prelude::*;
+use polycl_nn::train::Record;
+use polycl_volume::output;
+
+/// Dark blue and orange: apart for the colour-blind and on grey paper.
+const LOSS: RGBColor = RGBColor(0, 84, 147);
+const SCORE: RGBColor = RGBColor(213, 94, 0);
+
+/// Training loss and, where there is one, validation Dice against epochs, as an SVG file.
+pub fn draw(path: &Path, title: &str, log: &[Record]) -> anyhow::Result<()> {
+    let picture = svg(title, log)?;
+    Ok(output::atomically(path, |file| file.write_all(picture.as_bytes()))?)
+}
+
+/// The same as text, for reports.
+pub fn svg(title: &str, log: &[Record]) -> anyhow::Result<String> {
+    let mut picture = String::new();
+    plot(&mut picture, title, log).map_err(|e| anyhow!("drawing the curve: {e}"))?;
+    Ok(picture)
+}
+
+fn plot(picture: &mut String, title: &str, log: &[Record]) -> Result<(), Box<dyn std::error::Error>> {
+    let area = SVGBackend::with_string(picture, (640, 360)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let last = log.last().map_or(1, |record| record.epoch).max(2) as f64;
+    let highest = log.iter().map(|record| record.loss).fold(1e-9, f64::max) * 1.05;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 18))
+        .margin(10)
+        .x_label_area_size(36)
+        .y_label_area_size(54)
+        .right_y_label_area_size(54)
+        .build_cartesian_2d(1.0..last, 0.0..highest)?
+        .set_secondary_coord(1.0..last, 0.0..1.0);
+    chart.configure_mesh().light_line_style(WHITE).x_desc("epoch").y_desc("training loss").draw()?;
+    let losses = log.iter().map(|record| (record.epoch as f64, record.loss));
+    chart
+        .draw_series(LineSeries::new(losses, LOSS.stroke_width(2)))?
+        .label("training loss")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], LOSS.stroke_width(2)));
+    let scores: Vec<(f64, f64)> =
+        log.iter().filter_map(|record| Some((record.epoch as f64, record.score?))).collect();
+    if !scores.is_empty() {
+        chart.configure_secondary_axes().y_desc("validation Dice").draw()?;
+        chart
+            .draw_secondary_series(LineSeries::new(scores, SCORE.stroke_width(2)))?
+            .label("validation Dice")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], SCORE.stroke_width(2)));
+    }
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    area.present()?;
+    Ok(())
+}
