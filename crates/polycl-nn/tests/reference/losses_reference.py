@@ -1,0 +1,45 @@
+"""The losses, written out as in `shared/bench/pytorch_step.py` and `shared/reference/method.md`."""
+
+import torch
+from torch.nn import functional as F
+
+EUCLIDEAN_EPSILON = 1e-8
+
+
+def cosine_loss(anchor, positive, negative, temperature=0.1):
+    """softplus((cos(a,n) - cos(a,p)) / t), mean over the batch."""
+    closeness = F.cosine_similarity(anchor, negative) - F.cosine_similarity(anchor, positive)
+    return F.softplus(closeness / temperature).mean()
+
+
+def euclidean_loss(anchor, positive, negative):
+    """sigmoid(|a-p|) + 1 - sigmoid(|a-n|), mean over the batch; |x| = sqrt(sum of squares + 1e-8)."""
+
+    def distance(x, y):
+        return ((x - y).square().sum(1) + EUCLIDEAN_EPSILON).sqrt()
+
+    return (distance(anchor, positive).sigmoid() + 1 - distance(anchor, negative).sigmoid()).mean()
+
+
+def dice_of_probability(p, t):
+    """1 - (2|p t| + 1) / (|p| + |t| + 1) of each sample and channel, then the mean."""
+    overlap = (p * t).sum((2, 3))
+    return (1 - (2 * overlap + 1) / (p.sum((2, 3)) + t.sum((2, 3)) + 1)).mean()
+
+
+def dice_sigmoid(logits, target):
+    return dice_of_probability(logits.sigmoid(), target)
+
+
+def dice_softmax(logits, classes):
+    """Multi-class: the background (channel 0) takes part in the softmax but not in the mean."""
+    one_hot = F.one_hot(classes, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    return dice_of_probability(logits.softmax(1)[:, 1:], one_hot[:, 1:])
+
+
+def dice_bce(logits, target):
+    return dice_sigmoid(logits, target) + F.binary_cross_entropy_with_logits(logits, target)
+
+
+def dice_cross_entropy(logits, classes):
+    return dice_softmax(logits, classes) + F.cross_entropy(logits, classes)
