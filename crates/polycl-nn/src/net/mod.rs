@@ -1,6 +1,7 @@
 //! The networks: two encoders, the projection head they are pre-trained under, and the U-Net
 //! decoder they are fine-tuned with. Parameter names are PyTorch's for the same structure.
 
+mod batch_norm;
 mod block;
 mod contrastive;
 mod encoder;
@@ -8,9 +9,10 @@ mod resnet18;
 mod segmenter;
 mod unet;
 
+pub use batch_norm::BatchNorm2d;
 pub use block::{ConvBlock, instance_norm, upsample2};
 pub use contrastive::Contrastive;
 pub use encoder::{Encoder, EncoderConfig, Net};
 pub use resnet18::ResNet18Encoder;
 pub use segmenter::{Decoder, Segmenter, SegmenterConfig, probabilities};
-pub use unet::UNetEncoder;
+pub use unet::{UNetEncoder, global_average};

@@ -1,10 +1,11 @@
 use burn::module::Module;
+use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use super::batch_norm::BatchNorm2d;
 use super::unet::global_average;
 
 /// torchvision's ResNet-18 but for a stem of one input channel and `widths[0]` (32) outputs, so
@@ -12,7 +13,7 @@ use super::unet::global_average;
 #[derive(Module, Debug)]
 pub struct ResNet18Encoder {
     conv1: Conv2d,
-    bn1: BatchNorm,
+    bn1: BatchNorm2d,
     maxpool: MaxPool2d,
     layer1: Vec<BasicBlock>,
     layer2: Vec<BasicBlock>,
@@ -23,10 +24,10 @@ pub struct ResNet18Encoder {
 #[derive(Module, Debug)]
 struct BasicBlock {
     conv1: Conv2d,
-    bn1: BatchNorm,
+    bn1: BatchNorm2d,
     conv2: Conv2d,
-    bn2: BatchNorm,
-    downsample: Option<(Conv2d, BatchNorm)>,
+    bn2: BatchNorm2d,
+    downsample: Option<(Conv2d, BatchNorm2d)>,
 }
 
 impl ResNet18Encoder {
@@ -34,7 +35,7 @@ impl ResNet18Encoder {
         let [w0, w1, w2, w3, w4] = *widths;
         Self {
             conv1: conv(1, w0, 7, 2, device),
-            bn1: BatchNormConfig::new(w0).init(device),
+            bn1: BatchNorm2d::new(w0, device),
             maxpool: MaxPool2dConfig::new([3, 3])
                 .with_strides([2, 2])
                 .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
@@ -70,11 +71,11 @@ impl BasicBlock {
         let shortcut = stride != 1 || channels_in != channels_out;
         Self {
             conv1: conv(channels_in, channels_out, 3, stride, device),
-            bn1: BatchNormConfig::new(channels_out).init(device),
+            bn1: BatchNorm2d::new(channels_out, device),
             conv2: conv(channels_out, channels_out, 3, 1, device),
-            bn2: BatchNormConfig::new(channels_out).init(device),
+            bn2: BatchNorm2d::new(channels_out, device),
             downsample: shortcut.then(|| {
-                let norm = BatchNormConfig::new(channels_out).init(device);
+                let norm = BatchNorm2d::new(channels_out, device);
                 (conv(channels_in, channels_out, 1, stride, device), norm)
             }),
         }

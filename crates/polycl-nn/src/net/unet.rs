@@ -41,7 +41,7 @@ impl UNetEncoder {
 }
 
 /// [B, C, H, W] → [B, C]
-pub(super) fn global_average(x: Tensor<4>) -> Tensor<2> {
+pub fn global_average(x: Tensor<4>) -> Tensor<2> {
     let [b, c, h, w] = x.dims();
     x.reshape([b, c, h * w]).mean_dim(2).reshape([b, c])
 }

@@ -1,8 +1,13 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
-/// The Euclidean norm of all gradients of `model` together, as in PyTorch's `clip_grad_norm_`:
-/// multiplying them by `min(1, limit / (norm + 1e-6))` keeps that norm within `limit`.
+/// What all gradients are multiplied by so that their norm together stays within `limit`, as in
+/// PyTorch's `clip_grad_norm_`; a limit of 0 does not clip.
+pub fn clip_scale(norm: f64, limit: f64) -> f64 {
+    if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 }
+}
+
+/// The Euclidean norm of all gradients of `model` together.
 pub fn global_norm<M: Module>(model: &M, gradients: &Gradients) -> f64 {
     let mut norm = SquaredNorm { gradients, sum: 0.0 };
     model.visit(&mut norm);

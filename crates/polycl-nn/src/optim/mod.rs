@@ -5,5 +5,5 @@ mod clip;
 mod schedule;
 
 pub use adam::{Adam, Moments};
-pub use clip::global_norm;
+pub use clip::{clip_scale, global_norm};
 pub use schedule::Schedule;

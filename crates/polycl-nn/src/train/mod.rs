@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Tensor};
 use polycl_volume::dataset::{Dataset, Scan};
 use polycl_volume::rng::{Purpose, rng};
 use polycl_volume::{Error, Kind, Result};
@@ -20,7 +20,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::device;
-use crate::optim::{Adam, Schedule, global_norm};
+use crate::optim::{Adam, Schedule, clip_scale, global_norm};
 pub use augment::{Augment, mirrored_classes};
 pub use run::{Model, Organ, Run, RunCard, Seen, read_log, weights};
 
@@ -168,11 +168,11 @@ fn epoch<T: Task>(
             let loss = task.loss(&model, batch?, device);
             let gradients = loss.backward();
             let loss = f64::from(loss.into_scalar::<f32>());
-            let scale = gradient_scale(&model, &gradients, settings.clip);
-            if !loss.is_finite() || !scale.is_finite() {
+            let norm = global_norm(&model, &gradients);
+            if !loss.is_finite() || !norm.is_finite() {
                 return Err(diverged(epoch, step, loss));
             }
-            model = adam.step(model, &gradients, rate, scale);
+            model = adam.step(model, &gradients, rate, clip_scale(norm, settings.clip));
             sum += loss;
             watch(Progress::Step { epoch, step: step + 1, steps, loss });
         }
@@ -204,14 +204,6 @@ fn prefetch<'scope, T: Task>(
         }
     });
     receiver
-}
-
-/// What gradients are multiplied by so that their norm stays within `limit` (0: no limit).
-fn gradient_scale<M: Module>(model: &M, gradients: &Gradients, limit: f64) -> f64 {
-    if limit <= 0.0 {
-        return 1.0;
-    }
-    (limit / (global_norm(model, gradients) + 1e-6)).min(1.0)
 }
 
 /// A model whose parameters come from `seed` alone. burn draws them at first use, so all are

@@ -1,0 +1,65 @@
+use burn::tensor::{Device, Tensor};
+use polycl_nn::loss::{ContrastiveLoss, SegmentationLoss};
+
+use crate::reference::Reference;
+
+#[test]
+fn contrastive() {
+    let device = Device::flex().autodiff();
+    let reference = Reference::open("losses/contrastive");
+    let cases = [
+        ("cosine_t0.1", ContrastiveLoss::Cosine),
+        ("cosine_t0.5", ContrastiveLoss::Cosine),
+        ("cosine_overflow", ContrastiveLoss::Cosine),
+        ("euclidean", ContrastiveLoss::Euclidean),
+        ("euclidean_equal", ContrastiveLoss::Euclidean),
+    ];
+    for (case, loss) in cases {
+        let names = ["anchor", "positive", "negative"];
+        let inputs =
+            names.map(|name| reference.tensor::<2>(&format!("{case}.{name}"), &device).require_grad());
+        let [a, p, n] = inputs.clone();
+        let temperature = reference.case(case, "temperature").as_f64().unwrap_or(1.0) as f32;
+        let value = loss.forward(a, p, n, temperature);
+        let gradients = value.backward();
+        reference.close(&format!("{case}.loss"), value.into_data());
+        for (name, input) in names.iter().zip(inputs) {
+            reference.close(&format!("{case}.grad.{name}"), input.grad(&gradients).unwrap().into_data());
+        }
+    }
+}
+
+#[test]
+fn segmentation() {
+    let device = Device::flex().autodiff();
+    let reference = Reference::open("losses/segmentation");
+    let cases = [
+        (SegmentationLoss::Dice, "dice_sigmoid", vec!["", "_one_empty", "_all_empty"]),
+        (SegmentationLoss::DiceCrossEntropy, "dice_bce", vec!["", "_one_empty", "_all_empty", "_large"]),
+        (SegmentationLoss::Dice, "dice_softmax", vec!["", "_one_empty", "_large"]),
+        (SegmentationLoss::DiceCrossEntropy, "dice_cross_entropy", vec!["", "_one_empty", "_large"]),
+    ];
+    for (loss, name, suffixes) in cases {
+        for case in suffixes.into_iter().map(|suffix| format!("{name}{suffix}")) {
+            if !reference.has(&format!("{case}.logits")) {
+                panic!("no reference for {case}");
+            }
+            let logits = reference.tensor::<4>(&format!("{case}.logits"), &device).require_grad();
+            let value = loss.forward(logits.clone(), target(&reference, &case, logits.dims()[1]));
+            let gradients = value.backward();
+            reference.close(&format!("{case}.loss"), value.into_data());
+            reference.close(&format!("{case}.grad.logits"), logits.grad(&gradients).unwrap().into_data());
+        }
+    }
+}
+
+/// The one-hot target [B, C, H, W] of a case, from its mask or from its classes.
+fn target(reference: &Reference, case: &str, channels: usize) -> Tensor<4> {
+    let device = Device::flex().autodiff();
+    if reference.has(&format!("{case}.target")) {
+        return reference.tensor(&format!("{case}.target"), &device);
+    }
+    let classes = reference.tensor::<3>(&format!("{case}.classes"), &device).unsqueeze_dim::<4>(1);
+    let channel = |c: usize| classes.clone().equal_elem(c as f32).float();
+    Tensor::cat((0..channels).map(channel).collect(), 1)
+}

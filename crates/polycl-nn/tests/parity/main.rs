@@ -1,0 +1,8 @@
+//! Parity with PyTorch: layers, losses, networks stage by stage, gradients, ten optimiser steps.
+//! The numbers and their generators are in `tests/reference/`.
+
+mod layers;
+mod losses;
+mod networks;
+mod reference;
+mod training;
