@@ -32,7 +32,7 @@ fn flood_fill(mask: &Mask, reach: i32) -> Components {
             }
             found.numbers[at(p)] = number;
             found.sizes[number as usize - 1] += 1;
-            let near = cube().filter(|d| d.iter().map(|x| x.abs()).sum::<i32>() <= reach);
+            let near = cube().filter(|d| d.iter().map(|x: &i32| x.abs()).sum::<i32>() <= reach);
             open.extend(near.map(|d| [p[0] + d[0], p[1] + d[1], p[2] + d[2]]).filter(|&q| inside(q)));
         }
     }

@@ -43,6 +43,9 @@ pub struct Scan {
     /// The mask file, or one file per structure; empty where nothing is drawn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<Source>,
+    /// Organs that the masks draw. Any other is unknown to them: it may lie in their background.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub drawn: BTreeSet<String>,
     /// For each organ about which something is known: the store's slices that show it, as
     /// inclusive ranges. An organ known to be absent has no ranges; an unknown one is not listed.
     pub presence: BTreeMap<String, Vec<[usize; 2]>>,
@@ -91,6 +94,12 @@ impl Index {
         self.scans.iter().map(|s| s.patient.as_str()).collect()
     }
 
+    /// The patients, in order, with a scan on which all of `organs` are drawn.
+    pub fn labelled_patients(&self, organs: &[String]) -> Vec<String> {
+        let scans = self.scans.iter().filter(|scan| scan.draws(organs));
+        BTreeSet::from_iter(scans.map(|scan| scan.patient.clone())).into_iter().collect()
+    }
+
     /// Every organ of which something is known in some scan, in order.
     pub fn organs(&self) -> BTreeSet<&str> {
         self.scans.iter().flat_map(|s| s.presence.keys()).map(String::as_str).collect()
@@ -114,6 +123,10 @@ impl Index {
         if let Some(pair) = self.scans.windows(2).find(|pair| pair[0].case >= pair[1].case) {
             return Err(format!("case {} after {}", pair[1].case, pair[0].case));
         }
+        let unnamed = |scan: &&Scan| !scan.drawn.iter().all(|organ| names.contains(organ));
+        if let Some(scan) = self.scans.iter().find(unnamed) {
+            return Err(format!("case {} draws organs without a label", scan.case));
+        }
         self.scans.iter().try_for_each(|scan| scan.check().map_err(|e| format!("case {}: {e}", scan.case)))
     }
 }
@@ -127,6 +140,11 @@ impl Scan {
 
     pub fn labelled(&self) -> bool {
         !self.masks.is_empty()
+    }
+
+    /// Whether all of `organs` are drawn on this scan, if only by an empty mask.
+    pub fn draws(&self, organs: &[String]) -> bool {
+        organs.iter().all(|organ| self.drawn.contains(organ))
     }
 
     fn check(&self) -> std::result::Result<(), String> {

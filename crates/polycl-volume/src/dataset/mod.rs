@@ -1,12 +1,21 @@
 //! A data set: `index.json`, which a person can read, and `slices.zarr`, from which any slice is
 //! read without touching the rest.
 
+mod import;
 mod index;
+mod masks;
+pub mod names;
+pub mod pairs;
+mod presence;
+pub mod split;
 mod store;
+mod table;
 
 use std::path::{Path, PathBuf};
 
+pub use import::{Event, Plan};
 pub use index::{Index, Scan, Source, VERSION};
+pub use presence::Ranges;
 
 use crate::{Error, Kind, Result};
 use store::{Slices, Storage};

@@ -5,9 +5,10 @@
 //! `.hdr`/`.img` pairs are refused with a hint.
 
 mod geometry;
-mod gunzip;
 mod header;
 mod read;
+mod stream;
+mod voxel;
 mod write;
 
 use std::path::Path;

@@ -1,18 +1,16 @@
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::gunzip::{Gunzip, MAGIC};
-use super::header::{Datatype, Header, Order, SIZE};
+use super::header::{Header, SIZE};
+use super::stream::Stream;
+use super::voxel::{Voxel, convert};
 use crate::{Error, Image, Kind, Mask, Result, Space, Volume};
 
 /// Bytes decoded at a time: small enough for the second-level cache, a multiple of every voxel size.
 const CHUNK: usize = 1 << 18;
-
-/// How far a mask's value may be from a whole number; scl_slope leaves such crumbs.
-const WHOLE: f64 = 1e-3;
 
 /// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.
 ///
@@ -45,7 +43,7 @@ pub fn read_mask_hashed(path: &Path) -> Result<(Mask, String)> {
 /// Reads the geometry alone: no more of the file than its header.
 pub fn read_space(path: &Path) -> Result<Space> {
     let (file, _) = open(path)?;
-    let mut stream = decoded(BufReader::new(file), path)?;
+    let mut stream = Stream::open(BufReader::new(file)).map_err(|e| unreadable(path, &e))?;
     Ok(header(&mut stream, path)?.space)
 }
 
@@ -83,39 +81,10 @@ impl Read for Hashing {
     }
 }
 
-/// A kind of voxel that we hold in memory.
-trait Voxel: Copy {
-    const EXPECTED: &str;
-    const HINT: &str;
-
-    /// The voxel of a scaled value, and whether the value can be one.
-    fn from_value(value: f64) -> (Self, bool);
-}
-
-impl Voxel for f32 {
-    const EXPECTED: &str = "finite voxel values";
-    const HINT: &str = "replace NaN and infinite voxels, e.g. by -1024 (air), and save the scan again";
-
-    fn from_value(value: f64) -> (Self, bool) {
-        let voxel = value as f32;
-        (voxel, voxel.is_finite())
-    }
-}
-
-impl Voxel for u16 {
-    const EXPECTED: &str = "labels that are whole numbers from 0 to 65535";
-    const HINT: &str = "is this a mask? Labels resampled with interpolation must be drawn or resampled again";
-
-    fn from_value(value: f64) -> (Self, bool) {
-        // The cast saturates and takes NaN to 0, so the comparison catches every misfit.
-        let label = (value + 0.5) as u16;
-        (label, (value - f64::from(label)).abs() <= WHOLE)
-    }
-}
-
 /// Reads a volume from a file's bytes, of which there are `held`.
 fn volume<V: Voxel>(source: impl Read, held: u64, path: &Path) -> Result<Volume<V>> {
-    let mut stream = decoded(BufReader::with_capacity(CHUNK, source), path)?;
+    let mut stream =
+        Stream::open(BufReader::with_capacity(CHUNK, source)).map_err(|e| unreadable(path, &e))?;
     let header = header(&mut stream, path)?;
     if let Stream::Plain(_) = stream {
         complete(&header, held.saturating_sub(header.first_voxel), path)?;
@@ -124,37 +93,6 @@ fn volume<V: Voxel>(source: impl Read, held: u64, path: &Path) -> Result<Volume<
     let voxels = voxels(&header, &mut stream, held, path)?;
     stream.finish().map_err(|e| unreadable(path, &e))?;
     Ok(Volume { space: header.space, voxels })
-}
-
-/// A file's content, decompressed where need be.
-enum Stream<R> {
-    Plain(R),
-    Gzip(Gunzip<R>),
-}
-
-/// Whether a file is compressed is told by its first bytes, whatever its name.
-fn decoded<R: BufRead>(mut source: R, path: &Path) -> Result<Stream<R>> {
-    let start = source.fill_buf().map_err(|e| unreadable(path, &e))?;
-    Ok(if start.starts_with(&MAGIC) { Stream::Gzip(Gunzip::new(source)) } else { Stream::Plain(source) })
-}
-
-impl<R: BufRead> Read for Stream<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(source) => source.read(out),
-            Self::Gzip(source) => source.read(out),
-        }
-    }
-}
-
-impl<R: BufRead> Stream<R> {
-    /// Reads a compressed file to its end, where its checksum is.
-    fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Plain(_) => Ok(()),
-            Self::Gzip(mut source) => io::copy(&mut source, &mut io::sink()).map(|_| ()),
-        }
-    }
 }
 
 fn header(stream: &mut impl Read, path: &Path) -> Result<Header> {
@@ -210,46 +148,6 @@ fn reserve<V>(voxels: &mut Vec<V>, room: usize, path: &Path) -> Result<()> {
         Error::new(path, Kind::Request, format!("{bytes} bytes of free memory"), "less")
             .hint("crop the scan, or use a machine with more memory")
     })
-}
-
-/// Appends the voxels in `bytes`; the number of values that cannot be voxels.
-fn convert<V: Voxel>(header: &Header, bytes: &[u8], voxels: &mut Vec<V>) -> usize {
-    macro_rules! stored_as {
-        ($number:ty) => {
-            match header.order {
-                Order::Little => scaled(header, bytes, voxels, |raw| <$number>::from_le_bytes(raw) as f64),
-                Order::Big => scaled(header, bytes, voxels, |raw| <$number>::from_be_bytes(raw) as f64),
-            }
-        };
-    }
-    match header.datatype {
-        Datatype::U8 => stored_as!(u8),
-        Datatype::I8 => stored_as!(i8),
-        Datatype::U16 => stored_as!(u16),
-        Datatype::I16 => stored_as!(i16),
-        Datatype::U32 => stored_as!(u32),
-        Datatype::I32 => stored_as!(i32),
-        Datatype::U64 => stored_as!(u64),
-        Datatype::I64 => stored_as!(i64),
-        Datatype::F32 => stored_as!(f32),
-        Datatype::F64 => stored_as!(f64),
-    }
-}
-
-fn scaled<V: Voxel, const N: usize>(
-    header: &Header,
-    bytes: &[u8],
-    voxels: &mut Vec<V>,
-    number: impl Fn([u8; N]) -> f64,
-) -> usize {
-    let mut unusable = 0;
-    let (raw, _) = bytes.as_chunks::<N>();
-    voxels.extend(raw.iter().map(|&raw| {
-        let (voxel, usable) = V::from_value(number(raw) * header.slope + header.intercept);
-        unusable += usize::from(!usable);
-        voxel
-    }));
-    unusable
 }
 
 /// Reads until `out` is full or the stream ends; the number of bytes read. A compressed stream

@@ -1,9 +1,153 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use polycl_volume::dataset::{Event, Index, Plan, Ranges, names, pairs};
+use polycl_volume::preprocess::{Fit, Normalise, Preprocess};
+
 use crate::cli::Outcome;
+use crate::talk;
 
 /// Build a data set from scans and, where there are any, their masks.
+///
+/// Masks are paired with images by file name; a mask may also be a folder CASE with one file per
+/// structure. Label names come from CASE.labels.json, labels.json or dataset.json beside the
+/// masks or one level up, or from --names.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Folder of NIfTI images; each is a patient of its own
+    #[arg(long, value_name = "DIR", required_unless_present = "manifest", conflicts_with = "manifest")]
+    images: Option<PathBuf>,
+    /// Folder of masks named like their images
+    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    labels: Option<PathBuf>,
+    /// CSV file with the columns image,label,patient,domain (and maybe names,case); all but image
+    /// may be empty or missing, paths are relative to the file
+    #[arg(long, value_name = "FILE.csv")]
+    manifest: Option<PathBuf>,
+    /// Slices that show an organ, without a mask: CSV file with the columns
+    /// scan,organ,first_slice,last_slice (from 0, inclusive, in file order; both empty: absent)
+    #[arg(long, value_name = "FILE.csv")]
+    ranges: Option<PathBuf>,
+    /// Names of label values: 1=liver,2=spleen or a JSON or CSV file
+    #[arg(long, value_name = "FILE|LIST")]
+    names: Option<String>,
+    /// Organs to keep; the others become background
+    #[arg(long, value_name = "ORGAN", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Folder to write the data set to
+    #[arg(long, value_name = "DATASET")]
+    out: PathBuf,
+    /// Side of the square slices in pixels, a multiple of 32
+    #[arg(long, default_value_t = 256)]
+    size: usize,
+    /// Intensity window in HU: centre,width
+    #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = window, allow_hyphen_values = true)]
+    window: [f32; 2],
+    /// How a plane becomes square
+    #[arg(long, value_enum, default_value = "stretch")]
+    fit: FitArg,
+    /// Central fraction of each scan's slices to keep
+    #[arg(long, value_name = "FRACTION", default_value_t = 1.0)]
+    keep: f64,
+    /// Values of the window's ends: 0 and 1, or as in the published code
+    #[arg(long, value_enum, default_value = "unit")]
+    normalise: NormaliseArg,
+}
 
-pub fn run(_args: &Args) -> anyhow::Result<Outcome> {
-    todo!()
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum FitArg {
+    /// Stretch both sides
+    Stretch,
+    /// Keep the aspect and pad
+    Pad,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum NormaliseArg {
+    /// The window maps to 0..1
+    Unit,
+    /// (HU + 3055) / 8866 after windowing
+    Published,
+}
+
+fn window(text: &str) -> Result<[f32; 2], String> {
+    let number = |part: &str| part.trim().parse::<f32>().map_err(|e| format!("{part:?}: {e}"));
+    let (centre, width) = text.split_once(',').ok_or("expected two numbers: centre,width")?;
+    Ok([number(centre)?, number(width)?])
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let plan = plan(args)?;
+    let bar = talk::progress(plan.pairs.len() as u64, "import");
+    let index = plan.import(&args.out, &mut |event| match event {
+        Event::Scan { case, number, .. } => {
+            bar.set_position(number as u64);
+            bar.set_message(format!("import {case}"));
+        }
+        Event::Note(text) => bar.suspend(|| talk::note(text)),
+    })?;
+    bar.finish_and_clear();
+    print!("{}", summary(&index, &args.out));
+    Ok(Outcome::Done)
+}
+
+fn plan(args: &Args) -> polycl_volume::Result<Plan> {
+    let here = Path::new("");
+    let names = args.names.as_deref().map(|text| names::given(text, here)).transpose()?;
+    let pairs = match (&args.manifest, &args.images) {
+        (Some(manifest), _) => pairs::from_manifest(manifest, names.as_ref())?,
+        (None, images) => {
+            let images = images.as_deref().unwrap_or(here);
+            pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?
+        }
+    };
+    let ranges = args.ranges.as_deref().map(Ranges::read).transpose()?;
+    Ok(Plan { pairs, ranges, only: args.only.iter().cloned().collect(), preprocess: preprocess(args) })
+}
+
+fn preprocess(args: &Args) -> Preprocess {
+    let fit = match args.fit {
+        FitArg::Stretch => Fit::Stretch,
+        FitArg::Pad => Fit::Pad,
+    };
+    let normalise = match args.normalise {
+        NormaliseArg::Unit => Normalise::Unit,
+        NormaliseArg::Published => Normalise::Published,
+    };
+    Preprocess { size: args.size, window: args.window, fit, normalise, keep: args.keep }
+}
+
+/// What the data set holds: a line of counts and a line for each organ.
+pub fn summary(index: &Index, path: &Path) -> String {
+    let scans = &index.scans;
+    let slices: usize = scans.iter().map(|scan| scan.slices).sum();
+    let labelled = scans.iter().filter(|scan| scan.labelled()).count();
+    let mut text = format!(
+        "{}: {} patients, {} scans ({labelled} labelled), {slices} slices of {size}x{size}\n",
+        path.display(),
+        index.patients().len(),
+        scans.len(),
+        size = index.preprocess.size,
+    );
+    let mut organs: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for scan in scans {
+        for (organ, ranges) in &scan.presence {
+            let shown: usize = ranges.iter().map(|[first, last]| last - first + 1).sum();
+            let counts = organs.entry(organ).or_default();
+            *counts = [
+                counts[0] + shown,
+                counts[1] + scan.slices,
+                counts[2] + usize::from(scan.drawn.contains(organ)),
+            ];
+        }
+    }
+    let width = organs.keys().map(|organ| organ.chars().count()).max().unwrap_or(0).max("organ".len());
+    if !organs.is_empty() {
+        text += &format!("{:width$}  label  drawn in  in slices  of\n", "organ");
+    }
+    for (organ, [shown, known, drawn]) in organs {
+        let label = index.label(organ).map_or("-".into(), |label| label.to_string());
+        text += &format!("{organ:width$}  {label:>5}  {drawn:>8}  {shown:>9}  {known}\n");
+    }
+    text
 }

@@ -1,9 +1,195 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use polycl_volume::dataset::{Dataset, Index, names};
+use polycl_volume::orient::{Reorientation, orientation_code};
+use polycl_volume::preprocess::HU_RANGE;
+use polycl_volume::{Error, Image, Kind, Space, nifti};
+
+use super::import;
 use crate::cli::Outcome;
 
-/// Tell what is in an image, a data set or a run.
+/// Tell what is in an image, a mask, a data set or a run.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// A NIfTI file, a data set or a run
+    path: PathBuf,
+}
 
-pub fn run(_args: &Args) -> anyhow::Result<Outcome> {
-    todo!()
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let path = &args.path;
+    let run = path.join("run.json");
+    let text = if run.is_file() {
+        pretty(&run)?
+    } else if path.is_dir() {
+        dataset(path, &Dataset::open(path)?.index)
+    } else {
+        volume(path)?
+    };
+    print!("{text}");
+    Ok(Outcome::Done)
+}
+
+/// A run tells of itself in one file.
+fn pretty(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let json: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|e| Error::new(file, Kind::Format, "a run's description", e.to_string()))?;
+    Ok(format!("{json:#}\n"))
+}
+
+fn dataset(path: &Path, index: &Index) -> String {
+    let preprocess = &index.preprocess;
+    let [centre, width] = preprocess.window;
+    let mut text = import::summary(index, path);
+    text += &format!(
+        "window {centre},{width} HU, fit {:?}, normalise {:?}, keep {}\n",
+        preprocess.fit, preprocess.normalise, preprocess.keep
+    )
+    .to_lowercase()
+    .replace(" hu", " HU");
+    for (axis, name) in ["first", "second", "third"].into_iter().enumerate() {
+        let spacings = || index.scans.iter().map(|scan| scan.spacing[axis]);
+        let (least, most) = (spacings().fold(f64::MAX, f64::min), spacings().fold(0.0, f64::max));
+        text += &format!("spacing of the {name} file axis: {least:.3} to {most:.3} mm\n");
+    }
+    let mut domains: BTreeMap<&str, usize> = BTreeMap::new();
+    for scan in &index.scans {
+        *domains.entry(scan.domain.as_deref().unwrap_or("(none)")).or_default() += 1;
+    }
+    for (domain, scans) in domains {
+        text += &format!("domain {domain}: {scans} scans\n");
+    }
+    let width = index.scans.iter().map(|scan| scan.case.chars().count()).max().unwrap_or(0);
+    for scan in &index.scans {
+        let drawn =
+            if scan.labelled() { format!("{} organs drawn", scan.drawn.len()) } else { "unlabelled".into() };
+        text += &format!("{:width$}  patient {}, {} slices, {drawn}\n", scan.case, scan.patient, scan.slices);
+    }
+    text
+}
+
+fn volume(path: &Path) -> anyhow::Result<String> {
+    let image = nifti::read_image(path)?;
+    let mut text = format!("{}\n{}", path.display(), geometry(&image.space));
+    text += &match labels(path, &image) {
+        Some(table) => table,
+        None => values(&image),
+    };
+    for oddity in oddities(&image) {
+        text += &format!("odd: {oddity}\n");
+    }
+    Ok(text)
+}
+
+fn geometry(space: &Space) -> String {
+    let [nx, ny, nz] = space.shape;
+    let [sx, sy, sz] = space.spacing();
+    let affine = space.world_from_voxel;
+    let mut text = format!(
+        "shape        {nx} x {ny} x {nz}\nspacing      {sx:.4} x {sy:.4} x {sz:.4} mm\norientation  {}\naffine\n",
+        orientation_code(space)
+    );
+    for row in 0..3 {
+        let m = affine.matrix3.row(row);
+        text += &format!("  {:>10.4} {:>10.4} {:>10.4} {:>10.3}\n", m.x, m.y, m.z, affine.translation[row]);
+    }
+    text
+}
+
+/// More distinct values than a mask has labels: the file is then an image.
+const MOST_LABELS: usize = 512;
+
+/// The table of labels, if the values can be labels: few, whole and not negative.
+fn labels(path: &Path, image: &Image) -> Option<String> {
+    let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
+    for &value in &image.voxels {
+        if value.fract() != 0.0 || !(0.0..=f32::from(u16::MAX)).contains(&value) {
+            return None;
+        }
+        *counts.entry(value as u16).or_default() += 1;
+        if counts.len() > MOST_LABELS {
+            return None;
+        }
+    }
+    let names = names::beside(path).unwrap_or_default();
+    let millilitres = image.space.world_from_voxel.matrix3.determinant().abs() / 1000.0;
+    let mut text = String::from("label      voxels          mL  name\n");
+    for (label, voxels) in counts.into_iter().filter(|&(label, _)| label > 0) {
+        let name = names.get(&label).map_or("", String::as_str);
+        let line = format!("{label:>5}  {voxels:>10}  {:>10.2}  {name}", voxels as f64 * millilitres);
+        text += &format!("{}\n", line.trim_end());
+    }
+    Some(text)
+}
+
+fn values(image: &Image) -> String {
+    let mut sorted = image.voxels.clone();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100];
+    let mut text = String::from("values (HU)\n");
+    for (name, percent) in
+        [("least", 0), ("1%", 1), ("25%", 25), ("median", 50), ("75%", 75), ("99%", 99), ("most", 100)]
+    {
+        text += &format!("  {name:<7} {:>8.1}\n", at(percent));
+    }
+    text + &histogram(&sorted)
+}
+
+/// Lower ends of the histogram's bins in HU, chosen by tissue: air, lung, fat, water and soft
+/// tissue, contrast and spongy bone, bone, metal.
+const BINS: [(f32, &str); 9] = [
+    (f32::MIN, "outside the field of view"),
+    (-1024.0, "air"),
+    (-900.0, "lung"),
+    (-200.0, "fat"),
+    (-20.0, "water, soft tissue"),
+    (100.0, "contrast, spongy bone"),
+    (300.0, "bone"),
+    (2000.0, "dense bone, metal"),
+    (3072.0, "above the CT range"),
+];
+
+/// Shares of the sorted values in each bin.
+fn histogram(sorted: &[f32]) -> String {
+    let below = |value: f32| sorted.partition_point(|&v| v < value);
+    let mut text = String::new();
+    for (bin, (from, tissue)) in BINS.iter().enumerate() {
+        let end = BINS.get(bin + 1).map_or(sorted.len(), |(next, _)| below(*next));
+        let share = (end - below(*from)) as f64 / sorted.len() as f64;
+        let from = if bin == 0 { "below".into() } else { format!("{from}") };
+        let bar = "#".repeat((share * 40.0).round() as usize);
+        let line = format!("  {from:>6}  {:>5.1}%  {tissue:<25}  {bar}", share * 100.0);
+        text += &format!("{}\n", line.trim_end());
+    }
+    text
+}
+
+/// What a person should look at before using the image.
+fn oddities(image: &Image) -> Vec<String> {
+    let mut found = Vec::new();
+    let outside = image.voxels.iter().filter(|&&v| !(HU_RANGE[0]..=HU_RANGE[1]).contains(&v)).count();
+    if outside > 0 {
+        found.push(format!(
+            "{outside} voxels outside {}..{} HU, which import clips",
+            HU_RANGE[0], HU_RANGE[1]
+        ));
+    }
+    let columns = image.space.world_from_voxel.matrix3;
+    let axes = [columns.x_axis, columns.y_axis, columns.z_axis];
+    if axes.iter().any(|axis| axis.abs().max_element() < 0.9999 * axis.length()) {
+        found.push("oblique: the axes are not those of the patient".into());
+    }
+    let slice_axis = Reorientation::to_canonical(&image.space).slice_axis();
+    let spacing = image.space.spacing();
+    let in_plane: Vec<f64> = (0..3).filter(|&axis| axis != slice_axis).map(|axis| spacing[axis]).collect();
+    if (in_plane[0] / in_plane[1] - 1.0).abs() > 0.001 {
+        found.push(format!("pixels are not square: {:.4} x {:.4} mm", in_plane[0], in_plane[1]));
+    }
+    let anisotropy = spacing[slice_axis] / in_plane[0].min(in_plane[1]);
+    if anisotropy > 3.0 {
+        found.push(format!("slices are {anisotropy:.1} times as far apart as pixels"));
+    }
+    found
 }

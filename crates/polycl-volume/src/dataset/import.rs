@@ -1,0 +1,192 @@
+//! From files to a data set, one scan at a time, so that memory stays bounded by one scan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::pairs::{Label, Pair};
+use super::presence::{Ranges, Slices, ranges_of};
+use super::store::{self, Writer};
+use super::{Index, Scan, Source, VERSION, masks, names};
+use crate::orient::Reorientation;
+use crate::preprocess::{Preprocess, labels_of};
+use crate::{Error, Kind, Mask, Result, Space, Volume, nifti, output};
+
+/// What a data set is made of.
+pub struct Plan {
+    /// From [`super::pairs`], sorted by case.
+    pub pairs: Vec<Pair>,
+    pub ranges: Option<Ranges>,
+    /// The organs that are kept; all where it is empty.
+    pub only: BTreeSet<String>,
+    pub preprocess: Preprocess,
+}
+
+/// What happens during an import.
+pub enum Event<'a> {
+    /// Scan `number` of `of`, counted from 0, is about to be read.
+    Scan { case: &'a str, number: usize, of: usize },
+    /// Something that a person should know.
+    Note(String),
+}
+
+impl Plan {
+    /// Writes the data set to the folder `out`, which must not hold anything yet. The first scan
+    /// that cannot be imported ends it, and nothing is left behind.
+    ///
+    /// # Errors
+    /// As [`nifti::read_image`] and [`Ranges`]; [`Kind::Geometry`] where a mask does not belong to
+    /// its image, [`Kind::Labels`] for label values without a name, organs that nobody has, or
+    /// masks and ranges that contradict each other; [`Kind::Request`] or [`Kind::Io`] for `out`.
+    pub fn import(&self, out: &Path, report: &mut dyn FnMut(Event)) -> Result<Index> {
+        self.preprocess
+            .check()
+            .map_err(|found| Error::new(out, Kind::Request, "a usable preprocessing", found))?;
+        let numbering = self.numbering()?;
+        if let Some(ranges) = &self.ranges {
+            ranges.check_cases(&self.pairs.iter().map(|pair| pair.case.as_str()).collect())?;
+        }
+        output::folder_atomically(out, |folder| {
+            let writer = Writer::create(folder)?;
+            let mut scans = Vec::new();
+            for (number, pair) in self.pairs.iter().enumerate() {
+                report(Event::Scan { case: &pair.case, number, of: self.pairs.len() });
+                scans.push(self.scan(pair, &numbering, &writer, report)?);
+            }
+            let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
+            let preprocess = self.preprocess.clone();
+            let index = Index { polycl_dataset: VERSION, preprocess, labels, scans };
+            index.write(folder)?;
+            Ok(index)
+        })
+    }
+
+    /// The data set's label of every organ that is kept.
+    fn numbering(&self) -> Result<BTreeMap<String, u16>> {
+        let labels = || self.pairs.iter().filter_map(|pair| pair.label.as_ref());
+        let known: BTreeSet<&str> = labels().flat_map(Label::organs).collect();
+        let ranged = self.ranges.iter().flat_map(Ranges::organs);
+        let anywhere: BTreeSet<&str> = ranged.chain(known.iter().copied()).collect();
+        if let Some(organ) = self.only.iter().find(|organ| !anywhere.contains(organ.as_str())) {
+            let known = Vec::from_iter(anywhere).join(", ");
+            return Err(Error::new(
+                Path::new(organ),
+                Kind::Labels,
+                format!("one of {known}"),
+                "no such organ",
+            ));
+        }
+        let tables = labels().filter_map(|label| match label {
+            Label::Map(_, names) => Some(names.iter().filter(|(_, name)| self.keeps(name))),
+            Label::Structures(_) => None,
+        });
+        let tables: Vec<_> = tables.map(|table| table.map(|(&v, n)| (v, n.clone())).collect()).collect();
+        let structures = labels().filter(|label| matches!(label, Label::Structures(_)));
+        let valueless = structures.flat_map(Label::organs).filter(|name| self.keeps(name)).collect();
+        Ok(names::unite(&tables, &valueless))
+    }
+
+    fn keeps(&self, organ: &str) -> bool {
+        self.only.is_empty() || self.only.contains(organ)
+    }
+
+    fn scan(
+        &self,
+        pair: &Pair,
+        numbering: &BTreeMap<String, u16>,
+        writer: &Writer,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<Scan> {
+        let (image, sha256) = nifti::read_image_hashed(&pair.image)?;
+        let space = image.space.clone();
+        let canonical = Reorientation::to_canonical(&space);
+        let kept = self.preprocess.kept(space.shape[canonical.slice_axis()]);
+        writer.group(&format!("/{}", pair.case))?;
+        let stored = |plane: &[f32], shape| self.preprocess.stored(plane, shape);
+        self.store(writer, (pair, store::IMAGE), &canonical.apply(&image), &kept, stored)?;
+        drop(image);
+
+        let mut scan = Scan {
+            case: pair.case.clone(),
+            patient: pair.patient.clone(),
+            domain: pair.domain.clone(),
+            slices: kept.len(),
+            shape: space.shape,
+            spacing: space.spacing(),
+            image: Source { path: pair.image.clone(), sha256 },
+            masks: Vec::new(),
+            drawn: BTreeSet::new(),
+            presence: BTreeMap::new(),
+        };
+        let label = pair.label.as_ref();
+        let drawn =
+            label.map(|label| masks::read(label, &pair.image, &space, numbering)).transpose()?.flatten();
+        if let Some(drawn) = drawn {
+            if drawn.contested > 0 {
+                let note = "voxels are in more than one structure; the smallest has them";
+                report(Event::Note(format!("{}: {} {note}", pair.case, drawn.contested)));
+            }
+            let mask = canonical.apply(&drawn.mask);
+            let stored = |plane: &[u16], shape| self.preprocess.mask_slice(plane, shape);
+            self.store(writer, (pair, store::MASK), &mask, &kept, stored)?;
+            scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
+            scan.masks = drawn.sources;
+            scan.drawn = drawn.organs;
+        }
+        self.add_ranges(&mut scan, &space, &kept)?;
+        Ok(scan)
+    }
+
+    /// Prepares the kept slices of a canonical volume in parallel and stores them.
+    fn store<T: Copy + Sync>(
+        &self,
+        writer: &Writer,
+        (pair, array): (&Pair, &str),
+        volume: &Volume<T>,
+        kept: &Range<usize>,
+        prepare: impl Fn(&[T], [usize; 2]) -> Vec<u16> + Sync,
+    ) -> Result<()> {
+        let [nx, ny, _] = volume.space.shape;
+        let size = self.preprocess.size;
+        let mut slices = vec![0; kept.len() * size * size];
+        slices.par_chunks_exact_mut(size * size).zip(kept.clone()).for_each(|(slice, k)| {
+            slice.copy_from_slice(&prepare(volume.plane(k), [nx, ny]));
+        });
+        writer.write(&store::array_path(&pair.case, array), [kept.len(), size], slices)
+    }
+
+    /// Adds what the ranges say about the scan. Of an organ that is drawn they must say the same.
+    fn add_ranges(&self, scan: &mut Scan, space: &Space, kept: &Range<usize>) -> Result<()> {
+        let Some(ranges) = &self.ranges else { return Ok(()) };
+        for (organ, slices) in ranges.of(&scan.case, space, kept)? {
+            if !self.keeps(&organ) {
+                continue;
+            }
+            if let Some(drawn) = scan.presence.get(&organ).filter(|drawn| **drawn != slices) {
+                let expected = format!("{organ} where the mask of {} has it, in {drawn:?}", scan.case);
+                return Err(Error::new(ranges.file(), Kind::Labels, expected, format!("{slices:?}"))
+                    .hint("slices here are counted from the feet; leave out rows of what masks tell"));
+            }
+            scan.presence.insert(organ, slices);
+        }
+        Ok(())
+    }
+}
+
+/// The slices of a canonical mask that show each organ.
+fn presence(
+    mask: &Mask,
+    kept: &Range<usize>,
+    organs: &BTreeSet<String>,
+    numbering: &BTreeMap<String, u16>,
+) -> BTreeMap<String, Slices> {
+    let labels: Vec<BTreeSet<u16>> =
+        kept.clone().into_par_iter().map(|k| labels_of(mask.plane(k)).collect()).collect();
+    let ranges = |organ: &String| {
+        let label = numbering[organ];
+        (organ.clone(), ranges_of(labels.iter().map(|labels| labels.contains(&label))))
+    };
+    organs.iter().map(ranges).collect()
+}

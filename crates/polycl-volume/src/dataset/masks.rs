@@ -1,0 +1,138 @@
+//! The masks of one scan, read and brought into the data set's own numbering.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::Source;
+use super::names::{self, Names};
+use super::pairs::Label;
+use crate::{Error, Kind, Mask, Result, Space, nifti};
+
+/// How far a corner of the mask may lie from the image's, in mm.
+const SAME_PLACE: f64 = 0.01;
+
+/// Everything drawn on one scan, on the scan's own voxels.
+pub(super) struct Drawn {
+    pub(super) mask: Mask,
+    pub(super) sources: Vec<Source>,
+    pub(super) organs: BTreeSet<String>,
+    /// Voxels that more than one structure claimed.
+    pub(super) contested: usize,
+}
+
+/// Reads the label of an image; `numbering` holds the names that are kept and their labels.
+/// `None` where it draws none of them.
+///
+/// # Errors
+/// As [`nifti::read_mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
+/// [`Kind::Labels`] for a label value without a name.
+pub(super) fn read(
+    label: &Label,
+    image: &Path,
+    space: &Space,
+    numbering: &BTreeMap<String, u16>,
+) -> Result<Option<Drawn>> {
+    let kept = label.organs().into_iter().filter(|organ| numbering.contains_key(*organ));
+    let organs: BTreeSet<String> = kept.map(str::to_owned).collect();
+    if organs.is_empty() {
+        return Ok(None);
+    }
+    let (voxels, sources, contested) = match label {
+        Label::Map(path, names) => {
+            let (mask, source) = on_image(path, image, space)?;
+            (renumbered(mask, names, numbering, path)?, vec![source], 0)
+        }
+        Label::Structures(files) => {
+            let files = files.iter().filter_map(|(name, path)| Some((*numbering.get(name)?, path)));
+            let (structures, sources) = structures(files, image, space)?;
+            let (voxels, contested) = paint(structures, space.voxels());
+            (voxels, sources, contested)
+        }
+    };
+    Ok(Some(Drawn { mask: Mask { space: space.clone(), voxels }, sources, organs, contested }))
+}
+
+/// Reads a mask that must lie on the voxels of its image.
+fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
+    let (mask, sha256) = nifti::read_mask_hashed(path)?;
+    let differs = |expected: String, found: String| {
+        let expected = format!("{expected} of its image {}", image.display());
+        Err(Error::new(path, Kind::Geometry, expected, found)
+            .hint("image and mask must have the same voxels: resample the mask onto the image"))
+    };
+    if mask.space.shape != space.shape {
+        return differs(format!("the shape {:?}", space.shape), format!("{:?}", mask.space.shape));
+    }
+    let moved = mask.space.corner_distance(space);
+    // Written so that a distance that is no number is refused as well.
+    if !(moved <= SAME_PLACE) {
+        return differs("the place".into(), format!("a corner {moved:.2} mm away"));
+    }
+    Ok((mask, Source { path: path.to_path_buf(), sha256 }))
+}
+
+/// Label values of the file become those of the data set; what is not kept becomes background.
+fn renumbered(mask: Mask, names: &Names, numbering: &BTreeMap<String, u16>, path: &Path) -> Result<Vec<u16>> {
+    let mut seen = vec![false; usize::from(u16::MAX) + 1];
+    mask.voxels.iter().for_each(|&value| seen[usize::from(value)] = true);
+    let nameless: Vec<String> = (1..=u16::MAX)
+        .filter(|value| seen[usize::from(*value)] && !names.contains_key(value))
+        .map(|value| value.to_string())
+        .collect();
+    if !nameless.is_empty() {
+        return Err(names::nameless(path, format!("no name for {}", nameless.join(", "))));
+    }
+    let mut label = vec![0; seen.len()];
+    for (&value, name) in names {
+        label[usize::from(value)] = numbering.get(name).copied().unwrap_or(0);
+    }
+    let mut voxels = mask.voxels;
+    voxels.iter_mut().for_each(|value| *value = label[usize::from(*value)]);
+    Ok(voxels)
+}
+
+/// A structure as runs of voxels in memory order, so that many of them fit beside each other.
+struct Structure {
+    label: u16,
+    voxels: usize,
+    /// First voxel and length of each run.
+    runs: Vec<[usize; 2]>,
+}
+
+fn structures<'a>(
+    files: impl Iterator<Item = (u16, &'a PathBuf)>,
+    image: &Path,
+    space: &Space,
+) -> Result<(Vec<Structure>, Vec<Source>)> {
+    let mut structures = Vec::new();
+    let mut sources = Vec::new();
+    for (label, path) in files {
+        let (mask, source) = on_image(path, image, space)?;
+        let mut runs: Vec<[usize; 2]> = Vec::new();
+        for (at, _) in mask.voxels.iter().enumerate().filter(|&(_, &value)| value > 0) {
+            match runs.last_mut() {
+                Some([first, length]) if *first + *length == at => *length += 1,
+                _ => runs.push([at, 1]),
+            }
+        }
+        structures.push(Structure { label, voxels: runs.iter().map(|run| run[1]).sum(), runs });
+        sources.push(source);
+    }
+    Ok((structures, sources))
+}
+
+/// Paints the largest structure first, so that where several overlap the smallest is seen: a
+/// lesion within its organ. Also the number of voxels that were painted more than once.
+fn paint(mut structures: Vec<Structure>, voxels: usize) -> (Vec<u16>, usize) {
+    structures.sort_by_key(|s| std::cmp::Reverse(s.voxels));
+    let mut mask = vec![0; voxels];
+    let mut contested = 0;
+    for structure in &structures {
+        for &[first, length] in &structure.runs {
+            let run = &mut mask[first..first + length];
+            contested += run.iter().filter(|&&label| label != 0).count();
+            run.fill(structure.label);
+        }
+    }
+    (mask, contested)
+}

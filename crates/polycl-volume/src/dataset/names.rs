@@ -1,0 +1,135 @@
+//! Names of label values: where they are found, how they are spelt, and how those of several
+//! files become one numbering. Names are matched as they are written; synonyms are not guessed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::table;
+use crate::{Error, Kind, Result};
+
+/// The name of each label value of a mask file; background (0) has none.
+pub type Names = BTreeMap<u16, String>;
+
+const HINT: &str = "names are JSON such as {\"1\": \"liver\"} or {\"labels\": {\"liver\": 1}}, \
+                    or a CSV file with the columns id,name";
+
+/// Columns of a CSV file of names, in the order in which they are looked for.
+const VALUE_COLUMNS: [&str; 4] = ["id", "value", "label", "index"];
+const NAME_COLUMNS: [&str; 3] = ["name", "structure", "organ"];
+
+/// Names as given on the command line or in a manifest: a file (relative to `base`) or
+/// `1=liver,2=spleen`.
+///
+/// # Errors
+/// As [`read`].
+pub fn given(text: &str, base: &Path) -> Result<Names> {
+    let file = base.join(text);
+    if !text.contains('=') || file.is_file() {
+        return read(&file);
+    }
+    let pairs = text.split(',').map(|pair| {
+        let (value, name) = pair.split_once('=').unwrap_or((pair, ""));
+        (value.trim().to_owned(), name.trim().to_owned())
+    });
+    collect(pairs, Path::new(text))
+}
+
+/// Reads JSON in either direction, bare or under `labels` (as MSD and nnU-Net write it), or CSV.
+///
+/// # Errors
+/// [`Kind::Labels`] for a value that is no label, an empty name, or one that is given twice;
+/// [`Kind::Format`] or [`Kind::Io`] where the file cannot be read.
+pub fn read(file: &Path) -> Result<Names> {
+    if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
+        return read_csv(file);
+    }
+    let bytes = std::fs::read(file).map_err(|e| Error::io(file, "read label names", &e))?;
+    let json: Value = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::new(file, Kind::Format, "label names as JSON", e.to_string()).hint(HINT))?;
+    let table = json.get("labels").unwrap_or(&json);
+    let entries =
+        table.as_object().ok_or_else(|| Error::new(file, Kind::Labels, "label names", "none").hint(HINT))?;
+    let pairs = entries.iter().map(|(key, value)| pair(key, value, file));
+    collect(pairs.collect::<Result<Vec<_>>>()?, file)
+}
+
+/// Value and name of a JSON entry, whichever comes first.
+fn pair(key: &str, value: &Value, file: &Path) -> Result<(String, String)> {
+    let named = value.get("name").unwrap_or(value);
+    match named {
+        Value::String(name) if key.parse::<u64>().is_ok() => Ok((key.to_owned(), name.clone())),
+        Value::String(value) => Ok((value.clone(), key.to_owned())),
+        Value::Number(value) => Ok((value.to_string(), key.to_owned())),
+        other => Err(Error::new(file, Kind::Labels, format!("one label value for {key}"), other.to_string())
+            .hint("regions of several label values are not supported: give the plain labels by --names")),
+    }
+}
+
+fn read_csv(file: &Path) -> Result<Names> {
+    let (columns, rows) = table::read_any(file)?;
+    let column = |choices: &[&'static str]| choices.iter().copied().find(|c| columns.iter().any(|k| k == c));
+    let (Some(value), Some(name)) = (column(&VALUE_COLUMNS), column(&NAME_COLUMNS)) else {
+        return Err(
+            Error::new(file, Kind::Labels, "columns of values and names", columns.join(",")).hint(HINT)
+        );
+    };
+    let pairs =
+        rows.iter().map(|row| Ok((row.need(value, file)?.to_owned(), row.need(name, file)?.to_owned())));
+    collect(pairs.collect::<Result<Vec<_>>>()?, file)
+}
+
+fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Result<Names> {
+    let mut names = Names::new();
+    let wrong = |expected: &str, found: String| Error::new(file, Kind::Labels, expected, found).hint(HINT);
+    for (value, name) in pairs {
+        let number: u16 =
+            value.parse().map_err(|_| wrong("label values from 0 to 65535", format!("{value:?}")))?;
+        if number == 0 {
+            continue;
+        }
+        if name.is_empty() || names.values().any(|other| *other == name) || names.contains_key(&number) {
+            return Err(wrong("one name for each label value", format!("{value} = {name:?}")));
+        }
+        names.insert(number, name);
+    }
+    if names.is_empty() {
+        return Err(wrong("names of label values", "none".into()));
+    }
+    Ok(names)
+}
+
+/// The names that lie beside a mask file: `CASE.labels.json`, then `labels.json` or
+/// `dataset.json` in its folder or one level up.
+///
+/// # Errors
+/// As [`read`]; [`Kind::Labels`] where there is no such file.
+pub fn beside(mask: &Path) -> Result<Names> {
+    let folder = mask.parent().unwrap_or(Path::new(""));
+    let own = crate::nifti::case_name(mask).map(|case| format!("{case}.labels.json"));
+    let common = ["labels.json", "dataset.json", "../labels.json", "../dataset.json"].map(str::to_owned);
+    let mut candidates = own.into_iter().chain(common).map(|name| folder.join(name));
+    let file: Option<PathBuf> = candidates.find(|file| file.is_file());
+    file.map_or_else(|| Err(nameless(mask, "none")), |file| read(&file))
+}
+
+pub(super) fn nameless(mask: &Path, found: impl Into<String>) -> Error {
+    Error::new(mask, Kind::Labels, "a name for every label value", found)
+        .hint("give --names 1=liver,2=spleen, or put a labels.json {\"1\": \"liver\"} beside the masks")
+}
+
+/// One numbering for all names of a data set. Values are kept where the files agree on them;
+/// otherwise, or where a name has no value (one file per structure), names are numbered from 1 in
+/// alphabetical order.
+pub(super) fn unite(tables: &[Names], valueless: &BTreeSet<&str>) -> BTreeMap<String, u16> {
+    let entries = || tables.iter().flat_map(|table| table.iter().map(|(&v, name)| (v, name.as_str())));
+    let by_value: BTreeSet<(u16, &str)> = entries().collect();
+    let values: BTreeSet<u16> = by_value.iter().map(|&(value, _)| value).collect();
+    let names: BTreeSet<&str> = entries().map(|(_, name)| name).chain(valueless.iter().copied()).collect();
+    let agree = by_value.len() == values.len() && by_value.len() == names.len();
+    if agree {
+        return by_value.into_iter().map(|(value, name)| (name.to_owned(), value)).collect();
+    }
+    (1..=u16::MAX).zip(names).map(|(value, name)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,202 @@
+//! Which files belong together: by case name in two folders, or by a manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::names::{self, Names};
+use super::{index, table};
+use crate::nifti::case_name;
+use crate::{Error, Kind, Result};
+
+/// A scan and what is drawn on it.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    pub case: String,
+    pub patient: String,
+    pub domain: Option<String>,
+    pub image: PathBuf,
+    pub label: Option<Label>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Label {
+    /// One file of label values, and their names.
+    Map(PathBuf, Names),
+    /// One file per structure, by structure name; whatever is not 0 belongs to it.
+    Structures(BTreeMap<String, PathBuf>),
+}
+
+const IMAGE_HINT: &str = "images are NIfTI files, named CASE.nii.gz or CASE.nii";
+
+/// Pairs a folder of images (or a single image) with a folder of masks by case name; every image
+/// is a patient of its own. nnU-Net's `_0000` is no part of an image's case name. A mask is
+/// `CASE.nii.gz`, or a folder `CASE` with one file per structure, maybe under `segmentations`.
+///
+/// # Errors
+/// [`Kind::Pairing`] for an empty folder, a mask without its image, or a case name given twice;
+/// [`Kind::Labels`] as [`names::beside`], which is asked where `names` are not given.
+pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>) -> Result<Vec<Pair>> {
+    let mut masks = labels.map(|folder| masks_in(folder, names)).transpose()?.unwrap_or_default();
+    let files = if images.is_file() { vec![images.to_path_buf()] } else { images_in(images)? };
+    let pair = |image: PathBuf| {
+        let name = case_name(&image).ok_or_else(|| no_image(&image))?;
+        let case = name.strip_suffix("_0000").unwrap_or(&name).to_owned();
+        let label = masks.remove(&name).or_else(|| masks.remove(&case));
+        Ok(Pair { patient: case.clone(), domain: None, image, label, case })
+    };
+    let pairs = files.into_iter().map(pair).collect::<Result<Vec<_>>>()?;
+    if let Some((case, label)) = masks.pop_first() {
+        let expected = format!("an image {case}.nii.gz in {}", images.display());
+        return Err(Error::new(label.path(), Kind::Pairing, expected, "a mask without its image")
+            .hint("image and mask are paired by file name: rename one of them, or use --manifest"));
+    }
+    sorted(pairs)
+}
+
+/// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
+/// `names` (of the label values, as for `--names`) and `case`. Paths are relative to the manifest.
+/// A label may be a folder of one file per structure. Without a patient, an image is a patient of
+/// its own; without a case, it is called after its file, and after its folder too where several
+/// files have the same name.
+///
+/// # Errors
+/// As [`from_folders`], and [`Kind::Format`] for another layout.
+pub fn from_manifest(manifest: &Path, names: Option<&Names>) -> Result<Vec<Pair>> {
+    let rows = table::read(manifest, &["image"], &["label", "patient", "domain", "names", "case"])?;
+    if rows.is_empty() {
+        return Err(Error::new(manifest, Kind::Pairing, "a row for each image", "no rows"));
+    }
+    let base = manifest.parent().unwrap_or(Path::new(""));
+    let images: Vec<PathBuf> =
+        rows.iter().map(|row| Ok(base.join(row.need("image", manifest)?))).collect::<Result<_>>()?;
+    let cases = cases_of(&images)?;
+    let pairs = rows.iter().zip(images.into_iter().zip(cases)).map(|(row, (image, case))| {
+        let case = row.get("case").map_or(case, str::to_owned);
+        let own = row.get("names").map(|text| names::given(text, base)).transpose()?;
+        let label = row.get("label").map(|path| label_at(&base.join(path), own.as_ref().or(names)));
+        let patient = row.get("patient").unwrap_or(&case).to_owned();
+        Ok(Pair {
+            patient,
+            domain: row.get("domain").map(str::to_owned),
+            label: label.transpose()?,
+            case,
+            image,
+        })
+    });
+    sorted(pairs.collect::<Result<_>>()?)
+}
+
+impl Label {
+    /// The file, or the folder of the files.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Map(path, _) => path,
+            Self::Structures(files) => {
+                files.values().next().and_then(|file| file.parent()).unwrap_or(Path::new(""))
+            }
+        }
+    }
+
+    /// Names of all that the label could draw.
+    pub fn organs(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Map(_, names) => names.values().map(String::as_str).collect(),
+            Self::Structures(files) => files.keys().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// Case names by file name; where several files share one, the folder's name goes before it.
+fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
+    let stem = |image: &PathBuf| case_name(image).ok_or_else(|| no_image(image));
+    let stems = images.iter().map(stem).collect::<Result<Vec<_>>>()?;
+    let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
+    let name = |(image, stem): (&PathBuf, &String)| match image
+        .parent()
+        .and_then(Path::file_name)
+        .and_then(|f| f.to_str())
+    {
+        Some(folder) if !alone(stem) => format!("{folder}_{stem}"),
+        _ => stem.clone(),
+    };
+    Ok(images.iter().zip(&stems).map(name).collect())
+}
+
+/// Sorts by case and refuses cases that are given twice or cannot name a folder of the store.
+fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
+    pairs.sort_by(|a, b| a.case.cmp(&b.case));
+    if let Some(twice) = pairs.windows(2).find(|two| two[0].case == two[1].case) {
+        let found = format!("{} too", twice[0].image.display());
+        let expected = format!("one image of the case {}", twice[0].case);
+        return Err(Error::new(&twice[1].image, Kind::Pairing, expected, found)
+            .hint("rename the files, or name the cases in a column `case` of a manifest"));
+    }
+    for pair in &pairs {
+        index::check_case(&pair.case)
+            .map_err(|found| Error::new(&pair.image, Kind::Pairing, "a plain name", found))?;
+    }
+    Ok(pairs)
+}
+
+fn no_image(path: &Path) -> Error {
+    Error::new(path, Kind::Format, "a NIfTI file", "another file name").hint(IMAGE_HINT)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
+    let paths = std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
+    let mut paths = paths.collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = entries(folder)?;
+    files.retain(|path| case_name(path).is_some());
+    if files.is_empty() {
+        return Err(Error::new(folder, Kind::Pairing, "NIfTI images", "none").hint(IMAGE_HINT));
+    }
+    Ok(files)
+}
+
+/// The labels of a folder by case.
+fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Label>> {
+    let mut masks = BTreeMap::new();
+    for path in entries(folder)? {
+        let hidden = || path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let case = match case_name(&path) {
+            Some(case) => case,
+            None if path.is_dir() && !hidden() => {
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+            None => continue,
+        };
+        let label = label_at(&path, names)?;
+        if let Some(other) = masks.insert(case, label) {
+            let found = format!("{} too", other.path().display());
+            return Err(Error::new(&path, Kind::Pairing, "one mask of each case", found));
+        }
+    }
+    if masks.is_empty() {
+        return Err(Error::new(folder, Kind::Pairing, "masks", "none")
+            .hint("masks are named like their images; leave --labels out if there are none"));
+    }
+    Ok(masks)
+}
+
+/// The label at a path: a file of label values, or a folder of one file per structure.
+fn label_at(path: &Path, names: Option<&Names>) -> Result<Label> {
+    if !path.is_dir() {
+        let names = names.map_or_else(|| names::beside(path), |names| Ok(names.clone()))?;
+        return Ok(Label::Map(path.to_path_buf(), names));
+    }
+    // TotalSegmentator puts its structures one level down.
+    let below = path.join("segmentations");
+    let folder = if below.is_dir() { below } else { path.to_path_buf() };
+    let named = |file: PathBuf| case_name(&file).map(|structure| (structure, file));
+    let files: BTreeMap<_, _> = entries(&folder)?.into_iter().filter_map(named).collect();
+    if files.is_empty() {
+        return Err(Error::new(&folder, Kind::Pairing, "one NIfTI file per structure", "none"));
+    }
+    Ok(Label::Structures(files))
+}

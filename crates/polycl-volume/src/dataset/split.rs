@@ -1,0 +1,124 @@
+//! Which labelled patients train a model and which validate it. Splits are by patient, so that
+//! two scans of one patient are never on both sides.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rand::seq::SliceRandom;
+
+use crate::rng::{Purpose, rng};
+use crate::{Error, Kind, Result};
+
+/// How many of the labelled patients may be used, those for validation included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    Cases(usize),
+    /// A fraction in (0, 1], rounded to whole patients, at least one.
+    Fraction(f64),
+    All,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    pub train: Vec<String>,
+    pub validation: Vec<String>,
+}
+
+/// The smallest budget of which a patient is spared for validation.
+const WITH_VALIDATION: usize = 4;
+/// One in so many patients validates.
+const ONE_IN: usize = 5;
+
+/// Takes the first patients of an order that depends on `seed` and the patients alone, and spares
+/// the fourth and every fifth after it for validation. A patient's place decides its part, so
+/// both parts nest: what 5 patients train (validate) on is among what 10 train (validate) on.
+/// Under 4 patients all of them train.
+///
+/// # Errors
+/// [`Kind::Request`] for no patients, more than there are, or no fraction.
+pub fn budget(labelled: &[String], want: Budget, seed: u64) -> Result<Split> {
+    let mut order: Vec<&String> = BTreeSet::from_iter(labelled).into_iter().collect();
+    let count = count(order.len(), want)?;
+    order.shuffle(&mut rng(seed, Purpose::Split, [0, 0]));
+    let validates = |place: usize| place % ONE_IN == WITH_VALIDATION - 1;
+    let part = |validation: bool| {
+        let places = (0..count).filter(|&place| validates(place) == validation);
+        places.map(|place| order[place].clone()).collect()
+    };
+    Ok(Split { train: part(false), validation: part(true) })
+}
+
+fn count(patients: usize, want: Budget) -> Result<usize> {
+    let refused = |expected: String, found: String| {
+        let error = Error::new(Path::new("labelled patients"), Kind::Request, expected, found);
+        error.hint("`polycl inspect DATASET` tells who is labelled")
+    };
+    match want {
+        _ if patients == 0 => Err(refused("at least one".into(), "none".into())),
+        Budget::All => Ok(patients),
+        Budget::Cases(n) if (1..=patients).contains(&n) => Ok(n),
+        Budget::Cases(n) => Err(refused(format!("a number from 1 to {patients}"), n.to_string())),
+        Budget::Fraction(f) if f > 0.0 && f <= 1.0 => Ok(((patients as f64 * f).round() as usize).max(1)),
+        Budget::Fraction(f) => Err(refused("a fraction above 0 and up to 1".into(), f.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn patients(n: usize) -> Vec<String> {
+        (0..n).map(|i| format!("patient {i:03}")).collect()
+    }
+
+    fn set(part: &[String]) -> BTreeSet<&String> {
+        part.iter().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn budgets_nest_and_parts_are_disjoint(n in 1_usize..80, few in 1_usize..80, more in 1_usize..80, seed: u64) {
+            let (few, more) = (few.min(more).min(n), few.max(more).min(n));
+            let all = patients(n);
+            let [small, large] = [few, more].map(|k| budget(&all, Budget::Cases(k), seed).unwrap());
+            prop_assert!(set(&small.train).is_subset(&set(&large.train)));
+            prop_assert!(set(&small.validation).is_subset(&set(&large.validation)));
+            for (split, k) in [(&small, few), (&large, more)] {
+                prop_assert!(set(&split.train).is_disjoint(&set(&split.validation)));
+                prop_assert_eq!(set(&split.train).len() + set(&split.validation).len(), k);
+                prop_assert_eq!(split.validation.len(), (k + 1) / 5);
+            }
+        }
+
+        #[test]
+        fn the_order_in_which_patients_are_listed_does_not_matter(n in 1_usize..40, seed: u64) {
+            let straight = patients(n);
+            let mut twice: Vec<String> = straight.iter().rev().chain(&straight).cloned().collect();
+            twice.rotate_left(n / 2);
+            prop_assert_eq!(budget(&straight, Budget::All, seed).unwrap(), budget(&twice, Budget::All, seed).unwrap());
+        }
+    }
+
+    #[test]
+    fn seeds_differ_and_few_patients_have_no_validation() {
+        let of = |n, seed| budget(&patients(20), Budget::Cases(n), seed).unwrap();
+        assert_ne!(of(5, 1).train, of(5, 2).train);
+        assert!(of(3, 1).validation.is_empty());
+        assert_eq!(of(4, 1).validation.len(), 1);
+        assert_eq!(budget(&patients(20), Budget::Fraction(0.25), 1).unwrap(), of(5, 1));
+        assert_eq!(budget(&patients(20), Budget::Fraction(0.001), 1).unwrap(), of(1, 1));
+    }
+
+    #[test]
+    fn impossible_requests_are_refused() {
+        let refused = |n, want| budget(&patients(n), want, 0).unwrap_err().kind == Kind::Request;
+        assert!(refused(0, Budget::All));
+        assert!(refused(7, Budget::Cases(0)));
+        assert!(refused(7, Budget::Cases(8)));
+        assert!(refused(7, Budget::Fraction(0.0)));
+        assert!(refused(7, Budget::Fraction(1.5)));
+        assert!(refused(7, Budget::Fraction(f64::NAN)));
+    }
+}

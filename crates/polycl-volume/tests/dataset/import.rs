@@ -1,0 +1,112 @@
+use polycl_volume::Kind;
+
+use crate::files::{Folder, LPI, LPS, hu, image, mask, notes, space};
+
+#[test]
+fn slices_come_back_from_feet_to_head_with_their_masks() {
+    for signs in [LPS, LPI] {
+        let folder = Folder::new();
+        image(&folder.at("images/a_0000.nii.gz"), &space(signs));
+        mask(&folder.at("labels/a.nii.gz"), &space(signs), &[(3, [0, 1], 10)]);
+        folder.write("labels/labels.json", r#"{"3": "liver"}"#);
+        let index = folder.import(&folder.plan().unwrap()).unwrap();
+        let dataset = folder.dataset().unwrap();
+        assert_eq!(index.scans[0].case, "a");
+        assert_eq!(index.labels[&3], "liver");
+        for k in 0..6 {
+            let in_file = if signs == LPS { k } else { 5 - k };
+            let expected = (hu(in_file) + 160.0) / 400.0;
+            let slice = dataset.image(0, k).unwrap();
+            assert!(slice.iter().all(|v| (v - expected).abs() < 1e-5), "slice {k}");
+            let labels = dataset.mask(0, k).unwrap();
+            let shown = in_file < 2;
+            assert_eq!(dataset.index.scans[0].shows("liver", k), Some(shown));
+            assert_eq!(labels.iter().filter(|&&l| l == 3).count(), if shown { 320 } else { 0 });
+            // Rows run from anterior to posterior.
+            assert_eq!(labels[0] == 3, shown);
+        }
+    }
+}
+
+#[test]
+fn the_central_slices_are_kept_and_ranges_count_from_the_first_of_them() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    mask(&folder.at("labels/a.nii.gz"), &space(LPS), &[(1, [0, 2], 4)]);
+    folder.write("labels.json", r#"{"labels": {"background": 0, "liver": 1}}"#);
+    let mut plan = folder.plan().unwrap();
+    plan.preprocess.keep = 0.5;
+    let index = folder.import(&plan).unwrap();
+    assert_eq!(index.scans[0].slices, 3);
+    assert_eq!(index.scans[0].presence["liver"], [[0, 1]]);
+    let first = folder.dataset().unwrap().image(0, 0).unwrap()[0];
+    assert!((first - (hu(1) + 160.0) / 400.0).abs() < 1e-5);
+}
+
+#[test]
+fn of_overlapping_structures_the_smaller_is_seen() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    mask(&folder.at("labels/a/segmentations/liver.nii.gz"), &space(LPS), &[(1, [0, 3], 10)]);
+    mask(&folder.at("labels/a/segmentations/lesion.nii.gz"), &space(LPS), &[(1, [1, 1], 2)]);
+    let plan = folder.plan().unwrap();
+    let notes = notes(&plan, &folder.at("dataset"));
+    assert_eq!(notes, ["a: 64 voxels are in more than one structure; the smallest has them"]);
+    let dataset = folder.dataset().unwrap();
+    assert_eq!((dataset.index.label("lesion"), dataset.index.label("liver")), (Some(1), Some(2)));
+    let labels = dataset.mask(0, 1).unwrap();
+    assert_eq!([1, 2].map(|l| labels.iter().filter(|&&v| v == l).count()), [64, 256]);
+    assert_eq!(dataset.index.scans[0].masks.len(), 2);
+}
+
+#[test]
+fn an_import_that_fails_leaves_nothing_behind() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    image(&folder.at("images/b.nii.gz"), &space(LPS));
+    let whole = std::fs::read(folder.at("images/b.nii.gz")).unwrap();
+    std::fs::write(folder.at("images/b.nii.gz"), &whole[..whole.len() / 2]).unwrap();
+    let error = folder.import(&folder.plan().unwrap()).unwrap_err();
+    assert_eq!((error.kind, error.file), (Kind::Truncated, folder.at("images/b.nii.gz")));
+    let left: Vec<_> = std::fs::read_dir(folder.0.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["images"]);
+}
+
+#[test]
+fn what_is_there_already_is_not_overwritten() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    let plan = folder.plan().unwrap();
+    std::fs::create_dir(folder.at("dataset")).unwrap();
+    folder.import(&plan).unwrap();
+    let error = folder.import(&plan).unwrap_err();
+    assert_eq!(error.kind, Kind::Request);
+    folder.dataset().unwrap();
+}
+
+#[test]
+fn a_mask_a_hair_away_belongs_and_one_further_does_not() {
+    for (shift, belongs) in [(0.009, true), (0.011, false)] {
+        let folder = Folder::new();
+        image(&folder.at("images/a.nii.gz"), &space(LPS));
+        let mut moved = space(LPS);
+        moved.world_from_voxel.translation.y += shift;
+        mask(&folder.at("labels/a.nii.gz"), &moved, &[(1, [0, 1], 4)]);
+        folder.write("labels/labels.json", r#"{"liver": 1}"#);
+        let result = folder.import(&folder.plan().unwrap());
+        assert_eq!(
+            result.map(|_| ()).map_err(|e| e.kind),
+            if belongs { Ok(()) } else { Err(Kind::Geometry) }
+        );
+    }
+}
+
+#[test]
+fn checksums_are_those_of_the_files() {
+    use sha2::{Digest, Sha256};
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    let index = folder.import(&folder.plan().unwrap()).unwrap();
+    let bytes = std::fs::read(folder.at("images/a.nii.gz")).unwrap();
+    assert_eq!(index.scans[0].image.sha256, format!("{:x}", Sha256::digest(bytes)));
+}

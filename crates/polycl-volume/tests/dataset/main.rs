@@ -1,0 +1,8 @@
+//! Data sets from files to slices, on scans made here and on the real ones where they are.
+
+mod files;
+mod import;
+mod names;
+mod opening;
+mod ranges;
+mod real;
