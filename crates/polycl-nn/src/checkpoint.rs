@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{
-    BurnToPyTorchAdapter, ModuleSnapshot, PathFilter, PyTorchToBurnAdapter, bridge,
+    BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge,
     burn_pack::Tensor as Named,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -92,27 +92,21 @@ impl Checkpoint {
 
     /// Fills every tensor of `model`; a missing, an unused or a misshapen tensor is an error.
     pub fn load<M: Module>(&self, model: &mut M) -> Result<()> {
-        let weights = self.tensors.iter().filter(|(name, _)| !name.starts_with(OPTIMISER));
-        self.apply(model, weights, None)
+        self.apply(model, |name| !name.starts_with(OPTIMISER))
     }
 
     /// Fills what lies under `prefix` (`"encoder."`) in `model` from the same names in the file,
     /// as strictly; what lies elsewhere, in either, is left alone.
-    pub fn load_part<M: Module>(&self, model: &mut M, prefix: &'static str) -> Result<()> {
-        let weights = self.tensors.iter().filter(|(name, _)| name.starts_with(prefix));
-        let filter = PathFilter::new().with_regex(format!("^{}", prefix.replace('.', r"\.")));
-        self.apply(model, weights, Some(filter))
+    pub fn load_part<M: Module>(&self, model: &mut M, prefix: &str) -> Result<()> {
+        self.apply(model, |name| name.starts_with(prefix))
     }
 
-    fn apply<'a, M: Module>(
-        &self,
-        model: &mut M,
-        weights: impl Iterator<Item = (&'a String, &'a TensorData)>,
-        filter: Option<PathFilter>,
-    ) -> Result<()> {
+    /// Fills the tensors whose names `wanted` says; all that model and file have of them.
+    fn apply<M: Module>(&self, model: &mut M, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let weights = self.tensors.iter().filter(|(name, _)| wanted(name));
         let named: Vec<Named> =
             weights.map(|(name, data)| bridge::from_data(data.clone(), name.clone(), None)).collect();
-        let result = model.apply(named, filter, Some(Box::new(PyTorchToBurnAdapter)), true);
+        let result = model.apply(named, None, Some(Box::new(PyTorchToBurnAdapter)), true);
         let refused = |expected: &str, found: String| {
             Err(Error::new(&self.path, Kind::Checkpoint, expected, found)
                 .hint("the file belongs to another network; compare --net and the number of organs"))
@@ -120,7 +114,7 @@ impl Checkpoint {
         if let Some(error) = result.errors.first() {
             return refused("the shapes of this network", error.to_string());
         }
-        if let Some((name, _)) = result.missing.first() {
+        if let Some((name, _)) = result.missing.iter().find(|(name, _)| wanted(name)) {
             return refused("every tensor of this network", format!("no '{name}'"));
         }
         if let Some(name) = result.unused.first() {

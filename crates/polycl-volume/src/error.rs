@@ -56,7 +56,7 @@ impl Error {
 
     /// An operating-system error while `doing` (a verb phrase, e.g. "read it").
     pub fn io(file: impl AsRef<Path>, doing: &str, source: &io::Error) -> Self {
-        Self::new(file, Kind::Io, format!("to {doing}"), source.to_string())
+        Self::new(file, Kind::Io, doing, source.to_string())
     }
 
     #[must_use]
@@ -68,6 +68,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, found {}", self.file.display(), self.expected, self.found)
+        let Self { file, expected, found, .. } = self;
+        match self.kind {
+            Kind::Io => write!(f, "{}: could not {expected}: {found}", file.display()),
+            _ => write!(f, "{}: expected {expected}, found {found}", file.display()),
+        }
     }
 }

@@ -83,7 +83,7 @@ def make(net, task, seed, batches):
 def main():
     batches = make_batches(seed=40)
     save(HERE / "batches.safetensors", batches, seed=40, size=SIZE)
-    for net, seed in (("unet", 51), ("resnet18", 117)):
+    for net, seed in (("unet", 316), ("resnet18", 117)):
         common = {"net": net, "widths": WIDTHS, "seed": seed}
         initial = initial_state(net, WIDTHS, seed)
         save(HERE / f"{net}_initial.safetensors", {f"weight.{k}": v for k, v in initial.items()}, **common)
