@@ -34,7 +34,10 @@ pub fn atomically(
 /// [`Kind::Request`] where `path` exists and is not an empty folder, [`Kind::Io`], and what
 /// `write` returns.
 pub fn folder_atomically<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    let failed = |e: &std::io::Error| Error::io(path, "write it", e);
+    // By its kind alone: the message may hold the temporary name, which says nothing to a person.
+    let failed = |e: &std::io::Error| {
+        Error::io(path, "write a folder", &e.kind().into()).hint("choose a place that can be written to")
+    };
     if path.exists() && !is_empty_folder(path) {
         return Err(Error::new(
             path,

@@ -71,12 +71,8 @@ impl Plan {
         let anywhere: BTreeSet<&str> = ranged.chain(known.iter().copied()).collect();
         if let Some(organ) = self.only.iter().find(|organ| !anywhere.contains(organ.as_str())) {
             let known = Vec::from_iter(anywhere).join(", ");
-            return Err(Error::new(
-                Path::new(organ),
-                Kind::Labels,
-                format!("one of {known}"),
-                "no such organ",
-            ));
+            let found = if known.is_empty() { "no names at all".into() } else { format!("only {known}") };
+            return Err(Error::new(organ, Kind::Labels, "it among the names of masks and ranges", found));
         }
         let tables = labels().filter_map(|label| match label {
             Label::Map(_, names) => Some(names.iter().filter(|(_, name)| self.keeps(name))),

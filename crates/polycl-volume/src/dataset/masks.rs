@@ -64,8 +64,7 @@ fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> 
         return differs(format!("the shape {:?}", space.shape), format!("{:?}", mask.space.shape));
     }
     let moved = mask.space.corner_distance(space);
-    // Written so that a distance that is no number is refused as well.
-    if !(moved <= SAME_PLACE) {
+    if moved > SAME_PLACE {
         return differs("the place".into(), format!("a corner {moved:.2} mm away"));
     }
     Ok((mask, Source { path: path.to_path_buf(), sha256 }))

@@ -4,16 +4,21 @@
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/core/> and its sharding codec.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zarrs::array::codec::{Crc32cCodec, ZstdCodec};
+use zarrs::array::codec::api::{ArrayToBytesCodecTraits, BytesToBytesCodecTraits, CodecError};
+use zarrs::array::codec::{BytesCodec, Crc32cCodec, ZstdCodec};
 use zarrs::array::{
-    Array, ArrayBuilder, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, CodecOptions,
-    data_type,
+    Array, ArrayBuilder, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, CodecChain,
+    CodecOptions, data_type,
 };
 use zarrs::filesystem::FilesystemStore;
 use zarrs::group::GroupBuilder;
+use zarrs::storage::byte_range::ByteRange;
 
 use crate::{Error, Kind, Result};
 
@@ -22,6 +27,9 @@ pub(super) const MASK: &str = "mask";
 
 /// Fast to write and nearly as small as the slower levels: noise does not compress.
 const ZSTD_LEVEL: i32 = 1;
+
+/// How the table of slices says that a slice is all zeros, such as a mask's often are.
+const NOT_STORED: ByteRange = ByteRange::FromStart(u64::MAX, Some(u64::MAX));
 
 /// The store of a data set: the folder `slices.zarr`.
 #[derive(Clone)]
@@ -63,15 +71,17 @@ impl Storage {
     }
 }
 
+/// How a slice's bytes are packed: compressed, with a checksum over the compressed bytes.
+fn compression() -> Vec<Arc<dyn BytesToBytesCodecTraits>> {
+    vec![Arc::new(ZstdCodec::new(ZSTD_LEVEL, false)), Arc::new(Crc32cCodec::new())]
+}
+
 /// The array's description before anything is stored in it.
 fn describe(storage: &Storage, path: &str, [slices, size]: [usize; 2]) -> Result<Array<FilesystemStore>> {
     let shape = [slices as u64, size as u64, size as u64];
     ArrayBuilder::new(shape.to_vec(), shape.to_vec(), data_type::uint16(), 0u16)
         .subchunk_shape(vec![1, shape[1], shape[2]])
-        .bytes_to_bytes_codecs(vec![
-            Arc::new(ZstdCodec::new(ZSTD_LEVEL, false)),
-            Arc::new(Crc32cCodec::new()),
-        ])
+        .bytes_to_bytes_codecs(compression())
         .dimension_names(["slice", "y", "x"].into())
         .build(storage.files.clone(), path)
         .map_err(|e| storage.broken(path, e))
@@ -97,7 +107,7 @@ impl Writer {
     pub(super) fn write(&self, path: &str, shape: [usize; 2], values: Vec<u16>) -> Result<()> {
         let array = describe(&self.0, path, shape)?;
         array.store_metadata().map_err(|e| self.failed(path, e))?;
-        // Empty slices are stored too: one that is missing is then known to be lost.
+        // A file is written even where nothing is drawn: one that is missing is then known to be lost.
         let options = CodecOptions::default().with_store_empty_chunks(true);
         array.store_chunk_opt(&[0, 0, 0], values, &options).map_err(|e| self.failed(path, e))
     }
@@ -113,8 +123,12 @@ pub(super) struct Slices {
     array: Array<FilesystemStore>,
     /// Where each slice lies in the file, read once.
     offsets: ArrayShardedReadableExtCache,
+    codecs: CodecChain,
     path: String,
+    /// The file of all slices.
+    file: PathBuf,
     slices: usize,
+    side: NonZeroU64,
 }
 
 impl Slices {
@@ -133,20 +147,60 @@ impl Slices {
             return Err(storage.broken(path, format!("a file of {length} bytes")));
         }
         let offsets = ArrayShardedReadableExtCache::new(&array);
-        Ok(Self { storage: storage.clone(), array, offsets, path: path.to_owned(), slices: shape[0] })
+        let side = NonZeroU64::new(shape[1] as u64).ok_or_else(|| storage.broken(path, "no pixels"))?;
+        let codecs = CodecChain::new(vec![], Arc::new(BytesCodec::little()), compression());
+        Ok(Self {
+            storage: storage.clone(),
+            array,
+            offsets,
+            codecs,
+            path: path.to_owned(),
+            file,
+            slices: shape[0],
+            side,
+        })
     }
 
     pub(super) fn read(&self, slice: usize) -> Result<Vec<u16>> {
         if slice >= self.slices {
-            let file = self.storage.file(&self.path);
             let found = format!("{} slices", self.slices);
-            return Err(Error::new(file, Kind::Request, format!("slice {slice}"), found));
+            return Err(Error::new(&self.file, Kind::Request, format!("slice {slice}"), found));
         }
+        let damaged = |found: String| self.storage.broken(&self.path, format!("slice {slice}: {found}"));
         let at = [slice as u64, 0, 0];
+        let range = self.array.subchunk_byte_range(&self.offsets, &at);
+        let range = range.map_err(|e| damaged(e.to_string()))?;
+        let Some(range) = range.filter(|&range| range != NOT_STORED) else {
+            return Ok(vec![0; self.array.shape()[1..].iter().product::<u64>() as usize]);
+        };
+        let packed = self.bytes(range).map_err(|e| damaged(e.to_string()))?;
+        self.unpack(packed).map_err(|e| damaged(e.to_string()))
+    }
+
+    /// Reads a range of the file, if the file is that long.
+    fn bytes(&self, range: ByteRange) -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(&self.file)?;
+        let length = file.metadata()?.len();
+        let beyond = || std::io::Error::new(ErrorKind::UnexpectedEof, format!("the file ends at {length}"));
+        let ByteRange::FromStart(start, Some(count)) = range else { return Err(beyond()) };
+        let end = start.checked_add(count).filter(|&end| end <= length).ok_or_else(beyond)?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(end - start).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Unpacks the bytes of a whole slice. zarrs' own partial reading passes over checksums and
+    /// believes offsets, and the decompressor believes the length that its input begins with, so
+    /// damaged bytes must get to neither.
+    fn unpack(&self, packed: Vec<u8>) -> std::result::Result<Vec<u16>, CodecError> {
+        let shape = [NonZeroU64::MIN, self.side, self.side];
+        let (data_type, fill_value) = (self.array.data_type(), self.array.fill_value());
         let options = CodecOptions::default().with_concurrent_target(1);
-        let damaged =
-            |e: zarrs::array::ArrayError| self.storage.broken(&self.path, format!("slice {slice}: {e}"));
-        self.array.retrieve_subchunk_opt(&self.offsets, &at, &options).map_err(damaged)
+        let bytes =
+            self.codecs.decode(packed.into(), &shape, data_type, fill_value, &options)?.into_fixed()?;
+        let (values, _) = bytes.as_chunks();
+        Ok(values.iter().map(|&value| u16::from_ne_bytes(value)).collect())
     }
 }
 

@@ -108,9 +108,9 @@ fn shrinking_a_mask_moves_it_nowhere_and_keeps_its_volume() {
             let (now, was) = (of(&slice), of(&plane));
             let frame = Frame::new(shape, 256, fit);
             let found = centroid(&now, [256, 256]);
-            for axis in 0..2 {
+            for (axis, place) in found.into_iter().enumerate() {
                 let middle = frame.offset[axis] as f64 + frame.content[axis] as f64 / 2.0;
-                let moved = found[axis] * 256.0 - middle;
+                let moved = place * 256.0 - middle;
                 assert!(moved.abs() < 0.05, "{shape:?} {fit:?}: moved {moved} px");
             }
             let content: usize = frame.content.iter().product();

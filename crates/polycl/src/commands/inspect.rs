@@ -59,7 +59,7 @@ fn dataset(path: &Path, index: &Index) -> String {
         *domains.entry(scan.domain.as_deref().unwrap_or("(none)")).or_default() += 1;
     }
     for (domain, scans) in domains {
-        text += &format!("domain {domain}: {scans} scans\n");
+        text += &format!("scans of domain {domain}: {scans}\n");
     }
     let width = index.scans.iter().map(|scan| scan.case.chars().count()).max().unwrap_or(0);
     for scan in &index.scans {
