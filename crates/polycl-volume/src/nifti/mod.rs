@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub use geometry::Geometry;
 pub use read::{image_from_bytes, read_image, read_image_hashed, read_mask, read_mask_hashed, read_space};
-pub use write::{write_image, write_mask};
+pub use write::{write_ct, write_image, write_mask};
 
 /// The file's name without `.nii` or `.nii.gz` (in any letter case); `None` for every other file
 /// and for hidden ones, such as the `._` twins that macOS leaves on foreign disks.

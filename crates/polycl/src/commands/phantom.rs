@@ -1,9 +1,55 @@
+use std::path::PathBuf;
+
+use polycl_volume::phantom::{self, Config};
+
 use crate::cli::Outcome;
+use crate::talk;
 
 /// Write a cohort of phantom patients as NIfTI images and labels.
+///
+/// Abdominal CT scans that nobody had to take, the same for the same seed: to try the other
+/// commands, to teach and to test. The folder holds images/, labels/ with labels.json,
+/// dataset.json and manifest.csv for import.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Folder to write the cohort to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Number of patients, each with one scan
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    patients: u16,
+    /// Hospital that the patients go to; the two differ in scanner, protocol and patients
+    #[arg(long, value_enum, default_value = "a")]
+    domain: DomainArg,
+    /// Side of the square slices in pixels
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=1024))]
+    size: u16,
+    /// Seed of everything random; the same seed gives the same voxels
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
 
-pub fn run(_args: &Args) -> anyhow::Result<Outcome> {
-    todo!()
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DomainArg {
+    /// Portal phase, smooth kernel, thin slices
+    A,
+    /// Sharper and noisier, other phases, heavier patients, thick slices
+    B,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let domain = match args.domain {
+        DomainArg::A => phantom::Domain::A,
+        DomainArg::B => phantom::Domain::B,
+    };
+    let config = Config { seed: args.seed, domain, size: args.size.into(), slices: None };
+    let bar = talk::progress(args.patients.into(), "phantom");
+    phantom::cohort::write(&config, args.patients.into(), &args.out, &mut |done| {
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    let out = args.out.display();
+    talk::note(format_args!("{out}: {} patients of domain {domain}, seed {}", args.patients, args.seed));
+    talk::note(format_args!("next: polycl import --manifest {out}/manifest.csv --out DATASET"));
+    Ok(Outcome::Done)
 }
