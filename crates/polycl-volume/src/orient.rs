@@ -1,1 +1,133 @@
+//! Canonical orientation: network slices are in LPS voxel order (the first axis runs to the
+//! patient's left, the second to posterior, the third to superior), so that pictures look as
+//! radiologists are used to.
 
+use glam::{DAffine3, DMat3, DVec3};
+
+use crate::{Space, Volume};
+
+const PERMUTATIONS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+/// Names of the directions in which the canonical axes run, and of their opposites.
+const CANONICAL: [char; 3] = ['L', 'P', 'S'];
+const OPPOSITE: [char; 3] = ['R', 'A', 'I'];
+/// Sign of each canonical axis in RAS+ world coordinates.
+const SIGN: [f64; 3] = [-1.0, -1.0, 1.0];
+
+/// Swaps and flips of axes; no voxel is interpolated, none moves in the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reorientation {
+    /// The source axis that becomes each new axis.
+    pub axes: [usize; 3],
+    /// Whether each new axis runs against its source axis.
+    pub flip: [bool; 3],
+}
+
+impl Reorientation {
+    /// From the voxel order of `space` to LPS: the assignment of voxel axes to world axes with
+    /// the largest sum of absolute direction cosines, which is well defined for oblique and
+    /// sheared volumes too (the first in lexical order where several are equal).
+    pub fn to_canonical(space: &Space) -> Self {
+        let m = space.world_from_voxel.matrix3;
+        let columns = [m.x_axis, m.y_axis, m.z_axis].map(DVec3::normalize_or_zero);
+        let fit = |axes: &[usize; 3]| -> f64 { (0..3).map(|world| columns[axes[world]][world].abs()).sum() };
+        let mut axes = PERMUTATIONS[0];
+        for candidate in &PERMUTATIONS[1..] {
+            if fit(candidate) > fit(&axes) {
+                axes = *candidate;
+            }
+        }
+        Self { axes, flip: [0, 1, 2].map(|world| columns[axes[world]][world] * SIGN[world] < 0.0) }
+    }
+
+    /// The way back.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        let mut inverse = *self;
+        for (new, &source) in self.axes.iter().enumerate() {
+            inverse.axes[source] = new;
+            inverse.flip[source] = self.flip[new];
+        }
+        inverse
+    }
+
+    /// The space of the reoriented volume; every voxel keeps its world position.
+    pub fn space(&self, source: &Space) -> Space {
+        let m = source.world_from_voxel.matrix3;
+        let columns = [m.x_axis, m.y_axis, m.z_axis];
+        let shape = self.axes.map(|axis| source.shape[axis]);
+        let mut translation = source.world_from_voxel.translation;
+        let column = |new: usize| {
+            let column = columns[self.axes[new]];
+            if !self.flip[new] {
+                return column;
+            }
+            translation += column * (shape[new] as f64 - 1.0);
+            -column
+        };
+        let [x, y, z] = [0, 1, 2].map(column);
+        Space::new(shape, DAffine3 { matrix3: DMat3::from_cols(x, y, z), translation })
+    }
+
+    /// The volume in the new voxel order.
+    pub fn apply<T: Copy>(&self, volume: &Volume<T>) -> Volume<T> {
+        Volume { space: self.space(&volume.space), voxels: self.gather(&volume.voxels, volume.space.shape) }
+    }
+
+    /// Brings a volume in the new order back to the order of `original`, the space that this
+    /// reorientation was made for, whose affine and header fields it takes over.
+    ///
+    /// # Panics
+    /// If the volume's shape is not that of `original` reoriented.
+    pub fn invert<T: Copy>(&self, volume: &Volume<T>, original: &Space) -> Volume<T> {
+        let shape = volume.space.shape;
+        assert_eq!(shape, self.axes.map(|axis| original.shape[axis]), "shape of the reoriented volume");
+        Volume { space: original.clone(), voxels: self.inverse().gather(&volume.voxels, shape) }
+    }
+
+    /// The source axis along which slices are stacked.
+    pub fn slice_axis(&self) -> usize {
+        self.axes[2]
+    }
+
+    /// The canonical number, counted from the feet, of slice `k` of the file's slice axis.
+    pub fn slice_to_canonical(&self, k: usize, source: &Space) -> usize {
+        if self.flip[2] { source.shape[self.slice_axis()] - 1 - k } else { k }
+    }
+
+    /// The number along the file's slice axis of canonical slice `k`.
+    pub fn slice_from_canonical(&self, k: usize, source: &Space) -> usize {
+        // Reversing is its own inverse.
+        self.slice_to_canonical(k, source)
+    }
+
+    /// Collects the source's voxels in the new order, row by row.
+    fn gather<T: Copy>(&self, source: &[T], shape: [usize; 3]) -> Vec<T> {
+        let [n0, n1, n2] = self.axes.map(|axis| shape[axis]);
+        let steps = [1, shape[0], shape[0] * shape[1]];
+        let at = |new: usize, index: usize| {
+            let axis = self.axes[new];
+            steps[axis] * if self.flip[new] { shape[axis] - 1 - index } else { index }
+        };
+        let mut voxels = Vec::with_capacity(source.len());
+        for (k, j) in (0..n2).flat_map(|k| (0..n1).map(move |j| (k, j))) {
+            let row = at(2, k) + at(1, j);
+            match (self.axes[0], self.flip[0]) {
+                (0, false) => voxels.extend_from_slice(&source[row..row + n0]),
+                (0, true) => voxels.extend(source[row..row + n0].iter().rev()),
+                _ => voxels.extend((0..n0).map(|i| source[row + at(0, i)])),
+            }
+        }
+        voxels
+    }
+}
+
+/// The directions in which the voxel axes run, as nibabel's `aff2axcodes`: "LPS", "RAS", ...
+pub fn orientation_code(space: &Space) -> String {
+    let canonical = Reorientation::to_canonical(space);
+    let inverse = canonical.inverse();
+    let letter = |axis: usize| {
+        let names = if inverse.flip[axis] { OPPOSITE } else { CANONICAL };
+        names[inverse.axes[axis]]
+    };
+    [0, 1, 2].map(letter).iter().collect()
+}

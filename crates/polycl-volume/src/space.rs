@@ -1,15 +1,32 @@
 use glam::{DAffine3, DVec3};
 
+use crate::nifti::Geometry;
+
 /// Where the voxels of a volume lie in the patient: their number along each axis and the affine
 /// that takes a voxel index (i, j, k), centre of voxel, to RAS+ millimetres.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Space {
     /// Voxels along the first (fastest in memory), second and third axis.
     pub shape: [usize; 3],
     pub world_from_voxel: DAffine3,
+    /// How the source file spelt this geometry, so that a mask made with `image.space.clone()` is
+    /// written back with the very same header fields. `None` for spaces made in memory.
+    pub native: Option<Geometry>,
+}
+
+/// Two spaces are equal when shape and affine are, however their files spelt them.
+impl PartialEq for Space {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.world_from_voxel == other.world_from_voxel
+    }
 }
 
 impl Space {
+    /// A space that comes from no file.
+    pub fn new(shape: [usize; 3], world_from_voxel: DAffine3) -> Self {
+        Self { shape, world_from_voxel, native: None }
+    }
+
     /// Distance in mm between neighbouring voxel centres along each axis.
     pub fn spacing(&self) -> [f64; 3] {
         let m = self.world_from_voxel.matrix3;

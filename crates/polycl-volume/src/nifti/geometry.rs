@@ -1,0 +1,114 @@
+use glam::{DAffine3, DMat3, DQuat, DVec3};
+
+/// How far the columns of an affine may be from orthogonal (as cosines) to be written as a
+/// quaternion; beyond it the two forms in the header would contradict each other.
+const ORTHOGONAL: f64 = 1e-6;
+
+/// `NIFTI_XFORM_SCANNER_ANAT`: world coordinates are those of the scanner.
+const SCANNER: i16 = 1;
+const MILLIMETRES: u8 = 2;
+
+/// The fields of a NIfTI-1 header that say where voxels lie, as stored. Lengths are in the
+/// file's own unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Geometry {
+    /// `pixdim[0]` is qfac, the handedness of the quaternion form; 1 to 3 are the spacing.
+    pub pixdim: [f32; 8],
+    pub xyzt_units: u8,
+    pub qform_code: i16,
+    pub sform_code: i16,
+    /// `quatern_b`, `quatern_c`, `quatern_d`.
+    pub quaternion: [f32; 3],
+    pub offset: [f32; 3],
+    /// `srow_x`, `srow_y`, `srow_z`.
+    pub rows: [[f32; 4]; 3],
+}
+
+impl Geometry {
+    /// Describes an affine (RAS+ mm) that comes from no NIfTI file: as sform, and as qform too
+    /// where a rotation and a spacing can express it.
+    pub fn from_affine(world_from_voxel: &DAffine3) -> Self {
+        let m = world_from_voxel.matrix3;
+        let t = world_from_voxel.translation;
+        let spacing = [m.x_axis.length(), m.y_axis.length(), m.z_axis.length()];
+        let qfac = if m.determinant() < 0.0 { -1.0 } else { 1.0 };
+        let axes = DMat3::from_cols(m.x_axis / spacing[0], m.y_axis / spacing[1], m.z_axis / spacing[2]);
+        let rotation = rotation(axes, qfac);
+        let q = rotation.unwrap_or(DQuat::IDENTITY);
+        let q = if q.w < 0.0 { -q } else { q };
+        Self {
+            pixdim: [qfac, spacing[0], spacing[1], spacing[2], 0.0, 0.0, 0.0, 0.0].map(|x| x as f32),
+            xyzt_units: MILLIMETRES,
+            qform_code: if rotation.is_some() { SCANNER } else { 0 },
+            sform_code: SCANNER,
+            quaternion: [q.x, q.y, q.z].map(|x| x as f32),
+            offset: t.to_array().map(|x| x as f32),
+            rows: std::array::from_fn(|r| [m.x_axis[r], m.y_axis[r], m.z_axis[r], t[r]].map(|x| x as f32)),
+        }
+    }
+
+    /// The affine to RAS+ mm, chosen as nibabel does: sform where its code is positive, else
+    /// qform where its code is, else the spacing alone with the volume centred on the origin and
+    /// the first axis running to the patient's left.
+    pub fn world_from_voxel(&self, shape: [usize; 3]) -> DAffine3 {
+        let native = if self.sform_code > 0 {
+            self.sform()
+        } else if self.qform_code > 0 {
+            self.qform()
+        } else {
+            self.centred(shape)
+        };
+        let mm = self.millimetres();
+        DAffine3 { matrix3: native.matrix3 * mm, translation: native.translation * mm }
+    }
+
+    /// The voxel spacing as stored, in the file's unit.
+    pub fn spacing(&self) -> [f32; 3] {
+        [self.pixdim[1], self.pixdim[2], self.pixdim[3]]
+    }
+
+    /// Millimetres in the file's unit of length (the low three bits of `xyzt_units`); where the
+    /// file does not say, it means millimetres.
+    fn millimetres(&self) -> f64 {
+        match self.xyzt_units & 7 {
+            1 => 1e3,
+            3 => 1e-3,
+            _ => 1.0,
+        }
+    }
+
+    fn sform(&self) -> DAffine3 {
+        let column = |c: usize| DVec3::from_array(self.rows.map(|row| f64::from(row[c])));
+        DAffine3 { matrix3: DMat3::from_cols(column(0), column(1), column(2)), translation: column(3) }
+    }
+
+    /// Method 2 of nifti1.h. A vector part longer than 1 is normalised, as the NIfTI C library
+    /// does, and qfac 0 counts as 1.
+    fn qform(&self) -> DAffine3 {
+        let [b, c, d] = self.quaternion.map(f64::from);
+        let a = (1.0 - (b * b + c * c + d * d)).max(0.0).sqrt();
+        let rotation = DMat3::from_quat(DQuat::from_xyzw(b, c, d, a).normalize());
+        let mut spacing = DVec3::from_array(self.spacing().map(f64::from));
+        if self.pixdim[0] < 0.0 {
+            spacing.z = -spacing.z;
+        }
+        DAffine3 {
+            matrix3: rotation * DMat3::from_diagonal(spacing),
+            translation: DVec3::from_array(self.offset.map(f64::from)),
+        }
+    }
+
+    fn centred(&self, shape: [usize; 3]) -> DAffine3 {
+        let spacing = DVec3::from_array(self.spacing().map(f64::from)) * DVec3::new(-1.0, 1.0, 1.0);
+        let centre = DVec3::from_array(shape.map(|n| (n as f64 - 1.0) / 2.0));
+        DAffine3 { matrix3: DMat3::from_diagonal(spacing), translation: -centre * spacing }
+    }
+}
+
+/// The rotation that takes the voxel axes (unit columns, the third times qfac) to the world, if
+/// they are orthogonal.
+fn rotation(axes: DMat3, qfac: f64) -> Option<DQuat> {
+    let [x, y, z] = [axes.x_axis, axes.y_axis, axes.z_axis];
+    let skew = x.dot(y).abs().max(y.dot(z).abs()).max(z.dot(x).abs());
+    (skew <= ORTHOGONAL).then(|| DQuat::from_mat3(&DMat3::from_cols(x, y, z * qfac)))
+}
