@@ -8,6 +8,7 @@ pub mod components;
 pub mod dataset;
 mod error;
 pub mod metrics;
+pub mod names;
 pub mod nifti;
 pub mod orient;
 pub mod output;
