@@ -8,7 +8,6 @@ pub mod components;
 pub mod dataset;
 mod error;
 pub mod metrics;
-pub mod names;
 pub mod nifti;
 pub mod orient;
 pub mod output;

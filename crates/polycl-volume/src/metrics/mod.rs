@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod edt;
+mod evaluate;
 mod overlap;
 mod pairs;
 mod policy;
@@ -14,15 +15,19 @@ mod seen;
 mod summary;
 mod surface;
 mod surfel;
+mod table;
 
 pub use bootstrap::{LEVEL, RESAMPLES};
 pub use edt::squared_distances;
+pub use evaluate::{Options, evaluate};
 pub use overlap::{Bounds, Overlap, overlaps};
-pub use pairs::{Pair, Pairs, same_space};
+pub use pairs::{Pair, Pairs};
 pub use policy::{EmptyPolicy, Outcome};
 pub use report::Report;
-pub use score::{Scores, Settings, score};
+pub use score::{Scores, score};
 pub use seen::{Seen, SeenCases};
-pub use summary::{Case, Estimate, LabelSummary, Summary, Tally, complete, summarise};
+pub use summary::{Case, Estimate, LabelSummary, Summary, Tally};
 pub use surface::Surfaces;
 pub use surfel::areas;
+
+use summary::{complete, summarise};

@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Kind, Mask, Result, Space, nifti};
 
-/// Corners of two masks of one image lie within this many mm of each other.
-const SAME_PLACE: f64 = 0.01;
-
 /// A reference mask and the prediction for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
@@ -30,7 +27,7 @@ impl Pairs {
     ///
     /// # Errors
     /// `Pairing` where a reference lacks its prediction, where a case is there twice, and where
-    /// there is no reference at all; `Geometry` as [`same_space`]; `Request` for a file and a folder.
+    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder.
     pub fn find(reference: &Path, prediction: &Path) -> Result<Self> {
         let found = match (reference.is_dir(), prediction.is_dir()) {
             (true, true) => Self::in_folders(reference, prediction)?,
@@ -42,9 +39,7 @@ impl Pairs {
             }
         };
         for pair in &found.pairs {
-            let spaces = [&pair.reference, &pair.prediction].map(|file| nifti::read_space(file));
-            let [reference, prediction] = spaces;
-            same_space(&reference?, &prediction?, pair)?;
+            pair.same_space(&nifti::read_space(&pair.reference)?, &nifti::read_space(&pair.prediction)?)?;
         }
         Ok(found)
     }
@@ -81,34 +76,25 @@ impl Pairs {
 }
 
 impl Pair {
-    /// Reads both masks.
+    /// Reads the reference and the prediction.
+    ///
+    /// # Errors
+    /// As [`nifti::read_mask`]; `Geometry` where shapes differ or a corner is more than 0.01 mm from
+    /// the reference's.
     pub fn read(&self) -> Result<(Mask, Mask)> {
-        let (reference, prediction) =
-            (nifti::read_mask(&self.reference)?, nifti::read_mask(&self.prediction)?);
-        same_space(&reference.space, &prediction.space, self)?;
+        let reference = nifti::read_mask(&self.reference)?;
+        let prediction = nifti::read_mask(&self.prediction)?;
+        self.same_space(&reference.space, &prediction.space)?;
         Ok((reference, prediction))
     }
-}
 
-/// Refuses a prediction with another shape than its reference, or with a corner more than 0.01 mm
-/// from the reference's.
-pub fn same_space(reference: &Space, prediction: &Space, pair: &Pair) -> Result<()> {
-    let error = |expected, found| {
-        Err(Error::new(&pair.prediction, Kind::Geometry, expected, found)
-            .hint(format!("write it on the grid of its reference, {}", pair.reference.display())))
-    };
-    if reference.shape != prediction.shape {
-        let [expected, found] = [reference, prediction].map(|space| {
-            let [x, y, z] = space.shape;
-            format!("{x} × {y} × {z} voxels")
-        });
-        return error(expected, found);
+    fn same_space(&self, reference: &Space, prediction: &Space) -> Result<()> {
+        reference.disagreement(prediction).map_or(Ok(()), |(expected, found)| {
+            let expected = format!("{expected} of its reference {}", self.reference.display());
+            Err(Error::new(&self.prediction, Kind::Geometry, expected, found)
+                .hint("a prediction lies on the voxels of its reference: resample it onto them"))
+        })
     }
-    let moved = reference.corner_distance(prediction);
-    if moved <= SAME_PLACE {
-        return Ok(());
-    }
-    error("the affine of its reference".to_owned(), format!("one that moves a corner by {moved:.2} mm"))
 }
 
 /// The NIfTI files of a folder by case name.

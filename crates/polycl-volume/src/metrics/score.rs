@@ -6,16 +6,8 @@ use serde::Serialize;
 
 use super::overlap::{Overlap, overlaps};
 use super::surface::Surfaces;
-use super::{EmptyPolicy, Outcome};
+use super::{EmptyPolicy, Options, Outcome};
 use crate::{Mask, Space};
-
-/// How masks are scored.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// Tolerance of the normalised surface Dice in mm.
-    pub tolerance: f64,
-    pub empty: EmptyPolicy,
-}
 
 /// Scores of one label in one case, named as in nnU-Net v2's `summary.json`; `None` is undefined.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,7 +16,7 @@ pub struct Scores {
     pub dice: Option<f64>,
     #[serde(rename = "IoU")]
     pub iou: Option<f64>,
-    /// Normalised surface Dice at [`Settings::tolerance`].
+    /// Normalised surface Dice at [`Options::tolerance`].
     #[serde(rename = "NSD")]
     pub nsd: Option<f64>,
     /// Hausdorff distance in mm.
@@ -127,19 +119,16 @@ impl Scores {
     }
 }
 
-/// Scores `labels`, or every label of either mask, of a prediction against its reference. Both
-/// masks lie in the same space (see [`super::pairs::same_space`]).
-pub fn score(
-    reference: &Mask,
-    prediction: &Mask,
-    labels: Option<&[u16]>,
-    settings: Settings,
-) -> BTreeMap<u16, Scores> {
+/// Scores the labels of `options` of a prediction against its reference. Both masks lie on the same
+/// voxels (see [`crate::Space::disagreement`]).
+pub fn score(reference: &Mask, prediction: &Mask, options: &Options) -> BTreeMap<u16, Scores> {
     let overlaps = overlaps(reference, prediction);
-    let labels = labels.map_or_else(|| overlaps.keys().copied().collect(), <[u16]>::to_vec);
+    let chosen = &options.labels;
+    let labels: Vec<u16> =
+        if chosen.is_empty() { overlaps.keys().copied().collect() } else { chosen.iter().copied().collect() };
     let of = |label| {
         let overlap = overlaps.get(&label).copied().unwrap_or_default();
-        score_label(reference, prediction, label, &overlap, settings)
+        score_label(reference, prediction, label, &overlap, options)
     };
     labels.into_iter().map(|label| (label, of(label))).collect()
 }
@@ -154,7 +143,7 @@ fn score_label(
     prediction: &Mask,
     label: u16,
     overlap: &Overlap,
-    settings: Settings,
+    options: &Options,
 ) -> Scores {
     let mut scores = Scores::counts(overlap, &reference.space);
     match scores.outcome() {
@@ -162,12 +151,12 @@ fn score_label(
             let surfaces = Surfaces::between(reference, prediction, label, overlap.bounds);
             scores.dice = overlap.dice();
             scores.iou = overlap.iou();
-            scores.nsd = Some(surfaces.dice(settings.tolerance));
+            scores.nsd = Some(surfaces.dice(options.tolerance));
             scores.hd = Some(surfaces.hausdorff());
             scores.hd95 = Some(surfaces.percentile(0.95));
             scores.assd = Some(surfaces.average());
         }
-        Outcome::Missed | Outcome::FalseAlarm if settings.empty == EmptyPolicy::Worst => {
+        Outcome::Missed | Outcome::FalseAlarm if options.empty == EmptyPolicy::Worst => {
             let farthest = Some(diagonal(&reference.space));
             (scores.dice, scores.iou, scores.nsd) = (Some(0.0), Some(0.0), Some(0.0));
             (scores.hd, scores.hd95, scores.assd) = (farthest, farthest, farthest);

@@ -1,20 +1,20 @@
-//! Which cases a model has seen. A score on such a case says nothing about new patients.
+//! Which cases a model has seen. A score on such a case says little about new patients.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::{Error, Kind, Result};
-
-/// What a model has seen of a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// What a model has seen of a case, from least to most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Seen {
+    #[default]
     No,
-    /// It chose the checkpoint or the moment to stop.
+    /// The encoder was pre-trained on its voxels, without its mask.
+    Pretraining,
+    /// It chose the checkpoint.
     Validation,
-    /// The weights were fitted to it.
+    /// The weights were fitted to its mask.
     Training,
 }
 
@@ -22,73 +22,32 @@ impl Seen {
     pub fn name(self) -> &'static str {
         match self {
             Self::No => "no",
+            Self::Pretraining => "pretraining",
             Self::Validation => "validation",
             Self::Training => "training",
         }
     }
+
+    /// Whether the case's mask took part in the making of the model.
+    pub fn trained(self) -> bool {
+        self >= Self::Validation
+    }
 }
 
-/// The cases and patients that made a model.
+/// The cases (or patients: a lone scan is named after its patient) that made a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SeenCases {
-    training: BTreeSet<String>,
-    validation: BTreeSet<String>,
-}
-
-/// `polycl.json`, which `polycl predict` leaves beside its masks; other fields are its own.
-#[derive(Deserialize)]
-struct PredictionRecord {
-    #[serde(default)]
-    trained_on: Vec<String>,
-    #[serde(default)]
-    trained_on_patients: Vec<String>,
-    #[serde(default)]
-    validated_on: Vec<String>,
-}
-
-/// `run.json` of a run; other fields are its own.
-#[derive(Deserialize)]
-struct RunRecord {
-    training_cases: Vec<String>,
-    #[serde(default)]
-    validation_cases: Vec<String>,
-}
+pub struct SeenCases(BTreeMap<String, Seen>);
 
 impl SeenCases {
-    /// Adds what `polycl.json` in a folder of predictions tells; masks of other origin have none.
-    pub fn add_predictions(&mut self, dir: &Path) -> Result<()> {
-        let file = dir.join("polycl.json");
-        if file.is_file() {
-            let record: PredictionRecord = read_json(&file)?;
-            self.training.extend(record.trained_on);
-            self.training.extend(record.trained_on_patients);
-            self.validation.extend(record.validated_on);
-        }
-        Ok(())
-    }
-
-    /// Adds what `run.json` of a run tells; it must be there.
-    pub fn add_run(&mut self, run: &Path) -> Result<()> {
-        let record: RunRecord = read_json(&run.join("run.json"))?;
-        self.training.extend(record.training_cases);
-        self.validation.extend(record.validation_cases);
-        Ok(())
-    }
-
-    /// Looks for `case` among cases and, as a lone scan is named after its patient, patients.
-    pub fn seen(&self, case: &str) -> Seen {
-        if self.training.contains(case) {
-            Seen::Training
-        } else if self.validation.contains(case) {
-            Seen::Validation
-        } else {
-            Seen::No
+    /// Notes what was seen of `cases`; what tells most of a case stays.
+    pub fn add(&mut self, cases: impl IntoIterator<Item = String>, seen: Seen) {
+        for case in cases {
+            let known = self.0.entry(case).or_default();
+            *known = seen.max(*known);
         }
     }
-}
 
-fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(file).map_err(|e| Error::io(file, "read it", &e))?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::new(file, Kind::Format, "a record of the cases a model has seen", e.to_string()))
+    pub fn of(&self, case: &str) -> Seen {
+        self.0.get(case).copied().unwrap_or_default()
+    }
 }

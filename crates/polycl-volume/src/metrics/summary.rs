@@ -1,19 +1,15 @@
 //! From the scores of cases to means with intervals.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use super::bootstrap::{Resamples, interval, mean};
-use super::seen::Seen;
-use super::{EmptyPolicy, Outcome, Scores, score};
+use super::{EmptyPolicy, Options, Outcome, Pair, Scores, Seen, score};
 use crate::Space;
 
 /// The scores of one pair of files.
 #[derive(Debug, Clone)]
 pub struct Case {
-    pub name: String,
-    pub reference: PathBuf,
-    pub prediction: PathBuf,
+    pub pair: Pair,
     pub space: Space,
     /// Whether the model that made the prediction has seen this case.
     pub seen: Seen,
@@ -56,7 +52,7 @@ pub struct Summary {
 }
 
 /// Gives every case a score for every label that any case has.
-pub fn complete(cases: &mut [Case]) {
+pub(super) fn complete(cases: &mut [Case]) {
     let labels: BTreeSet<u16> = cases.iter().flat_map(|case| case.scores.keys().copied()).collect();
     for case in cases {
         for &label in &labels {
@@ -67,19 +63,19 @@ pub fn complete(cases: &mut [Case]) {
 
 /// Means with intervals over cases, all of which have the same labels (see [`complete`]). A case is
 /// drawn as a unit: where several scans belong to one patient, intervals come out too narrow.
-pub fn summarise(cases: &[Case], empty: EmptyPolicy, seed: u64) -> Summary {
-    let resamples = Resamples::new(cases.len(), seed);
+pub(super) fn summarise(cases: &[Case], options: &Options) -> Summary {
+    let resamples = Resamples::new(cases.len(), options.seed);
     let labels = cases.first().into_iter().flat_map(|case| case.scores.keys());
     let empty_summary = |label| LabelSummary { tally: tally(cases, label), estimates: Vec::new() };
     let mut labels: BTreeMap<u16, LabelSummary> =
         labels.map(|&label| (label, empty_summary(label))).collect();
     let mut foreground = Vec::new();
     for (column, metric) in Scores::KEYS.into_iter().enumerate() {
-        let judged = column < Scores::JUDGED;
+        let resampling = column < Scores::JUDGED && cases.len() > 1;
         let mut columns = Vec::new();
         for (&label, summary) in &mut labels {
-            let values = values(cases, label, column, empty);
-            let resampled = if judged { resamples.means(&values) } else { Vec::new() };
+            let values = values(cases, label, column, options.empty);
+            let resampled = if resampling { resamples.means(&values) } else { Vec::new() };
             let several = values.iter().flatten().count() > 1;
             let estimate = Estimate::new(metric, mean(values), resampled.iter().filter(|_| several));
             columns.push((estimate.mean.or(Some(f64::NAN)), resampled));
