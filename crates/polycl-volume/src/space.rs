@@ -2,6 +2,9 @@ use glam::{DAffine3, DVec3};
 
 use crate::nifti::Geometry;
 
+/// Corners of two files that share their voxels lie within this many mm of each other.
+const SAME_PLACE: f64 = 0.01;
+
 /// Where the voxels of a volume lie in the patient: their number along each axis and the affine
 /// that takes a voxel index (i, j, k), centre of voxel, to RAS+ millimetres.
 #[derive(Debug, Clone)]
@@ -49,5 +52,17 @@ impl Space {
     pub fn corner_distance(&self, other: &Space) -> f64 {
         let pairs = self.corners().into_iter().zip(other.corners());
         pairs.map(|(a, b)| a.distance(b)).fold(0.0, f64::max)
+    }
+
+    /// What keeps `other` from lying on these voxels, as expected here and found there; `None`
+    /// where shapes agree and no corner is more than 0.01 mm from its place.
+    pub fn disagreement(&self, other: &Space) -> Option<(String, String)> {
+        if self.shape != other.shape {
+            return Some((format!("the shape {:?}", self.shape), format!("{:?}", other.shape)));
+        }
+        let moved = self.corner_distance(other);
+        // Written so that a distance that is no number is refused as well.
+        let same = moved <= SAME_PLACE;
+        (!same).then(|| ("the place".to_owned(), format!("a corner {moved:.2} mm away")))
     }
 }

@@ -302,7 +302,7 @@ fn organs(dataset: &Dataset, asked: &[String]) -> Result<Vec<Organ>> {
 fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Result<Vec<usize>> {
     let annotated = |&scan: &usize| {
         let scan = &dataset.index.scans[scan];
-        scan.labelled() && organs.iter().all(|organ| scan.presence.contains_key(organ))
+        scan.labelled() && scan.draws(organs)
     };
     let scans: Vec<usize> = super::of_domain(dataset, domain)?.into_iter().filter(annotated).collect();
     if scans.is_empty() {

@@ -8,9 +8,6 @@ use super::names::{self, Names};
 use super::pairs::Label;
 use crate::{Error, Kind, Mask, Result, Space, nifti};
 
-/// How far a corner of the mask may lie from the image's, in mm.
-const SAME_PLACE: f64 = 0.01;
-
 /// Everything drawn on one scan, on the scan's own voxels.
 pub(super) struct Drawn {
     pub(super) mask: Mask,
@@ -55,17 +52,10 @@ pub(super) fn read(
 /// Reads a mask that must lie on the voxels of its image.
 fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
     let (mask, sha256) = nifti::read_mask_hashed(path)?;
-    let differs = |expected: String, found: String| {
+    if let Some((expected, found)) = space.disagreement(&mask.space) {
         let expected = format!("{expected} of its image {}", image.display());
-        Err(Error::new(path, Kind::Geometry, expected, found)
-            .hint("image and mask must have the same voxels: resample the mask onto the image"))
-    };
-    if mask.space.shape != space.shape {
-        return differs(format!("the shape {:?}", space.shape), format!("{:?}", mask.space.shape));
-    }
-    let moved = mask.space.corner_distance(space);
-    if moved > SAME_PLACE {
-        return differs("the place".into(), format!("a corner {moved:.2} mm away"));
+        return Err(Error::new(path, Kind::Geometry, expected, found)
+            .hint("image and mask must have the same voxels: resample the mask onto the image"));
     }
     Ok((mask, Source { path: path.to_path_buf(), sha256 }))
 }

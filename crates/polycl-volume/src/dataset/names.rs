@@ -100,18 +100,21 @@ fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Re
     Ok(names)
 }
 
-/// The names that lie beside a mask file: `CASE.labels.json`, then `labels.json` or
-/// `dataset.json` in its folder or one level up.
+/// The names that lie beside a mask file; see [`file_beside`].
 ///
 /// # Errors
 /// As [`read`]; [`Kind::Labels`] where there is no such file.
 pub fn beside(mask: &Path) -> Result<Names> {
+    file_beside(mask).map_or_else(|| Err(nameless(mask, "none")), |file| read(&file))
+}
+
+/// The file of the names of a mask: `CASE.labels.json`, then `labels.json` or `dataset.json` in
+/// its folder or one level up; `None` where there is none.
+pub fn file_beside(mask: &Path) -> Option<PathBuf> {
     let folder = mask.parent().unwrap_or(Path::new(""));
     let own = crate::nifti::case_name(mask).map(|case| format!("{case}.labels.json"));
     let common = ["labels.json", "dataset.json", "../labels.json", "../dataset.json"].map(str::to_owned);
-    let mut candidates = own.into_iter().chain(common).map(|name| folder.join(name));
-    let file: Option<PathBuf> = candidates.find(|file| file.is_file());
-    file.map_or_else(|| Err(nameless(mask, "none")), |file| read(&file))
+    own.into_iter().chain(common).map(|name| folder.join(name)).find(|file| file.is_file())
 }
 
 pub(super) fn nameless(mask: &Path, found: impl Into<String>) -> Error {

@@ -1,1 +1,33 @@
+//! Scores of predicted masks, per case and per label, in 3D and in millimetres.
+//!
+//! Overlap follows MetricsReloaded, surfaces follow DeepMind's `surface-distance`, and the summary
+//! follows nnU-Net v2. What an empty mask scores is a named choice, [`EmptyPolicy`].
 
+mod bootstrap;
+mod edt;
+mod evaluate;
+mod overlap;
+mod pairs;
+mod policy;
+mod report;
+mod score;
+mod seen;
+mod summary;
+mod surface;
+mod surfel;
+mod table;
+
+pub use bootstrap::{LEVEL, RESAMPLES};
+pub use edt::squared_distances;
+pub use evaluate::{Options, evaluate};
+pub use overlap::{Bounds, Overlap, overlaps};
+pub use pairs::{Pair, Pairs};
+pub use policy::{EmptyPolicy, Outcome};
+pub use report::Report;
+pub use score::{Scores, score};
+pub use seen::{Seen, SeenCases};
+pub use summary::{Case, Estimate, LabelSummary, Summary, Tally};
+pub use surface::Surfaces;
+pub use surfel::areas;
+
+use summary::{complete, summarise};

@@ -1,9 +1,106 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use polycl_nn::train::{self, RunCard};
+use polycl_volume::metrics::{EmptyPolicy, Options, Pairs, Seen, SeenCases, evaluate};
+use polycl_volume::{Error, Kind};
+use serde::Deserialize;
+
 use crate::cli::Outcome;
+use crate::talk;
 
 /// Score predicted masks against reference masks, per case and per label.
+///
+/// Files are paired by name; every reference must have its prediction, on the same voxels. Scores
+/// are in 3D and in mm. DIR/polycl.json beside the predictions, which `polycl predict` writes,
+/// tells which cases trained the model; so does --run.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Folder of reference masks, or one mask
+    #[arg(long, value_name = "DIR|FILE")]
+    reference: PathBuf,
+    /// Folder of predicted masks, or one mask
+    #[arg(long, value_name = "DIR|FILE")]
+    prediction: PathBuf,
+    /// Folder for cases.csv and summary.json
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Label values to score; without it every one that a mask holds
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    labels: Vec<u16>,
+    /// What a label scores that only one mask of a case holds: worst (Dice 0, the image's diagonal
+    /// as distance), skip or nan
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    empty: EmptyPolicy,
+    /// Tolerance of the normalised surface Dice in mm
+    #[arg(long, value_name = "MM", default_value_t = 2.0)]
+    tolerance: f64,
+    /// Run that made the predictions, to flag the cases it was trained on
+    #[arg(long, value_name = "RUN")]
+    run: Option<PathBuf>,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
 
-pub fn run(_args: &Args) -> anyhow::Result<Outcome> {
-    todo!()
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    ensure!(
+        args.tolerance.is_finite() && args.tolerance >= 0.0,
+        "--tolerance: expected millimetres from 0, found {}",
+        args.tolerance
+    );
+    let Pairs { pairs, extra } = Pairs::find(&args.reference, &args.prediction)?;
+    for file in extra {
+        talk::note(format!("note: no reference for {}", file.display()));
+    }
+    let options = Options {
+        labels: args.labels.iter().copied().collect(),
+        tolerance: args.tolerance,
+        empty: args.empty,
+        seed: args.seed,
+    };
+    let seen = seen(args)?;
+    let bar = talk::progress(pairs.len() as u64, "evaluate");
+    let report = evaluate(&pairs, &seen, &options, || bar.inc(1))?;
+    bar.finish_and_clear();
+    report.write(&args.out)?;
+    print!("{report}");
+    Ok(Outcome::Done)
+}
+
+/// `polycl.json`, as `polycl predict` leaves it beside its masks; other fields are its own.
+#[derive(Deserialize)]
+struct Predicted {
+    trained_on: Vec<String>,
+    pretrained_on: Vec<String>,
+}
+
+/// What the predictions' folder and the run tell of the cases that made the model.
+fn seen(args: &Args) -> anyhow::Result<SeenCases> {
+    let mut seen = SeenCases::default();
+    let record = args.prediction.with_file_name("polycl.json");
+    let record = if args.prediction.is_dir() { args.prediction.join("polycl.json") } else { record };
+    if record.is_file() {
+        let Predicted { trained_on, pretrained_on } = read(&record)?;
+        seen.add(trained_on, Seen::Training);
+        seen.add(pretrained_on, Seen::Pretraining);
+    }
+    if let Some(run) = &args.run {
+        let card = RunCard::read(run)?;
+        seen.add(names(card.training_cases), Seen::Training);
+        seen.add(names(card.validation_cases), Seen::Validation);
+        seen.add(names(card.pretraining_cases), Seen::Pretraining);
+    }
+    Ok(seen)
+}
+
+/// A lone scan is named after its patient, of whom another scan may have trained the model.
+fn names(cases: Vec<train::Seen>) -> impl Iterator<Item = String> {
+    cases.into_iter().flat_map(|seen| [seen.case, seen.patient])
+}
+
+fn read(record: &Path) -> polycl_volume::Result<Predicted> {
+    let text = std::fs::read_to_string(record).map_err(|e| Error::io(record, "read it", &e))?;
+    let expected = "which cases trained the model, as `polycl predict` writes it";
+    serde_json::from_str(&text).map_err(|e| Error::new(record, Kind::Format, expected, e.to_string()))
 }

@@ -1,0 +1,121 @@
+//! Which prediction belongs to which reference.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Kind, Mask, Result, Space, nifti};
+
+/// A reference mask and the prediction for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    pub case: String,
+    pub reference: PathBuf,
+    pub prediction: PathBuf,
+}
+
+/// Every reference with its prediction, sorted by case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    pub pairs: Vec<Pair>,
+    /// Predictions for which there is no reference.
+    pub extra: Vec<PathBuf>,
+}
+
+impl Pairs {
+    /// Pairs two folders of NIfTI masks by case name, or two files whatever their names, and
+    /// checks by their headers that the masks of every pair share one space.
+    ///
+    /// # Errors
+    /// `Pairing` where a reference lacks its prediction, where a case is there twice, and where
+    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder.
+    pub fn find(reference: &Path, prediction: &Path) -> Result<Self> {
+        let found = match (reference.is_dir(), prediction.is_dir()) {
+            (true, true) => Self::in_folders(reference, prediction)?,
+            (false, false) => Self::of_files(reference, prediction)?,
+            (folder, _) => {
+                let (expected, found) = if folder { ("a folder", "a file") } else { ("a file", "a folder") };
+                let expected = format!("{expected}, as the reference is");
+                return Err(Error::new(prediction, Kind::Request, expected, found));
+            }
+        };
+        for pair in &found.pairs {
+            pair.same_space(&nifti::read_space(&pair.reference)?, &nifti::read_space(&pair.prediction)?)?;
+        }
+        Ok(found)
+    }
+
+    fn of_files(reference: &Path, prediction: &Path) -> Result<Self> {
+        let case = nifti::case_name(reference)
+            .ok_or_else(|| Error::new(reference, Kind::Format, "a .nii or .nii.gz file", "another name"))?;
+        let pair = Pair { case, reference: reference.to_owned(), prediction: prediction.to_owned() };
+        Ok(Self { pairs: vec![pair], extra: Vec::new() })
+    }
+
+    fn in_folders(reference: &Path, prediction: &Path) -> Result<Self> {
+        let references = masks(reference)?;
+        if references.is_empty() {
+            return Err(Error::new(reference, Kind::Pairing, "reference masks (.nii, .nii.gz)", "none"));
+        }
+        let mut predictions = masks(prediction)?;
+        let (mut pairs, mut missing) = (Vec::new(), Vec::new());
+        for (case, reference) in references {
+            match predictions.remove(&case) {
+                Some(prediction) => pairs.push(Pair { case, reference, prediction }),
+                None => missing.push(case),
+            }
+        }
+        if !missing.is_empty() {
+            let expected = format!("a prediction for each of {} references", pairs.len() + missing.len());
+            let found = format!("none for {}", some(&missing));
+            return Err(Error::new(prediction, Kind::Pairing, expected, found).hint(
+                "a prediction has its reference's file name; a case without one is never left out of the means",
+            ));
+        }
+        Ok(Self { pairs, extra: predictions.into_values().collect() })
+    }
+}
+
+impl Pair {
+    /// Reads the reference and the prediction.
+    ///
+    /// # Errors
+    /// As [`nifti::read_mask`]; `Geometry` where shapes differ or a corner is more than 0.01 mm from
+    /// the reference's.
+    pub fn read(&self) -> Result<(Mask, Mask)> {
+        let reference = nifti::read_mask(&self.reference)?;
+        let prediction = nifti::read_mask(&self.prediction)?;
+        self.same_space(&reference.space, &prediction.space)?;
+        Ok((reference, prediction))
+    }
+
+    fn same_space(&self, reference: &Space, prediction: &Space) -> Result<()> {
+        reference.disagreement(prediction).map_or(Ok(()), |(expected, found)| {
+            let expected = format!("{expected} of its reference {}", self.reference.display());
+            Err(Error::new(&self.prediction, Kind::Geometry, expected, found)
+                .hint("a prediction lies on the voxels of its reference: resample it onto them"))
+        })
+    }
+}
+
+/// The NIfTI files of a folder by case name.
+fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let failed = |e: std::io::Error| Error::io(dir, "list its files", &e);
+    let mut masks = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let Some(case) = nifti::case_name(&path) else { continue };
+        if let Some(other) = masks.insert(case.clone(), path) {
+            return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two"));
+        }
+    }
+    Ok(masks)
+}
+
+/// The first few of a list and how many there are beyond.
+fn some(cases: &[String]) -> String {
+    let shown = cases.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    match cases.len().saturating_sub(5) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
