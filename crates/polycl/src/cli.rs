@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, evaluate, finetune, import, inspect, phantom, predict, pretrain};
+use crate::commands::{bench, demo, evaluate, finetune, import, inspect, phantom, predict, pretrain};
 use crate::talk;
 
 /// Contrastive pre-training and few-label segmentation of CT scans.
@@ -20,6 +20,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Phantom(phantom::Args),
     Import(import::Args),
     Inspect(inspect::Args),
@@ -52,12 +53,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs one more command, given by its words without the leading `polycl`.
+pub fn run_line(words: impl Iterator<Item = String>) -> anyhow::Result<Outcome> {
+    run(Cli::try_parse_from(std::iter::once("polycl".to_owned()).chain(words))?)
+}
+
 fn run(cli: Cli) -> anyhow::Result<Outcome> {
     if let Some(threads) = cli.threads {
         anyhow::ensure!(threads > 0, "--threads: expected at least 1, found 0");
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Phantom(args) => phantom::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),

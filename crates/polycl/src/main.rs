@@ -4,6 +4,8 @@ mod cli;
 mod commands;
 mod curve;
 mod memory;
+mod picture;
+mod report;
 mod talk;
 
 fn main() -> std::process::ExitCode {

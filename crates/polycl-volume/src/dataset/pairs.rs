@@ -53,6 +53,24 @@ pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>)
     sorted(pairs)
 }
 
+/// Names scans, or all those of folders, as [`from_manifest`] does, without masks.
+///
+/// # Errors
+/// As [`from_folders`].
+pub fn unlabelled(paths: &[PathBuf]) -> Result<Vec<Pair>> {
+    let files = |path: &PathBuf| if path.is_dir() { images_in(path) } else { Ok(vec![path.clone()]) };
+    let images = paths.iter().map(files).collect::<Result<Vec<_>>>()?.concat();
+    let cases = cases_of(&images)?;
+    let pair = |(image, case): (PathBuf, String)| Pair {
+        patient: case.clone(),
+        domain: None,
+        label: None,
+        case,
+        image,
+    };
+    sorted(images.into_iter().zip(cases).map(pair).collect())
+}
+
 /// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
 /// `names` (of the label values, as for `--names`) and `case`. Paths are relative to the manifest.
 /// A label may be a folder of one file per structure. Without a patient, an image is a patient of
@@ -106,9 +124,13 @@ impl Label {
     }
 }
 
-/// Case names by file name; where several files share one, the folder's name goes before it.
+/// Case names by file name, without nnU-Net's `_0000`; where several files share one, the folder's
+/// name goes before it.
 fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
-    let stem = |image: &PathBuf| case_name(image).ok_or_else(|| no_image(image));
+    let stem = |image: &PathBuf| {
+        let name = case_name(image).ok_or_else(|| no_image(image))?;
+        Ok(name.strip_suffix("_0000").unwrap_or(&name).to_owned())
+    };
     let stems = images.iter().map(stem).collect::<Result<Vec<_>>>()?;
     let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
     let name = |(image, stem): (&PathBuf, &String)| match image

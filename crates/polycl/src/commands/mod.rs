@@ -1,4 +1,5 @@
 pub mod bench;
+pub mod demo;
 pub mod evaluate;
 pub mod finetune;
 pub mod import;

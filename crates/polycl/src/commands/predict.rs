@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use polycl_nn::predict::{Options, Prediction, Predictor};
 use polycl_nn::train::{RunCard, Seen};
-use polycl_volume::{Error, nifti, output};
+use polycl_volume::dataset::pairs::{self, Pair};
+use polycl_volume::{nifti, output};
 use serde_json::json;
 
 use crate::cli::Outcome;
@@ -44,10 +44,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.flip && !predictor.can_flip() {
         talk::note("note: --flip does nothing here: an organ's mirror image is not among those segmented");
     }
-    let images = by_case(&args.images)?;
+    let scans = pairs::unlabelled(&args.images)?;
     let (mut seen, mut failed) = (Trained::default(), 0);
-    for (case, path) in &images {
-        match segment(args, &predictor, case, path) {
+    for Pair { case, image, .. } in &scans {
+        match segment(args, &predictor, case, image) {
             Ok(sha256) => seen.note(&predictor.card, case, &sha256),
             Err(error) => {
                 failed += 1;
@@ -55,60 +55,18 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             }
         }
     }
-    if failed < images.len() {
+    if failed < scans.len() {
         write_json(&args.out.join("labels.json"), &names(&predictor.card))?;
         write_json(&args.out.join("polycl.json"), &seen.card(&args.run))?;
     }
     talk::note(format!(
         "{} of {} scans segmented: {}",
-        images.len() - failed,
-        images.len(),
+        scans.len() - failed,
+        scans.len(),
         args.out.display()
     ));
-    ensure!(failed < images.len(), "no scan could be segmented");
+    ensure!(failed < scans.len(), "no scan could be segmented");
     Ok(if failed == 0 { Outcome::Done } else { Outcome::SomeFailed })
-}
-
-/// Each scan under its case name; two of one name would overwrite each other.
-fn by_case(arguments: &[PathBuf]) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let mut images = BTreeMap::new();
-    for path in expand(arguments)? {
-        let case = nifti::case_name(&path).unwrap_or_else(|| path.display().to_string());
-        let case = case.strip_suffix("_0000").unwrap_or(&case).to_owned();
-        if let Some(other) = images.insert(case.clone(), path.clone()) {
-            let found = format!("{} as well", other.display());
-            return Err(Error::new(
-                path,
-                polycl_volume::Kind::Pairing,
-                format!("one scan named '{case}'"),
-                found,
-            )
-            .hint("segment them into two folders")
-            .into());
-        }
-    }
-    Ok(images)
-}
-
-fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in arguments {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let entries = std::fs::read_dir(path).map_err(|e| Error::io(path, "list it", &e))?;
-        let before = files.len();
-        files.extend(
-            entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|file| nifti::is_nifti(file)),
-        );
-        if files.len() == before {
-            return Err(
-                Error::new(path, polycl_volume::Kind::Pairing, "scans (.nii, .nii.gz)", "none").into()
-            );
-        }
-    }
-    Ok(files)
 }
 
 /// Segments one scan and returns its hash.
