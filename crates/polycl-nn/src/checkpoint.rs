@@ -8,8 +8,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{
-    BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge,
-    burn_pack::Tensor as Named,
+    BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge, burn_pack::Tensor as Named,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use polycl_volume::{Error, Kind, Result, output};
