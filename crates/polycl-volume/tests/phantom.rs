@@ -90,7 +90,7 @@ fn sizes_and_slices_are_as_asked() {
     }
     let slices: Vec<usize> = everybody().map(|p| p.image.space.shape[2]).collect();
     println!("slices {slices:?}");
-    assert!(slices.iter().all(|n| (28..=58).contains(n)));
+    assert!(slices.iter().all(|n| (31..=52).contains(n)));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Scanner {
                 streaks: 1.0,
                 cupping: 0.0,
                 flat_table: false,
-                pitch: draw.pick(&[4.0, 5.0, 5.0]),
+                pitch: draw.pick(&[4.5, 5.0, 5.0]),
                 orientation: [-1.0, -1.0],
                 seed,
             }
@@ -67,7 +67,7 @@ impl Scanner {
                 streaks: 7.0,
                 cupping: 8.0,
                 flat_table: true,
-                pitch: draw.pick(&[5.0, 6.0, 7.0]),
+                pitch: draw.pick(&[5.0, 6.0, 6.5]),
                 orientation: draw.pick(&[las, ras]),
                 seed,
             }
