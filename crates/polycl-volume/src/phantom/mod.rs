@@ -50,7 +50,7 @@ pub mod label {
     pub const LUNG_RIGHT: u16 = 9;
 }
 
-/// Two hospitals. `A`: portal phase, smooth kernel, files in LPS. `B`: a sharper and noisier
+/// Two hospitals. `A`: mostly portal phase, smooth kernel, files in LPS. `B`: a sharper and noisier
 /// scanner at a lower tube voltage with thicker slices, streaks and a wrong calibration, heavier
 /// patients, more arterial and native scans, files in RAS or LAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
