@@ -50,7 +50,7 @@ pub mod label {
     pub const LUNG_RIGHT: u16 = 9;
 }
 
-/// Two hospitals. `A`: portal phase, smooth kernel, files in LPS. `B`: a sharper and noisier
+/// Two hospitals. `A`: mostly portal phase, smooth kernel, files in LPS. `B`: a sharper and noisier
 /// scanner at a lower tube voltage with thicker slices, streaks and a wrong calibration, heavier
 /// patients, more arterial and native scans, files in RAS or LAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Config {
     /// Pixels along each side of the square planes.
     pub size: usize,
     /// Number of planes over the scanned length of 20 to 23 cm; by default the patient's own slice
-    /// distance decides (4 to 7 mm).
+    /// distance decides (4.5 to 6.5 mm: 32 to 52 slices).
     pub slices: Option<usize>,
 }
 

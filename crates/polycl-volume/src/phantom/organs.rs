@@ -103,7 +103,7 @@ fn stomach(b: &mut Builder, t: &Tissues) {
 
 fn spleen(b: &mut Builder, t: &Tissues) {
     b.stray(6.0);
-    let size = b.draw.between(0.75, 1.25);
+    let size = b.draw.between(0.9, 1.4);
     let parts = [
         b.turned([-92.0, -36.0, 36.0], [29.0 * size, 47.0 * size, 52.0 * size], [0.2, 0.0, 0.35]),
         b.turned([-98.0, -8.0, 24.0], [22.0 * size, 34.0 * size, 36.0 * size], [0.0, 0.0, 0.1]),
@@ -201,9 +201,12 @@ fn retroperitoneum(b: &mut Builder, t: &Tissues) {
         b.add(psoas, [1.0, 2.0, 25.0], muscle, 0, Place::Abdomen);
         let crus = b.tube(&[[side * 15.0, -20.0, -30.0], [side * 17.0, -14.0, 75.0]], [4.0, 7.0], 2.0);
         b.add(crus, [1.0, 1.0, 15.0], muscle, 0, Place::Trunk);
-        let back = b.tube(&[[side * 36.0, -80.0, -150.0], [side * 30.0, -78.0, 190.0]], [27.0, 19.0], 2.0);
-        b.add(back, [1.0, 3.0, 30.0], muscle, 0, Place::Trunk);
     }
+    // One bulge, in which the vertebrae lie: no lung reaches behind them.
+    let courses = [(-34.0, -76.0, 21.0), (0.0, -66.0, 22.0), (34.0, -76.0, 21.0)];
+    let back =
+        courses.map(|(x, y, r)| b.tube(&[[x, y, -150.0], [0.9 * x, y, 190.0]], [r + 4.0, r - 3.0], 2.0));
+    b.add(back.concat(), [16.0, 3.0, 30.0], muscle, 0, Place::Trunk);
 }
 
 /// `side` is 1 on the patient's right and -1 on the left.

@@ -52,7 +52,7 @@ impl Scanner {
                 streaks: 1.0,
                 cupping: 0.0,
                 flat_table: false,
-                pitch: draw.pick(&[4.0, 5.0, 5.0]),
+                pitch: draw.pick(&[4.5, 5.0, 5.0]),
                 orientation: [-1.0, -1.0],
                 seed,
             }
@@ -60,14 +60,14 @@ impl Scanner {
             Self {
                 phase: draw.pick(&[Portal, Portal, Arterial, Arterial, Native]),
                 iodine: 1.25,
-                bias: draw.about(-9.0, 3.0),
+                bias: draw.about(-6.0, 3.0),
                 noise: draw.between(28.0, 38.0),
                 kernel: [0.5, 1.3],
                 sharpness: 0.45,
                 streaks: 7.0,
-                cupping: 10.0,
+                cupping: 8.0,
                 flat_table: true,
-                pitch: draw.pick(&[5.0, 6.0, 7.0]),
+                pitch: draw.pick(&[5.0, 6.0, 6.5]),
                 orientation: draw.pick(&[las, ras]),
                 seed,
             }

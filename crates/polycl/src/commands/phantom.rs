@@ -31,9 +31,9 @@ pub struct Args {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum DomainArg {
-    /// Portal phase, smooth kernel, thin slices
+    /// Mostly portal phase, smooth kernel, thinner slices
     A,
-    /// Sharper and noisier, other phases, heavier patients, thick slices
+    /// Sharper and noisier, mixed phases, heavier patients, thicker slices
     B,
 }
 
