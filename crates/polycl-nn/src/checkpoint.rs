@@ -40,7 +40,8 @@ pub fn save<M: Module>(path: &Path, model: &M, adam: Option<&Adam>, state: &impl
 
 fn write(path: &Path, tensors: &[(String, TensorData)], state: &impl Serialize) -> Result<()> {
     let state = serde_json::to_string(state).map_err(|e| broken(path, "a state that is JSON", &e))?;
-    let metadata = HashMap::from([(STATE.to_owned(), state), ("format".to_owned(), "pt".to_owned())]);
+    // One entry only: more would stand in the file in random order.
+    let metadata = HashMap::from([(STATE.to_owned(), state)]);
     let views = tensors.iter().map(|(name, data)| {
         let dtype = match data.dtype() {
             DType::U32 => Dtype::U32,

@@ -8,9 +8,11 @@ use crate::net::probabilities;
 /// What fine-tuning minimises. A training loss, never a result: results come from `evaluate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SegmentationLoss {
-    #[default]
+    /// The paper's.
     #[serde(rename = "dice")]
     Dice,
+    /// nnU-Net's, and the default: on slices without the organ Dice alone hardly has a slope.
+    #[default]
     #[serde(rename = "dice+ce")]
     DiceCrossEntropy,
 }

@@ -59,7 +59,7 @@ struct Settings {
     #[arg(long, value_parser = ["unet", "resnet18"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     net: Option<String>,
-    /// The loss [default: dice]
+    /// The loss; the paper's is dice alone [default: dice+ce]
     #[arg(long, value_parser = ["dice", "dice+ce"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
