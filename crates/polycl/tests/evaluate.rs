@@ -95,6 +95,14 @@ fn run_card() -> String {
 }
 
 #[test]
+fn masks_without_a_label() {
+    let folder = Folder::new();
+    let nothing = boxes(space(), &[]);
+    folder.mask("reference/a.nii.gz", &nothing).mask("prediction/a.nii.gz", &nothing);
+    insta::assert_snapshot!(folder.polycl(FOLDERS));
+}
+
+#[test]
 fn a_missing_prediction() {
     let folder = scans();
     std::fs::remove_file(folder.at("prediction/b.nii.gz")).unwrap();

@@ -76,7 +76,7 @@ pub(super) fn summarise(cases: &[Case], options: &Options) -> Summary {
             let several = column < Scores::JUDGED && values.iter().flatten().count() > 1;
             let resampled = if several { resamples.means(&values) } else { Vec::new() };
             let estimate = Estimate::new(metric, mean(values), &resampled);
-            columns.push((estimate.mean.or(Some(f64::NAN)), resampled));
+            columns.push((estimate.mean, resampled));
             summary.estimates.push(estimate);
         }
         foreground.push(over_labels(metric, &columns));
@@ -94,13 +94,14 @@ fn values(cases: &[Case], label: u16, column: usize, empty: EmptyPolicy) -> Vec<
     cases.iter().map(value).collect()
 }
 
-/// The mean over labels of their means, and of their means in each resample, if all labels have
-/// them. A label of which a resample holds no case is left out of that resample alone.
+/// The mean over labels of their means, and of their means in each resample. Both are undefined
+/// where one of the labels is, so that no mean is over some labels only.
 fn over_labels(metric: &'static str, columns: &[(Option<f64>, Vec<Option<f64>>)]) -> Estimate {
-    let means = mean(columns.iter().map(|(mean, _)| *mean));
+    let labels = columns.len() as f64;
+    let means = columns.iter().map(|(mean, _)| *mean).sum::<Option<f64>>().map(|sum| sum / labels);
     let resamples = columns.iter().map(|(_, resampled)| resampled.len()).min().unwrap_or(0);
-    let resampled: Vec<_> =
-        (0..resamples).map(|r| mean(columns.iter().map(|(_, resampled)| resampled[r]))).collect();
+    let sum = |r: usize| columns.iter().map(|(_, resampled)| resampled[r]).sum::<Option<f64>>();
+    let resampled: Vec<_> = (0..resamples).map(|r| sum(r).map(|sum| sum / labels)).collect();
     Estimate::new(metric, means, &resampled)
 }
 
