@@ -131,6 +131,9 @@ fn folders_without_masks() {
     insta::assert_snapshot!(
         one().refused("evaluate --reference nowhere --prediction prediction --out scores")
     );
+    insta::assert_snapshot!(
+        one().refused("evaluate --reference reference --prediction prediction/a.nii.gz --out scores")
+    );
 }
 
 #[test]
@@ -153,6 +156,9 @@ fn values_that_make_no_sense() {
     for wrong in ["--labels 1,9", "--labels 0", "--empty best", "--tolerance=-1", "--run nowhere"] {
         insta::assert_snapshot!(folder.refused(&format!("{FOLDERS} {wrong}")));
     }
+    insta::assert_snapshot!(
+        folder.polycl("evaluate --reference reference --prediction prediction --out /proc/x")
+    );
     folder.write("prediction/polycl.json", "{}");
     insta::assert_snapshot!(folder.refused(FOLDERS));
 }
