@@ -49,8 +49,8 @@ impl Resamples {
 
 /// The central interval of the defined means, with linear interpolation between order statistics
 /// (NumPy's default percentile).
-pub fn interval<'a>(means: impl IntoIterator<Item = &'a Option<f64>>) -> Option<[f64; 2]> {
-    let mut sorted: Vec<f64> = means.into_iter().copied().flatten().collect();
+pub fn interval(means: &[Option<f64>]) -> Option<[f64; 2]> {
+    let mut sorted: Vec<f64> = means.iter().copied().flatten().collect();
     sorted.sort_by(f64::total_cmp);
     let last = sorted.len().checked_sub(1)?;
     let quantile = |q: f64| {

@@ -27,8 +27,12 @@ impl Pairs {
     ///
     /// # Errors
     /// `Pairing` where a reference lacks its prediction, where a case is there twice, and where
-    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder.
+    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder;
+    /// `Io` for what is not there.
     pub fn find(reference: &Path, prediction: &Path) -> Result<Self> {
+        for path in [reference, prediction] {
+            path.metadata().map_err(|e| Error::io(path, "read it", &e))?;
+        }
         let found = match (reference.is_dir(), prediction.is_dir()) {
             (true, true) => Self::in_folders(reference, prediction)?,
             (false, false) => Self::of_files(reference, prediction)?,
@@ -112,8 +116,8 @@ fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
 }
 
 /// The first few of a list and how many there are beyond.
-fn some(cases: &[String]) -> String {
-    let shown = cases.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+pub(super) fn some(cases: &[impl AsRef<str>]) -> String {
+    let shown = cases.iter().take(5).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     match cases.len().saturating_sub(5) {
         0 => shown,
         more => format!("{shown} and {more} more"),

@@ -66,19 +66,17 @@ pub(super) fn complete(cases: &mut [Case]) {
 pub(super) fn summarise(cases: &[Case], options: &Options) -> Summary {
     let resamples = Resamples::new(cases.len(), options.seed);
     let labels = cases.first().into_iter().flat_map(|case| case.scores.keys());
-    let empty_summary = |label| LabelSummary { tally: tally(cases, label), estimates: Vec::new() };
-    let mut labels: BTreeMap<u16, LabelSummary> =
-        labels.map(|&label| (label, empty_summary(label))).collect();
+    let tallied = |&label| (label, LabelSummary { tally: tally(cases, label), estimates: Vec::new() });
+    let mut labels: BTreeMap<u16, LabelSummary> = labels.map(tallied).collect();
     let mut foreground = Vec::new();
     for (column, metric) in Scores::KEYS.into_iter().enumerate() {
-        let resampling = column < Scores::JUDGED && cases.len() > 1;
         let mut columns = Vec::new();
         for (&label, summary) in &mut labels {
             let values = values(cases, label, column, options.empty);
-            let resampled = if resampling { resamples.means(&values) } else { Vec::new() };
-            let several = values.iter().flatten().count() > 1;
-            let estimate = Estimate::new(metric, mean(values), resampled.iter().filter(|_| several));
-            columns.push((estimate.mean.or(Some(f64::NAN)), resampled));
+            let several = column < Scores::JUDGED && values.iter().flatten().count() > 1;
+            let resampled = if several { resamples.means(&values) } else { Vec::new() };
+            let estimate = Estimate::new(metric, mean(values), &resampled);
+            columns.push((estimate.mean, resampled));
             summary.estimates.push(estimate);
         }
         foreground.push(over_labels(metric, &columns));
@@ -96,22 +94,19 @@ fn values(cases: &[Case], label: u16, column: usize, empty: EmptyPolicy) -> Vec<
     cases.iter().map(value).collect()
 }
 
-/// The mean over labels of their means, and of their means in each resample. A label of which a
-/// resample holds no case is left out of that resample alone.
+/// The mean over labels of their means, and of their means in each resample. Both are undefined
+/// where one of the labels is, so that no mean is over some labels only.
 fn over_labels(metric: &'static str, columns: &[(Option<f64>, Vec<Option<f64>>)]) -> Estimate {
-    let means = mean(columns.iter().map(|(mean, _)| *mean));
+    let labels = columns.len() as f64;
+    let means = columns.iter().map(|(mean, _)| *mean).sum::<Option<f64>>().map(|sum| sum / labels);
     let resamples = columns.iter().map(|(_, resampled)| resampled.len()).min().unwrap_or(0);
-    let resampled: Vec<_> =
-        (0..resamples).map(|r| mean(columns.iter().map(|(_, resampled)| resampled[r]))).collect();
-    Estimate::new(metric, means, resampled.iter())
+    let sum = |r: usize| columns.iter().map(|(_, resampled)| resampled[r]).sum::<Option<f64>>();
+    let resampled: Vec<_> = (0..resamples).map(|r| sum(r).map(|sum| sum / labels)).collect();
+    Estimate::new(metric, means, &resampled)
 }
 
 impl Estimate {
-    fn new<'a>(
-        metric: &'static str,
-        mean: Option<f64>,
-        resampled: impl Iterator<Item = &'a Option<f64>>,
-    ) -> Self {
+    fn new(metric: &'static str, mean: Option<f64>, resampled: &[Option<f64>]) -> Self {
         let mean = mean.filter(|mean| !mean.is_nan());
         let interval = mean.and_then(|_| interval(resampled));
         Self { metric, mean, interval }

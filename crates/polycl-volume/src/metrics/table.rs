@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::pairs::some;
 use super::{Estimate, LEVEL, LabelSummary, RESAMPLES, Report, Seen};
 
 const HEADER: [&str; 10] =
@@ -11,6 +12,9 @@ const HEADER: [&str; 10] =
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_aligned(f, &self.rows())?;
+        if self.summary.labels.is_empty() {
+            writeln!(f, "no mask holds a label: there is nothing to score")?;
+        }
         writeln!(f, "empty masks: {}; {}", self.options.empty, self.options.empty.explanation())?;
         writeln!(f, "NSD at a tolerance of {} mm", self.options.tolerance)?;
         if self.cases.len() > 1 {
@@ -51,17 +55,14 @@ impl Report {
         let all = self.cases.len();
         let trained = self.cases_seen(Seen::trained);
         if !trained.is_empty() {
-            let (n, list) = (trained.len(), trained.join(", "));
-            writeln!(f, "WARNING: {n} of {all} cases trained this model: {list}")?;
+            let (n, list) = (trained.len(), some(&trained));
+            writeln!(f, "WARNING: {n} of {all} cases took part in the training of this model: {list}")?;
             writeln!(f, "WARNING: these scores do not tell how it does on new patients")?;
         }
         let pretrained = self.cases_seen(|seen| seen == Seen::Pretraining);
         if !pretrained.is_empty() {
-            let (n, list) = (pretrained.len(), pretrained.join(", "));
-            writeln!(
-                f,
-                "note: {n} of {all} cases were among the unlabelled scans of the pre-training: {list}"
-            )?;
+            let (n, list) = (pretrained.len(), some(&pretrained));
+            writeln!(f, "note: {n} of {all} cases took part, unlabelled, in the pre-training: {list}")?;
         }
         Ok(())
     }

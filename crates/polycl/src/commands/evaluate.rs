@@ -63,8 +63,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bar = talk::progress(pairs.len() as u64, "evaluate");
     let report = evaluate(&pairs, &seen, &options, || bar.inc(1))?;
     bar.finish_and_clear();
-    report.write(&args.out)?;
     print!("{report}");
+    report.write(&args.out)?;
     Ok(Outcome::Done)
 }
 

@@ -1,0 +1,78 @@
+//! A folder of small files, and what a person sees when `polycl` runs in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use polycl_volume::{Mask, Space, Volume, nifti};
+
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn at(&self, name: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> &Self {
+        std::fs::write(self.at(name), text).unwrap();
+        self
+    }
+
+    pub fn mask(&self, name: &str, mask: &Mask) -> &Self {
+        nifti::write_mask(&self.at(name), mask).unwrap();
+        self
+    }
+
+    /// Exit code, stdout and stderr of `polycl`, run in this folder, whose place is not shown.
+    pub fn polycl(&self, arguments: &str) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_polycl"))
+            .args(arguments.split_whitespace())
+            .current_dir(self.0.path())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap();
+        let shown = format!("exit {code}\n{}{}", text(&output.stdout), text(&output.stderr));
+        shown.replace(&self.0.path().display().to_string(), "[folder]")
+    }
+
+    /// The same for a command that must fail and leave nothing.
+    pub fn refused(&self, arguments: &str) -> String {
+        let before = listing(self.0.path());
+        let shown = self.polycl(arguments);
+        assert!(!shown.starts_with("exit 0"), "{shown}");
+        assert_eq!(listing(self.0.path()), before, "something was left behind");
+        shown
+    }
+}
+
+fn listing(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// 40 x 30 x 5 voxels of 2 x 2 x 5 mm.
+pub fn space() -> Space {
+    let columns = glam::DMat3::from_diagonal(glam::DVec3::new(-2.0, -2.0, 5.0));
+    Space::new([40, 30, 5], glam::DAffine3 { matrix3: columns, translation: glam::DVec3::ZERO })
+}
+
+/// Boxes of labels, each from its first voxel up to its end, later ones over earlier ones.
+pub fn boxes(space: Space, boxes: &[(u16, [usize; 3], [usize; 3])]) -> Mask {
+    let mut voxels = vec![0; space.voxels()];
+    let [nx, ny, _] = space.shape;
+    for &(label, low, high) in boxes {
+        for k in low[2]..high[2] {
+            for j in low[1]..high[1] {
+                voxels[nx * (j + ny * k)..][low[0]..high[0]].fill(label);
+            }
+        }
+    }
+    Volume { space, voxels }
+}

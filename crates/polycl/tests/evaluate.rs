@@ -1,0 +1,164 @@
+//! What a person sees of `polycl evaluate`, and of masks that cannot be scored.
+
+mod common;
+
+use common::{Folder, boxes, space};
+use polycl_nn::net::{EncoderConfig, Net};
+use polycl_nn::train::{Model, RunCard, Seen};
+use polycl_volume::preprocess::Preprocess;
+use polycl_volume::{Image, Mask, nifti};
+
+const FOLDERS: &str = "evaluate --reference reference --prediction prediction --out scores";
+
+fn liver(shift: usize) -> Mask {
+    boxes(space(), &[(1, [5 + shift, 8, 1], [15 + shift, 20, 4])])
+}
+
+fn liver_and_spleen(shift: usize) -> Mask {
+    boxes(space(), &[(1, [5 + shift, 8, 1], [15 + shift, 20, 4]), (5, [25, 8, 1], [31, 14 + shift, 3])])
+}
+
+/// Four cases: found well, found less well, the spleen missed, and no spleen in either.
+fn scans() -> Folder {
+    let folder = Folder::new();
+    folder.mask("reference/a.nii.gz", &liver_and_spleen(0)).mask("prediction/a.nii.gz", &liver_and_spleen(1));
+    folder.mask("reference/b.nii.gz", &liver_and_spleen(2)).mask("prediction/b.nii.gz", &liver_and_spleen(5));
+    folder.mask("reference/c.nii.gz", &liver_and_spleen(1)).mask("prediction/c.nii.gz", &liver(1));
+    folder.mask("reference/d.nii.gz", &liver(0)).mask("prediction/d.nii.gz", &liver(0));
+    folder.write("reference/labels.json", r#"{"1": "liver", "5": "spleen"}"#);
+    folder
+}
+
+/// One case with the same mask twice.
+fn one() -> Folder {
+    let folder = Folder::new();
+    folder.mask("reference/a.nii.gz", &liver(0)).mask("prediction/a.nii.gz", &liver(0));
+    folder
+}
+
+#[test]
+fn a_table_and_two_files() {
+    let folder = scans();
+    insta::assert_snapshot!(folder.polycl(FOLDERS));
+    insta::assert_snapshot!(std::fs::read_to_string(folder.at("scores/cases.csv")).unwrap());
+    assert!(folder.at("scores/summary.json").is_file());
+}
+
+#[test]
+fn other_policies() {
+    let folder = scans();
+    insta::assert_snapshot!(folder.polycl(&format!("{FOLDERS} --empty skip --tolerance 5")));
+    insta::assert_snapshot!(folder.polycl(&format!("{FOLDERS} --empty nan --labels 5")));
+}
+
+#[test]
+fn two_files_and_a_prediction_without_a_reference() {
+    let folder = scans();
+    let files = "--reference reference/a.nii.gz --prediction prediction/b.nii.gz";
+    insta::assert_snapshot!(folder.polycl(&format!("evaluate {files} --out scores")));
+    folder.mask("prediction/e.nii.gz", &liver(0));
+    insta::assert_snapshot!(folder.polycl(&format!("{FOLDERS} --labels 1")));
+}
+
+#[test]
+fn cases_that_trained_the_model() {
+    let folder = scans();
+    folder.write(
+        "prediction/polycl.json",
+        r#"{"run": "run", "polycl": "0.1.0", "trained_on": ["a"], "pretrained_on": ["d"]}"#,
+    );
+    folder.write("run/run.json", &run_card());
+    insta::assert_snapshot!(folder.polycl(FOLDERS));
+    insta::assert_snapshot!(folder.polycl(&format!("{FOLDERS} --run run")));
+    let cases = std::fs::read_to_string(folder.at("scores/cases.csv")).unwrap();
+    let seen: Vec<_> = cases.lines().skip(1).step_by(2).map(|row| row.split(',').nth(4).unwrap()).collect();
+    assert_eq!(seen, ["training", "validation", "training", "pretraining"]);
+}
+
+/// A run that was trained on another scan of patient c and chosen by b.
+fn run_card() -> String {
+    let seen = |case: &str, patient: &str| Seen {
+        case: case.into(),
+        patient: patient.into(),
+        sha256: "00".repeat(32),
+    };
+    let card = RunCard {
+        polycl_run: 1,
+        model: Model::Contrastive(EncoderConfig::published(Net::Unet)),
+        preprocess: Preprocess::default(),
+        organs: Vec::new(),
+        training_cases: vec![seen("c_early", "c")],
+        validation_cases: vec![seen("b", "b")],
+        pretraining_cases: Vec::new(),
+    };
+    serde_json::to_string(&card).unwrap()
+}
+
+#[test]
+fn masks_without_a_label() {
+    let folder = Folder::new();
+    let nothing = boxes(space(), &[]);
+    folder.mask("reference/a.nii.gz", &nothing).mask("prediction/a.nii.gz", &nothing);
+    insta::assert_snapshot!(folder.polycl(FOLDERS));
+}
+
+#[test]
+fn a_missing_prediction() {
+    let folder = scans();
+    std::fs::remove_file(folder.at("prediction/b.nii.gz")).unwrap();
+    insta::assert_snapshot!(folder.refused(FOLDERS));
+}
+
+#[test]
+fn a_prediction_of_another_affine() {
+    let mut moved = liver(0);
+    moved.space.world_from_voxel.translation.z += 5.0;
+    insta::assert_snapshot!(one().mask("prediction/a.nii.gz", &moved).refused(FOLDERS));
+}
+
+#[test]
+fn a_prediction_of_another_shape() {
+    let mut taller = space();
+    taller.shape[2] = 6;
+    insta::assert_snapshot!(one().mask("prediction/a.nii.gz", &boxes(taller, &[])).refused(FOLDERS));
+}
+
+#[test]
+fn folders_without_masks() {
+    let folder = Folder::new();
+    folder.write("reference/readme.txt", "none yet").write("prediction/readme.txt", "none yet");
+    insta::assert_snapshot!(folder.refused(FOLDERS));
+    insta::assert_snapshot!(
+        one().refused("evaluate --reference nowhere --prediction prediction --out scores")
+    );
+    insta::assert_snapshot!(
+        one().refused("evaluate --reference reference --prediction prediction/a.nii.gz --out scores")
+    );
+}
+
+#[test]
+fn two_predictions_for_one_case() {
+    insta::assert_snapshot!(one().mask("prediction/a.nii", &liver(0)).refused(FOLDERS));
+}
+
+#[test]
+fn an_image_in_place_of_a_mask() {
+    let folder = one();
+    let voxels = (0..space().voxels()).map(|voxel| voxel as f32 - 0.5).collect();
+    let image = Image { space: space(), voxels };
+    nifti::write_image(&folder.at("prediction/a.nii.gz"), &image).unwrap();
+    insta::assert_snapshot!(folder.refused(FOLDERS));
+}
+
+#[test]
+fn values_that_make_no_sense() {
+    let folder = one();
+    for wrong in ["--labels 1,9", "--labels 0", "--empty best", "--tolerance=-1", "--run nowhere"] {
+        insta::assert_snapshot!(folder.refused(&format!("{FOLDERS} {wrong}")));
+    }
+    insta::assert_snapshot!(
+        folder.polycl("evaluate --reference reference --prediction prediction --out /proc/x")
+    );
+    folder.write("prediction/polycl.json", "{}");
+    insta::assert_snapshot!(folder.refused(FOLDERS));
+}
