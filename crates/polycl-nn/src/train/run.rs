@@ -143,6 +143,7 @@ impl Run {
     pub fn resume<M: Module>(&self, mut model: M, device: &Device) -> Result<(M, Adam, State)> {
         let latest = self.dir.join("latest.safetensors");
         if !self.resumed || !latest.exists() {
+            self.forget_log_after(0)?;
             return Ok((model, Adam::default(), State::default()));
         }
         let checkpoint = Checkpoint::read(&latest)?;
@@ -176,6 +177,9 @@ impl Run {
     /// A kill may have left lines of an epoch whose weights were not written yet.
     fn forget_log_after(&self, epochs: usize) -> Result<()> {
         let path = self.dir.join("log.jsonl");
+        if !path.exists() {
+            return Ok(());
+        }
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
         output::atomically(&path, |file| {
             text.lines().take(epochs).try_for_each(|line| writeln!(file, "{line}"))

@@ -1,5 +1,7 @@
 //! A folder of small files, and what a person sees when `polycl` runs in it.
 
+#![allow(dead_code, reason = "each file of tests uses its own part")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +14,11 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A path in the folder, whose own folder is made.
     pub fn at(&self, name: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -20,6 +27,23 @@ impl Folder {
 
     pub fn write(&self, name: &str, text: &str) -> &Self {
         std::fs::write(self.at(name), text).unwrap();
+        self
+    }
+
+    /// A scan of [`space`] whose slices differ.
+    pub fn image(&self, name: &str) -> &Self {
+        let voxels = (0..40 * 30 * 5).map(|at| (at / 40 % 30 * 10 + at / 1200) as f32 - 150.0).collect();
+        nifti::write_image(&self.at(name), &Volume { space: space(), voxels }).unwrap();
+        self
+    }
+
+    /// An image and the bytes of it that are overwritten.
+    pub fn image_with(&self, name: &str, offset: usize, bytes: &[u8]) -> &Self {
+        self.image(name);
+        let path = self.at(name);
+        let mut content = std::fs::read(&path).unwrap();
+        content[offset..offset + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(path, content).unwrap();
         self
     }
 
@@ -39,6 +63,13 @@ impl Folder {
         let code = output.status.code().unwrap();
         let shown = format!("exit {code}\n{}{}", text(&output.stdout), text(&output.stderr));
         shown.replace(&self.0.path().display().to_string(), "[folder]")
+    }
+
+    /// The same for a command that must succeed.
+    pub fn done(&self, arguments: &str) -> String {
+        let shown = self.polycl(arguments);
+        assert!(shown.starts_with("exit 0"), "polycl {arguments}: {shown}");
+        shown
     }
 
     /// The same for a command that must fail and leave nothing.

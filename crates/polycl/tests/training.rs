@@ -1,0 +1,259 @@
+//! Pre-training, fine-tuning and prediction as a user runs them, on small phantoms.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::Folder;
+use polycl_volume::nifti;
+
+/// A folder with a data set of five phantom patients at 32².
+fn cohort() -> Folder {
+    let folder = Folder::new();
+    for line in [
+        "phantom --out cohort --patients 5 --size 32 --seed 3",
+        "import --manifest cohort/manifest.csv --out dataset --size 32",
+    ] {
+        folder.done(line);
+    }
+    folder
+}
+
+const PRETRAIN: &str = "pretrain dataset --strategy mixed --organ liver --epochs 3 --steps 3 --batch 4";
+const FINETUNE: &str = "finetune dataset --organ liver --epochs 3 --steps 3 --batch 4";
+
+fn bytes(folder: &Folder, name: &str) -> Vec<u8> {
+    std::fs::read(folder.at(name)).unwrap()
+}
+
+/// The log without its column of time.
+fn log(folder: &Folder, run: &str) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(bytes(folder, &format!("{run}/log.jsonl"))).unwrap();
+    let record = |line: &str| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record.as_object_mut().unwrap().remove("seconds");
+        record
+    };
+    text.lines().map(record).collect()
+}
+
+fn assert_same_run(folder: &Folder, a: &str, b: &str) {
+    let weights = |run: &str| bytes(folder, &format!("{run}/latest.safetensors"));
+    assert!(weights(a) == weights(b), "{a} and {b} differ");
+    assert_eq!(log(folder, a), log(folder, b));
+}
+
+/// Starts a training and kills it as soon as `epochs` epochs are logged, wherever it is then.
+fn killed(folder: &Folder, line: &str, run: &str, epochs: usize) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_polycl"))
+        .args(line.split_whitespace())
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (log, start) = (folder.at(&format!("{run}/log.jsonl")), Instant::now());
+    while std::fs::read_to_string(&log).unwrap_or_default().lines().count() < epochs {
+        assert!(start.elapsed() < Duration::from_secs(120), "no {epochs} epochs");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_whatever_the_threads() {
+    let folder = cohort();
+    folder.done(&format!("{PRETRAIN} --out one --threads 1"));
+    folder.done(&format!("{PRETRAIN} --out two --threads 2"));
+    assert_same_run(&folder, "one", "two");
+    folder.done(&format!("{PRETRAIN} --out other --seed 1"));
+    assert!(bytes(&folder, "one/latest.safetensors") != bytes(&folder, "other/latest.safetensors"));
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bits() {
+    let folder = cohort();
+    folder.done(&format!("{PRETRAIN} --net resnet18 --out whole"));
+    for epochs in [1, 2] {
+        let (run, line) =
+            (format!("broken{epochs}"), format!("{PRETRAIN} --net resnet18 --out broken{epochs}"));
+        killed(&folder, &line, &run, epochs);
+        folder.done(&format!("{line} --resume"));
+        assert_same_run(&folder, "whole", &run);
+    }
+
+    let finetune = format!("{FINETUNE} --encoder whole --freeze 1");
+    folder.done(&format!("{finetune} --out tuned"));
+    killed(&folder, &format!("{finetune} --out cut"), "cut", 1);
+    folder.done(&format!("{finetune} --out cut --resume"));
+    assert_same_run(&folder, "tuned", "cut");
+    assert!(bytes(&folder, "tuned/best.safetensors") == bytes(&folder, "cut/best.safetensors"));
+}
+
+#[test]
+fn a_frozen_encoder_stays_and_a_thawed_one_moves() {
+    let folder = cohort();
+    folder.done(&format!("{PRETRAIN} --out encoder"));
+    folder.done(&format!("{FINETUNE} --encoder encoder --freeze 3 --out frozen"));
+    folder.done(&format!("{FINETUNE} --encoder encoder --freeze 2 --out thawed"));
+    let encoder =
+        |run: &str| tensor(&folder.at(&format!("{run}/latest.safetensors")), "encoder.blocks.0.conv1.weight");
+    assert_eq!(encoder("encoder"), encoder("frozen"));
+    assert_ne!(encoder("encoder"), encoder("thawed"));
+}
+
+fn tensor(path: &Path, name: &str) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor(name).unwrap().data().to_vec()
+}
+
+#[test]
+fn a_run_and_its_files() {
+    let folder = cohort();
+    folder.done(&format!("{PRETRAIN} --out encoder"));
+    folder.done(&format!("{FINETUNE} --encoder encoder --cases 4 --out run"));
+    insta::assert_snapshot!(String::from_utf8(bytes(&folder, "run/config.toml")).unwrap());
+    let files =
+        ["best.safetensors", "config.toml", "curve.svg", "latest.safetensors", "log.jsonl", "run.json"];
+    for file in files {
+        assert!(folder.path().join("run").join(file).exists(), "{file}");
+    }
+    let card: serde_json::Value = serde_json::from_slice(&bytes(&folder, "run/run.json")).unwrap();
+    let count = |key: &str| card[key].as_array().unwrap().len();
+    assert_eq!(
+        (count("training_cases"), count("validation_cases"), count("pretraining_cases")),
+        (3, 1, 5),
+        "four patients: one of them validates"
+    );
+    assert_eq!(log(&folder, "run").len(), 3);
+    insta::assert_snapshot!(folder.polycl(&format!("{PRETRAIN} --out encoder")));
+    insta::assert_snapshot!(folder.polycl(&format!("{PRETRAIN} --rate 0.5 --out encoder --resume")));
+}
+
+#[test]
+fn settings_come_from_a_file_and_flags_go_over_them() {
+    let folder = cohort();
+    folder.write(
+        "settings.toml",
+        "strategy = \"scan\"\ntemperature = 0.5\n[training]\nepochs = 1\nsteps = 1\nbatch = 2\nrate = 0.01\n",
+    );
+    folder.done("pretrain dataset --config settings.toml --rate 0.002 --out run");
+    insta::assert_snapshot!(String::from_utf8(bytes(&folder, "run/config.toml")).unwrap());
+    folder.write("typo.toml", "strategy = \"scan\"\ntemprature = 0.5\n");
+    insta::assert_snapshot!(folder.refused("pretrain dataset --config typo.toml --out other"));
+}
+
+#[test]
+fn several_organs_at_once() {
+    let folder = cohort();
+    let line = "finetune dataset --organ kidney_left --organ kidney_right --organ liver --epochs 1 --steps 1 --batch 2";
+    folder.done(&format!("{line} --net resnet18 --loss dice+ce --out run"));
+    folder.done("predict run cohort/images --out masks --flip --largest --probabilities");
+    let names = String::from_utf8(bytes(&folder, "masks/labels.json")).unwrap();
+    insta::assert_snapshot!(names);
+    let mask = nifti::read_mask(&folder.at("masks/a000.nii.gz")).unwrap();
+    assert!(mask.voxels.iter().all(|label| [0, 1, 3, 4].contains(label)));
+    let map = |organ: &str| {
+        nifti::read_image(&folder.at(&format!("masks/probabilities/a000_{organ}.nii.gz"))).unwrap()
+    };
+    let maps = ["liver", "kidney_left", "kidney_right"].map(map);
+    for i in 0..mask.voxels.len() {
+        let sum: f32 = maps.iter().map(|map| map.voxels[i]).sum();
+        assert!((-1e-5..=1.00001).contains(&sum), "{sum}");
+    }
+}
+
+#[test]
+fn masks_have_the_geometry_of_their_scans() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out run"));
+    folder.done("phantom --out other --patients 3 --domain b --size 48 --seed 9");
+    folder.done("predict run other/images --out masks");
+    for case in ["b000", "b001", "b002"] {
+        let space = |folder_name: &str| {
+            nifti::read_space(&folder.at(&format!("{folder_name}/{case}.nii.gz"))).unwrap()
+        };
+        let (image, mask) = (space("other/images"), space("masks"));
+        assert_eq!(image, mask);
+        assert_eq!(image.native, mask.native);
+    }
+    let trained: serde_json::Value = serde_json::from_slice(&bytes(&folder, "masks/polycl.json")).unwrap();
+    assert_eq!(trained["trained_on"], serde_json::json!([]));
+    // The same file under another name is known again.
+    std::fs::copy(folder.at("cohort/images/a001.nii.gz"), folder.at("renamed/mine.nii.gz")).unwrap();
+    insta::assert_snapshot!(folder.polycl("predict run renamed --out again"));
+    let trained: serde_json::Value = serde_json::from_slice(&bytes(&folder, "again/polycl.json")).unwrap();
+    assert_eq!(trained["trained_on"], serde_json::json!(["mine"]));
+}
+
+#[test]
+fn one_broken_scan_does_not_stop_the_others() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out run"));
+    folder.write("cohort/images/a009.nii.gz", "no scan");
+    let shown = folder.polycl("predict run cohort/images --out masks");
+    assert!(shown.starts_with("exit 1\n"), "{shown}");
+    assert!(shown.contains("cohort/images/a009.nii.gz: expected"), "{shown}");
+    assert!(shown.contains("5 of 6 scans segmented"), "{shown}");
+    assert_eq!(std::fs::read_dir(folder.at("masks/.")).unwrap().count(), 5 + 2);
+}
+
+#[test]
+fn requests_that_cannot_be_met() {
+    let folder = cohort();
+    for line in [
+        "pretrain dataset --strategy organ --organ spine --out run",
+        "pretrain dataset --strategy mixed --organ heart --out run",
+        "pretrain dataset --strategy organ --out run",
+        "pretrain dataset --strategy scan --domain z --out run",
+        "pretrain nothing --strategy scan --out run",
+        "pretrain dataset --strategy scan --device cuda --out run",
+        "pretrain dataset --strategy scan --epochs 0 --out run",
+        "finetune dataset --organ heart --out run",
+        "finetune dataset --organ liver --cases 9 --out run",
+        "finetune dataset --organ liver --cases 2 --fraction 0.5 --out run",
+        "finetune dataset --organ liver --encoder nothing --out run",
+        "predict cohort cohort/images --out run",
+    ] {
+        insta::assert_snapshot!(line, folder.refused(line));
+    }
+}
+
+#[test]
+fn checkpoints_of_another_network_or_damaged_ones() {
+    let folder = cohort();
+    folder.done(&format!("{PRETRAIN} --out encoder"));
+    folder.done(&format!("{FINETUNE} --out run"));
+    let shown = |title: &str, line: &str| insta::assert_snapshot!(title.to_owned(), folder.refused(line));
+    shown("another net", "finetune dataset --organ liver --encoder encoder --net resnet18 --out new");
+    shown("an encoder alone", "predict encoder cohort/images --out new");
+
+    let best = folder.at("run/best.safetensors");
+    let whole = std::fs::read(&best).unwrap();
+    let rewritten = |change: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<u8>)>)| {
+        let file = safetensors::SafeTensors::deserialize(&whole).unwrap();
+        let mut tensors: Vec<_> =
+            file.iter().map(|(n, t)| (n.to_owned(), t.shape().to_vec(), t.data().to_vec())).collect();
+        tensors.sort();
+        change(&mut tensors);
+        let views = tensors.iter().map(|(name, shape, data)| {
+            (
+                name,
+                safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap(),
+            )
+        });
+        std::fs::write(&best, safetensors::serialize(views, None).unwrap()).unwrap();
+    };
+    rewritten(&|tensors| drop(tensors.remove(0)));
+    shown("a missing tensor", "predict run cohort/images --out new");
+    rewritten(&|tensors| tensors.push(("extra.weight".to_owned(), vec![1], vec![0; 4])));
+    shown("an unused tensor", "predict run cohort/images --out new");
+    rewritten(&|tensors| tensors[0].1 = vec![1, tensors[0].1.iter().product()]);
+    shown("a misshapen tensor", "predict run cohort/images --out new");
+    std::fs::write(&best, &whole[..whole.len() / 2]).unwrap();
+    shown("a truncated file", "predict run cohort/images --out new");
+    std::fs::write(&best, [0xff; 64]).unwrap();
+    shown("no safetensors at all", "predict run cohort/images --out new");
+}
