@@ -203,7 +203,7 @@ fn one_broken_scan_does_not_stop_the_others() {
 #[test]
 fn requests_that_cannot_be_met() {
     let folder = cohort();
-    for line in [
+    let lines = [
         "pretrain dataset --strategy organ --organ spine --out run",
         "pretrain dataset --strategy mixed --organ heart --out run",
         "pretrain dataset --strategy organ --out run",
@@ -216,23 +216,28 @@ fn requests_that_cannot_be_met() {
         "finetune dataset --organ liver --cases 2 --fraction 0.5 --out run",
         "finetune dataset --organ liver --encoder nothing --out run",
         "predict cohort cohort/images --out run",
-    ] {
-        insta::assert_snapshot!(line, folder.refused(line));
-    }
+    ];
+    insta::assert_snapshot!(
+        lines.map(|line| format!("$ polycl {line}\n{}", folder.refused(line))).join("\n")
+    );
 }
+
+/// Name, shape and bytes of a tensor in a file.
+type Stored = (String, Vec<usize>, Vec<u8>);
 
 #[test]
 fn checkpoints_of_another_network_or_damaged_ones() {
     let folder = cohort();
     folder.done(&format!("{PRETRAIN} --out encoder"));
     folder.done(&format!("{FINETUNE} --out run"));
-    let shown = |title: &str, line: &str| insta::assert_snapshot!(title.to_owned(), folder.refused(line));
+    let mut said = String::new();
+    let mut shown = |title: &str, line: &str| said += &format!("{title}: {}\n", folder.refused(line));
     shown("another net", "finetune dataset --organ liver --encoder encoder --net resnet18 --out new");
     shown("an encoder alone", "predict encoder cohort/images --out new");
 
     let best = folder.at("run/best.safetensors");
     let whole = std::fs::read(&best).unwrap();
-    let rewritten = |change: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<u8>)>)| {
+    let rewritten = |change: &dyn Fn(&mut Vec<Stored>)| {
         let file = safetensors::SafeTensors::deserialize(&whole).unwrap();
         let mut tensors: Vec<_> =
             file.iter().map(|(n, t)| (n.to_owned(), t.shape().to_vec(), t.data().to_vec())).collect();
@@ -256,4 +261,5 @@ fn checkpoints_of_another_network_or_damaged_ones() {
     shown("a truncated file", "predict run cohort/images --out new");
     std::fs::write(&best, [0xff; 64]).unwrap();
     shown("no safetensors at all", "predict run cohort/images --out new");
+    insta::assert_snapshot!(said);
 }
