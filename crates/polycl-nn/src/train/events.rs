@@ -30,24 +30,33 @@ impl EventFile {
     }
 
     pub fn write(&mut self, record: &Record) -> Result<()> {
-        let scalars = [
-            ("loss/training", Some(record.loss)),
-            ("rate", Some(record.rate)),
-            ("score/validation", record.score),
-        ];
-        let values = scalars.iter().filter_map(|&(tag, value)| {
-            let value = value? as f32;
-            Some(bytes(1, &message(&[bytes(1, tag.as_bytes()), float(2, value)])))
-        });
-        let summary = message(&values.collect::<Vec<_>>());
-        self.append(&message(&[double(1, now()), varint(2, record.epoch as u64), bytes(5, &summary)]))
+        self.append(&scalars(record, now()))
     }
 
     fn append(&mut self, event: &[u8]) -> Result<()> {
-        let length = (event.len() as u64).to_le_bytes();
-        let framed = [&length[..], &masked_crc(&length), event, &masked_crc(event)].concat();
-        self.file.write_all(&framed).map_err(|e| Error::io(&self.path, "append to it", &e))
+        self.file.write_all(&framed(event)).map_err(|e| Error::io(&self.path, "append to it", &e))
     }
+}
+
+/// An event with the numbers of an epoch.
+fn scalars(record: &Record, time: f64) -> Vec<u8> {
+    let scalars = [
+        ("loss/training", Some(record.loss)),
+        ("rate", Some(record.rate)),
+        ("score/validation", record.score),
+    ];
+    let values = scalars.iter().filter_map(|&(tag, value)| {
+        let value = value? as f32;
+        Some(bytes(1, &message(&[bytes(1, tag.as_bytes()), float(2, value)])))
+    });
+    let summary = message(&values.collect::<Vec<_>>());
+    message(&[double(1, time), varint(2, record.epoch as u64), bytes(5, &summary)])
+}
+
+/// Length, its checksum, the bytes, their checksum.
+fn framed(event: &[u8]) -> Vec<u8> {
+    let length = (event.len() as u64).to_le_bytes();
+    [&length[..], &masked_crc(&length), event, &masked_crc(event)].concat()
 }
 
 fn now() -> f64 {
@@ -86,4 +95,20 @@ fn bytes(field: u8, value: &[u8]) -> Vec<u8> {
     out[0] |= 2;
     out.extend_from_slice(value);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `RecordWriter` of tensorboard 2.21.0 on the same `Event`, wall_time 1.5 and step 300.
+    const TENSORBOARD: &str = "4a00000000000000af77dbb009000000000000f83f10ac022a3c0a140a0d6c6f73732f747261696e69\
+        6e67150000803e0a0b0a0472617465156f12833a0a170a1073636f72652f76616c69646174696f6e150000003f9b730e32";
+
+    #[test]
+    fn an_epoch_is_the_bytes_that_tensorboard_writes() {
+        let record = Record { epoch: 300, loss: 0.25, rate: 0.001, score: Some(0.5), seconds: 9.0 };
+        let written = framed(&scalars(&record, 1.5)).iter().map(|byte| format!("{byte:02x}"));
+        assert_eq!(written.collect::<String>(), TENSORBOARD);
+    }
 }

@@ -71,8 +71,10 @@ pub fn finetune(
 ) -> Result<State> {
     super::check(&dataset.dir, &config.training)?;
     let pretrained = config.encoder.as_deref().map(RunCard::read).transpose()?;
-    let encoder = encoder_config(config, pretrained.as_ref(), dataset)?;
-    let task = Finetuning::new(dataset, config)?;
+    let mut config = config.clone();
+    config.training.rate.get_or_insert(Finetuning::RATE);
+    let encoder = encoder_config(&config, pretrained.as_ref(), dataset)?;
+    let task = Finetuning::new(dataset, &config)?;
     let segmenter = SegmenterConfig { encoder, organs: task.organs.len() };
     let card = RunCard {
         polycl_run: 1,
@@ -88,7 +90,7 @@ pub fn finetune(
     if let Some(run) = &config.encoder {
         Checkpoint::read(&weights(run))?.load_part(&mut model, "encoder.")?;
     }
-    let mut run = Run::create(out, &card, config, resume)?;
+    let mut run = Run::create(out, &card, &config, resume)?;
     announce(&task.summary());
     train(&task, model, &config.training, &mut run, watch)
 }
@@ -220,6 +222,8 @@ impl Task for Finetuning<'_> {
     type Model = Segmenter;
     type Item = SliceId;
     type Batch = Batch;
+
+    const RATE: f64 = 1e-3;
 
     fn plan(&self, epoch: usize) -> Vec<SliceId> {
         let mut slices = slices(self.dataset, &self.training);

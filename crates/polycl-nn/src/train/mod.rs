@@ -34,8 +34,9 @@ pub struct Settings {
     /// Steps an epoch at most; without it an epoch sees every slice once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
-    /// Adam's learning rate at its highest.
-    pub rate: f64,
+    /// Adam's learning rate at its highest; each task has a default of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
     pub schedule: Schedule,
     /// Largest Euclidean norm of all gradients together; 0 does not clip.
     pub clip: f64,
@@ -49,7 +50,7 @@ impl Default for Settings {
             epochs: 20,
             batch: 8,
             steps: None,
-            rate: 1e-3,
+            rate: None,
             schedule: Schedule::Cosine,
             clip: 1.0,
             seed: 0,
@@ -63,6 +64,9 @@ pub trait Task: Sync {
     type Model: Module;
     type Item: Send + Sync;
     type Batch: Send;
+
+    /// The learning rate where the settings name none.
+    const RATE: f64;
 
     /// The items of `epoch` in the order they are used.
     fn plan(&self, epoch: usize) -> Vec<Self::Item>;
@@ -163,7 +167,8 @@ fn epoch<T: Task>(
     let (mut model, mut sum, mut rate) = (model, 0.0, 0.0);
     std::thread::scope(|scope| {
         for (step, batch) in prefetch(scope, task, epoch, &batches).into_iter().enumerate() {
-            rate = settings.rate * settings.schedule.factor(epoch * steps + step, settings.epochs * steps);
+            rate = settings.rate.unwrap_or(T::RATE)
+                * settings.schedule.factor(epoch * steps + step, settings.epochs * steps);
             device.seed(rng(settings.seed, Purpose::Dropout, [epoch as u64, step as u64]).next_u64());
             let loss = task.loss(&model, batch?, device);
             let gradients = loss.backward();
@@ -230,8 +235,9 @@ fn check(dataset: &Path, settings: &Settings) -> Result<()> {
         let found = format!("{} epochs of batches of {}", settings.epochs, settings.batch);
         return Err(Error::new(dataset, Kind::Request, "at least one epoch, step and slice", found));
     }
-    if !(settings.rate > 0.0 && settings.rate.is_finite() && settings.clip >= 0.0) {
-        let found = format!("a rate of {} and a clip of {}", settings.rate, settings.clip);
+    let rate = settings.rate.unwrap_or(1.0);
+    if !(rate > 0.0 && rate.is_finite() && settings.clip >= 0.0) {
+        let found = format!("a rate of {rate} and a clip of {}", settings.clip);
         return Err(Error::new(
             dataset,
             Kind::Request,

@@ -68,7 +68,9 @@ pub fn pretrain(
         let found = config.temperature.to_string();
         return Err(Error::new(&dataset.dir, Kind::Request, "a temperature above 0", found));
     }
-    let task = Pretraining::new(dataset, config)?;
+    let mut config = config.clone();
+    config.training.rate.get_or_insert(Pretraining::RATE);
+    let task = Pretraining::new(dataset, &config)?;
     let encoder = EncoderConfig::published(config.net);
     let card = RunCard {
         polycl_run: 1,
@@ -79,7 +81,7 @@ pub fn pretrain(
         validation_cases: Vec::new(),
         pretraining_cases: Vec::new(),
     };
-    let mut run = Run::create(out, &card, config, resume)?;
+    let mut run = Run::create(out, &card, &config, resume)?;
     announce(&task.summary());
     let device = config.training.device.open().autodiff();
     let model = initialised(config.training.seed, &device, || Contrastive::new(&encoder, &device));
@@ -130,6 +132,8 @@ impl Task for Pretraining<'_> {
     type Item = Triplet;
     /// Anchors, positives and negatives, each [B, 1, S, S].
     type Batch = [TensorData; 3];
+
+    const RATE: f64 = 3e-4;
 
     fn plan(&self, epoch: usize) -> Vec<Triplet> {
         let mut triplets = self.triplets(epoch);

@@ -4,7 +4,7 @@ use polycl_nn::train::finetune::{FinetuneConfig, Plan, finetune};
 use polycl_volume::dataset::Dataset;
 use serde::Serialize;
 
-use super::training::{TrainingFlags, Watch, resolve};
+use super::training::{RunArgs, TrainingFlags, Watch, resolve};
 use crate::cli::Outcome;
 use crate::talk;
 
@@ -15,17 +15,8 @@ use crate::talk;
 /// chooses the best checkpoint, none under four.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Data set that `polycl import` wrote
-    dataset: PathBuf,
-    /// Folder of the run to write
-    #[arg(long, value_name = "RUN")]
-    out: PathBuf,
-    /// Settings in TOML; flags override them
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Go on with a run that was interrupted
-    #[arg(long)]
-    resume: bool,
+    #[command(flatten)]
+    run: RunArgs,
     /// Do not augment slices while training
     #[arg(long)]
     no_augment: bool,
@@ -76,13 +67,14 @@ struct Settings {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let mut config: FinetuneConfig = resolve(args.config.as_deref(), &args.settings)?;
+    let mut config: FinetuneConfig = resolve(args.run.config.as_deref(), &args.settings)?;
     if args.no_augment {
         config.augment = polycl_nn::train::Augment::none();
     }
-    let dataset = Dataset::open(&args.dataset)?;
-    let mut watch = Watch::new(&args.out, "fine-tuning", config.training.epochs);
-    let state = finetune(&dataset, &config, &args.out, args.resume, &mut announce, &mut |p| watch.see(p))?;
+    let dataset = Dataset::open(&args.run.dataset)?;
+    let mut watch = Watch::new(&args.run.out, "fine-tuning", config.training.epochs);
+    let state =
+        finetune(&dataset, &config, &args.run.out, args.run.resume, &mut announce, &mut |p| watch.see(p))?;
     watch.finish(&state);
     Ok(Outcome::Done)
 }

@@ -1,10 +1,8 @@
-use std::path::PathBuf;
-
 use polycl_nn::train::pretrain::{Plan, PretrainConfig, pretrain};
 use polycl_volume::dataset::Dataset;
 use serde::Serialize;
 
-use super::training::{TrainingFlags, Watch, resolve};
+use super::training::{RunArgs, TrainingFlags, Watch, resolve};
 use crate::cli::Outcome;
 use crate::talk;
 
@@ -15,17 +13,8 @@ use crate::talk;
 /// and another one; `organ` by whether the organ is in the slice; `mixed` by both.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Data set that `polycl import` wrote
-    dataset: PathBuf,
-    /// Folder of the run to write
-    #[arg(long, value_name = "RUN")]
-    out: PathBuf,
-    /// Settings in TOML; flags override them
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Go on with a run that was interrupted
-    #[arg(long)]
-    resume: bool,
+    #[command(flatten)]
+    run: RunArgs,
     #[command(flatten)]
     settings: Settings,
 }
@@ -65,10 +54,11 @@ struct Settings {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let config: PretrainConfig = resolve(args.config.as_deref(), &args.settings)?;
-    let dataset = Dataset::open(&args.dataset)?;
-    let mut watch = Watch::new(&args.out, "pre-training", config.training.epochs);
-    let state = pretrain(&dataset, &config, &args.out, args.resume, &mut announce, &mut |p| watch.see(p))?;
+    let config: PretrainConfig = resolve(args.run.config.as_deref(), &args.settings)?;
+    let dataset = Dataset::open(&args.run.dataset)?;
+    let mut watch = Watch::new(&args.run.out, "pre-training", config.training.epochs);
+    let state =
+        pretrain(&dataset, &config, &args.run.out, args.run.resume, &mut announce, &mut |p| watch.see(p))?;
     watch.finish(&state);
     Ok(Outcome::Done)
 }

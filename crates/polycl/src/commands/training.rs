@@ -1,6 +1,6 @@
 //! What `pretrain` and `finetune` share: settings from file and flags, progress, the curve.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use indicatif::ProgressBar;
@@ -10,6 +10,22 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::{curve, talk};
+
+/// What a run is made of and where it goes.
+#[derive(clap::Args)]
+pub struct RunArgs {
+    /// Data set that `polycl import` wrote
+    pub dataset: PathBuf,
+    /// Folder of the run to write
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Settings in TOML; flags override them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Go on with a run that was interrupted
+    #[arg(long)]
+    pub resume: bool,
+}
 
 /// Flags that become the `[training]` table of a run's settings.
 #[derive(clap::Args, Serialize)]
@@ -26,7 +42,7 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
-    /// Learning rate of Adam at its highest
+    /// Learning rate of Adam at its highest [default: 3e-4 to pre-train, 1e-3 to fine-tune]
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
