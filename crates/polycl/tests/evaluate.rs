@@ -162,3 +162,16 @@ fn values_that_make_no_sense() {
     folder.write("prediction/polycl.json", "{}");
     insta::assert_snapshot!(folder.refused(FOLDERS));
 }
+
+#[test]
+fn labels_are_matched_by_name() {
+    let folder = Folder::new();
+    let blob = |label| boxes(space(), &[(label, [5, 5, 1], [15, 15, 4])]);
+    folder.mask("truth/a.nii.gz", &blob(5)).write("truth/labels.json", r#"{"1": "spleen", "5": "liver"}"#);
+    folder.mask("masks/a.nii.gz", &blob(1)).write("masks/labels.json", r#"{"1": "liver"}"#);
+    insta::assert_snapshot!(folder.done("evaluate --reference truth --prediction masks --out scores"));
+    folder.write("masks/labels.json", r#"{"1": "heart"}"#);
+    insta::assert_snapshot!(folder.refused("evaluate --reference truth --prediction masks --out other"));
+    folder.write("masks/labels.json", r#"{"2": "liver"}"#);
+    insta::assert_snapshot!(folder.refused("evaluate --reference truth --prediction masks --out other"));
+}

@@ -117,7 +117,7 @@ impl Demo<'_> {
                 let out = format!("{{}}/{network}-{domain}");
                 self.step(&format!("predict {{}}/{network} {{}}/test-{domain}/images --out {out}"))?;
                 self.step(&format!(
-                    "evaluate --reference {{}}/test-{domain}/labels --prediction {out} --labels 1 --out {out}-scores"
+                    "evaluate --reference {{}}/test-{domain}/labels --prediction {out} --out {out}-scores"
                 ))?;
             }
         }

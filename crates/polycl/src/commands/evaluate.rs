@@ -11,8 +11,9 @@ use crate::talk;
 
 /// Score predicted masks against reference masks, per case and per label.
 ///
-/// Files are paired by name; every reference must have its prediction, on the same voxels. Scores
-/// are in 3D and in mm. DIR/polycl.json beside the predictions, which `polycl predict` writes,
+/// Files are paired by name; every reference must have its prediction, on the same voxels. Labels
+/// are matched by name where both folders hold names (labels.json), else by value. Scores are in 3D
+/// and in mm. DIR/polycl.json beside the predictions, which `polycl predict` writes,
 /// tells which cases trained the model; so does --run.
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,7 +26,8 @@ pub struct Args {
     /// Folder for cases.csv and summary.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Label values to score; without it every one that a mask holds
+    /// Label values of the reference to score; without it those that the prediction names, or every
+    /// one that a mask holds
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     labels: Vec<u16>,
     /// What a label scores that only one mask of a case holds: worst (Dice 0, the image's diagonal
