@@ -8,7 +8,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{
-    BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge, burn_pack::Tensor as Named,
+    ApplyError, BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge,
+    burn_pack::Tensor as Named,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use polycl_volume::{Error, Kind, Result, output};
@@ -111,8 +112,13 @@ impl Checkpoint {
             Err(Error::new(&self.path, Kind::Checkpoint, expected, found)
                 .hint("the file belongs to another network; compare --net and the number of organs"))
         };
-        if let Some(error) = result.errors.first() {
-            return refused("the shapes of this network", error.to_string());
+        match result.errors.first() {
+            Some(ApplyError::ShapeMismatch { path, expected, found }) => {
+                let (expected, found) = (expected.to_vec(), found.to_vec());
+                return refused(&format!("'{path}' of shape {expected:?}"), format!("{found:?}"));
+            }
+            Some(error) => return refused("tensors that fit this network", error.to_string()),
+            None => {}
         }
         if let Some((name, _)) = result.missing.iter().find(|(name, _)| wanted(name)) {
             return refused("every tensor of this network", format!("no '{name}'"));

@@ -17,7 +17,7 @@ pub fn note(text: impl std::fmt::Display) {
 
 /// A bar over `len` pieces of work with the time left; silent where stderr is no terminal.
 pub fn progress(len: u64, what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left")
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
         .expect("the template is a constant");
     ProgressBar::new(len).with_style(style).with_message(what.to_owned())
 }

@@ -128,6 +128,7 @@ fn a_run_and_its_files() {
         "four patients: one of them validates"
     );
     assert_eq!(log(&folder, "run").len(), 3);
+    insta::assert_snapshot!(folder.polycl("inspect encoder") + &folder.polycl("inspect run"));
     insta::assert_snapshot!(folder.polycl(&format!("{PRETRAIN} --out encoder")));
     insta::assert_snapshot!(folder.polycl(&format!("{PRETRAIN} --rate 0.5 --out encoder --resume")));
 }

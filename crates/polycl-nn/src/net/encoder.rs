@@ -1,3 +1,5 @@
+use std::fmt;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,15 @@ pub enum Net {
     #[default]
     Unet,
     Resnet18,
+}
+
+impl fmt::Display for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unet => "unet",
+            Self::Resnet18 => "resnet18",
+        })
+    }
 }
 
 /// An encoder's architecture: [`EncoderConfig::published`] unless a test wants a narrow one.

@@ -106,7 +106,7 @@ fn encoder_config(
     };
     let encoder = card.model.encoder();
     if let Some(net) = config.net.filter(|&net| net != encoder.net) {
-        let (expected, found) = (format!("an encoder of net {net:?}"), format!("{:?}", encoder.net));
+        let (expected, found) = (format!("an encoder of net {net}"), encoder.net.to_string());
         return Err(Error::new(run, Kind::Checkpoint, expected, found)
             .hint("leave out --net to take the one that was pre-trained"));
     }

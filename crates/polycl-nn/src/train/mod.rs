@@ -77,6 +77,10 @@ pub trait Task: Sync {
         let _ = epoch;
         model
     }
+    /// Items that were left out of the plan because they cannot be used, for the log.
+    fn skipped(&self) -> Option<usize> {
+        None
+    }
     /// A scalar as [1].
     fn loss(&self, model: &Self::Model, batch: Self::Batch, device: &Device) -> Tensor<1>;
     /// A score of the model on data it does not train on, larger is better; `None` without such data.
@@ -99,8 +103,11 @@ pub struct Record {
     pub loss: f64,
     /// Learning rate at the epoch's last step.
     pub rate: f64,
+    /// Anchors without a valid partner, in pre-training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<usize>,
     /// Validation score, where there is validation.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
     /// Wall-clock seconds, validation included: the one column that differs between equal runs.
     pub seconds: f64,
@@ -144,7 +151,8 @@ pub fn train<T: Task>(
             state.best = score;
         }
         state.stale = if better || score.is_none() { 0 } else { state.stale + 1 };
-        let record = Record { epoch: state.epoch, loss, rate, score, seconds: start.elapsed().as_secs_f64() };
+        let (skipped, seconds) = (task.skipped(), start.elapsed().as_secs_f64());
+        let record = Record { epoch: state.epoch, loss, rate, skipped, score, seconds };
         run.finish_epoch(&record, &model, &adam, &state, better)?;
         watch(Progress::Epoch(&record));
     }

@@ -93,6 +93,8 @@ struct Pretraining<'a> {
     config: &'a PretrainConfig,
     scans: Vec<usize>,
     selector: Selector,
+    /// Anchors without a valid partner: the same in every epoch.
+    skipped: usize,
 }
 
 impl<'a> Pretraining<'a> {
@@ -100,7 +102,9 @@ impl<'a> Pretraining<'a> {
         let scans = super::of_domain(dataset, config.domain.as_deref())?;
         let organ = config.organ.as_deref();
         let selector = Selector::new(&dataset.dir, &dataset.index, &scans, config.strategy, organ)?;
-        Ok(Self { dataset, config, scans, selector })
+        let partnerless = |&&anchor: &&SliceId| selector.triplet(0, 0, anchor).is_none();
+        let skipped = selector.anchors().iter().filter(partnerless).count();
+        Ok(Self { dataset, config, scans, selector, skipped })
     }
 
     fn triplets(&self, epoch: usize) -> Vec<Triplet> {
@@ -111,11 +115,10 @@ impl<'a> Pretraining<'a> {
     }
 
     fn summary(&self) -> Plan {
-        let (anchors, triplets) = (self.selector.anchors().len(), self.triplets(0).len());
         Plan {
             scans: self.scans.len(),
-            triplets,
-            skipped: anchors - triplets,
+            triplets: self.selector.anchors().len() - self.skipped,
+            skipped: self.skipped,
             unknown: self.selector.unknown,
         }
     }
@@ -139,6 +142,10 @@ impl Task for Pretraining<'_> {
         let mut triplets = self.triplets(epoch);
         triplets.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [epoch as u64, 0]));
         triplets
+    }
+
+    fn skipped(&self) -> Option<usize> {
+        Some(self.skipped)
     }
 
     fn load(&self, _epoch: usize, triplets: &[Triplet]) -> Result<Self::Batch> {

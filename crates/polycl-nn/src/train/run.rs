@@ -130,11 +130,7 @@ impl Run {
                     .hint("import it again as it was, or begin a new run with another --out"));
             }
         } else {
-            refuse_occupied(dir)?;
-            let text = serde_json::to_string_pretty(card)
-                .map_err(|e| Error::new(dir, Kind::Request, "a description in JSON", e.to_string()))?;
-            output::atomically(&dir.join("config.toml"), |file| file.write_all(config.as_bytes()))?;
-            output::atomically(&dir.join("run.json"), |file| writeln!(file, "{text}"))?;
+            begin(dir, card, &config)?;
         }
         Ok(Self { dir: dir.to_path_buf(), events: EventFile::create(dir)?, resumed })
     }
@@ -198,13 +194,18 @@ pub fn read_log(run: &Path) -> Result<Vec<Record>> {
     text.lines().map(record).collect()
 }
 
-fn refuse_occupied(dir: &Path) -> Result<()> {
-    let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-    if !occupied {
-        return Ok(());
-    }
-    Err(Error::new(dir, Kind::Request, "no such folder, or an empty one", "files in it")
-        .hint("choose another --out, or go on with that run by --resume"))
+/// The folder appears with its description and its settings, or not at all.
+fn begin(dir: &Path, card: &RunCard, config: &str) -> Result<()> {
+    let text = serde_json::to_string_pretty(card)
+        .map_err(|e| Error::new(dir, Kind::Request, "a description in JSON", e.to_string()))?;
+    let written = output::folder_atomically(dir, |dir| {
+        output::atomically(&dir.join("config.toml"), |file| file.write_all(config.as_bytes()))?;
+        output::atomically(&dir.join("run.json"), |file| writeln!(file, "{text}"))
+    });
+    written.map_err(|error| match error.kind {
+        Kind::Request => error.hint("choose another --out, or go on with that run by --resume"),
+        _ => error,
+    })
 }
 
 fn same_settings(path: &Path, config: &str) -> Result<()> {

@@ -57,7 +57,7 @@ fn count(patients: usize, want: Budget) -> Result<usize> {
         _ if patients == 0 => Err(refused("at least one".into(), "none".into())),
         Budget::All => Ok(patients),
         Budget::Cases(n) if (1..=patients).contains(&n) => Ok(n),
-        Budget::Cases(n) => Err(refused(format!("a number from 1 to {patients}"), n.to_string())),
+        Budget::Cases(n) => Err(refused(format!("1 to {patients} labelled patients"), n.to_string())),
         Budget::Fraction(f) if f > 0.0 && f <= 1.0 => Ok(((patients as f64 * f).round() as usize).max(1)),
         Budget::Fraction(f) => Err(refused("a fraction above 0 and up to 1".into(), f.to_string())),
     }

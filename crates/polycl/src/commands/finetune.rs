@@ -17,8 +17,8 @@ use crate::talk;
 pub struct Args {
     #[command(flatten)]
     run: RunArgs,
-    /// Do not augment slices while training
-    #[arg(long)]
+    /// Do not augment slices at all
+    #[arg(long, conflicts_with_all = ["rotate", "scale", "shift", "intensity", "flip"])]
     no_augment: bool,
     #[command(flatten)]
     settings: Settings,
@@ -63,7 +63,34 @@ struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     patience: Option<u32>,
     #[command(flatten)]
+    augment: AugmentFlags,
+    #[command(flatten)]
     training: TrainingFlags,
+}
+
+/// Flags that become the `[augment]` table of the settings.
+#[derive(clap::Args, Serialize)]
+struct AugmentFlags {
+    /// Largest rotation of a slice in degrees [default: 10]
+    #[arg(long, value_name = "DEGREES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotate: Option<f32>,
+    /// Largest relative change of size [default: 0.1]
+    #[arg(long, value_name = "F")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<f32>,
+    /// Largest shift as a fraction of the side [default: 0.05]
+    #[arg(long, value_name = "F")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shift: Option<f32>,
+    /// Largest relative change of contrast and brightness [default: 0.1]
+    #[arg(long, value_name = "F")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intensity: Option<f32>,
+    /// Flip slices left to right, where every organ has its mirror image [default: true]
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flip: Option<bool>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {

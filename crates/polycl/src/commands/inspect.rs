@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use polycl_nn::train::{Model, RunCard, read_log};
 use polycl_volume::dataset::{Dataset, Index, names};
 use polycl_volume::orient::{Reorientation, orientation_code};
-use polycl_volume::preprocess::HU_RANGE;
-use polycl_volume::{Error, Image, Kind, Space, nifti};
+use polycl_volume::preprocess::{HU_RANGE, Preprocess};
+use polycl_volume::{Image, Space, nifti};
 
 use super::import;
 use crate::cli::Outcome;
@@ -19,9 +19,8 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let path = &args.path;
-    let run = path.join("run.json");
-    let text = if run.is_file() {
-        pretty(&run)?
+    let text = if path.join("run.json").is_file() {
+        run_of(path)?
     } else if path.is_dir() {
         dataset(path, &Dataset::open(path)?.index)
     } else {
@@ -31,24 +30,44 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A run tells of itself in one file.
-fn pretty(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let json: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|e| Error::new(file, Kind::Format, "a run's description", e.to_string()))?;
-    Ok(format!("{json:#}\n"))
+fn run_of(path: &Path) -> anyhow::Result<String> {
+    let card = RunCard::read(path)?;
+    let organs = card.organs.iter().map(|organ| format!("{} ({})", organ.name, organ.value));
+    let organs = organs.collect::<Vec<_>>().join(", ");
+    let kind = match card.model {
+        Model::Contrastive(encoder) => format!("pre-trained encoder, {}", encoder.net),
+        Model::Segmenter(segmenter) => format!("fine-tuned network, {}", segmenter.encoder.net),
+    };
+    let size = card.preprocess.size;
+    let mut text = format!("{}: {kind}\n", path.display());
+    if !organs.is_empty() {
+        text += &format!("organs      {organs}\n");
+    }
+    text += &format!("slices      {size} x {size}, {}\n", preprocess_line(&card.preprocess));
+    let groups = [
+        ("trained on", &card.training_cases),
+        ("validated", &card.validation_cases),
+        ("pre-trained", &card.pretraining_cases),
+    ];
+    for (group, cases) in groups.into_iter().filter(|(_, cases)| !cases.is_empty()) {
+        let patients: BTreeSet<&str> = cases.iter().map(|seen| seen.patient.as_str()).collect();
+        text += &format!("{group:<12}{} cases of {} patients\n", cases.len(), patients.len());
+    }
+    if let Some(last) = read_log(path).ok().and_then(|mut log| log.pop()) {
+        text += &format!("epochs      {}, loss {:.4} in the last\n", last.epoch, last.loss);
+    }
+    Ok(text)
+}
+
+fn preprocess_line(preprocess: &Preprocess) -> String {
+    let Preprocess { window: [centre, width], fit, normalise, keep, .. } = preprocess;
+    let names = format!("fit {fit:?}, normalise {normalise:?}").to_lowercase();
+    format!("window {centre},{width} HU, {names}, keep {keep}")
 }
 
 fn dataset(path: &Path, index: &Index) -> String {
-    let preprocess = &index.preprocess;
-    let [centre, width] = preprocess.window;
     let mut text = import::summary(index, path);
-    text += &format!(
-        "window {centre},{width} HU, fit {:?}, normalise {:?}, keep {}\n",
-        preprocess.fit, preprocess.normalise, preprocess.keep
-    )
-    .to_lowercase()
-    .replace(" hu", " HU");
+    text += &format!("{}\n", preprocess_line(&index.preprocess));
     for (axis, name) in ["first", "second", "third"].into_iter().enumerate() {
         let spacings = || index.scans.iter().map(|scan| scan.spacing[axis]);
         let (least, most) = (spacings().fold(f64::MAX, f64::min), spacings().fold(0.0, f64::max));
