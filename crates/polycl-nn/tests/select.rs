@@ -21,6 +21,7 @@ fn scan(case: usize, slices: usize, liver: Option<&[[usize; 2]]>) -> Scan {
         shape: [32, 32, slices],
         spacing: [1.0; 3],
         image: Source { path: PathBuf::from("x.nii"), sha256: String::new() },
+        fingerprint: String::new(),
         masks: Vec::new(),
         drawn: BTreeSet::new(),
         presence: liver

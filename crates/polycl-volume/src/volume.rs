@@ -1,4 +1,9 @@
+use sha2::{Digest, Sha256};
+
 use crate::Space;
+
+/// Voxels that are hashed at a time.
+const CHUNK: usize = 1 << 14;
 
 /// Voxels and where they lie. The first axis runs fastest in memory:
 /// voxel (i, j, k) is `voxels[i + shape[0] * (j + shape[1] * k)]`.
@@ -19,4 +24,25 @@ impl<T: Copy> Volume<T> {
         let n = self.space.shape[0] * self.space.shape[1];
         &self.voxels[k * n..(k + 1) * n]
     }
+}
+
+impl Image {
+    /// SHA-256 (lower-case hex) of shape and voxels: the same scan is known again whatever its file
+    /// is called and however it is compressed.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        self.space.shape.iter().for_each(|&side| hash.update((side as u64).to_le_bytes()));
+        let mut bytes = Vec::with_capacity(4 * CHUNK);
+        for voxels in self.voxels.chunks(CHUNK) {
+            bytes.clear();
+            bytes.extend(voxels.iter().flat_map(|voxel| voxel.to_le_bytes()));
+            hash.update(&bytes);
+        }
+        hex(&hash.finalize())
+    }
+}
+
+/// Lower-case hex, as `sha256sum` prints it.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

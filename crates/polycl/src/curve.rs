@@ -29,16 +29,24 @@ fn plot(picture: &mut String, title: &str, log: &[Record]) -> Result<(), Box<dyn
     let area = SVGBackend::with_string(picture, (640, 360)).into_drawing_area();
     area.fill(&WHITE)?;
     let last = log.last().map_or(1, |record| record.epoch).max(2) as f64;
-    let highest = log.iter().map(|record| record.loss).fold(1e-9, f64::max) * 1.05;
+    let losses = || log.iter().map(|record| record.loss);
+    let (lowest, highest) = (losses().fold(f64::MAX, f64::min), losses().fold(1e-9, f64::max));
+    let margin = (highest - lowest).max(1e-3 * highest) * 0.05;
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 18))
         .margin(10)
         .x_label_area_size(36)
         .y_label_area_size(54)
         .right_y_label_area_size(54)
-        .build_cartesian_2d(1.0..last, 0.0..highest)?
+        .build_cartesian_2d(1.0..last, lowest - margin..highest + margin)?
         .set_secondary_coord(1.0..last, 0.0..1.0);
-    chart.configure_mesh().light_line_style(WHITE).x_desc("epoch").y_desc("training loss").draw()?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .x_desc("epoch")
+        .y_desc("training loss")
+        .x_label_formatter(&|epoch| format!("{epoch:.0}"))
+        .draw()?;
     let losses = log.iter().map(|record| (record.epoch as f64, record.loss));
     chart
         .draw_series(LineSeries::new(losses, LOSS.stroke_width(2)))?
@@ -52,8 +60,12 @@ fn plot(picture: &mut String, title: &str, log: &[Record]) -> Result<(), Box<dyn
             .draw_secondary_series(LineSeries::new(scores, SCORE.stroke_width(2)))?
             .label("validation Dice")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], SCORE.stroke_width(2)));
+        chart
+            .configure_series_labels()
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.3))
+            .draw()?;
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
     area.present()?;
     Ok(())
 }

@@ -17,7 +17,7 @@ const STYLE: &str = "
   th:first-child, td:first-child { text-align: left } thead { border-bottom: 2px solid #444 }
   tbody tr { border-bottom: 1px solid #ddd } figure { display: inline-block; margin: .5rem; vertical-align: top }
   figcaption { font-size: .85rem; max-width: 20rem } img { image-rendering: pixelated; display: block }
-  pre { background: #f4f4f4; padding: .8rem; overflow-x: auto } svg { max-width: 100%; height: auto }
+  pre { background: #f4f4f4; padding: .8rem; overflow-x: auto } svg { width: 29rem; max-width: 100%; height: auto }
   @media print { figure { break-inside: avoid } }";
 
 impl Report {

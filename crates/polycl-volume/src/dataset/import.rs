@@ -53,7 +53,9 @@ impl Plan {
             let mut scans = Vec::new();
             for (number, pair) in self.pairs.iter().enumerate() {
                 report(Event::Scan { case: &pair.case, number, of: self.pairs.len() });
-                scans.push(self.scan(pair, &numbering, &writer, report)?);
+                let scan = self.scan(pair, &numbering, &writer, report)?;
+                refuse_twin(&scan, &scans)?;
+                scans.push(scan);
             }
             let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
             let preprocess = self.preprocess.clone();
@@ -101,7 +103,11 @@ impl Plan {
         let kept = self.preprocess.kept(space.shape[canonical.slice_axis()]);
         writer.group(&format!("/{}", pair.case))?;
         let stored = |plane: &[f32], shape| self.preprocess.stored(plane, shape);
-        self.store(writer, (pair, store::IMAGE), &canonical.apply(&image), &kept, stored)?;
+        let (fingerprint, written) = rayon::join(
+            || image.fingerprint(),
+            || self.store(writer, (pair, store::IMAGE), &canonical.apply(&image), &kept, stored),
+        );
+        written?;
         drop(image);
 
         let mut scan = Scan {
@@ -112,6 +118,7 @@ impl Plan {
             shape: space.shape,
             spacing: space.spacing(),
             image: Source { path: pair.image.clone(), sha256 },
+            fingerprint,
             masks: Vec::new(),
             drawn: BTreeSet::new(),
             presence: BTreeMap::new(),
@@ -169,6 +176,17 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// One scan under two patients would let a split by patient leak.
+fn refuse_twin(scan: &Scan, others: &[Scan]) -> Result<()> {
+    let twin = |other: &&Scan| other.fingerprint == scan.fingerprint && other.patient != scan.patient;
+    others.iter().find(twin).map_or(Ok(()), |twin| {
+        let expected = format!("another scan than {} of patient {}", twin.image.path.display(), twin.patient);
+        let found = format!("the same voxels under patient {}", scan.patient);
+        Err(Error::new(&scan.image.path, Kind::Pairing, expected, found)
+            .hint("leave one out, or give both the same patient in a manifest"))
+    })
 }
 
 /// The slices of a canonical mask that show each organ.

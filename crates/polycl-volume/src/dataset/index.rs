@@ -5,8 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::preprocess::Preprocess;
+use crate::volume::hex;
 use crate::{Error, Kind, Result, output};
 
 /// The layout's version that this code writes and reads.
@@ -40,6 +42,8 @@ pub struct Scan {
     /// Millimetres between voxel centres along the same axes.
     pub spacing: [f64; 3],
     pub image: Source,
+    /// [`crate::Image::fingerprint`] of the scan.
+    pub fingerprint: String,
     /// The mask file, or one file per structure; empty where nothing is drawn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<Source>,
@@ -82,6 +86,12 @@ impl Index {
             serde_json::to_writer_pretty(&mut *file, self)?;
             file.write_all(b"\n")
         })
+    }
+
+    /// SHA-256 of all that the index says: equal for equal data sets.
+    pub fn fingerprint(&self) -> String {
+        let text = serde_json::to_vec(self).expect("an index is JSON");
+        hex(&Sha256::digest(text))
     }
 
     /// The label value of an organ.

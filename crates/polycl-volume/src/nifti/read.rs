@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::header::{Header, SIZE};
 use super::stream::Stream;
 use super::voxel::{Voxel, convert};
+use crate::volume::hex;
 use crate::{Error, Image, Kind, Mask, Result, Space, Volume};
 
 /// Bytes decoded at a time: small enough for the second-level cache, a multiple of every voxel size.
@@ -63,7 +64,7 @@ fn hashed<V: Voxel>(path: &Path) -> Result<(Volume<V>, String)> {
     let mut source = Hashing { file, sha256: Sha256::new() };
     let volume = volume(&mut source, held, path)?;
     io::copy(&mut source, &mut io::sink()).map_err(|e| Error::io(path, "read it", &e))?;
-    let hex = source.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&source.sha256.finalize());
     Ok((volume, hex))
 }
 

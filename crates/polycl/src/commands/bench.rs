@@ -1,5 +1,9 @@
+use std::path::PathBuf;
+use std::time::Instant;
+
 use polycl_nn::bench::{Step, Work};
 use polycl_nn::net::Net;
+use polycl_volume::dataset::Dataset;
 use serde_json::json;
 
 use crate::cli::Outcome;
@@ -8,6 +12,19 @@ use crate::cli::Outcome;
 #[derive(clap::Subcommand)]
 pub enum Bench {
     Step(StepArgs),
+    Read(ReadArgs),
+}
+
+/// Time random reads of slices from a data set, one after the other
+///
+/// Prints one JSON line. What was read before comes from the operating system's cache.
+#[derive(clap::Args)]
+pub struct ReadArgs {
+    /// Data set that `polycl import` wrote
+    dataset: PathBuf,
+    /// Slices to read
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    slices: usize,
 }
 
 /// Time one training (or inference) step on random slices
@@ -38,7 +55,30 @@ pub struct StepArgs {
 }
 
 pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
-    let Bench::Step(args) = bench;
+    match bench {
+        Bench::Step(args) => time_step(args),
+        Bench::Read(args) => time_reads(args),
+    }
+}
+
+fn time_reads(args: &ReadArgs) -> anyhow::Result<Outcome> {
+    anyhow::ensure!(args.slices > 0, "--slices: expected at least 1, found 0");
+    let dataset = Dataset::open(&args.dataset)?;
+    let scans = &dataset.index.scans;
+    // A prime stride visits scans and slices in an order that no cache foresees.
+    let slice = |i: usize| (i * 7919 % scans.len(), i * 104_729);
+    let start = Instant::now();
+    for (scan, slice) in (0..args.slices).map(slice) {
+        dataset.image(scan, slice % scans[scan].slices)?;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let size = dataset.index.preprocess.size;
+    let rate = args.slices as f64 / seconds;
+    println!("{}", json!({ "slices": args.slices, "size": size, "seconds": seconds, "slices_per_s": rate }));
+    Ok(Outcome::Done)
+}
+
+fn time_step(args: &StepArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(args.batch > 0 && args.steps > 0, "expected at least one slice and one step");
     anyhow::ensure!(
         args.size > 0 && args.size.is_multiple_of(32),

@@ -108,7 +108,7 @@ impl Demo<'_> {
         ))?;
         let finetune = format!(
             "finetune {{}}/dataset --organ {ORGAN} --cases {LABELLED} \
-             --epochs {finetuning_epochs} --steps {steps} --seed {seed}"
+             --epochs {finetuning_epochs} --steps {steps} --rate 0.002 --seed {seed}"
         );
         self.step(&format!("{finetune} --out {{}}/scratch"))?;
         self.step(&format!("{finetune} --out {{}}/pretrained --encoder {{}}/encoder"))?;
@@ -133,15 +133,22 @@ impl Demo<'_> {
              by a program; these numbers show that the road works, not what it reaches on real scans."
         ));
         report.heading("Scores");
-        let rows = NETWORKS.iter().flat_map(|network| DOMAINS.map(|domain| self.scores(network, domain)));
+        let scores = DOMAINS.map(|domain| NETWORKS.map(|network| Score::read(self.out, network, domain)));
+        let mut rows = Vec::new();
+        for (domain, scores) in DOMAINS.into_iter().zip(scores) {
+            let [scratch, pretrained] = scores;
+            let (scratch, pretrained) = (scratch?, pretrained?);
+            report.paragraph(&verdict(domain, &scratch, &pretrained));
+            rows.extend([scratch.row(domain), pretrained.row(domain)]);
+        }
         report.table(
             &["network", "test patients", "Dice", "95% interval", "HD95 (mm)", "surface Dice at 2 mm"],
-            &rows.collect::<anyhow::Result<Vec<_>>>()?,
+            &rows,
         );
         report.paragraph(
             "Means over patients, in 3D and in mm; a missed organ scores Dice 0 and the image's diagonal. \
-             Intervals are bootstrapped over patients; with so few they are wide, and where they overlap the \
-             numbers do not tell the networks apart.",
+             Intervals are bootstrapped over patients: they tell how the means vary with the patients, not with \
+             the seed of the training, which can move them as much.",
         );
         report.heading("Training");
         for (run, title) in [("encoder", "pre-training")].into_iter().chain(NETWORKS) {
@@ -159,26 +166,6 @@ impl Demo<'_> {
         let seconds = start.elapsed().as_secs_f64();
         report.paragraph(&format!("polycl {}, {seconds:.0} s in all.", env!("CARGO_PKG_VERSION")));
         Ok(report)
-    }
-
-    /// A row of the table, read from what `evaluate` wrote.
-    fn scores(&self, (network, title): &(&str, &str), domain: &str) -> anyhow::Result<Vec<String>> {
-        let path = self.out.join(format!("{network}-{domain}-scores/summary.json"));
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        let number = |value: &Value, digits: usize| {
-            value.as_f64().map_or("undefined".to_owned(), |value| format!("{value:.digits$}"))
-        };
-        let (mean, interval) = (&summary["mean"]["1"], &summary["polycl"]["interval"]["mean"]["1"]["Dice"]);
-        let patients = summary["metric_per_case"].as_array().map_or(0, Vec::len);
-        Ok(vec![
-            (*title).to_owned(),
-            format!("{patients} of hospital {domain}"),
-            number(&mean["Dice"], 3),
-            format!("{} to {}", number(&interval[0], 3), number(&interval[1], 3)),
-            number(&mean["HD95"], 1),
-            number(&mean["NSD"], 3),
-        ])
     }
 
     /// The first test patients of a hospital, as both networks saw them.
@@ -200,4 +187,57 @@ impl Demo<'_> {
         }
         Ok(())
     }
+}
+
+/// What `evaluate` wrote of one network on the patients of one hospital.
+struct Score {
+    title: &'static str,
+    patients: usize,
+    dice: Option<f64>,
+    interval: [Option<f64>; 2],
+    hd95: Option<f64>,
+    surface_dice: Option<f64>,
+}
+
+impl Score {
+    fn read(out: &Path, (network, title): (&str, &'static str), domain: &str) -> anyhow::Result<Self> {
+        let path = out.join(format!("{network}-{domain}-scores/summary.json"));
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let (mean, interval) = (&summary["mean"]["1"], &summary["polycl"]["interval"]["mean"]["1"]["Dice"]);
+        Ok(Self {
+            title,
+            patients: summary["metric_per_case"].as_array().map_or(0, Vec::len),
+            dice: mean["Dice"].as_f64(),
+            interval: [0, 1].map(|end| interval[end].as_f64()),
+            hd95: mean["HD95"].as_f64(),
+            surface_dice: mean["NSD"].as_f64(),
+        })
+    }
+
+    fn row(&self, domain: &str) -> Vec<String> {
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("undefined".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let [low, high] = self.interval.map(|end| number(end, 3));
+        vec![
+            self.title.to_owned(),
+            format!("{} of hospital {domain}", self.patients),
+            number(self.dice, 3),
+            format!("{low} to {high}"),
+            number(self.hd95, 1),
+            number(self.surface_dice, 3),
+        ]
+    }
+}
+
+/// What the intervals allow to be said.
+fn verdict(domain: &str, scratch: &Score, pretrained: &Score) -> String {
+    let apart = |low: &Score, high: &Score| low.interval[1].zip(high.interval[0]).is_some_and(|(l, h)| l < h);
+    let said = match (apart(scratch, pretrained), apart(pretrained, scratch)) {
+        (true, _) => "the pre-trained network segments better than the one from scratch",
+        (_, true) => "the pre-trained network segments worse than the one from scratch",
+        _ => "the evidence does not tell the two networks apart",
+    };
+    format!("Hospital {domain}: {said}.")
 }

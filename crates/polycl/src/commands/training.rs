@@ -30,7 +30,7 @@ pub struct RunArgs {
 /// Flags that become the `[training]` table of a run's settings.
 #[derive(clap::Args, Serialize)]
 pub struct TrainingFlags {
-    /// Passes over the data
+    /// Passes over the data [default: 20]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
