@@ -11,7 +11,8 @@ musl="${host%%-*}-unknown-linux-musl"
 pack() { # target
     cargo build --profile dist -p polycl --locked --target "$1"
     mkdir -p dist
-    tar -czf "dist/polycl-$version-$1.tar.gz" -C "target/$1/dist" polycl -C "$PWD" README.md CHANGELOG.md
+    tar -czf "dist/polycl-$version-$1.tar.gz" -C "${CARGO_TARGET_DIR:-target}/$1/dist" polycl \
+        -C "$PWD" README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE
     (cd dist && sha256sum "polycl-$version-$1.tar.gz" > "polycl-$version-$1.tar.gz.sha256")
     echo "dist/polycl-$version-$1.tar.gz"
 }

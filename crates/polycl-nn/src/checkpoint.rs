@@ -25,6 +25,9 @@ const OPTIMISER: &str = "optimiser.";
 const STATE: &str = "polycl";
 
 /// Writes a model's weights, `state`, and, for a training that will go on, its optimiser.
+///
+/// # Errors
+/// [`Kind::Io`].
 pub fn save<M: Module>(path: &Path, model: &M, adam: Option<&Adam>, state: &impl Serialize) -> Result<()> {
     // `valid` brings the running statistics of batch norm up to date, which lag one step behind.
     let named = model.valid().collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
@@ -59,11 +62,15 @@ fn write(path: &Path, tensors: &[(String, TensorData)], state: &impl Serialize) 
 /// A checkpoint read whole into memory.
 pub struct Checkpoint {
     path: std::path::PathBuf,
+    /// CRC-32C of the file, to tell checkpoints apart.
+    pub checksum: u32,
     state: Option<String>,
     tensors: BTreeMap<String, TensorData>,
 }
 
 impl Checkpoint {
+    /// # Errors
+    /// [`Kind::Io`], [`Kind::Checkpoint`] for what is no safetensors file of float32 tensors.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
         let (_, metadata) =
@@ -74,10 +81,13 @@ impl Checkpoint {
         for (name, view) in file.iter() {
             tensors.insert(name.to_owned(), tensor_data(path, name, &view)?);
         }
-        Ok(Self { path: path.to_path_buf(), state, tensors })
+        Ok(Self { path: path.to_path_buf(), checksum: crc32c::crc32c(&bytes), state, tensors })
     }
 
     /// What was saved as `state`.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] where there is none, or one of another version.
     pub fn state<S: DeserializeOwned>(&self) -> Result<S> {
         let text = self.state.as_deref().ok_or_else(|| {
             Error::new(
@@ -91,13 +101,19 @@ impl Checkpoint {
             .map_err(|e| broken(&self.path, "a training state that this version knows", &e))
     }
 
-    /// Fills every tensor of `model`; a missing, an unused or a misshapen tensor is an error.
+    /// Fills every tensor of `model`.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
     pub fn load<M: Module>(&self, model: &mut M) -> Result<()> {
         self.apply(model, |name| !name.starts_with(OPTIMISER))
     }
 
     /// Fills what lies under `prefix` (`"encoder."`) in `model` from the same names in the file,
     /// as strictly; what lies elsewhere, in either, is left alone.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
     pub fn load_part<M: Module>(&self, model: &mut M, prefix: &str) -> Result<()> {
         self.apply(model, |name| name.starts_with(prefix))
     }
@@ -129,7 +145,10 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The optimiser as it was saved.
+    /// The optimiser as it was saved; empty where none was.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] where only a part of it is there.
     pub fn optimiser(&self, device: &Device) -> Result<Adam> {
         let mut moments = BTreeMap::new();
         for key in self.tensors.keys() {

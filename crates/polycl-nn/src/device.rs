@@ -25,7 +25,7 @@ impl Device {
             Self::Cuda(index) => burn::tensor::Device::cuda(index),
             #[cfg(feature = "wgpu")]
             Self::Wgpu(index) => burn::tensor::Device::wgpu(wgpu_kind(index)),
-            #[allow(unreachable_patterns)]
+            #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
             absent => unreachable!("{absent} is refused by from_str"),
         }
     }
@@ -39,7 +39,7 @@ impl Device {
     }
 }
 
-/// Index 0 is the best adapter found; others count the discrete ones.
+/// `wgpu` and `wgpu:0` are the best adapter found, `wgpu:1` is the second discrete one, and so on.
 #[cfg(feature = "wgpu")]
 fn wgpu_kind(index: usize) -> burn::tensor::DeviceKind {
     match index {

@@ -35,6 +35,8 @@ pub struct Prediction {
 /// A trained network, ready for scans.
 pub struct Predictor {
     pub card: RunCard,
+    /// Tells the weights of one training from another's.
+    pub weights: String,
     network: Segmenter,
     device: burn::tensor::Device,
     /// What mirroring does to the channels; `None` where an organ has no mirror image.
@@ -45,6 +47,8 @@ pub struct Predictor {
 const BATCH: usize = 8;
 
 impl Predictor {
+    /// # Errors
+    /// As [`RunCard::read`] and [`Checkpoint::load`]; [`Kind::Checkpoint`] for an encoder alone.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         let card = RunCard::read(run)?;
         let Model::Segmenter(config) = card.model else {
@@ -53,21 +57,28 @@ impl Predictor {
         };
         let device = device.open();
         let mut network = config.init(&device);
-        Checkpoint::read(&weights(run))?.load(&mut network)?;
+        let checkpoint = Checkpoint::read(&weights(run))?;
+        checkpoint.load(&mut network)?;
         let names: Vec<String> = card.organs.iter().map(|organ| organ.name.clone()).collect();
-        let mirrored = mirrored_classes(&names).map(|classes| match config.channels() {
-            1 => vec![0],
-            _ => classes.into_iter().map(i32::from).collect(),
-        });
-        Ok(Self { card, network, device, mirrored })
+        let mirrored =
+            mirrored_classes(&names).filter(|_| card.flips).map(|classes| match config.channels() {
+                1 => vec![0],
+                _ => classes.into_iter().map(i32::from).collect(),
+            });
+        let weights = format!("{:08x}", checkpoint.checksum);
+        Ok(Self { card, weights, network, device, mirrored })
     }
 
-    /// Whether [`Options::flip`] would do anything.
+    /// Whether [`Options::flip`] would do anything: mirrored slices must have a meaning, and the
+    /// network must have seen some.
     pub fn can_flip(&self) -> bool {
         self.mirrored.is_some()
     }
 
     /// Segments a scan; `done` hears the number of slices finished so far and of all.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] where the network's output is not float32.
     pub fn segment(
         &self,
         image: &Image,

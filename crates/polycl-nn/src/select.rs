@@ -56,8 +56,10 @@ struct Eligible {
 }
 
 impl Selector {
-    /// Sorts the slices of `scans` (numbers in `index`); refuses what no draw could satisfy.
-    /// `dataset` is named in errors.
+    /// Sorts the slices of `scans` (numbers in `index`). `dataset` is named in errors.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] for what no draw could satisfy.
     pub fn new(
         dataset: &Path,
         index: &Index,
@@ -66,7 +68,10 @@ impl Selector {
         organ: Option<&str>,
     ) -> Result<Self> {
         let organ = match (strategy, organ) {
-            (Strategy::Scan, _) => None,
+            (Strategy::Scan, None) => None,
+            (Strategy::Scan, Some(organ)) => {
+                return Err(refused(dataset, "no organ for strategy `scan`, which asks for none", organ));
+            }
             (_, Some(organ)) => Some(organ),
             (_, None) => {
                 return Err(
@@ -76,7 +81,8 @@ impl Selector {
         };
         let eligible: Vec<Eligible> =
             scans.iter().map(|&scan| Eligible::new(scan, &index.scans[scan], organ)).collect();
-        let known: usize = eligible.iter().map(|e| e.with[0].len() + e.with[1].len()).sum();
+        let eligible: Vec<Eligible> = eligible.into_iter().filter(|e| e.size() > 0).collect();
+        let known: usize = eligible.iter().map(Eligible::size).sum();
         let all: usize = scans.iter().map(|&scan| index.scans[scan].slices).sum();
         let selector = Self { strategy, scans: eligible, unknown: all - known };
         selector.check(dataset, organ)?;
@@ -84,11 +90,6 @@ impl Selector {
     }
 
     fn check(&self, dataset: &Path, organ: Option<&str>) -> Result<()> {
-        if self.strategy != Strategy::Organ && self.scans.len() < 2 {
-            let found = format!("{}", self.scans.len());
-            return Err(refused(dataset, "at least two scans, to take negatives from another one", &found)
-                .hint("strategy `organ` can do with one scan in which the organ begins and ends"));
-        }
         if let Some(organ) = organ {
             let count = |answer: usize| self.scans.iter().map(|scan| scan.with[answer].len()).sum::<usize>();
             let found = match (count(0), count(1)) {
@@ -103,6 +104,11 @@ impl Selector {
                     .hint("`polycl inspect` lists the organs; --ranges at import names their slices"));
             }
         }
+        if self.strategy != Strategy::Organ && self.scans.len() < 2 {
+            let found = format!("{}", self.scans.len());
+            return Err(refused(dataset, "at least two scans, to take negatives from another one", &found)
+                .hint("strategy `organ` can do with one scan in which the organ begins and ends"));
+        }
         if self.anchors().iter().all(|&anchor| self.triplet(0, 0, anchor).is_none()) {
             return Err(refused(
                 dataset,
@@ -111,6 +117,11 @@ impl Selector {
             ));
         }
         Ok(())
+    }
+
+    /// The numbers of the scans that take part.
+    pub fn scans(&self) -> Vec<usize> {
+        self.scans.iter().map(|e| e.scan).collect()
     }
 
     /// Every slice that may be an anchor, in order.
@@ -156,6 +167,10 @@ impl Eligible {
             }
         }
         Self { scan: number, with }
+    }
+
+    fn size(&self) -> usize {
+        self.with[0].len() + self.with[1].len()
     }
 
     fn slices<'a>(&'a self, answers: &'a [usize]) -> impl Iterator<Item = SliceId> + 'a {

@@ -41,7 +41,8 @@ fn cohort() -> Index {
 
 fn selector(index: &Index, strategy: Strategy) -> Result<Selector> {
     let scans: Vec<usize> = (0..index.scans.len()).collect();
-    Selector::new(Path::new("dataset"), index, &scans, strategy, Some(ORGAN))
+    let organ = Some(ORGAN).filter(|_| strategy != Strategy::Scan);
+    Selector::new(Path::new("dataset"), index, &scans, strategy, organ)
 }
 
 fn triplets(index: &Index, strategy: Strategy, epochs: u64) -> Vec<Triplet> {

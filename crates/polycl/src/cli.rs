@@ -32,6 +32,16 @@ enum Command {
     Bench(bench::Bench),
 }
 
+impl Command {
+    /// Threads of a command that does not take all cores by default.
+    fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Bench(bench::Bench::Step(_)) => Some(bench::THREADS),
+            _ => None,
+        }
+    }
+}
+
 /// How a command that did not fail outright ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -59,7 +69,7 @@ pub fn run_line(words: impl Iterator<Item = String>) -> anyhow::Result<Outcome> 
 }
 
 fn run(cli: Cli) -> anyhow::Result<Outcome> {
-    if let Some(threads) = cli.threads {
+    if let Some(threads) = cli.threads.or_else(|| cli.command.threads()) {
         anyhow::ensure!(threads > 0, "--threads: expected at least 1, found 0");
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }

@@ -1,5 +1,7 @@
 //! What a person reads on stderr: errors with their hints, notes, progress.
 
+use std::io::Write;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Prints an error, what led to it, and its hint on a line of its own.
@@ -7,6 +9,17 @@ pub fn error(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
     if let Some(hint) = error.downcast_ref::<polycl_volume::Error>().and_then(|e| e.hint.as_deref()) {
         eprintln!("hint: {hint}");
+    }
+}
+
+/// Results, to stdout. A reader who has seen enough and closed the pipe (`| head`) is no error.
+pub fn data(text: impl std::fmt::Display) {
+    let mut stdout = std::io::stdout().lock();
+    // What else can fail here, a full disk behind a redirection, has nowhere better to be told.
+    if let Err(error) = write!(stdout, "{text}").and_then(|()| stdout.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        note(format_args!("error: could not write to stdout: {error}"));
     }
 }
 

@@ -65,14 +65,21 @@ fn cases_that_trained_the_model() {
     let folder = scans();
     folder.write(
         "prediction/polycl.json",
-        r#"{"run": "run", "polycl": "0.1.0", "trained_on": ["a"], "pretrained_on": ["d"]}"#,
+        r#"{"trained_on": ["a"], "validated_on": ["b"], "pretrained_on": ["d"], "polycl": "0.1.0"}"#,
     );
-    folder.write("run/run.json", &run_card());
     insta::assert_snapshot!(folder.polycl(FOLDERS));
+    assert_eq!(seen(&folder), ["training", "validation", "no", "pretraining"]);
+
+    std::fs::remove_file(folder.at("prediction/polycl.json")).unwrap();
+    folder.write("run/run.json", &run_card());
     insta::assert_snapshot!(folder.polycl(&format!("{FOLDERS} --run run")));
+    assert_eq!(seen(&folder), ["no", "validation", "training", "no"]);
+}
+
+/// What `cases.csv` says of each case's part in the training.
+fn seen(folder: &Folder) -> Vec<String> {
     let cases = std::fs::read_to_string(folder.at("scores/cases.csv")).unwrap();
-    let seen: Vec<_> = cases.lines().skip(1).step_by(2).map(|row| row.split(',').nth(4).unwrap()).collect();
-    assert_eq!(seen, ["training", "validation", "training", "pretraining"]);
+    cases.lines().skip(1).step_by(2).map(|row| row.split(',').nth(4).unwrap().to_owned()).collect()
 }
 
 /// A run that was trained on another scan of patient c and chosen by b.
@@ -80,13 +87,15 @@ fn run_card() -> String {
     let seen = |case: &str, patient: &str| Seen {
         case: case.into(),
         patient: patient.into(),
-        sha256: "00".repeat(32),
+        fingerprint: "00".repeat(32),
     };
     let card = RunCard {
         polycl_run: 1,
         model: Model::Contrastive(EncoderConfig::published(Net::Unet)),
         preprocess: Preprocess::default(),
         organs: Vec::new(),
+        flips: false,
+        dataset: String::new(),
         training_cases: vec![seen("c_early", "c")],
         validation_cases: vec![seen("b", "b")],
         pretraining_cases: Vec::new(),

@@ -95,13 +95,14 @@ fn a_killed_run_resumes_to_the_same_bits() {
 #[test]
 fn a_frozen_encoder_stays_and_a_thawed_one_moves() {
     let folder = cohort();
-    folder.done(&format!("{PRETRAIN} --out encoder"));
+    folder.done(&format!("{PRETRAIN} --net resnet18 --out encoder"));
     folder.done(&format!("{FINETUNE} --encoder encoder --freeze 3 --out frozen"));
     folder.done(&format!("{FINETUNE} --encoder encoder --freeze 2 --out thawed"));
-    let encoder =
-        |run: &str| tensor(&folder.at(&format!("{run}/latest.safetensors")), "encoder.blocks.0.conv1.weight");
-    assert_eq!(encoder("encoder"), encoder("frozen"));
-    assert_ne!(encoder("encoder"), encoder("thawed"));
+    let of = |run: &str, name: &str| tensor(&folder.at(&format!("{run}/latest.safetensors")), name);
+    for name in ["encoder.conv1.weight", "encoder.layer4.1.bn2.weight", "encoder.bn1.running_mean"] {
+        assert_eq!(of("encoder", name), of("frozen", name), "{name}");
+        assert_ne!(of("encoder", name), of("thawed", name), "{name}");
+    }
 }
 
 fn tensor(path: &Path, name: &str) -> Vec<u8> {
@@ -185,8 +186,76 @@ fn masks_have_the_geometry_of_their_scans() {
     // The same file under another name is known again.
     std::fs::copy(folder.at("cohort/images/a001.nii.gz"), folder.at("renamed/mine.nii.gz")).unwrap();
     insta::assert_snapshot!(folder.polycl("predict run renamed --out again"));
+    // And stays known when more scans come into the folder.
+    folder.done("predict run other/images --out again");
     let trained: serde_json::Value = serde_json::from_slice(&bytes(&folder, "again/polycl.json")).unwrap();
     assert_eq!(trained["trained_on"], serde_json::json!(["mine"]));
+}
+
+#[test]
+fn a_mask_replaces_neither_its_scan_nor_masks_of_another_network() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out run"));
+    folder.done(&format!("{FINETUNE} --seed 5 --out other"));
+    folder.done("predict run cohort/images/a000.nii.gz --out masks");
+    let scan = bytes(&folder, "cohort/images/a000.nii.gz");
+    let into_scans = folder.refused("predict run cohort/images --out cohort/images");
+    let into_others = folder.refused("predict other cohort/images --out masks");
+    insta::assert_snapshot!(into_scans + &into_others);
+    assert!(bytes(&folder, "cohort/images/a000.nii.gz") == scan);
+}
+
+#[test]
+fn an_encoder_that_was_fine_tuned_has_seen_those_masks() {
+    let folder = cohort();
+    folder.done(&format!("{PRETRAIN} --out encoder"));
+    folder.done(&format!("{FINETUNE} --encoder encoder --cases 2 --out first"));
+    folder.done(&format!("{FINETUNE} --encoder first --cases 1 --seed 4 --out second"));
+    let count = |run: &str, key: &str| {
+        let card: serde_json::Value =
+            serde_json::from_slice(&bytes(&folder, &format!("{run}/run.json"))).unwrap();
+        card[key].as_array().unwrap().len()
+    };
+    assert_eq!((count("first", "training_cases"), count("first", "pretraining_cases")), (2, 5));
+    assert_eq!((count("second", "training_cases"), count("second", "pretraining_cases")), (3, 5));
+}
+
+#[test]
+fn targets_that_cannot_be_written() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out run"));
+    folder.write("file", "not a folder");
+    let lines = [
+        format!("{PRETRAIN} --out file/run"),
+        format!("{FINETUNE} --out file/run"),
+        "predict run cohort/images --out file/masks".to_owned(),
+        "demo --out file/demo".to_owned(),
+    ];
+    insta::assert_snapshot!(lines.map(|line| folder.refused(&line)).join("\n"));
+}
+
+#[test]
+fn a_resumed_run_needs_its_settings_no_second_time_and_its_data_unchanged() {
+    let folder = cohort();
+    folder.done(&format!("{PRETRAIN} --out run"));
+    let before = log(&folder, "run");
+    folder.done("pretrain dataset --out run --resume");
+    assert_eq!(log(&folder, "run"), before, "nothing is left to do");
+    std::fs::copy(folder.at("run/latest.safetensors"), folder.at("whole.safetensors")).unwrap();
+    let stripped = without_optimiser(&bytes(&folder, "run/latest.safetensors"));
+    std::fs::write(folder.at("run/latest.safetensors"), stripped).unwrap();
+    let no_optimiser = folder.refused("pretrain dataset --out run --resume");
+    std::fs::rename(folder.at("whole.safetensors"), folder.at("run/latest.safetensors")).unwrap();
+    folder.done("import --manifest cohort/manifest.csv --keep 0.9 --out smaller --size 32");
+    let other_data = folder.refused("pretrain smaller --out run --resume");
+    insta::assert_snapshot!(no_optimiser + &other_data);
+}
+
+fn without_optimiser(bytes: &[u8]) -> Vec<u8> {
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).unwrap();
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    let weights = file.iter().filter(|(name, _)| !name.starts_with("optimiser."));
+    safetensors::serialize(weights, metadata.metadata().clone()).unwrap()
 }
 
 #[test]
@@ -212,6 +281,10 @@ fn requests_that_cannot_be_met() {
         "pretrain nothing --strategy scan --out run",
         "pretrain dataset --strategy scan --device cuda --out run",
         "pretrain dataset --strategy scan --epochs 0 --out run",
+        "pretrain dataset --strategy scan --organ liver --out run",
+        "pretrain dataset --strategy scan --rate 1e30 --epochs 1 --steps 3 --batch 2 --out run",
+        "finetune dataset --organ liver --rotate nan --out run",
+        "finetune dataset --organ liver --scale 2 --out run",
         "finetune dataset --organ heart --out run",
         "finetune dataset --organ liver --cases 9 --out run",
         "finetune dataset --organ liver --cases 2 --fraction 0.5 --out run",

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
 /// Adam (Kingma and Ba 2015) in the form of `torch.optim.Adam` with its defaults β = (0.9, 0.999),
@@ -29,6 +29,23 @@ impl Adam {
         model.map(&mut Update { adam: self, gradients, rate, scale, path: Vec::new() })
     }
 
+    /// Whether these moments belong to `model`: there are some, and each is of its parameter's size.
+    ///
+    /// # Errors
+    /// A sentence about the first that does not fit.
+    pub fn fits<M: Module>(&self, model: &M) -> Result<(), String> {
+        if self.moments.is_empty() {
+            return Err("none".to_owned());
+        }
+        let mut sizes = Sizes::default();
+        model.visit(&mut sizes);
+        let misfit = self.moments.iter().find(|(name, moments)| {
+            let size = sizes.by_name.get(*name).copied();
+            [&moments.first, &moments.second].iter().any(|tensor| size != Some(tensor.dims()[0]))
+        });
+        misfit.map_or(Ok(()), |(name, _)| Err(format!("moments of another size or name for '{name}'")))
+    }
+
     /// Moments as named tensors and back, for checkpoints.
     pub fn to_data(&self) -> Vec<(String, TensorData)> {
         let mut tensors = Vec::with_capacity(3 * self.moments.len());
@@ -38,6 +55,27 @@ impl Adam {
             tensors.push((format!("steps.{name}"), TensorData::new(vec![moments.steps], [1])));
         }
         tensors
+    }
+}
+
+/// Elements of each parameter.
+#[derive(Default)]
+struct Sizes {
+    path: Vec<String>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl ModuleVisitor for Sizes {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.by_name.insert(self.path.join("."), param.val().dims().iter().product());
     }
 }
 

@@ -31,28 +31,64 @@ impl Augment {
     pub fn none() -> Self {
         Self { rotate: 0.0, scale: 0.0, shift: 0.0, intensity: 0.0, flip: false }
     }
+
+    /// # Errors
+    /// A sentence about the first value that makes no sense.
+    pub fn check(&self) -> Result<(), String> {
+        let limits = [
+            ("rotate", self.rotate, 180.0),
+            ("scale", self.scale, 0.9),
+            ("shift", self.shift, 1.0),
+            ("intensity", self.intensity, 1.0),
+        ];
+        // NaN lies in no range.
+        let odd = limits.into_iter().find(|&(_, value, limit)| !(0.0..=limit).contains(&value));
+        odd.map_or(Ok(()), |(name, value, limit)| {
+            Err(format!("{name} {value}, which is not in 0 to {limit}"))
+        })
+    }
 }
 
 /// What a left–right flip does to each class: `None` where an organ's mirror image is no class,
 /// so that flipping would teach a lie.
 pub fn mirrored_classes(organs: &[String]) -> Option<Vec<u8>> {
-    let swap = |name: &str| {
-        let words = name.split_inclusive(|c: char| !c.is_alphanumeric());
-        let word = |word: &str| {
-            let core = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-            let end = &word[core.len()..];
-            match core.to_ascii_lowercase().as_str() {
-                "left" => format!("right{end}"),
-                "right" => format!("left{end}"),
-                _ => word.to_owned(),
-            }
-        };
-        words.map(word).collect::<String>()
+    let organs: Vec<Vec<String>> = organs.iter().map(|name| words(name)).collect();
+    let class = |name: &Vec<String>| {
+        // A side that is no word of its own ("kidneyleft") has no mirror image that could be told.
+        let hidden =
+            |word: &String| mirror(word) == word && (word.contains("left") || word.contains("right"));
+        let mirrored: Vec<String> = name.iter().map(|word| mirror(word).to_owned()).collect();
+        let partner = organs.iter().position(|other| *other == mirrored);
+        partner.filter(|_| !name.iter().any(hidden)).and_then(|class| u8::try_from(class + 1).ok())
     };
-    let lower: Vec<String> = organs.iter().map(|name| name.to_ascii_lowercase()).collect();
-    let mirror = |name: &String| lower.iter().position(|other| *other == swap(name));
-    let classes = lower.iter().map(|name| mirror(name).and_then(|class| u8::try_from(class + 1).ok()));
-    std::iter::once(Some(0)).chain(classes).collect()
+    std::iter::once(Some(0)).chain(organs.iter().map(class)).collect()
+}
+
+/// The words of a name in lower case: parted by signs, and by capitals after small letters.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    for c in name.chars() {
+        if c.is_uppercase() && before.is_lowercase() || !c.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if c.is_alphanumeric() {
+            words.last_mut().expect("there is a first").extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn mirror(word: &str) -> &str {
+    let pairs = [("left", "right"), ("l", "r"), ("lt", "rt"), ("lft", "rgt")];
+    let other = pairs.iter().find_map(|&(left, right)| match word {
+        _ if word == left => Some(right),
+        _ if word == right => Some(left),
+        _ => None,
+    });
+    other.unwrap_or(word)
 }
 
 impl Augment {
@@ -129,12 +165,12 @@ impl Motion {
         })
     }
 
-    /// Nearest; background outside.
+    /// Nearest; the border goes on outside, as it does in the image.
     fn nearest(&self, classes: &[u8]) -> Vec<u8> {
+        let last = (self.size - 1) as f32;
         self.map(|[x, y]| {
-            let (x, y) = (x.round(), y.round());
-            let inside = |v: f32| v >= 0.0 && v < self.size as f32;
-            if inside(x) && inside(y) { classes[y as usize * self.size + x as usize] } else { 0 }
+            let (x, y) = (x.round().clamp(0.0, last), y.round().clamp(0.0, last));
+            classes[y as usize * self.size + x as usize]
         })
     }
 }
@@ -156,6 +192,13 @@ mod tests {
         assert_eq!(mirrored_classes(&paired), Some(vec![0, 3, 2, 1]));
         assert_eq!(mirrored_classes(&names(&["Left Kidney", "Right Kidney"])), Some(vec![0, 2, 1]));
         assert_eq!(mirrored_classes(&names(&["kidney_left", "liver"])), None);
+        assert_eq!(mirrored_classes(&names(&["kidney_l", "spleen"])), None);
+        assert_eq!(mirrored_classes(&names(&["kidney_l", "kidney_r"])), Some(vec![0, 2, 1]));
+        assert_eq!(mirrored_classes(&names(&["LeftLung", "RightLung"])), Some(vec![0, 2, 1]));
+        assert_eq!(mirrored_classes(&names(&["rib_left_3", "rib_right_3"])), Some(vec![0, 2, 1]));
+        assert_eq!(mirrored_classes(&names(&["rib_left_3", "rib_right_4"])), None);
+        assert_eq!(mirrored_classes(&names(&["kidneyleft", "kidneyright"])), None);
+        assert_eq!(mirrored_classes(&names(&["vertebrae_L1"])), Some(vec![0, 1]), "a level, not a side");
     }
 
     #[test]

@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn an_epoch_is_the_bytes_that_tensorboard_writes() {
         let record =
-            Record { epoch: 300, loss: 0.25, rate: 0.001, skipped: None, score: Some(0.5), seconds: 9.0 };
+            Record { epoch: 300, loss: 0.25, rate: 0.001, left_out: None, score: Some(0.5), seconds: 9.0 };
         let written = framed(&scalars(&record, 1.5));
         let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, TENSORBOARD);

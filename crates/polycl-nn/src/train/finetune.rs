@@ -58,9 +58,16 @@ pub struct Plan {
     pub validation_patients: usize,
     pub slices: usize,
     pub flip: bool,
+    /// Scans with masks that do not draw every organ, and so take no part.
+    pub partial: usize,
 }
 
 /// Fine-tunes a U-Net on `dataset` and leaves the run in `out`.
+///
+/// # Errors
+/// [`Kind::Request`] for what cannot be met with the data at hand, and [`Kind::Checkpoint`] for an encoder
+/// that does not fit, before anything is written; [`Kind::Request`] for a training that diverges; what
+/// reading the data set and writing the run can say.
 pub fn finetune(
     dataset: &Dataset,
     config: &FinetuneConfig,
@@ -70,29 +77,23 @@ pub fn finetune(
     watch: &mut dyn FnMut(Progress<'_>),
 ) -> Result<State> {
     super::check(&dataset.dir, &config.training)?;
+    config.augment.check().map_err(|found| {
+        Error::new(&dataset.dir, Kind::Request, "an augmentation that makes sense", found)
+    })?;
     let pretrained = config.encoder.as_deref().map(RunCard::read).transpose()?;
-    let mut config = config.clone();
-    config.training.rate.get_or_insert(Finetuning::RATE);
-    let encoder = encoder_config(&config, pretrained.as_ref(), dataset)?;
-    let task = Finetuning::new(dataset, &config)?;
+    let encoder = encoder_config(config, pretrained.as_ref(), dataset)?;
+    let mut task = Finetuning::new(dataset, config.clone())?;
+    task.resolve(encoder.net);
     let segmenter = SegmenterConfig { encoder, organs: task.organs.len() };
-    let card = RunCard {
-        polycl_run: 1,
-        model: Model::Segmenter(segmenter),
-        preprocess: dataset.index.preprocess.clone(),
-        organs: task.organs.clone(),
-        training_cases: Seen::of(&dataset.index, &task.training),
-        validation_cases: Seen::of(&dataset.index, &task.validation),
-        pretraining_cases: pretrained.map(|card| card.training_cases).unwrap_or_default(),
-    };
-    let device = config.training.device.open().autodiff();
-    let mut model = initialised(config.training.seed, &device, || segmenter.init(&device));
+    let card = task.card(segmenter, pretrained);
+    let device = task.config.training.device.open().autodiff();
+    let mut model = initialised(task.config.training.seed, &device, || segmenter.init(&device));
     if let Some(run) = &config.encoder {
         Checkpoint::read(&weights(run))?.load_part(&mut model, "encoder.")?;
     }
-    let mut run = Run::create(out, &card, &config, resume)?;
+    let mut run = Run::create(out, &card, &task.config, resume)?;
     announce(&task.summary());
-    train(&task, model, &config.training, &mut run, watch)
+    train(&task, model, &task.config.training, &mut run, watch)
 }
 
 /// The pre-trained run's architecture, or the one asked for.
@@ -110,9 +111,10 @@ fn encoder_config(
         return Err(Error::new(run, Kind::Checkpoint, expected, found)
             .hint("leave out --net to take the one that was pre-trained"));
     }
-    let intensities = |p: &Preprocess| format!("window {:?}, normalised {:?}", p.window, p.normalise);
-    let (expected, found) = (intensities(&dataset.index.preprocess), intensities(&card.preprocess));
-    if expected != found {
+    let (ours, theirs) = (&dataset.index.preprocess, &card.preprocess);
+    if (ours.window, ours.normalise) != (theirs.window, theirs.normalise) {
+        let intensities = |p: &Preprocess| format!("window {:?}, normalised {:?}", p.window, p.normalise);
+        let (expected, found) = (intensities(ours), intensities(theirs));
         return Err(Error::new(
             run,
             Kind::Checkpoint,
@@ -126,28 +128,66 @@ fn encoder_config(
 
 struct Finetuning<'a> {
     dataset: &'a Dataset,
-    config: &'a FinetuneConfig,
+    config: FinetuneConfig,
     organs: Vec<Organ>,
     /// What a flip does to the classes; `None` where it is off.
     mirrored: Option<Vec<u8>>,
     /// Numbers of scans in the index.
     training: Vec<usize>,
     validation: Vec<usize>,
+    /// Scans with masks that do not draw every organ, and so take no part.
+    partial: usize,
 }
 
 impl<'a> Finetuning<'a> {
-    fn new(dataset: &'a Dataset, config: &'a FinetuneConfig) -> Result<Self> {
+    fn new(dataset: &'a Dataset, config: FinetuneConfig) -> Result<Self> {
         let organs = organs(dataset, &config.organs)?;
         let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
-        let usable = labelled(dataset, config.domain.as_deref(), &names)?;
-        let split = split(dataset, config, &usable)?;
+        let (usable, partial) = labelled(dataset, config.domain.as_deref(), &names)?;
+        let split = split(dataset, &config, &usable)?;
         let of = |patients: &[String]| -> Vec<usize> {
             let belongs = |&scan: &usize| patients.contains(&dataset.index.scans[scan].patient);
             usable.iter().copied().filter(belongs).collect()
         };
         let mirrored = mirrored_classes(&names).filter(|_| config.augment.flip);
         let (training, validation) = (of(&split.train), of(&split.validation));
-        Ok(Self { dataset, config, organs, mirrored, training, validation })
+        Ok(Self { dataset, config, organs, mirrored, training, validation, partial })
+    }
+
+    /// Writes into the settings what was left open, so that the run's file holds what was done.
+    fn resolve(&mut self, net: Net) {
+        self.config.net = Some(net);
+        self.config.organs = self.organs.iter().map(|organ| organ.name.clone()).collect();
+        self.config.augment.flip = self.mirrored.is_some();
+        self.config.training.rate.get_or_insert(Self::RATE);
+    }
+
+    fn card(&self, segmenter: SegmenterConfig, pretrained: Option<RunCard>) -> RunCard {
+        let index = &self.dataset.index;
+        let mut card = RunCard {
+            polycl_run: 1,
+            model: Model::Segmenter(segmenter),
+            preprocess: index.preprocess.clone(),
+            organs: self.organs.clone(),
+            flips: self.mirrored.is_some(),
+            dataset: index.fingerprint(),
+            training_cases: Seen::of(index, &self.training),
+            validation_cases: Seen::of(index, &self.validation),
+            pretraining_cases: Vec::new(),
+        };
+        match pretrained {
+            Some(RunCard { model: Model::Contrastive(_), training_cases, .. }) => {
+                card.pretraining_cases = training_cases;
+            }
+            // An encoder that was fine-tuned before has seen those masks, too.
+            Some(earlier) => {
+                card.training_cases
+                    .extend(earlier.training_cases.into_iter().chain(earlier.validation_cases));
+                card.pretraining_cases = earlier.pretraining_cases;
+            }
+            None => {}
+        }
+        card
     }
 
     fn summary(&self) -> Plan {
@@ -163,6 +203,7 @@ impl<'a> Finetuning<'a> {
             validation_patients: patients(&self.validation),
             slices: slices(self.dataset, &self.training).len(),
             flip: self.mirrored.is_some(),
+            partial: self.partial,
         }
     }
 
@@ -302,19 +343,19 @@ fn organs(dataset: &Dataset, asked: &[String]) -> Result<Vec<Organ>> {
     Ok(organs)
 }
 
-/// The scans in whose masks every one of these organs was drawn (or known to be absent).
-fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Result<Vec<usize>> {
-    let annotated = |&scan: &usize| {
-        let scan = &dataset.index.scans[scan];
-        scan.labelled() && scan.draws(organs)
-    };
-    let scans: Vec<usize> = super::of_domain(dataset, domain)?.into_iter().filter(annotated).collect();
+/// The scans whose masks draw every one of these organs, and how many have masks that do not.
+fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Result<(Vec<usize>, usize)> {
+    let mut scans = super::of_domain(dataset, domain)?;
+    scans.retain(|&scan| dataset.index.scans[scan].labelled());
+    let with_masks = scans.len();
+    scans.retain(|&scan| dataset.index.scans[scan].draws(organs));
     if scans.is_empty() {
         let expected = format!("scans with masks of {}", organs.join(", "));
         return Err(Error::new(&dataset.dir, Kind::Request, expected, "none")
             .hint("`polycl inspect` lists what is drawn; name fewer organs by --organ"));
     }
-    Ok(scans)
+    let partial = with_masks - scans.len();
+    Ok((scans, partial))
 }
 
 fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<Split> {

@@ -31,7 +31,7 @@ pub struct Settings {
     pub epochs: usize,
     /// Slices (or triplets) a step.
     pub batch: usize,
-    /// Steps an epoch at most; without it an epoch sees every slice once.
+    /// Steps an epoch at most; without it an epoch goes through all whole batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
     /// Adam's learning rate at its highest; each task has a default of its own.
@@ -77,8 +77,8 @@ pub trait Task: Sync {
         let _ = epoch;
         model
     }
-    /// Items that were left out of the plan because they cannot be used, for the log.
-    fn skipped(&self) -> Option<usize> {
+    /// What the plan leaves out, for the log.
+    fn left_out(&self) -> Option<LeftOut> {
         None
     }
     /// A scalar as [1].
@@ -103,14 +103,23 @@ pub struct Record {
     pub loss: f64,
     /// Learning rate at the epoch's last step.
     pub rate: f64,
-    /// Anchors without a valid partner, in pre-training.
+    /// What was left out, in pre-training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skipped: Option<usize>,
+    pub left_out: Option<LeftOut>,
     /// Validation score, where there is validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
     /// Wall-clock seconds, validation included: the one column that differs between equal runs.
     pub seconds: f64,
+}
+
+/// Slices that could not be anchors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Without a valid partner.
+    pub skipped: usize,
+    /// Of which nobody has said whether they show the organ.
+    pub unknown: usize,
 }
 
 /// What the loop tells whoever watches it.
@@ -130,7 +139,20 @@ pub struct State {
 
 /// Trains `model` until `settings.epochs`, from where `run` stands. Every epoch ends with a line in
 /// the log and a checkpoint from which a killed run goes on bit for bit.
+///
+/// # Errors
+/// [`Kind::Request`] where loss or gradients become infinite; what reading and writing can say.
 pub fn train<T: Task>(
+    task: &T,
+    model: T::Model,
+    settings: &Settings,
+    run: &mut Run,
+    watch: &mut dyn FnMut(Progress<'_>),
+) -> Result<State> {
+    epochs(task, model, settings, run, watch).inspect_err(|_| run.abandon())
+}
+
+fn epochs<T: Task>(
     task: &T,
     model: T::Model,
     settings: &Settings,
@@ -151,8 +173,8 @@ pub fn train<T: Task>(
             state.best = score;
         }
         state.stale = if better || score.is_none() { 0 } else { state.stale + 1 };
-        let (skipped, seconds) = (task.skipped(), start.elapsed().as_secs_f64());
-        let record = Record { epoch: state.epoch, loss, rate, skipped, score, seconds };
+        let (left_out, seconds) = (task.left_out(), start.elapsed().as_secs_f64());
+        let record = Record { epoch: state.epoch, loss, rate, left_out, score, seconds };
         run.finish_epoch(&record, &model, &adam, &state, better)?;
         watch(Progress::Epoch(&record));
     }
@@ -272,5 +294,5 @@ fn of_domain(dataset: &Dataset, domain: Option<&str>) -> Result<Vec<usize>> {
 fn diverged(epoch: usize, step: usize, loss: f64) -> Error {
     let found = format!("loss {loss} or gradients without bound in epoch {}, step {}", epoch + 1, step + 1);
     Error::new("training", Kind::Request, "finite numbers", found)
-        .hint("lower --rate, or look for odd scans with `polycl inspect`")
+        .hint("begin again with a lower --rate; `polycl inspect` tells of odd scans")
 }

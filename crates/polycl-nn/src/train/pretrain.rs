@@ -9,8 +9,8 @@ use polycl_volume::{Error, Kind, Result};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::run::{Model, Organ, Run, RunCard, Seen};
-use super::{Progress, Settings, State, Task, initialised, train};
+use super::run::{Model, Run, RunCard, Seen};
+use super::{LeftOut, Progress, Settings, State, Task, initialised, train};
 use crate::loss::ContrastiveLoss;
 use crate::net::{Contrastive, EncoderConfig, Net};
 use crate::select::{Selector, SliceId, Strategy, Triplet};
@@ -55,6 +55,10 @@ pub struct Plan {
 }
 
 /// Pre-trains an encoder on `dataset` and leaves the run in `out`.
+///
+/// # Errors
+/// [`Kind::Request`] for what cannot be met with the data at hand, before anything is written, and for
+/// a training that diverges; what reading the data set and writing the run can say.
 pub fn pretrain(
     dataset: &Dataset,
     config: &PretrainConfig,
@@ -76,8 +80,10 @@ pub fn pretrain(
         polycl_run: 1,
         model: Model::Contrastive(encoder),
         preprocess: dataset.index.preprocess.clone(),
-        organs: task.organ(),
-        training_cases: Seen::of(&dataset.index, &task.scans),
+        organs: Vec::new(),
+        flips: false,
+        dataset: dataset.index.fingerprint(),
+        training_cases: Seen::of(&dataset.index, &task.selector.scans()),
         validation_cases: Vec::new(),
         pretraining_cases: Vec::new(),
     };
@@ -91,7 +97,6 @@ pub fn pretrain(
 struct Pretraining<'a> {
     dataset: &'a Dataset,
     config: &'a PretrainConfig,
-    scans: Vec<usize>,
     selector: Selector,
     /// Anchors without a valid partner: the same in every epoch.
     skipped: usize,
@@ -104,7 +109,7 @@ impl<'a> Pretraining<'a> {
         let selector = Selector::new(&dataset.dir, &dataset.index, &scans, config.strategy, organ)?;
         let partnerless = |&&anchor: &&SliceId| selector.triplet(0, 0, anchor).is_none();
         let skipped = selector.anchors().iter().filter(partnerless).count();
-        Ok(Self { dataset, config, scans, selector, skipped })
+        Ok(Self { dataset, config, selector, skipped })
     }
 
     fn triplets(&self, epoch: usize) -> Vec<Triplet> {
@@ -116,17 +121,11 @@ impl<'a> Pretraining<'a> {
 
     fn summary(&self) -> Plan {
         Plan {
-            scans: self.scans.len(),
+            scans: self.selector.scans().len(),
             triplets: self.selector.anchors().len() - self.skipped,
             skipped: self.skipped,
             unknown: self.selector.unknown,
         }
-    }
-
-    fn organ(&self) -> Vec<Organ> {
-        let labels = self.dataset.index.labels.iter();
-        let named = labels.filter(|(_, name)| self.config.organ.as_ref() == Some(*name));
-        named.map(|(&value, name)| Organ { value, name: name.clone() }).collect()
     }
 }
 
@@ -144,8 +143,8 @@ impl Task for Pretraining<'_> {
         triplets
     }
 
-    fn skipped(&self) -> Option<usize> {
-        Some(self.skipped)
+    fn left_out(&self) -> Option<LeftOut> {
+        Some(LeftOut { skipped: self.skipped, unknown: self.selector.unknown })
     }
 
     fn load(&self, _epoch: usize, triplets: &[Triplet]) -> Result<Self::Batch> {

@@ -9,6 +9,7 @@
 //! RUN/best.safetensors     weights of the best validation score, where there is validation
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,10 +35,14 @@ pub struct RunCard {
     pub polycl_run: u32,
     pub model: Model,
     pub preprocess: Preprocess,
-    /// Organs that the run knows, in the order of the network's channels; of a pre-training the
-    /// one its triplets were drawn by, if any.
+    /// What a fine-tuned network segments, in the order of its channels.
     pub organs: Vec<Organ>,
-    /// Cases whose masks (or, in pre-training, whose voxels) the weights have seen.
+    /// Whether training mirrored slices left to right.
+    pub flips: bool,
+    /// [`Index::fingerprint`] of the data set.
+    pub dataset: String,
+    /// Cases whose masks (or, in pre-training, whose voxels) the weights have seen, be it in this
+    /// run or in the one its encoder comes from.
     pub training_cases: Vec<Seen>,
     /// Cases that chose the best checkpoint.
     pub validation_cases: Vec<Seen>,
@@ -59,20 +64,24 @@ pub struct Organ {
     pub name: String,
 }
 
-/// A scan that took part, known again by the hash of its file whatever it is called elsewhere.
+/// A scan that took part, known again by its voxels whatever its file is called elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub case: String,
     pub patient: String,
-    pub sha256: String,
+    /// [`polycl_volume::Image::fingerprint`].
+    pub fingerprint: String,
 }
+
+/// More channels than any network here has; a corrupt description must not ask for all memory.
+const MAX_WIDTH: usize = 4096;
 
 impl Seen {
     pub fn of(index: &Index, scans: &[usize]) -> Vec<Self> {
         let seen = |scan: &Scan| Self {
             case: scan.case.clone(),
             patient: scan.patient.clone(),
-            sha256: scan.image.sha256.clone(),
+            fingerprint: scan.fingerprint.clone(),
         };
         scans.iter().map(|&scan| seen(&index.scans[scan])).collect()
     }
@@ -88,6 +97,8 @@ impl Model {
 }
 
 impl RunCard {
+    /// # Errors
+    /// [`Kind::Io`] where there is no run, [`Kind::Format`] where its description says what cannot be.
     pub fn read(run: &Path) -> Result<Self> {
         let path = run.join("run.json");
         let text = fs::read_to_string(&path).map_err(|e| {
@@ -96,11 +107,30 @@ impl RunCard {
         })?;
         let card: Self = serde_json::from_str(&text)
             .map_err(|e| Error::new(&path, Kind::Format, "the description of a run", e.to_string()))?;
-        if card.polycl_run != 1 {
-            let found = format!("version {}", card.polycl_run);
-            return Err(Error::new(&path, Kind::Format, "a run of version 1", found));
-        }
+        card.check()
+            .map_err(|found| Error::new(&path, Kind::Format, "a sound description of a run", found))?;
         Ok(card)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        if self.polycl_run != 1 {
+            return Err(format!("version {} of the layout, not 1", self.polycl_run));
+        }
+        self.preprocess.check()?;
+        let widths = self.model.encoder().widths;
+        if widths.iter().any(|width| !(1..=MAX_WIDTH).contains(width)) {
+            return Err(format!("widths {widths:?}"));
+        }
+        let values: BTreeSet<u16> = self.organs.iter().map(|organ| organ.value).collect();
+        let expected = match self.model {
+            Model::Contrastive(_) => 0,
+            Model::Segmenter(config) if config.organs == 0 => return Err("a network of no organ".into()),
+            Model::Segmenter(config) => config.organs,
+        };
+        if values.len() != expected || self.organs.len() != expected || values.contains(&0) {
+            return Err(format!("organs {:?} for a network of {expected}", self.organs));
+        }
+        Ok(())
     }
 }
 
@@ -113,12 +143,17 @@ pub fn weights(run: &Path) -> PathBuf {
 /// A run that is being trained.
 pub struct Run {
     pub dir: PathBuf,
-    events: EventFile,
+    /// Made with the first epoch.
+    events: Option<EventFile>,
     resumed: bool,
 }
 
 impl Run {
-    /// Makes the folder, or, with `resume`, opens one whose settings are the same.
+    /// Makes the folder, or, with `resume`, opens one whose settings and data set are the same.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] for a folder that is occupied, or other settings or data than the run began
+    /// with; [`Kind::Io`].
     pub fn create(dir: &Path, card: &RunCard, config: &impl Serialize, resume: bool) -> Result<Self> {
         let config = toml::to_string(config)
             .map_err(|e| Error::new(dir, Kind::Request, "settings that TOML can hold", e.to_string()))?;
@@ -132,10 +167,13 @@ impl Run {
         } else {
             begin(dir, card, &config)?;
         }
-        Ok(Self { dir: dir.to_path_buf(), events: EventFile::create(dir)?, resumed })
+        Ok(Self { dir: dir.to_path_buf(), events: None, resumed })
     }
 
     /// The model, optimiser and position to go on from; the ones given where nothing was saved yet.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] where the saved state is not of this model.
     pub fn resume<M: Module>(&self, mut model: M, device: &Device) -> Result<(M, Adam, State)> {
         let latest = self.dir.join("latest.safetensors");
         if !self.resumed || !latest.exists() {
@@ -145,11 +183,18 @@ impl Run {
         let checkpoint = Checkpoint::read(&latest)?;
         checkpoint.load(&mut model)?;
         let state: State = checkpoint.state()?;
+        let adam = checkpoint.optimiser(&device.clone().inner())?;
+        adam.fits(&model).map_err(|found| {
+            Error::new(&latest, Kind::Checkpoint, "the state of the optimiser beside the weights", found)
+        })?;
         self.forget_log_after(state.epoch)?;
-        Ok((model, checkpoint.optimiser(&device.clone().inner())?, state))
+        Ok((model, adam, state))
     }
 
     /// Log first, then weights: a kill between the two repeats the epoch, and its line with it.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
     pub fn finish_epoch<M: Module>(
         &mut self,
         record: &Record,
@@ -163,11 +208,26 @@ impl Run {
             .map_err(|e| Error::new(&path, Kind::Format, "a record in JSON", e.to_string()))?;
         let log = OpenOptions::new().create(true).append(true).open(&path);
         log.and_then(|mut log| writeln!(log, "{line}")).map_err(|e| Error::io(&path, "append to it", &e))?;
-        self.events.write(record)?;
+        let events = match &mut self.events {
+            Some(events) => events,
+            None => self.events.insert(EventFile::create(&self.dir)?),
+        };
+        events.write(record)?;
         if best {
             checkpoint::save(&self.dir.join("best.safetensors"), model, None, state)?;
         }
         checkpoint::save(&self.dir.join("latest.safetensors"), model, Some(adam), state)
+    }
+
+    /// Takes back a run that failed before its first epoch was done, so that nothing half-made is left.
+    pub fn abandon(&self) {
+        let begun = !self.resumed && !self.dir.join("log.jsonl").exists();
+        if begun {
+            // What cannot be removed is no worse than what failed.
+            let _ = fs::remove_file(self.dir.join("run.json"));
+            let _ = fs::remove_file(self.dir.join("config.toml"));
+            let _ = fs::remove_dir(&self.dir);
+        }
     }
 
     /// A kill may have left lines of an epoch whose weights were not written yet.
@@ -184,6 +244,9 @@ impl Run {
 }
 
 /// The epochs logged so far.
+///
+/// # Errors
+/// [`Kind::Io`], [`Kind::Format`].
 pub fn read_log(run: &Path) -> Result<Vec<Record>> {
     let path = run.join("log.jsonl");
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
@@ -208,15 +271,36 @@ fn begin(dir: &Path, card: &RunCard, config: &str) -> Result<()> {
     })
 }
 
-fn same_settings(path: &Path, config: &str) -> Result<()> {
+fn same_settings(path: &Path, asked: &str) -> Result<()> {
     let saved = fs::read_to_string(path).map_err(|e| Error::io(path, "read it", &e))?;
-    let differing = saved.lines().zip(config.lines()).find(|(saved, asked)| saved != asked);
-    match differing {
-        None if saved.lines().count() == config.lines().count() => Ok(()),
-        found => {
-            let (saved, asked) = found.unwrap_or(("these settings", "more or fewer"));
-            Err(Error::new(path, Kind::Request, format!("`{saved}` as the run began"), format!("`{asked}`"))
-                .hint("resume with the settings of config.toml (--config), or begin a new run"))
+    let parse = |text: &str| {
+        let table = text.parse::<toml::Table>();
+        table.map(flat).map_err(|e| Error::new(path, Kind::Format, "settings in TOML", e.message()))
+    };
+    let (saved, asked) = (parse(&saved)?, parse(asked)?);
+    let keys: BTreeSet<&String> = saved.keys().chain(asked.keys()).collect();
+    let Some(key) = keys.into_iter().find(|key| saved.get(*key) != asked.get(*key)) else {
+        return Ok(());
+    };
+    let shown = |settings: &BTreeMap<String, String>| match settings.get(key) {
+        Some(value) => format!("`{key} = {value}`"),
+        None => format!("no `{key}`"),
+    };
+    Err(Error::new(path, Kind::Request, format!("{}, as the run began", shown(&saved)), shown(&asked))
+        .hint("leave that setting out to resume, or begin a new run"))
+}
+
+/// Every value of a table by its dotted key.
+fn flat(table: toml::Table) -> BTreeMap<String, String> {
+    let mut flattened = BTreeMap::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => {
+                flattened
+                    .extend(flat(inner).into_iter().map(|(below, value)| (format!("{key}.{below}"), value)));
+            }
+            value => drop(flattened.insert(key, value.to_string())),
         }
     }
+    flattened
 }

@@ -7,6 +7,7 @@ use polycl_volume::dataset::Dataset;
 use serde_json::json;
 
 use crate::cli::Outcome;
+use crate::talk;
 
 /// Measure how fast networks are trained here
 #[derive(clap::Subcommand)]
@@ -14,6 +15,9 @@ pub enum Bench {
     Step(StepArgs),
     Read(ReadArgs),
 }
+
+/// Threads of a timed step where --threads does not say, as the peer has it.
+pub const THREADS: usize = 2;
 
 /// Time random reads of slices from a data set, one after the other
 ///
@@ -29,8 +33,8 @@ pub struct ReadArgs {
 
 /// Time one training (or inference) step on random slices
 ///
-/// Prints one JSON line with the keys of the PyTorch peer (`pytorch_step.py`). Threads are set by
-/// --threads.
+/// Prints one JSON line with the keys of the PyTorch peer (`pytorch_step.py`). Takes two threads unless
+/// --threads says otherwise.
 #[derive(clap::Args)]
 pub struct StepArgs {
     #[arg(long, value_parser = ["unet", "resnet18"], default_value = "unet")]
@@ -74,7 +78,8 @@ fn time_reads(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let seconds = start.elapsed().as_secs_f64();
     let size = dataset.index.preprocess.size;
     let rate = args.slices as f64 / seconds;
-    println!("{}", json!({ "slices": args.slices, "size": size, "seconds": seconds, "slices_per_s": rate }));
+    let timed = json!({ "slices": args.slices, "size": size, "seconds": seconds, "slices_per_s": rate });
+    talk::data(format_args!("{timed}\n"));
     Ok(Outcome::Done)
 }
 
@@ -89,8 +94,8 @@ fn time_step(args: &StepArgs) -> anyhow::Result<Outcome> {
     let mut seconds = step(args).seconds();
     seconds.sort_by(f64::total_cmp);
     let StepArgs { net, task, batch, size, .. } = args;
-    println!(
-        "{}",
+    talk::data(format_args!(
+        "{}\n",
         json!({
             "peer": concat!("polycl ", env!("CARGO_PKG_VERSION")),
             "device": args.device,
@@ -102,7 +107,7 @@ fn time_step(args: &StepArgs) -> anyhow::Result<Outcome> {
             "idle_rss_mib": idle,
             "peak_rss_mib": peak_rss_mib(),
         })
-    );
+    ));
     Ok(Outcome::Done)
 }
 

@@ -37,7 +37,8 @@ pub struct Args {
     /// Tolerance of the normalised surface Dice in mm
     #[arg(long, value_name = "MM", default_value_t = 2.0)]
     tolerance: f64,
-    /// Run that made the predictions, to flag the cases it was trained on
+    /// Run that made the predictions, to flag by name the cases it was trained on where there is no
+    /// polycl.json
     #[arg(long, value_name = "RUN")]
     run: Option<PathBuf>,
     /// Seed of the bootstrap
@@ -74,6 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 #[derive(Deserialize)]
 struct Predicted {
     trained_on: Vec<String>,
+    validated_on: Vec<String>,
     pretrained_on: Vec<String>,
 }
 
@@ -83,11 +85,13 @@ fn seen(args: &Args) -> anyhow::Result<SeenCases> {
     let record = args.prediction.with_file_name("polycl.json");
     let record = if args.prediction.is_dir() { args.prediction.join("polycl.json") } else { record };
     if record.is_file() {
-        let Predicted { trained_on, pretrained_on } = read(&record)?;
+        let Predicted { trained_on, validated_on, pretrained_on } = read(&record)?;
         seen.add(trained_on, Seen::Training);
+        seen.add(validated_on, Seen::Validation);
         seen.add(pretrained_on, Seen::Pretraining);
-    }
-    if let Some(run) = &args.run {
+    } else if let Some(run) = &args.run {
+        // A mask does not tell whose it is; `polycl predict` knew scans by their voxels.
+        talk::note("note: no polycl.json beside the predictions; cases of the run are known by name alone");
         let card = RunCard::read(run)?;
         seen.add(names(card.training_cases), Seen::Training);
         seen.add(names(card.validation_cases), Seen::Validation);

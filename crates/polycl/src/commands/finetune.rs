@@ -94,7 +94,7 @@ struct AugmentFlags {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let mut config: FinetuneConfig = resolve(args.run.config.as_deref(), &args.settings)?;
+    let mut config: FinetuneConfig = resolve(&args.run, &args.settings)?;
     if args.no_augment {
         config.augment = polycl_nn::train::Augment::none();
     }
@@ -107,13 +107,20 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn announce(plan: &Plan) {
-    let Plan { organs, training_patients, validation_patients, slices, flip } = plan;
+    let Plan { organs, training_patients, validation_patients, slices, flip, partial } = plan;
     let organs = organs.join(", ");
     talk::note(format!(
         "{organs}: {slices} slices of {training_patients} patients, {validation_patients} more validate"
     ));
+    if *partial > 0 {
+        talk::note(format!(
+            "note: {partial} scans with masks do not draw all of these organs and take no part"
+        ));
+    }
     if *validation_patients == 0 {
-        talk::note("note: too few patients to validate; the last epoch is the result");
+        talk::note(
+            "note: too few patients to validate; the last epoch is the result, and --patience has nothing to go by",
+        );
     }
     if !flip {
         talk::note(

@@ -1,11 +1,14 @@
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
+use indicatif::ProgressBar;
 use polycl_nn::predict::{Options, Prediction, Predictor};
 use polycl_nn::train::{RunCard, Seen};
 use polycl_volume::dataset::pairs::{self, Pair};
-use polycl_volume::{nifti, output};
+use polycl_volume::{Error, Kind, nifti, output};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::cli::Outcome;
@@ -42,22 +45,27 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let predictor = Predictor::load(&args.run, args.device)?;
     if args.flip && !predictor.can_flip() {
-        talk::note("note: --flip does nothing here: an organ's mirror image is not among those segmented");
+        talk::note("note: --flip does nothing here: the network was trained without mirrored slices");
     }
     let scans = pairs::unlabelled(&args.images)?;
-    let (mut seen, mut failed) = (Trained::default(), 0);
+    std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, "make the folder", &e))?;
+    refuse_overwriting(&args.out, &scans)?;
+    let mut card = Card::of(&args.out, &args.run, &predictor)?;
+    let mut failed = 0;
     for Pair { case, image, .. } in &scans {
-        match segment(args, &predictor, case, image) {
-            Ok(sha256) => seen.note(&predictor.card, case, &sha256),
+        let bar = talk::progress(0, case);
+        let done = segment(args, &predictor, case, image, &bar);
+        bar.finish_and_clear();
+        match done {
+            Ok(fingerprint) => {
+                card.add(&predictor.card, case, &fingerprint);
+                card.write(&args.out, &predictor.card)?;
+            }
             Err(error) => {
                 failed += 1;
                 talk::error(&error);
             }
         }
-    }
-    if failed < scans.len() {
-        write_json(&args.out.join("labels.json"), &names(&predictor.card))?;
-        write_json(&args.out.join("polycl.json"), &seen.card(&args.run))?;
     }
     talk::note(format!(
         "{} of {} scans segmented: {}",
@@ -69,22 +77,40 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if failed == 0 { Outcome::Done } else { Outcome::SomeFailed })
 }
 
-/// Segments one scan and returns its hash.
-fn segment(args: &Args, predictor: &Predictor, case: &str, path: &Path) -> anyhow::Result<String> {
-    let (image, sha256) = nifti::read_image_hashed(path)?;
-    let bar = talk::progress(0, case);
+/// A mask must never take the place of a scan.
+fn refuse_overwriting(out: &Path, scans: &[Pair]) -> anyhow::Result<()> {
+    for Pair { case, image, .. } in scans {
+        let target = out.join(format!("{case}.nii.gz"));
+        if target.exists() && target.canonicalize()? == image.canonicalize()? {
+            let expected = "another folder than that of the scans";
+            return Err(
+                Error::new(target, Kind::Request, expected, "a scan that its mask would replace").into()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Segments one scan and returns its fingerprint.
+fn segment(
+    args: &Args,
+    predictor: &Predictor,
+    case: &str,
+    path: &Path,
+    bar: &ProgressBar,
+) -> anyhow::Result<String> {
+    let image = nifti::read_image(path)?;
     let options = Options { flip: args.flip, largest: args.largest, probabilities: args.probabilities };
     let Prediction { mask, probabilities } = predictor.segment(&image, options, &mut |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     })?;
-    bar.finish_and_clear();
     nifti::write_mask(&args.out.join(format!("{case}.nii.gz")), &mask)?;
     for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {
-        let name = organ.name.replace(|c: char| !c.is_alphanumeric(), "_");
+        let name = organ.name.replace(['/', '\\', '\0'], "_");
         nifti::write_image(&args.out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
     }
-    Ok(sha256)
+    Ok(image.fingerprint())
 }
 
 fn names(card: &RunCard) -> serde_json::Value {
@@ -92,36 +118,80 @@ fn names(card: &RunCard) -> serde_json::Value {
     serde_json::Value::Object(names.collect())
 }
 
-/// Which of the segmented scans took part in the training, known by the hash of their files.
-#[derive(Default)]
-struct Trained {
-    labels: Vec<String>,
-    voxels: Vec<String>,
+/// `polycl.json`: which network segmented the scans of a folder, and which of them it had seen.
+#[derive(Serialize, Deserialize)]
+struct Card {
+    polycl: String,
+    run: PathBuf,
+    /// [`Predictor::weights`]: masks of two networks do not mix in a folder.
+    weights: String,
+    /// Cases whose masks trained the network.
+    trained_on: BTreeSet<String>,
+    /// Cases whose masks chose its best checkpoint.
+    validated_on: BTreeSet<String>,
+    /// Cases that its encoder was pre-trained on, without masks.
+    pretrained_on: BTreeSet<String>,
 }
 
-impl Trained {
-    fn note(&mut self, card: &RunCard, case: &str, sha256: &str) {
-        let among = |seen: &[Seen]| seen.iter().any(|seen| seen.sha256 == sha256);
-        if among(&card.training_cases) || among(&card.validation_cases) {
-            talk::note(format!("warning: {case} trained this network; its score will be no evidence"));
-            self.labels.push(case.to_owned());
-        } else if among(&card.pretraining_cases) {
-            talk::note(format!("note: {case} was among the unlabelled scans of the pre-training"));
-            self.voxels.push(case.to_owned());
+impl Card {
+    /// The folder's card from earlier calls, or a new one.
+    fn of(out: &Path, run: &Path, predictor: &Predictor) -> anyhow::Result<Self> {
+        let path = out.join("polycl.json");
+        let new = Self {
+            polycl: env!("CARGO_PKG_VERSION").to_owned(),
+            run: run.to_path_buf(),
+            weights: predictor.weights.clone(),
+            trained_on: BTreeSet::new(),
+            validated_on: BTreeSet::new(),
+            pretrained_on: BTreeSet::new(),
+        };
+        if !path.exists() {
+            return Ok(new);
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
+        let found: Option<Self> = serde_json::from_str(&text).ok();
+        found.filter(|card| card.weights == new.weights).ok_or_else(|| {
+            let expected = format!("masks of the run {}", run.display());
+            Error::new(path, Kind::Request, expected, "masks of another run")
+                .hint("choose another --out")
+                .into()
+        })
+    }
+
+    fn add(&mut self, network: &RunCard, case: &str, fingerprint: &str) {
+        let among = |seen: &[Seen]| seen.iter().any(|seen| seen.fingerprint == fingerprint);
+        let groups = [
+            (&mut self.trained_on, &network.training_cases, "trained this network"),
+            (&mut self.validated_on, &network.validation_cases, "chose this network's best checkpoint"),
+            (
+                &mut self.pretrained_on,
+                &network.pretraining_cases,
+                "was in the pre-training, without its mask",
+            ),
+        ];
+        for (group, seen, what) in groups {
+            group.remove(case);
+            if among(seen) {
+                group.insert(case.to_owned());
+                talk::note(format!("warning: {case} {what}; its score is no evidence"));
+            }
+        }
+        let same_patient = |seen: &Seen| seen.case == case && seen.fingerprint != fingerprint;
+        if network.training_cases.iter().any(same_patient) {
+            talk::note(format!(
+                "note: another scan of the name {case} trained this network; is it the same patient?"
+            ));
         }
     }
 
-    fn card(&self, run: &Path) -> serde_json::Value {
-        json!({
-            "run": run,
-            "polycl": env!("CARGO_PKG_VERSION"),
-            "trained_on": self.labels,
-            "pretrained_on": self.voxels,
-        })
+    /// Written after each scan, so that a kill loses nothing.
+    fn write(&self, out: &Path, network: &RunCard) -> anyhow::Result<()> {
+        write_json(&out.join("labels.json"), &names(network))?;
+        write_json(&out.join("polycl.json"), self)
     }
 }
 
-fn write_json(path: &Path, value: &serde_json::Value) -> anyhow::Result<()> {
+fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
     Ok(output::atomically(path, |file| writeln!(file, "{text}"))?)
 }

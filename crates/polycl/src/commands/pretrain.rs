@@ -22,7 +22,7 @@ pub struct Args {
 #[derive(clap::Args, Serialize)]
 struct Settings {
     /// How positives and negatives are chosen
-    #[arg(long, value_parser = ["scan", "organ", "mixed"], required_unless_present = "config")]
+    #[arg(long, value_parser = ["scan", "organ", "mixed"], required_unless_present_any = ["config", "resume"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     strategy: Option<String>,
     /// The organ whose presence sorts the slices (for `organ` and `mixed`)
@@ -54,7 +54,7 @@ struct Settings {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let config: PretrainConfig = resolve(args.run.config.as_deref(), &args.settings)?;
+    let config: PretrainConfig = resolve(&args.run, &args.settings)?;
     let dataset = Dataset::open(&args.run.dataset)?;
     let mut watch = Watch::new(&args.run.out, "pre-training", config.training.epochs);
     let state =

@@ -38,7 +38,7 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
-    /// Steps an epoch at most; without it an epoch sees every slice
+    /// Steps an epoch at most; without it an epoch goes through all whole batches
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
@@ -64,21 +64,31 @@ pub struct TrainingFlags {
     device: Option<polycl_nn::device::Device>,
 }
 
-/// The settings of a run: those of the file, with the flags that were given over them.
-pub fn resolve<C: DeserializeOwned>(file: Option<&Path>, flags: &impl Serialize) -> anyhow::Result<C> {
-    let mut settings = match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            text.parse::<Table>().with_context(|| format!("{}: not TOML", path.display()))?
-        }
-        None => Table::new(),
-    };
+/// The settings of a run: those it began with where it is resumed, over them those of the file,
+/// over them the flags that were given.
+pub fn resolve<C: DeserializeOwned>(run: &RunArgs, flags: &impl Serialize) -> anyhow::Result<C> {
+    let begun = run.out.join("config.toml");
+    let begun = Some(begun.as_path()).filter(|path| run.resume && path.exists());
+    let files: Vec<&Path> = begun.into_iter().chain(run.config.as_deref()).collect();
+    let mut settings = Table::new();
+    for path in &files {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        overlay(&mut settings, text.parse().with_context(|| format!("{}: not TOML", path.display()))?);
+    }
     overlay(&mut settings, Table::try_from(flags)?);
-    let name = file.map_or("settings".to_owned(), |path| path.display().to_string());
+    let name = files.last().map_or("settings".to_owned(), |path| path.display().to_string());
     C::deserialize(settings).map_err(|e| anyhow::anyhow!("{name}: {}", e.message()))
 }
 
+/// Settings of which only one may be given: that of a higher layer displaces the other.
+const EXCLUSIVE: [[&str; 2]; 2] = [["cases", "fraction"], ["fraction", "cases"]];
+
 fn overlay(below: &mut Table, above: Table) {
+    for [given, displaced] in EXCLUSIVE {
+        if above.contains_key(given) && !above.contains_key(displaced) {
+            below.remove(displaced);
+        }
+    }
     for (key, value) in above {
         match (below.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => overlay(below, above),

@@ -30,9 +30,11 @@ impl Folder {
         self
     }
 
-    /// A scan of [`space`] whose slices differ.
+    /// A scan of [`space`] whose slices differ, another one for each first letter of a file's name.
     pub fn image(&self, name: &str) -> &Self {
-        let voxels = (0..40 * 30 * 5).map(|at| (at / 40 % 30 * 10 + at / 1200) as f32 - 150.0).collect();
+        let letter = Path::new(name).file_name().unwrap().as_encoded_bytes()[0];
+        let level = f32::from(letter) - f32::from(b'a') - 150.0;
+        let voxels = (0..40 * 30 * 5).map(|at| (at / 40 % 30 * 10 + at / 1200) as f32 + level).collect();
         nifti::write_image(&self.at(name), &Volume { space: space(), voxels }).unwrap();
         self
     }
