@@ -6,6 +6,7 @@
 mod bootstrap;
 mod edt;
 mod evaluate;
+mod labels;
 mod overlap;
 mod pairs;
 mod policy;
