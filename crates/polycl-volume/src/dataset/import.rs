@@ -11,7 +11,7 @@ use super::presence::{Ranges, Slices, ranges_of};
 use super::store::{self, Writer};
 use super::{Index, Scan, Source, VERSION, masks, names};
 use crate::orient::Reorientation;
-use crate::preprocess::{Preprocess, labels_of};
+use crate::preprocess::{Grid, Preprocess, labels_of};
 use crate::{Error, Kind, Mask, Result, Space, Volume, nifti, output};
 
 /// What a data set is made of.
@@ -102,7 +102,7 @@ impl Plan {
         let canonical = Reorientation::to_canonical(&space);
         let kept = self.preprocess.kept(space.shape[canonical.slice_axis()]);
         writer.group(&format!("/{}", pair.case))?;
-        let stored = |plane: &[f32], shape| self.preprocess.stored(plane, shape);
+        let stored = |plane: &[f32], grid| self.preprocess.stored(plane, grid);
         let (fingerprint, written) = rayon::join(
             || image.fingerprint(),
             || self.store(writer, (pair, store::IMAGE), &canonical.apply(&image), &kept, stored),
@@ -132,7 +132,7 @@ impl Plan {
                 report(Event::Note(format!("{}: {} {note}", pair.case, drawn.contested)));
             }
             let mask = canonical.apply(&drawn.mask);
-            let stored = |plane: &[u16], shape| self.preprocess.mask_slice(plane, shape);
+            let stored = |plane: &[u16], grid| self.preprocess.mask_slice(plane, grid);
             self.store(writer, (pair, store::MASK), &mask, &kept, stored)?;
             scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
             scan.masks = drawn.sources;
@@ -149,13 +149,13 @@ impl Plan {
         (pair, array): (&Pair, &str),
         volume: &Volume<T>,
         kept: &Range<usize>,
-        prepare: impl Fn(&[T], [usize; 2]) -> Vec<u16> + Sync,
+        prepare: impl Fn(&[T], Grid) -> Vec<u16> + Sync,
     ) -> Result<()> {
-        let [nx, ny, _] = volume.space.shape;
+        let grid = Grid::of(&volume.space);
         let size = self.preprocess.size;
         let mut slices = vec![0; kept.len() * size * size];
         slices.par_chunks_exact_mut(size * size).zip(kept.clone()).for_each(|(slice, k)| {
-            slice.copy_from_slice(&prepare(volume.plane(k), [nx, ny]));
+            slice.copy_from_slice(&prepare(volume.plane(k), grid));
         });
         writer.write(&store::array_path(&pair.case, array), [kept.len(), size], slices)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use polycl_volume::Kind;
 use polycl_volume::dataset::{names, pairs};
 
-use crate::files::{Folder, LPS, image, mask, plan, space};
+use crate::files::{Folder, LPS, image, mask, plan, shifted_image, space};
 
 #[test]
 fn names_are_read_in_every_spelling() {
@@ -50,8 +50,8 @@ fn names_that_make_no_sense_are_refused() {
 /// Three scans: two conventions for the liver, one of them with a spleen, and none at all.
 fn conventions() -> (Folder, Vec<pairs::Pair>) {
     let folder = Folder::new();
-    for case in ["a", "b", "c"] {
-        image(&folder.at(&format!("{case}.nii.gz")), &space(LPS));
+    for (case, shift) in [("a", 0.0), ("b", 1.0), ("c", 2.0)] {
+        shifted_image(&folder.at(&format!("{case}.nii.gz")), &space(LPS), shift);
     }
     mask(&folder.at("a_mask.nii.gz"), &space(LPS), &[(1, [0, 1], 8)]);
     mask(&folder.at("b_mask.nii.gz"), &space(LPS), &[(5, [2, 3], 8), (1, [4, 4], 8)]);
