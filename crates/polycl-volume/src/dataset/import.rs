@@ -10,7 +10,7 @@ use super::pairs::{Label, Pair};
 use super::presence::{Ranges, Slices, ranges_of};
 use super::store::{self, Writer};
 use super::{Index, Scan, Source, VERSION, masks, names};
-use crate::orient::Reorientation;
+use crate::orient::{Reorientation, orientation_code};
 use crate::preprocess::{Grid, Preprocess, labels_of};
 use crate::{Error, Kind, Mask, Result, Space, Volume, nifti, output};
 
@@ -48,6 +48,7 @@ impl Plan {
         if let Some(ranges) = &self.ranges {
             ranges.check_cases(&self.pairs.iter().map(|pair| pair.case.as_str()).collect())?;
         }
+        self.check_files(&numbering)?;
         output::folder_atomically(out, |folder| {
             let writer = Writer::create(folder)?;
             let mut scans = Vec::new();
@@ -62,6 +63,14 @@ impl Plan {
             let index = Index { polycl_dataset: VERSION, preprocess, labels, scans };
             index.write(folder)?;
             Ok(index)
+        })
+    }
+
+    /// Looks at the headers of all files, so that the last row's slip is not found after hours.
+    fn check_files(&self, numbering: &BTreeMap<String, u16>) -> Result<()> {
+        self.pairs.iter().try_for_each(|pair| match &pair.label {
+            Some(label) => masks::check(label, &pair.image, numbering),
+            None => nifti::read_space(&pair.image).map(drop),
         })
     }
 
@@ -115,8 +124,10 @@ impl Plan {
             patient: pair.patient.clone(),
             domain: pair.domain.clone(),
             slices: kept.len(),
+            first_slice: kept.start,
             shape: space.shape,
             spacing: space.spacing(),
+            orientation: orientation_code(&space),
             image: Source { path: pair.image.clone(), sha256 },
             fingerprint,
             masks: Vec::new(),

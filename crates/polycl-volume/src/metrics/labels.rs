@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Pair;
-use super::pairs::some;
 use crate::dataset::names::{self, Names};
+use crate::error::some;
 use crate::{Error, Kind, Mask, Result};
 
 /// The numbers of all names, and what is named in which pair.
