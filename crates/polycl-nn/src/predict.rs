@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{Int, Tensor, TensorData};
 use polycl_volume::components::largest_component;
 use polycl_volume::orient::Reorientation;
-use polycl_volume::preprocess::Preprocess;
+use polycl_volume::preprocess::{Grid, Preprocess};
 use polycl_volume::{Error, Image, Kind, Mask, Result, Volume};
 use rayon::prelude::*;
 
@@ -87,12 +87,12 @@ impl Predictor {
     ) -> Result<Prediction> {
         let reorientation = Reorientation::to_canonical(&image.space);
         let canonical = reorientation.apply(image);
-        let [nx, ny, nz] = canonical.space.shape;
-        let mut drawing = Drawing::new(&self.card.organs, [nx, ny, nz], options.probabilities);
+        let (grid, nz) = (Grid::of(&canonical.space), canonical.space.shape[2]);
+        let mut drawing = Drawing::new(&self.card.organs, grid, nz, options.probabilities);
         for first in (0..nz).step_by(BATCH) {
             let slices = first..(first + BATCH).min(nz);
             let planes: Vec<&[f32]> = slices.clone().map(|k| canonical.plane(k)).collect();
-            let probabilities = self.probabilities(&planes, [nx, ny], options.flip)?;
+            let probabilities = self.probabilities(&planes, grid, options.flip)?;
             drawing.add(&self.card.preprocess, slices.start, &probabilities);
             done(slices.end, nz);
         }
@@ -107,10 +107,10 @@ impl Predictor {
     }
 
     /// Network-size probability maps [channels][S·S] of each plane.
-    fn probabilities(&self, planes: &[&[f32]], shape: [usize; 2], flip: bool) -> Result<Vec<Vec<Vec<f32>>>> {
+    fn probabilities(&self, planes: &[&[f32]], grid: Grid, flip: bool) -> Result<Vec<Vec<Vec<f32>>>> {
         let preprocess = &self.card.preprocess;
         let size = preprocess.size;
-        let slices: Vec<Vec<f32>> = planes.par_iter().map(|plane| preprocess.slice(plane, shape)).collect();
+        let slices: Vec<Vec<f32>> = planes.par_iter().map(|plane| preprocess.slice(plane, grid)).collect();
         let data = TensorData::new(slices.concat(), [planes.len(), 1, size, size]);
         let images = Tensor::<4>::from_data(data, &self.device);
         let mut maps = self.network.probabilities(images.clone());
@@ -129,22 +129,23 @@ impl Predictor {
 /// The mask (and probabilities) of a scan in canonical order, filled slice by slice.
 struct Drawing<'a> {
     organs: &'a [Organ],
-    plane: [usize; 2],
+    grid: Grid,
     labels: Vec<u16>,
     probabilities: Vec<Vec<f32>>,
 }
 
 impl<'a> Drawing<'a> {
-    fn new(organs: &'a [Organ], [nx, ny, nz]: [usize; 3], keep: bool) -> Self {
+    fn new(organs: &'a [Organ], grid: Grid, slices: usize, keep: bool) -> Self {
         let kept = if keep { organs.len() } else { 0 };
-        let labels = Vec::with_capacity(nx * ny * nz);
-        Self { organs, plane: [nx, ny], labels, probabilities: vec![Vec::with_capacity(nx * ny * nz); kept] }
+        let voxels = grid.shape[0] * grid.shape[1] * slices;
+        let labels = Vec::with_capacity(voxels);
+        Self { organs, grid, labels, probabilities: vec![Vec::with_capacity(voxels); kept] }
     }
 
     /// Resizes the maps of the next slices to the scan's grid, and only then decides.
     fn add(&mut self, preprocess: &Preprocess, first: usize, slices: &[Vec<Vec<f32>>]) {
-        debug_assert_eq!(self.labels.len(), first * self.plane[0] * self.plane[1]);
-        let restore = |map: &Vec<f32>| preprocess.restore(map, self.plane);
+        debug_assert_eq!(self.labels.len(), first * self.grid.shape[0] * self.grid.shape[1]);
+        let restore = |map: &Vec<f32>| preprocess.restore(map, self.grid);
         let restored: Vec<Vec<Vec<f32>>> =
             slices.par_iter().map(|maps| maps.iter().map(restore).collect()).collect();
         for maps in restored {

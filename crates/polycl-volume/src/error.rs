@@ -66,6 +66,15 @@ impl Error {
     }
 }
 
+/// The first few of a list and how many there are beyond, for a message.
+pub(crate) fn some(items: &[impl AsRef<str>]) -> String {
+    let shown = items.iter().take(5).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(5) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, expected, found, .. } = self;

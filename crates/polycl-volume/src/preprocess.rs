@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Space;
 use resize::Frame;
 
 /// How slices are prepared. Saved with the data set and with every run trained on it.
@@ -30,9 +31,27 @@ pub struct Preprocess {
 pub enum Fit {
     /// Stretch both sides to the size.
     Stretch,
-    /// Keep the aspect of the pixel grid and pad with the lower end of the window, evenly on both
-    /// sides. Pixels are taken as square, as those of CT nearly always are.
+    /// Keep the aspect in millimetres and pad with the lower end of the window, evenly on both
+    /// sides.
     Pad,
+}
+
+/// The pixels of a plane.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Pixels along x and y.
+    pub shape: [usize; 2],
+    /// Millimetres between pixel centres along x and y.
+    pub spacing: [f64; 2],
+}
+
+impl Grid {
+    /// The planes of a volume whose slices are stacked along its third axis, as in canonical
+    /// orientation.
+    pub fn of(space: &Space) -> Self {
+        let ([nx, ny, _], [dx, dy, _]) = (space.shape, space.spacing());
+        Self { shape: [nx, ny], spacing: [dx, dy] }
+    }
 }
 
 /// What the window's two ends are mapped to.
@@ -85,22 +104,22 @@ impl Preprocess {
         first..first + count
     }
 
-    /// A plane of HU, [ny, nx] with `shape` = [nx, ny], as the network sees it: [size, size].
+    /// A plane of HU, [ny, nx] on `grid` of nx · ny pixels, as the network sees it: [size, size].
     ///
     /// # Panics
     /// If the plane does not have nx · ny values; so do the other functions of a plane.
-    pub fn slice(&self, plane: &[f32], shape: [usize; 2]) -> Vec<f32> {
-        self.normalised(&self.stored(plane, shape))
+    pub fn slice(&self, plane: &[f32], grid: Grid) -> Vec<f32> {
+        self.normalised(&self.stored(plane, grid))
     }
 
     /// The same slice as the store holds it: 0 at the window's lower end, 65535 at its upper end.
     /// Resizing is antialiased where it shrinks; the window comes first, so that metal does not
     /// bleed into its surroundings.
-    pub fn stored(&self, plane: &[f32], shape: [usize; 2]) -> Vec<u16> {
+    pub fn stored(&self, plane: &[f32], grid: Grid) -> Vec<u16> {
         let [centre, width] = self.window;
         let low = centre - width / 2.0;
         let fraction = |hu: f32| ((hu.clamp(HU_RANGE[0], HU_RANGE[1]) - low) / width).clamp(0.0, 1.0);
-        let slice = self.frame(shape).forth(plane.iter().map(|&hu| fraction(hu)));
+        let slice = self.frame(grid).forth(plane.iter().map(|&hu| fraction(hu)));
         slice.into_iter().map(|f| (f * FULL).round() as u16).collect()
     }
 
@@ -117,8 +136,8 @@ impl Preprocess {
     /// A plane of labels on the network's grid: [size, size]. Every label's indicator is resized
     /// like the image and the largest wins; picking the nearest pixel would shift labels by up
     /// to half a pixel of the scan.
-    pub fn mask_slice(&self, plane: &[u16], shape: [usize; 2]) -> Vec<u16> {
-        let frame = self.frame(shape);
+    pub fn mask_slice(&self, plane: &[u16], grid: Grid) -> Vec<u16> {
+        let frame = self.frame(grid);
         if frame.is_identity() {
             return plane.to_vec();
         }
@@ -138,13 +157,13 @@ impl Preprocess {
     }
 
     /// Brings a map on the network's grid, [size, size], back to the plane's own: [ny, nx] for
-    /// `shape` = [nx, ny]. Padding is cut away first; bilinear, centres of pixels at half integers.
-    pub fn restore(&self, probabilities: &[f32], shape: [usize; 2]) -> Vec<f32> {
-        self.frame(shape).back(probabilities)
+    /// `grid`. Padding is cut away first; bilinear, centres of pixels at half integers.
+    pub fn restore(&self, probabilities: &[f32], grid: Grid) -> Vec<f32> {
+        self.frame(grid).back(probabilities)
     }
 
-    fn frame(&self, shape: [usize; 2]) -> Frame {
-        Frame::new(shape, self.size, self.fit)
+    fn frame(&self, grid: Grid) -> Frame {
+        Frame::new(grid, self.size, self.fit)
     }
 }
 

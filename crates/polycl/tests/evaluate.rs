@@ -179,6 +179,10 @@ fn labels_are_matched_by_name() {
     folder.mask("truth/a.nii.gz", &blob(5)).write("truth/labels.json", r#"{"1": "spleen", "5": "liver"}"#);
     folder.mask("masks/a.nii.gz", &blob(1)).write("masks/labels.json", r#"{"1": "liver"}"#);
     insta::assert_snapshot!(folder.done("evaluate --reference truth --prediction masks --out scores"));
+    folder.write("masks/labels.json", r#"{"1": "liver", "7": "heart"}"#);
+    let said = folder.done("evaluate --reference truth --prediction masks --out more");
+    let note = "note: masks/labels.json: not scored, as truth/labels.json does not name them: heart";
+    assert!(said.contains(note) && said.contains("5 liver      1  1.000"), "{said}");
     folder.write("masks/labels.json", r#"{"1": "heart"}"#);
     insta::assert_snapshot!(folder.refused("evaluate --reference truth --prediction masks --out other"));
     folder.write("masks/labels.json", r#"{"2": "liver"}"#);

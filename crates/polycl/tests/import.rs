@@ -27,14 +27,16 @@ fn shorts(values: &[i16]) -> Vec<u8> {
 #[test]
 fn a_data_set_with_masks_ranges_and_domains() {
     let folder = Folder::new();
-    folder.image("scans/a.nii.gz").image("scans/b.nii.gz").image("scans/c.nii.gz");
+    folder.image("scans/a.nii.gz").image("scans/b.nii.gz");
+    // Another patient has other voxels.
+    folder.image_with("scans/c.nii", FIRST_VOXEL, &100_f32.to_le_bytes());
     folder
         .mask("masks/a.nii.gz", &mask(space(), 3))
         .write("masks/labels.json", r#"{"3": "liver", "4": "spleen"}"#);
     folder.write(
         "scans.csv",
         "image,label,patient,domain\n\
-         scans/a.nii.gz,masks/a.nii.gz,first,old\nscans/b.nii.gz,,first,\nscans/c.nii.gz,,second,new\n",
+         scans/a.nii.gz,masks/a.nii.gz,first,old\nscans/b.nii.gz,,first,\nscans/c.nii,,second,new\n",
     );
     folder.write("ranges.csv", "scan,organ,first_slice,last_slice\nb,liver,1,3\nb,kidney,,\n");
     let made = folder.polycl("import --manifest scans.csv --ranges ranges.csv --size 32 --out dataset");
@@ -50,6 +52,23 @@ fn an_image_and_a_mask() {
     insta::assert_snapshot!(folder.polycl("inspect a.nii.gz"));
     insta::assert_snapshot!(folder.polycl("inspect mask.nii.gz"));
     insta::assert_snapshot!(folder.polycl("inspect nothing.nii.gz"));
+}
+
+#[test]
+fn an_image_whose_mask_is_missing() {
+    let folder = Folder::new();
+    folder.image("images/a.nii.gz").image_with("images/b.nii", FIRST_VOXEL, &100_f32.to_le_bytes());
+    folder.mask("labels/a.nii.gz", &mask(space(), 1));
+    let said = folder.done("import --images images --labels labels --names 1=liver --out dataset");
+    assert!(said.contains("note: 1 of 2 images have no mask and stay unlabelled: b"), "{said}");
+}
+
+#[test]
+fn names_beside_a_mask_that_cannot_be_read() {
+    let folder = Folder::new();
+    folder.mask("mask.nii.gz", &mask(space(), 3)).write("labels.json", "{");
+    let said = folder.done("inspect mask.nii.gz");
+    assert!(said.contains("odd: label names cannot be read: ") && said.contains("labels.json"), "{said}");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use super::pairs::{Label, Pair};
 use super::presence::{Ranges, Slices, ranges_of};
 use super::store::{self, Writer};
 use super::{Index, Scan, Source, VERSION, masks, names};
-use crate::orient::Reorientation;
-use crate::preprocess::{Preprocess, labels_of};
+use crate::orient::{Reorientation, orientation_code};
+use crate::preprocess::{Grid, Preprocess, labels_of};
 use crate::{Error, Kind, Mask, Result, Space, Volume, nifti, output};
 
 /// What a data set is made of.
@@ -48,6 +48,7 @@ impl Plan {
         if let Some(ranges) = &self.ranges {
             ranges.check_cases(&self.pairs.iter().map(|pair| pair.case.as_str()).collect())?;
         }
+        self.check_files(&numbering)?;
         output::folder_atomically(out, |folder| {
             let writer = Writer::create(folder)?;
             let mut scans = Vec::new();
@@ -62,6 +63,14 @@ impl Plan {
             let index = Index { polycl_dataset: VERSION, preprocess, labels, scans };
             index.write(folder)?;
             Ok(index)
+        })
+    }
+
+    /// Looks at the headers of all files, so that the last row's slip is not found after hours.
+    fn check_files(&self, numbering: &BTreeMap<String, u16>) -> Result<()> {
+        self.pairs.iter().try_for_each(|pair| match &pair.label {
+            Some(label) => masks::check(label, &pair.image, numbering),
+            None => nifti::read_space(&pair.image).map(drop),
         })
     }
 
@@ -102,7 +111,7 @@ impl Plan {
         let canonical = Reorientation::to_canonical(&space);
         let kept = self.preprocess.kept(space.shape[canonical.slice_axis()]);
         writer.group(&format!("/{}", pair.case))?;
-        let stored = |plane: &[f32], shape| self.preprocess.stored(plane, shape);
+        let stored = |plane: &[f32], grid| self.preprocess.stored(plane, grid);
         let (fingerprint, written) = rayon::join(
             || image.fingerprint(),
             || self.store(writer, (pair, store::IMAGE), &canonical.apply(&image), &kept, stored),
@@ -115,8 +124,10 @@ impl Plan {
             patient: pair.patient.clone(),
             domain: pair.domain.clone(),
             slices: kept.len(),
+            first_slice: kept.start,
             shape: space.shape,
             spacing: space.spacing(),
+            orientation: orientation_code(&space),
             image: Source { path: pair.image.clone(), sha256 },
             fingerprint,
             masks: Vec::new(),
@@ -132,7 +143,7 @@ impl Plan {
                 report(Event::Note(format!("{}: {} {note}", pair.case, drawn.contested)));
             }
             let mask = canonical.apply(&drawn.mask);
-            let stored = |plane: &[u16], shape| self.preprocess.mask_slice(plane, shape);
+            let stored = |plane: &[u16], grid| self.preprocess.mask_slice(plane, grid);
             self.store(writer, (pair, store::MASK), &mask, &kept, stored)?;
             scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
             scan.masks = drawn.sources;
@@ -149,13 +160,13 @@ impl Plan {
         (pair, array): (&Pair, &str),
         volume: &Volume<T>,
         kept: &Range<usize>,
-        prepare: impl Fn(&[T], [usize; 2]) -> Vec<u16> + Sync,
+        prepare: impl Fn(&[T], Grid) -> Vec<u16> + Sync,
     ) -> Result<()> {
-        let [nx, ny, _] = volume.space.shape;
+        let grid = Grid::of(&volume.space);
         let size = self.preprocess.size;
         let mut slices = vec![0; kept.len() * size * size];
         slices.par_chunks_exact_mut(size * size).zip(kept.clone()).for_each(|(slice, k)| {
-            slice.copy_from_slice(&prepare(volume.plane(k), [nx, ny]));
+            slice.copy_from_slice(&prepare(volume.plane(k), grid));
         });
         writer.write(&store::array_path(&pair.case, array), [kept.len(), size], slices)
     }

@@ -37,10 +37,16 @@ pub struct Scan {
     pub domain: Option<String>,
     /// Slices in the store, from the patient's feet to the head.
     pub slices: usize,
+    /// The slice of the source, counted from 0 at the feet, that is the store's first; slices that
+    /// [`Preprocess::keep`] cuts off lie before it.
+    pub first_slice: usize,
     /// Voxels of the source file along its own three axes.
     pub shape: [usize; 3],
     /// Millimetres between voxel centres along the same axes.
     pub spacing: [f64; 3],
+    /// The directions in which those axes run, such as "LPS": where the letter of the slice axis is
+    /// I, the file counts its slices from the head.
+    pub orientation: String,
     pub image: Source,
     /// [`crate::Image::fingerprint`] of the scan.
     pub fingerprint: String,
@@ -104,17 +110,6 @@ impl Index {
         self.scans.iter().map(|s| s.patient.as_str()).collect()
     }
 
-    /// The patients, in order, with a scan on which all of `organs` are drawn.
-    pub fn labelled_patients(&self, organs: &[String]) -> Vec<String> {
-        let scans = self.scans.iter().filter(|scan| scan.draws(organs));
-        BTreeSet::from_iter(scans.map(|scan| scan.patient.clone())).into_iter().collect()
-    }
-
-    /// Every organ of which something is known in some scan, in order.
-    pub fn organs(&self) -> BTreeSet<&str> {
-        self.scans.iter().flat_map(|s| s.presence.keys()).map(String::as_str).collect()
-    }
-
     fn check(&self) -> std::result::Result<(), String> {
         if self.polycl_dataset != VERSION {
             return Err(format!("version {} of the layout, not {VERSION}", self.polycl_dataset));
@@ -162,6 +157,10 @@ impl Scan {
         if self.patient.is_empty() || self.slices == 0 {
             return Err("no patient or no slices".into());
         }
+        let longest = self.shape.iter().copied().max().unwrap_or(0);
+        if self.first_slice.checked_add(self.slices).is_none_or(|end| end > longest) {
+            return Err(format!("{} slices from {} of {longest}", self.slices, self.first_slice));
+        }
         let in_order = |ranges: &[[usize; 2]]| {
             let each = ranges.iter().all(|&[first, last]| first <= last && last < self.slices);
             each && ranges.windows(2).all(|w| w[0][1] < w[1][0])
@@ -173,10 +172,16 @@ impl Scan {
     }
 }
 
-/// A case's name is also the name of its group in the store, so it must be a plain file name
-/// that Zarr does not keep for itself.
+/// Longest case name in bytes: file systems allow 255, of which the files made of it need some.
+const MAX_CASE: usize = 200;
+
+/// A case's name is also the name of its group in the store and is printed, so it must be a plain
+/// file name that Zarr does not keep for itself.
 pub(super) fn check_case(case: &str) -> std::result::Result<(), String> {
-    let reserved = case.starts_with("__") || case.chars().all(|c| c == '.');
-    let plain = !case.contains(['/', '\\', '\0']);
+    let reserved = case.starts_with("__") || case == "zarr.json" || case.chars().all(|c| c == '.');
+    let plain = !case.contains(|c: char| c.is_control() || ['/', '\\'].contains(&c));
+    if case.len() > MAX_CASE {
+        return Err(format!("a case name of {} bytes, not up to {MAX_CASE}", case.len()));
+    }
     if plain && !reserved { Ok(()) } else { Err(format!("a case name that cannot name a folder: {case:?}")) }
 }

@@ -49,15 +49,36 @@ pub(super) fn read(
     Ok(Some(Drawn { mask: Mask { space: space.clone(), voxels }, sources, organs, contested }))
 }
 
+/// Holds the headers of what [`read`] would read to that of the image: a mask that is missing or
+/// lies elsewhere is known before the work begins.
+///
+/// # Errors
+/// As [`nifti::read_space`]; [`Kind::Geometry`].
+pub(super) fn check(label: &Label, image: &Path, numbering: &BTreeMap<String, u16>) -> Result<()> {
+    let space = nifti::read_space(image)?;
+    let lies_on = |path: &PathBuf| same_voxels(path, &nifti::read_space(path)?, image, &space);
+    match label {
+        Label::Map(path, _) => lies_on(path),
+        Label::Structures(files) => files
+            .iter()
+            .filter(|(name, _)| numbering.contains_key(*name))
+            .try_for_each(|(_, path)| lies_on(path)),
+    }
+}
+
 /// Reads a mask that must lie on the voxels of its image.
 fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
     let (mask, sha256) = nifti::read_mask_hashed(path)?;
-    if let Some((expected, found)) = space.disagreement(&mask.space) {
-        let expected = format!("{expected} of its image {}", image.display());
-        return Err(Error::new(path, Kind::Geometry, expected, found)
-            .hint("image and mask must have the same voxels: resample the mask onto the image"));
-    }
+    same_voxels(path, &mask.space, image, space)?;
     Ok((mask, Source { path: path.to_path_buf(), sha256 }))
+}
+
+fn same_voxels(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<()> {
+    space.disagreement(mask).map_or(Ok(()), |(expected, found)| {
+        let expected = format!("{expected} of its image {}", image.display());
+        Err(Error::new(path, Kind::Geometry, expected, found)
+            .hint("image and mask must have the same voxels: resample the mask onto the image"))
+    })
 }
 
 /// Label values of the file become those of the data set; what is not kept becomes background.

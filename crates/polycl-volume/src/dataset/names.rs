@@ -46,7 +46,8 @@ pub fn read(file: &Path) -> Result<Names> {
         return read_csv(file);
     }
     let bytes = std::fs::read(file).map_err(|e| Error::io(file, "read label names", &e))?;
-    let json: Value = serde_json::from_slice(&bytes)
+    // Editors on Windows put a byte order mark before UTF-8.
+    let json: Value = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))
         .map_err(|e| Error::new(file, Kind::Format, "label names as JSON", e.to_string()).hint(HINT))?;
     let table = json.get("labels").unwrap_or(&json);
     let entries =

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::names::{self, Names};
 use super::{index, table};
-use crate::nifti::case_name;
+use crate::error::some;
+use crate::nifti::{case_name, entries};
 use crate::{Error, Kind, Result};
 
 /// A scan and what is drawn on it.
@@ -39,9 +40,9 @@ pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>)
     let mut masks = labels.map(|folder| masks_in(folder, names)).transpose()?.unwrap_or_default();
     let files = if images.is_file() { vec![images.to_path_buf()] } else { images_in(images)? };
     let pair = |image: PathBuf| {
-        let name = case_name(&image).ok_or_else(|| no_image(&image))?;
-        let case = name.strip_suffix("_0000").unwrap_or(&name).to_owned();
-        let label = masks.remove(&name).or_else(|| masks.remove(&case));
+        let case = case_of(&image)?;
+        let own = case_name(&image).and_then(|name| masks.remove(&name));
+        let label = own.or_else(|| masks.remove(&case));
         Ok(Pair { patient: case.clone(), domain: None, image, label, case })
     };
     let pairs = files.into_iter().map(pair).collect::<Result<Vec<_>>>()?;
@@ -104,6 +105,14 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>) -> Result<Vec<Pair>
     sorted(pairs.collect::<Result<_>>()?)
 }
 
+/// A sentence about the images without a mask; `None` where all have one.
+pub fn without_masks(pairs: &[Pair]) -> Option<String> {
+    let cases = pairs.iter().filter(|pair| pair.label.is_none()).map(|pair| pair.case.as_str());
+    let cases: Vec<&str> = cases.collect();
+    let (count, all) = (cases.len(), pairs.len());
+    (count > 0).then(|| format!("{count} of {all} images have no mask and stay unlabelled: {}", some(&cases)))
+}
+
 impl Label {
     /// The file, or the folder of the files.
     pub fn path(&self) -> &Path {
@@ -124,14 +133,15 @@ impl Label {
     }
 }
 
-/// Case names by file name, without nnU-Net's `_0000`; where several files share one, the folder's
-/// name goes before it.
+/// The case name of an image: its file's name without nnU-Net's `_0000`.
+fn case_of(image: &Path) -> Result<String> {
+    let name = case_name(image).ok_or_else(|| no_image(image))?;
+    Ok(name.strip_suffix("_0000").map(str::to_owned).unwrap_or(name))
+}
+
+/// Case names by file name; where several files share one, the folder's name goes before it.
 fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
-    let stem = |image: &PathBuf| {
-        let name = case_name(image).ok_or_else(|| no_image(image))?;
-        Ok(name.strip_suffix("_0000").unwrap_or(&name).to_owned())
-    };
-    let stems = images.iter().map(stem).collect::<Result<Vec<_>>>()?;
+    let stems = images.iter().map(|image| case_of(image)).collect::<Result<Vec<_>>>()?;
     let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
     let name = |(image, stem): (&PathBuf, &String)| match image
         .parent()
@@ -162,14 +172,6 @@ fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
 
 fn no_image(path: &Path) -> Error {
     Error::new(path, Kind::Format, "a NIfTI file", "another file name").hint(IMAGE_HINT)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
-    let paths = std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
-    let mut paths = paths.collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    Ok(paths)
 }
 
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {

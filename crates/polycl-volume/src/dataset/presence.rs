@@ -23,10 +23,15 @@ pub struct Ranges {
 
 impl Ranges {
     /// # Errors
-    /// [`Kind::Format`] where a row is not as described above, or its first slice comes after its last.
+    /// [`Kind::Format`] where a row is not as described above, or its first slice comes after its last;
+    /// where there is no row.
     pub fn read(file: &Path) -> Result<Self> {
         let mut known: BTreeMap<String, BTreeMap<String, Slices>> = BTreeMap::new();
-        for row in table::read(file, &["scan", "organ", "first_slice", "last_slice"], &[])? {
+        let rows = table::read(file, &["scan", "organ", "first_slice", "last_slice"], &[])?;
+        if rows.is_empty() {
+            return Err(Error::new(file, Kind::Format, "a row for each organ of a scan", "no rows"));
+        }
+        for row in rows {
             let organs = known.entry(row.need("scan", file)?.to_owned()).or_default();
             let ranges = organs.entry(row.need("organ", file)?.to_owned()).or_default();
             ranges.extend(range(&row, file)?);
@@ -39,7 +44,7 @@ impl Ranges {
     pub(super) fn check_cases(&self, cases: &BTreeSet<&str>) -> Result<()> {
         match self.known.keys().find(|scan| !cases.contains(scan.as_str())) {
             Some(scan) => Err(Error::new(&self.file, Kind::Pairing, "scans of this import", scan.clone())
-                .hint("a scan is called by its file name without .nii.gz")),
+                .hint("a scan is called by its file name without .nii.gz and without nnU-Net's _0000")),
             None => Ok(()),
         }
     }

@@ -46,7 +46,7 @@ impl Storage {
     fn new(dataset: &Path) -> Result<Self> {
         let dir = dataset.join("slices.zarr");
         let files = FilesystemStore::new(&dir)
-            .map_err(|e| Error::new(&dir, Kind::Io, "a folder for slices", e.to_string()))?;
+            .map_err(|e| Error::new(&dir, Kind::Io, "open the folder of slices", e.to_string()))?;
         Ok(Self { dir, files: Arc::new(files) })
     }
 
@@ -57,7 +57,7 @@ impl Storage {
         if storage.dir.is_dir() {
             return Ok(storage);
         }
-        Err(Error::new(&storage.dir, Kind::Io, "the slices of the data set", "no such folder"))
+        Err(Error::new(&storage.dir, Kind::Io, "open the slices of the data set", "no such folder"))
     }
 
     /// Where an array or group lies on disk.
@@ -108,12 +108,13 @@ impl Writer {
         let array = describe(&self.0, path, shape)?;
         array.store_metadata().map_err(|e| self.failed(path, e))?;
         // A file is written even where nothing is drawn: one that is missing is then known to be lost.
-        let options = CodecOptions::default().with_store_empty_chunks(true);
+        // Threads would put their slices into the file in the order in which they finish.
+        let options = CodecOptions::default().with_store_empty_chunks(true).with_concurrent_target(1);
         array.store_chunk_opt(&[0, 0, 0], values, &options).map_err(|e| self.failed(path, e))
     }
 
     fn failed(&self, path: &str, source: impl ToString) -> Error {
-        Error::new(self.0.file(path), Kind::Io, "to write it", source.to_string())
+        Error::new(self.0.file(path), Kind::Io, "write it", source.to_string())
     }
 }
 

@@ -6,6 +6,7 @@
 mod bootstrap;
 mod edt;
 mod evaluate;
+mod labels;
 mod overlap;
 mod pairs;
 mod policy;
@@ -17,17 +18,14 @@ mod surface;
 mod surfel;
 mod table;
 
-pub use bootstrap::{LEVEL, RESAMPLES};
-pub use edt::squared_distances;
 pub use evaluate::{Options, evaluate};
-pub use overlap::{Bounds, Overlap, overlaps};
 pub use pairs::{Pair, Pairs};
 pub use policy::{EmptyPolicy, Outcome};
 pub use report::Report;
 pub use score::{Scores, score};
 pub use seen::{Seen, SeenCases};
 pub use summary::{Case, Estimate, LabelSummary, Summary, Tally};
-pub use surface::Surfaces;
 pub use surfel::areas;
 
+use bootstrap::{LEVEL, RESAMPLES};
 use summary::{complete, summarise};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::error::some;
 use crate::{Error, Kind, Mask, Result, Space, nifti};
 
 /// A reference mask and the prediction for it.
@@ -103,23 +104,12 @@ impl Pair {
 
 /// The NIfTI files of a folder by case name.
 fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let failed = |e: std::io::Error| Error::io(dir, "list its files", &e);
     let mut masks = BTreeMap::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+    for path in nifti::entries(dir)? {
         let Some(case) = nifti::case_name(&path) else { continue };
         if let Some(other) = masks.insert(case.clone(), path) {
             return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two"));
         }
     }
     Ok(masks)
-}
-
-/// The first few of a list and how many there are beyond.
-pub(super) fn some(cases: &[impl AsRef<str>]) -> String {
-    let shown = cases.iter().take(5).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
-    match cases.len().saturating_sub(5) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }

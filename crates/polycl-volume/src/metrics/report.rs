@@ -15,6 +15,8 @@ pub struct Report {
     pub options: Options,
     /// Names of label values, as far as they are known.
     pub names: Names,
+    /// What a person should know of the names beside the masks.
+    pub notes: Vec<String>,
     /// All cases have the same labels.
     pub cases: Vec<Case>,
     pub summary: Summary,
@@ -60,6 +62,7 @@ impl Report {
                 "empty_means": self.options.empty.explanation(),
                 "tolerance_mm": self.options.tolerance,
                 "label_names": self.names,
+                "notes": self.notes,
                 "masks_with_label": self.summary.labels.iter()
                     .map(|(label, summary)| (label.to_string(), json!(summary.tally)))
                     .collect::<Map<_, _>>(),

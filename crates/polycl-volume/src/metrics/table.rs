@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::pairs::some;
 use super::{Estimate, LEVEL, LabelSummary, RESAMPLES, Report, Seen};
+use crate::error::some;
 
 const HEADER: [&str; 10] =
     ["label", "cases", "Dice", "IoU", "NSD", "HD95 mm", "ASSD mm", "missed", "false alarms", "in neither"];

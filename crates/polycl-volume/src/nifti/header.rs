@@ -144,9 +144,12 @@ impl Fields<'_> {
         std::array::from_fn(|i| self.f32(at + 4 * i))
     }
 
+    /// Lengths are taken without their sign, as nibabel does: some writers leave a flip there.
     fn geometry(&self) -> Geometry {
+        let mut pixdim: [f32; 8] = self.f32s(76);
+        pixdim[1..4].iter_mut().for_each(|length| *length = length.abs());
         Geometry {
-            pixdim: self.f32s(76),
+            pixdim,
             xyzt_units: self.bytes[123],
             qform_code: self.i16(252),
             sform_code: self.i16(254),

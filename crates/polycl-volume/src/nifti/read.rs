@@ -91,7 +91,7 @@ fn volume<V: Voxel>(source: impl Read, held: u64, path: &Path) -> Result<Volume<
         complete(&header, held.saturating_sub(header.first_voxel), path)?;
     }
     skip(&mut stream, header.first_voxel - SIZE as u64, path)?;
-    let voxels = voxels(&header, &mut stream, held, path)?;
+    let voxels = voxels(&header, &mut stream, path)?;
     stream.finish().map_err(|e| unreadable(path, &e))?;
     Ok(Volume { space: header.space, voxels })
 }
@@ -115,14 +115,14 @@ fn skip(stream: &mut impl Read, bytes: u64, path: &Path) -> Result<()> {
 }
 
 /// Decodes and converts chunk by chunk. Memory grows with what has been decoded, so a header that
-/// promises more than the file holds costs nothing.
-fn voxels<V: Voxel>(header: &Header, stream: &mut impl Read, held: u64, path: &Path) -> Result<Vec<V>> {
+/// promises more than the file holds costs next to nothing: only after an eighth of what it
+/// promises is the room for the rest taken, all at once, since growing by doubling would hold
+/// the voxels twice.
+fn voxels<V: Voxel>(header: &Header, stream: &mut impl Read, path: &Path) -> Result<Vec<V>> {
     let size = header.datatype.bytes();
     let total = header.voxel_bytes as usize / size;
     let mut buffer = vec![0; CHUNK.min(header.voxel_bytes as usize)];
     let mut voxels = Vec::new();
-    // A compressed scan holds about this many voxels to the byte; labels grow from there.
-    reserve(&mut voxels, total.min(usize::try_from(held).unwrap_or(total).saturating_mul(4) / size), path)?;
     let mut unusable = 0;
     while voxels.len() < total {
         let wanted = CHUNK.min((total - voxels.len()) * size);
@@ -130,9 +130,11 @@ fn voxels<V: Voxel>(header: &Header, stream: &mut impl Read, held: u64, path: &P
         if got < wanted {
             complete(header, (voxels.len() * size + got) as u64, path)?;
         }
-        if voxels.capacity() - voxels.len() < wanted / size {
-            let room = voxels.len().max(CHUNK).min(total - voxels.len());
-            reserve(&mut voxels, room, path)?;
+        let (seen, rest) = (voxels.len(), total - voxels.len());
+        if seen >= total / 8 {
+            reserve(&mut voxels, rest, path)?;
+        } else if voxels.capacity() - seen < wanted / size {
+            reserve(&mut voxels, rest.min(seen.max(CHUNK)), path)?;
         }
         unusable += convert(header, &buffer[..wanted], &mut voxels);
     }

@@ -10,7 +10,7 @@ use crate::{Error, Image, Kind, Mask, Result, Space, Volume, output};
 
 /// Writes labels as u8, or as u16 where one is above 255, with exactly the geometry of the image
 /// they belong to: the header fields of the file that `mask.space` came from. Compressed where
-/// the name ends in `.gz`.
+/// the name ends in `.gz`. The mask of an image of shape (x, y, z, 1) has the shape (x, y, z).
 pub fn write_mask(path: &Path, mask: &Mask) -> Result<()> {
     if mask.voxels.iter().all(|&label| label <= 255) {
         write(path, mask, Datatype::U8, |label| [label as u8])

@@ -4,7 +4,7 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::Fit;
+use super::{Fit, Grid};
 
 /// A plane of `shape` = [nx, ny] fills the rectangle of `content` pixels at `offset` of a slice.
 pub(super) struct Frame {
@@ -15,26 +15,27 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn new(shape: [usize; 2], size: usize, fit: Fit) -> Self {
+    pub(super) fn new(Grid { shape, spacing }: Grid, size: usize, fit: Fit) -> Self {
         let content = match fit {
             Fit::Stretch => [size; 2],
             Fit::Pad => {
-                let scale = size as f64 / shape[0].max(shape[1]) as f64;
-                shape.map(|n| ((n as f64 * scale).round() as usize).clamp(1, size))
+                let sides = [0, 1].map(|axis| shape[axis] as f64 * spacing[axis]);
+                let scale = size as f64 / sides[0].max(sides[1]);
+                sides.map(|side| ((side * scale).round() as usize).clamp(1, size))
             }
         };
         Self { shape, size, content, offset: content.map(|n| (size - n) / 2) }
     }
 
     pub(super) fn is_identity(&self) -> bool {
-        self.shape == [self.size; 2]
+        self.shape == [self.size; 2] && self.content == self.shape
     }
 
     /// Values of the plane on the slice's grid; 0 where the slice is padded.
     pub(super) fn forth(&self, plane: impl ExactSizeIterator<Item = f32>) -> Vec<f32> {
         assert_eq!(plane.len(), self.shape[0] * self.shape[1], "a plane of another shape");
         let plane: Vec<F32> = plane.map(F32::new).collect();
-        let content = resize(&plane, self.shape, self.content, None);
+        let content = resize(&plane, self.shape, self.content);
         if self.content == [self.size; 2] {
             return content;
         }
@@ -46,30 +47,24 @@ impl Frame {
         slice
     }
 
-    /// Values of the slice on the plane's grid.
+    /// Values of the slice on the plane's grid. Padding is cut away first: resizing a part of a
+    /// larger picture would mix in what lies beside it.
     pub(super) fn back(&self, slice: &[f32]) -> Vec<f32> {
         assert_eq!(slice.len(), self.size * self.size, "a slice of another size");
-        let slice: Vec<F32> = slice.iter().copied().map(F32::new).collect();
-        resize(&slice, [self.size; 2], self.shape, Some((self.offset, self.content)))
+        let rows = slice.chunks_exact(self.size).skip(self.offset[1]).take(self.content[1]);
+        let content = rows.flat_map(|row| &row[self.offset[0]..][..self.content[0]]);
+        let content: Vec<F32> = content.copied().map(F32::new).collect();
+        resize(&content, self.content, self.shape)
     }
 }
 
 /// Bilinear, antialiased where it shrinks, with centres of pixels at half integers, as PIL and
-/// torch's `interpolate(antialias=True)` do it; `crop` is the (offset, extent) that is read.
-fn resize(
-    pixels: &[F32],
-    from: [usize; 2],
-    to: [usize; 2],
-    crop: Option<([usize; 2], [usize; 2])>,
-) -> Vec<f32> {
-    let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    if let Some((offset, extent)) = crop {
-        let [[left, top], [width, height]] = [offset, extent].map(|pair| pair.map(|n| n as f64));
-        options = options.crop(left, top, width, height);
-    }
+/// torch's `interpolate(antialias=True)` do it.
+fn resize(pixels: &[F32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     let [from, to] = [from, to].map(|sides| sides.map(|n| u32::try_from(n).expect("sides are pixel counts")));
     let source = TypedImageRef::new(from[0], from[1], pixels).expect("its length has been checked");
     let mut target = TypedImage::<F32>::new(to[0], to[1]);
-    Resizer::new().resize_typed(&source, &mut target, &options).expect("the crop lies within the slice");
+    Resizer::new().resize_typed(&source, &mut target, &options).expect("neither picture is empty");
     target.pixels().iter().map(|p| p.0).collect()
 }

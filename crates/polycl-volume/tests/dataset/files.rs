@@ -24,7 +24,12 @@ pub fn hu(k: usize) -> f32 {
 }
 
 pub fn image(path: &Path, space: &Space) {
-    let voxels = (0..space.voxels()).map(|at| hu(at / (32 * 32))).collect();
+    shifted_image(path, space, 0.0);
+}
+
+/// Another scan: every voxel is `shift` HU away.
+pub fn shifted_image(path: &Path, space: &Space, shift: f32) {
+    let voxels = (0..space.voxels()).map(|at| hu(at / (32 * 32)) + shift).collect();
     nifti::write_image(path, &Volume { space: space.clone(), voxels }).unwrap();
 }
 

@@ -1,6 +1,7 @@
-use polycl_volume::Kind;
+use polycl_volume::dataset::pairs;
+use polycl_volume::{Kind, Space, Volume, nifti};
 
-use crate::files::{Folder, LPI, LPS, hu, image, mask, notes, space};
+use crate::files::{Folder, LPI, LPS, hu, image, mask, notes, shifted_image, space};
 
 #[test]
 fn slices_come_back_from_feet_to_head_with_their_masks() {
@@ -37,7 +38,8 @@ fn the_central_slices_are_kept_and_ranges_count_from_the_first_of_them() {
     let mut plan = folder.plan().unwrap();
     plan.preprocess.keep = 0.5;
     let index = folder.import(&plan).unwrap();
-    assert_eq!(index.scans[0].slices, 3);
+    assert_eq!((index.scans[0].slices, index.scans[0].first_slice), (3, 1));
+    assert_eq!(index.scans[0].orientation, "LPS");
     assert_eq!(index.scans[0].presence["liver"], [[0, 1]]);
     let first = folder.dataset().unwrap().image(0, 0).unwrap()[0];
     assert!((first - (hu(1) + 160.0) / 400.0).abs() < 1e-5);
@@ -109,4 +111,60 @@ fn checksums_are_those_of_the_files() {
     let index = folder.import(&folder.plan().unwrap()).unwrap();
     let bytes = std::fs::read(folder.at("images/a.nii.gz")).unwrap();
     assert_eq!(index.scans[0].image.sha256, format!("{:x}", Sha256::digest(bytes)));
+}
+
+#[test]
+fn masks_that_cannot_be_used_are_found_before_the_work_begins() {
+    let folder = Folder::new();
+    let mut other = space(LPS);
+    other.shape[2] = 5;
+    mask(&folder.at("mask.nii.gz"), &other, &[(1, [0, 1], 4)]);
+    for (label, kind) in [("nowhere.nii.gz", Kind::Io), ("mask.nii.gz", Kind::Geometry)] {
+        for (case, shift) in [("a", 0.0), ("b", 1.0)] {
+            shifted_image(&folder.at(&format!("{case}.nii.gz")), &space(LPS), shift);
+        }
+        let manifest =
+            folder.write("m.csv", &format!("image,label,names\na.nii.gz,,\nb.nii.gz,{label},1=liver\n"));
+        let plan = crate::files::plan(pairs::from_manifest(&manifest, None).unwrap());
+        let mut events = 0;
+        let error = plan.import(&folder.at("dataset"), &mut |_| events += 1).unwrap_err();
+        assert_eq!((error.kind, error.file, events), (kind, folder.at(label), 0));
+    }
+}
+
+#[test]
+fn images_without_a_mask_are_told() {
+    let folder = Folder::new();
+    for case in ["a", "b", "c"] {
+        image(&folder.at(&format!("images/{case}.nii.gz")), &space(LPS));
+    }
+    mask(&folder.at("labels/b.nii.gz"), &space(LPS), &[(1, [0, 1], 4)]);
+    folder.write("labels/labels.json", r#"{"liver": 1}"#);
+    let note = pairs::without_masks(&folder.plan().unwrap().pairs).unwrap();
+    assert_eq!(note, "2 of 3 images have no mask and stay unlabelled: a, c");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_name_that_is_no_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.nii.gz");
+    std::fs::copy(folder.at("images/a.nii.gz"), folder.at("images").join(name)).unwrap();
+    assert_eq!(folder.plan().map(|_| ()).unwrap_err().kind, Kind::Format);
+}
+
+#[test]
+fn the_same_import_gives_the_same_bytes() {
+    let folder = Folder::new();
+    let space = Space { shape: [32, 32, 300], ..space(LPS) };
+    let voxels = (0..space.voxels()).map(|at| (at * 7919 % 401) as f32 - 160.0).collect();
+    nifti::write_image(&folder.at("images/a.nii.gz"), &Volume { space, voxels }).unwrap();
+    let plan = folder.plan().unwrap();
+    let [one, other] = ["one", "other"].map(|name| {
+        plan.import(&folder.at(name), &mut |_| {}).unwrap();
+        std::fs::read(folder.at(name).join("slices.zarr/a/image/c/0/0/0")).unwrap()
+    });
+    assert!(one == other);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use polycl_volume::Kind;
 use polycl_volume::dataset::{names, pairs};
 
-use crate::files::{Folder, LPS, image, mask, plan, space};
+use crate::files::{Folder, LPS, image, mask, plan, shifted_image, space};
 
 #[test]
 fn names_are_read_in_every_spelling() {
@@ -16,6 +16,8 @@ fn names_are_read_in_every_spelling() {
         ("c.json", r#"{"labels": {"background": 0, "liver": 1, "spleen": 2}, "numTraining": 3}"#),
         ("d.json", r#"{"labels": {"0": "background", "1": "liver", "2": "spleen"}}"#),
         ("e.json", r#"{"1": {"name": "liver", "voxels": 3}, "2": {"name": "spleen"}}"#),
+        ("bom.json", "\u{feff}{\"1\": \"liver\", \"2\": \"spleen\"}"),
+        ("bom.csv", "\u{feff}id,name\n1,liver\n2,spleen\n"),
         ("f.csv", "group,original_idx,structure,id\norgans,7,liver,1\norgans,8,spleen,2\n"),
     ] {
         assert_eq!(names::read(&folder.write(file, text)).unwrap(), expected, "{file}");
@@ -50,8 +52,8 @@ fn names_that_make_no_sense_are_refused() {
 /// Three scans: two conventions for the liver, one of them with a spleen, and none at all.
 fn conventions() -> (Folder, Vec<pairs::Pair>) {
     let folder = Folder::new();
-    for case in ["a", "b", "c"] {
-        image(&folder.at(&format!("{case}.nii.gz")), &space(LPS));
+    for (case, shift) in [("a", 0.0), ("b", 1.0), ("c", 2.0)] {
+        shifted_image(&folder.at(&format!("{case}.nii.gz")), &space(LPS), shift);
     }
     mask(&folder.at("a_mask.nii.gz"), &space(LPS), &[(1, [0, 1], 8)]);
     mask(&folder.at("b_mask.nii.gz"), &space(LPS), &[(5, [2, 3], 8), (1, [4, 4], 8)]);
@@ -80,10 +82,12 @@ fn conventions_are_joined_by_name_and_unnamed_organs_stay_unknown() {
     assert_eq!(c.shows("liver", 0), None);
     assert_eq!((a.patient.as_str(), b.patient.as_str(), c.patient.as_str()), ("p", "p", "c"));
     assert_eq!((a.domain.as_deref(), c.domain.as_deref()), (Some("x"), None));
-    let drawn =
-        |organs: &[&str]| index.labelled_patients(&organs.iter().map(|o| o.to_string()).collect::<Vec<_>>());
-    assert_eq!(drawn(&["liver", "kidney"]), ["p"]);
-    assert!(drawn(&["lung"]).is_empty());
+    let drawn = |organs: &[&str]| {
+        let organs = organs.iter().map(|organ| organ.to_string()).collect::<Vec<_>>();
+        index.scans.iter().map(|scan| scan.draws(&organs)).collect::<Vec<_>>()
+    };
+    assert_eq!(drawn(&["liver", "kidney"]), [false, true, false]);
+    assert_eq!(drawn(&["lung"]), [false; 3]);
     assert_eq!(dataset.mask(2, 0).unwrap_err().kind, Kind::Labels);
 }
 
@@ -112,8 +116,11 @@ fn images_of_one_name_are_told_apart_by_their_folders() {
     assert_eq!(cases(&manifest), ["other", "p1_ct", "p2_ct"]);
     let named = folder.write("m.csv", "image,case\np1/ct.nii.gz,first\np2/ct.nii.gz,second\n");
     assert_eq!(cases(&named), ["first", "second"]);
-    for text in ["image\np1/ct.nii.gz\np1/ct.nii.gz\n", "image,case\np1/ct.nii.gz,../x\n"] {
-        let error = pairs::from_manifest(&folder.write("m.csv", text), None).unwrap_err();
+    let long = "x".repeat(201);
+    let names = ["../x", "zarr.json", "__x", "a\u{1b}[31mb", "\"a\nb\"", &long];
+    let unusable = names.map(|name| format!("image,case\np1/ct.nii.gz,{name}\n"));
+    for text in unusable.into_iter().chain(["image\np1/ct.nii.gz\np1/ct.nii.gz\n".to_owned()]) {
+        let error = pairs::from_manifest(&folder.write("m.csv", &text), None).unwrap_err();
         assert_eq!(error.kind, Kind::Pairing);
     }
     for text in ["label\nx\n", "image,color\nx.nii,red\n", "image,label\nx.nii\n", "image,case\n,a\n"] {

@@ -70,7 +70,10 @@ fn index_and_metadata_that_agree_on_more_than_the_file_holds_are_refused() {
     metadata["shape"][0] = json!(huge);
     metadata["chunk_grid"]["configuration"]["chunk_shape"][0] = json!(huge);
     std::fs::write(&path, metadata.to_string()).unwrap();
-    let kind = edited(&folder, "dataset/index.json", |index| index["scans"][0]["slices"] = json!(huge));
+    let kind = edited(&folder, "dataset/index.json", |index| {
+        index["scans"][0]["slices"] = json!(huge);
+        index["scans"][0]["shape"][2] = json!(huge);
+    });
     assert_eq!(kind, Kind::Format);
 }
 

@@ -33,6 +33,7 @@ fn file_order_becomes_feet_to_head() {
 #[test]
 fn ranges_that_cannot_be_are_refused() {
     for (rows, kind) in [
+        ("", Kind::Format),
         ("b,liver,0,1\n", Kind::Pairing),
         ("a,liver,0,6\n", Kind::Request),
         ("a,liver,0,99999999999\n", Kind::Request),

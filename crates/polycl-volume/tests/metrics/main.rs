@@ -1,5 +1,6 @@
 //! Scores of masks: against other implementations, as properties, and as written files.
 
+mod naming;
 mod properties;
 mod reference;
 mod reports;

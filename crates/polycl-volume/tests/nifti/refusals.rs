@@ -54,8 +54,20 @@ fn dimensions() {
 }
 
 #[test]
+fn lengths_have_no_sign() {
+    // As nibabel 5.4.2 reads the same bytes: by sform and by qform alike.
+    let expected = read(&Builder::new().bytes()).unwrap().space;
+    let negative = Builder::new().pixdim([1.0, 1.0, -2.0, 3.0]);
+    let space = read(&negative.bytes()).unwrap().space;
+    assert_eq!((&space, space.spacing()), (&expected, [1.0, 2.0, 3.0]));
+    let by_qform = negative.put(252, 1i16.to_le_bytes()).put(254, 0i16.to_le_bytes());
+    let matrix = read(&by_qform.bytes()).unwrap().space.world_from_voxel.matrix3;
+    assert_eq!(matrix.to_cols_array(), [1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 3.0]);
+}
+
+#[test]
 fn spacing_and_affine() {
-    for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+    for bad in [0.0, f32::NAN, f32::INFINITY] {
         let error = refused(&Builder::new().pixdim([1.0, 1.0, bad, 3.0]));
         assert_eq!((error.kind, error.expected.as_str()), (Kind::Geometry, "a positive voxel spacing"));
         assert_eq!(error.found, format!("1 x {bad} x 3"));

@@ -12,9 +12,9 @@ use crate::talk;
 /// Score predicted masks against reference masks, per case and per label.
 ///
 /// Files are paired by name; every reference must have its prediction, on the same voxels. Labels
-/// are matched by name where both folders hold names (labels.json), else by value. Scores are in 3D
-/// and in mm. DIR/polycl.json beside the predictions, which `polycl predict` writes,
-/// tells which cases trained the model; so does --run.
+/// are matched by name where both folders hold names (labels.json), else by value; the table has
+/// the numbers of the first reference. Scores are in 3D and in mm. DIR/polycl.json beside the
+/// predictions, which `polycl predict` writes, tells which cases trained the model; so does --run.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of reference masks, or one mask
@@ -26,8 +26,8 @@ pub struct Args {
     /// Folder for cases.csv and summary.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Label values of the reference to score; without it those that the prediction names, or every
-    /// one that a mask holds
+    /// Labels to score, as the first reference numbers them; without it those that reference and
+    /// prediction both name, or every one that a mask holds
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     labels: Vec<u16>,
     /// What a label scores that only one mask of a case holds: worst (Dice 0, the image's diagonal
@@ -66,8 +66,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bar = talk::progress(pairs.len() as u64, "evaluate");
     let report = evaluate(&pairs, &seen, &options, || bar.inc(1))?;
     bar.finish_and_clear();
-    print!("{report}");
-    report.write(&args.out)?;
+    report.notes.iter().for_each(|text| talk::note(format!("note: {text}")));
+    // The scores took minutes: they are shown even where they cannot be written.
+    let written = report.write(&args.out);
+    talk::data(&report);
+    written?;
     Ok(Outcome::Done)
 }
 

@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Event::Note(text) => bar.suspend(|| talk::note(text)),
     })?;
     bar.finish_and_clear();
-    print!("{}", summary(&index, &args.out));
+    talk::data(summary(&index, &args.out));
     Ok(Outcome::Done)
 }
 
@@ -98,7 +98,11 @@ fn plan(args: &Args) -> polycl_volume::Result<Plan> {
         (Some(manifest), _) => pairs::from_manifest(manifest, names.as_ref())?,
         (None, images) => {
             let images = images.as_deref().unwrap_or(here);
-            pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?
+            let pairs = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
+            // Without --labels nobody expects masks.
+            let bare = args.labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
+            bare.into_iter().for_each(|text| talk::note(format!("note: {text}")));
+            pairs
         }
     };
     let ranges = args.ranges.as_deref().map(Ranges::read).transpose()?;

@@ -2,13 +2,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_nn::train::{Model, RunCard, read_log};
-use polycl_volume::dataset::{Dataset, Index, names};
+use polycl_volume::dataset::names::{self, Names};
+use polycl_volume::dataset::{Dataset, Index};
 use polycl_volume::orient::{Reorientation, orientation_code};
 use polycl_volume::preprocess::{HU_RANGE, Preprocess};
 use polycl_volume::{Image, Space, nifti};
 
 use super::import;
 use crate::cli::Outcome;
+use crate::talk;
 
 /// Tell what is in an image, a mask, a data set or a run.
 #[derive(clap::Args)]
@@ -26,7 +28,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         volume(path)?
     };
-    print!("{text}");
+    talk::data(text);
     Ok(Outcome::Done)
 }
 
@@ -92,11 +94,19 @@ fn dataset(path: &Path, index: &Index) -> String {
 fn volume(path: &Path) -> anyhow::Result<String> {
     let image = nifti::read_image(path)?;
     let mut text = format!("{}\n{}", path.display(), geometry(&image.space));
-    text += &match labels(path, &image) {
-        Some(table) => table,
+    let mut odd = oddities(&image);
+    text += &match counts(&image) {
+        Some(counts) => {
+            let names = names::file_beside(path).map_or_else(|| Ok(Names::new()), |file| names::read(&file));
+            let names = names.unwrap_or_else(|error| {
+                odd.push(format!("label names cannot be read: {error}"));
+                Names::new()
+            });
+            labels(&counts, &names, &image.space)
+        }
         None => values(&image),
     };
-    for oddity in oddities(&image) {
+    for oddity in odd {
         text += &format!("odd: {oddity}\n");
     }
     Ok(text)
@@ -120,8 +130,8 @@ fn geometry(space: &Space) -> String {
 /// More distinct values than a mask has labels: the file is then an image.
 const MOST_LABELS: usize = 512;
 
-/// The table of labels, if the values can be labels: few, whole and not negative.
-fn labels(path: &Path, image: &Image) -> Option<String> {
+/// Voxels of each value, if the values can be labels: few, whole and not negative.
+fn counts(image: &Image) -> Option<BTreeMap<u16, usize>> {
     let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
     for &value in &image.voxels {
         if value.fract() != 0.0 || !(0.0..=f32::from(u16::MAX)).contains(&value) {
@@ -132,15 +142,18 @@ fn labels(path: &Path, image: &Image) -> Option<String> {
             return None;
         }
     }
-    let names = names::beside(path).unwrap_or_default();
-    let millilitres = image.space.world_from_voxel.matrix3.determinant().abs() / 1000.0;
+    Some(counts)
+}
+
+fn labels(counts: &BTreeMap<u16, usize>, names: &Names, space: &Space) -> String {
+    let millilitres = space.world_from_voxel.matrix3.determinant().abs() / 1000.0;
     let mut text = String::from("label      voxels          mL  name\n");
-    for (label, voxels) in counts.into_iter().filter(|&(label, _)| label > 0) {
-        let name = names.get(&label).map_or("", String::as_str);
-        let line = format!("{label:>5}  {voxels:>10}  {:>10.2}  {name}", voxels as f64 * millilitres);
+    for (label, voxels) in counts.iter().filter(|(label, _)| **label > 0) {
+        let name = names.get(label).map_or("", String::as_str);
+        let line = format!("{label:>5}  {voxels:>10}  {:>10.2}  {name}", *voxels as f64 * millilitres);
         text += &format!("{}\n", line.trim_end());
     }
-    Some(text)
+    text
 }
 
 fn values(image: &Image) -> String {
