@@ -65,17 +65,16 @@ impl Numbering {
             return Ok(None);
         };
         let numbers: BTreeMap<&str, u16> = self.names.iter().map(|(&n, name)| (name.as_str(), n)).collect();
-        let own: BTreeMap<u16, u16> =
-            truth.names.iter().map(|(&label, name)| (label, numbers[name.as_str()])).collect();
+        let own = |label| truth.names.get(&label).and_then(|name| numbers.get(name.as_str())).copied();
         // A value without a name means itself, unless the common numbering gives it a meaning.
         let itself = |label| (!self.names.contains_key(&label)).then_some(label);
-        renumber(&pair.reference, reference, |label| own.get(&label).copied().or_else(|| itself(label)))?;
+        let number = |label| own(label).or_else(|| itself(label));
+        renumber(&pair.reference, reference, number)?;
         let Some(named) = named else {
-            let number = |label| own.get(&label).copied().or_else(|| itself(label));
             return renumber(&pair.prediction, prediction, number).map(|()| None);
         };
         let shared: BTreeSet<&str> = truth.names.values().map(String::as_str).collect();
-        let number = |name: &String| shared.get(name.as_str()).map(|name| numbers[name]);
+        let number = |name: &String| shared.get(name.as_str()).and_then(|name| numbers.get(name)).copied();
         // What the reference does not name cannot be scored: it counts as background.
         renumber(&pair.prediction, prediction, |label| {
             named.names.get(&label).map(|name| number(name).unwrap_or(0))
