@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use polycl_volume::dataset::{Dataset, pairs};
 use polycl_volume::preprocess::Preprocess;
@@ -57,7 +56,7 @@ fn manifest(data: &Path) -> String {
 }
 
 #[test]
-fn all_scans_go_into_one_data_set_and_slices_are_read_fast() {
+fn all_scans_go_into_one_data_set_and_any_slice_is_read() {
     let Some(data) = shared() else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("manifest.csv");
@@ -77,20 +76,15 @@ fn all_scans_go_into_one_data_set_and_slices_are_read_fast() {
     let with_liver: usize = chaos.presence["liver"].iter().map(|[first, last]| last - first + 1).sum();
     assert_eq!((chaos.slices, with_liver), (78, 71));
     assert_eq!(chaos.shows("spleen", 40), None);
-    rate(&Dataset::open(&out).unwrap());
+    read_all_over(&Dataset::open(&out).unwrap());
 }
 
-/// Reads slices all over the data set on this thread.
-fn rate(dataset: &Dataset) {
+/// Reads slices all over the data set. How fast that goes is `polycl bench read`'s to tell.
+fn read_all_over(dataset: &Dataset) {
     let scans = &dataset.index.scans;
-    let start = Instant::now();
-    const READS: usize = 1000;
-    for n in 0..READS {
+    for n in 0..200 {
         let scan = n * 7919 % scans.len();
         let slice = dataset.image(scan, n * 104_729 % scans[scan].slices).unwrap();
         assert_eq!(slice.len(), 256 * 256);
     }
-    let rate = READS as f64 / start.elapsed().as_secs_f64();
-    println!("{rate:.0} slices a second");
-    assert!(rate > 500.0, "{rate:.0} slices a second");
 }
