@@ -22,7 +22,7 @@ const COSINE_EPSILON: f32 = 1e-8;
 const DISTANCE_EPSILON: f32 = 1e-8;
 
 impl ContrastiveLoss {
-    /// Embeddings [B, C] each; `temperature` is τ. Returns a scalar as [1].
+    /// Embeddings [B, C] each; `temperature` is τ. Returns a scalar as `[1]`.
     pub fn forward(
         self,
         anchor: Tensor<2>,

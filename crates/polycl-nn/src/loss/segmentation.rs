@@ -22,7 +22,7 @@ const SMOOTH: f32 = 1.0;
 
 impl SegmentationLoss {
     /// `logits` and one-hot `target` are [B, C, H, W]; C = 1 is one organ (sigmoid), otherwise
-    /// channel 0 is background (softmax). Returns a scalar as [1].
+    /// channel 0 is background (softmax). Returns a scalar as `[1]`.
     pub fn forward(self, logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
         let dice = soft_dice(probabilities(logits.clone()), target.clone());
         match self {

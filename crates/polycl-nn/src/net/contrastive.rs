@@ -17,7 +17,7 @@ impl Contrastive {
         Self { encoder: config.init(device), projection: LinearConfig::new(width, width).init(device) }
     }
 
-    /// [B, 1, H, W] → [B, widths[4]]
+    /// `[B, 1, H, W]` → `[B, widths[4]]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
         self.projection.forward(self.encoder.pooled(x))
     }

@@ -65,7 +65,7 @@ impl Encoder {
         }
     }
 
-    /// [B, 1, H, W] → [B, widths[4]], the input of the projection.
+    /// `[B, 1, H, W]` → `[B, widths[4]]`, the input of the projection.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
         match self {
             Self::UNet(encoder) => encoder.pooled(x),

@@ -60,7 +60,7 @@ impl ResNet18Encoder {
         maps
     }
 
-    /// What the projection sees: [B, 1, H, W] → [B, widths[4]].
+    /// What the projection sees: `[B, 1, H, W]` → `[B, widths[4]]`.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
         global_average(self.features(x).pop().expect("there are five maps"))
     }

@@ -18,7 +18,7 @@ impl UNetEncoder {
         Self { blocks, pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init() }
     }
 
-    /// [B, 1, H, W] → five maps; map `i` is [B, widths[i], H / 2^i, W / 2^i].
+    /// [B, 1, H, W] → five maps; map `i` is `[B, widths[i], H / 2^i, W / 2^i]`.
     pub fn features(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
         let mut maps: Vec<Tensor<4>> = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
@@ -28,7 +28,7 @@ impl UNetEncoder {
         maps
     }
 
-    /// What the projection sees: max-pool, then global average: [B, 1, H, W] → [B, widths[4]].
+    /// What the projection sees: max-pool, then global average: `[B, 1, H, W]` → `[B, widths[4]]`.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
         let deepest = self.features(x).pop().expect("there are five blocks");
         global_average(self.pool.forward(deepest))

@@ -81,7 +81,7 @@ pub trait Task: Sync {
     fn left_out(&self) -> Option<LeftOut> {
         None
     }
-    /// A scalar as [1].
+    /// A scalar as `[1]`.
     fn loss(&self, model: &Self::Model, batch: Self::Batch, device: &Device) -> Tensor<1>;
     /// A score of the model on data it does not train on, larger is better; `None` without such data.
     fn validate(&self, model: &Self::Model, device: &Device) -> Result<Option<f64>> {

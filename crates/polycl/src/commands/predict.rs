@@ -54,17 +54,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut failed = 0;
     for Pair { case, image, .. } in &scans {
         let bar = talk::progress(0, case);
-        let done = segment(args, &predictor, case, image, &bar);
+        let done = segment(args, &predictor, case, image, &mut card, &bar);
         bar.finish_and_clear();
-        match done {
-            Ok(fingerprint) => {
-                card.add(&predictor.card, case, &fingerprint);
-                card.write(&args.out, &predictor.card)?;
-            }
-            Err(error) => {
-                failed += 1;
-                talk::error(&error);
-            }
+        if let Err(error) = done {
+            failed += 1;
+            talk::error(&error);
         }
     }
     talk::note(format!(
@@ -81,7 +75,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn refuse_overwriting(out: &Path, scans: &[Pair]) -> anyhow::Result<()> {
     for Pair { case, image, .. } in scans {
         let target = out.join(format!("{case}.nii.gz"));
-        if target.exists() && target.canonicalize()? == image.canonicalize()? {
+        let same =
+            target.canonicalize().is_ok_and(|target| image.canonicalize().is_ok_and(|image| image == target));
+        if same {
             let expected = "another folder than that of the scans";
             return Err(
                 Error::new(target, Kind::Request, expected, "a scan that its mask would replace").into()
@@ -91,15 +87,18 @@ fn refuse_overwriting(out: &Path, scans: &[Pair]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Segments one scan and returns its fingerprint.
+/// Segments one scan. The card comes before the mask, so that no mask is ever without it.
 fn segment(
     args: &Args,
     predictor: &Predictor,
     case: &str,
     path: &Path,
+    card: &mut Card,
     bar: &ProgressBar,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<()> {
     let image = nifti::read_image(path)?;
+    bar.suspend(|| card.add(&predictor.card, case, &image.fingerprint()));
+    card.write(&args.out, &predictor.card)?;
     let options = Options { flip: args.flip, largest: args.largest, probabilities: args.probabilities };
     let Prediction { mask, probabilities } = predictor.segment(&image, options, &mut |done, all| {
         bar.set_length(all as u64);
@@ -110,7 +109,7 @@ fn segment(
         let name = organ.name.replace(['/', '\\', '\0'], "_");
         nifti::write_image(&args.out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
     }
-    Ok(image.fingerprint())
+    Ok(())
 }
 
 fn names(card: &RunCard) -> serde_json::Value {
@@ -184,7 +183,6 @@ impl Card {
         }
     }
 
-    /// Written after each scan, so that a kill loses nothing.
     fn write(&self, out: &Path, network: &RunCard) -> anyhow::Result<()> {
         write_json(&out.join("labels.json"), &names(network))?;
         write_json(&out.join("polycl.json"), self)
