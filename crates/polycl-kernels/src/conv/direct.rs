@@ -1,0 +1,434 @@
+//! Convolution of any kernel and stride as a sum over taps: what Winograd's algorithm does not
+//! cover (strides, 1×1, the 7×7 stem, inputs of one channel).
+
+use pulp::Simd;
+
+use super::gemm::{ROWS, Tile, accumulate, panel_width};
+use super::{Conv, Weights};
+use crate::parallel::{Out, for_each, piece};
+use crate::scratch;
+use crate::shape::Shape;
+use crate::simd::{lanes, load, store, store_some};
+
+/// Where output (i, j) reads, and which matrix it multiplies with what it finds there: input
+/// (i · step + dy, j · step + dx).
+#[derive(Debug, Clone, Copy)]
+struct Tap {
+    dy: isize,
+    dx: isize,
+    matrix: usize,
+}
+
+/// Outputs of a map that all read alike: every `step`th from (y, x) on.
+#[derive(Debug, Clone)]
+struct Phase {
+    y: usize,
+    x: usize,
+    step: usize,
+    taps: Vec<Tap>,
+}
+
+/// Weights as one matrix a tap, [tap][panel][C_in][panel width].
+pub struct Matrices {
+    matrices: Vec<f32>,
+    bias: Vec<f32>,
+    channels_in: usize,
+    channels_out: usize,
+    panel: usize,
+    /// Distance between the inputs of neighbouring outputs.
+    step: usize,
+    phases: Vec<Phase>,
+}
+
+impl Matrices {
+    pub fn forward(weights: Weights<'_>, conv: Conv) -> Self {
+        let phase = Phase { y: 0, x: 0, step: 1, taps: taps(conv) };
+        Self::new(weights, false, conv.stride, vec![phase])
+    }
+
+    /// With a stride of s, the inputs whose coordinates leave the same remainders by s are reached
+    /// by the same taps, so each of the s² remainders is a dense convolution of the gradient.
+    pub fn backward(weights: Weights<'_>, conv: Conv) -> Self {
+        let (k, stride, padding) = (conv.kernel as isize, conv.stride as isize, conv.padding as isize);
+        let phase = |y: isize, x: isize| {
+            let reached = |(ky, kx): (isize, isize)| {
+                let (dy, dx) = (y + padding - ky, x + padding - kx);
+                let whole = dy % stride == 0 && dx % stride == 0;
+                let matrix = (k * k - 1 - (ky * k + kx)) as usize;
+                whole.then_some(Tap { dy: dy / stride, dx: dx / stride, matrix })
+            };
+            let all = (0..k).flat_map(|ky| (0..k).map(move |kx| (ky, kx)));
+            Phase { y: y as usize, x: x as usize, step: conv.stride, taps: all.filter_map(reached).collect() }
+        };
+        let phases = (0..stride).flat_map(|y| (0..stride).map(move |x| (y, x)));
+        Self::new(weights, true, 1, phases.map(|(y, x)| phase(y, x)).collect())
+    }
+
+    fn new(weights: Weights<'_>, transposed: bool, step: usize, phases: Vec<Phase>) -> Self {
+        let (channels_in, channels_out) = match transposed {
+            false => (weights.channels_in, weights.channels_out),
+            true => (weights.channels_out, weights.channels_in),
+        };
+        let panel = panel_width(channels_out);
+        let padded = channels_out.next_multiple_of(panel);
+        let by_tap = weights.by_tap(padded, transposed);
+        let mut matrices = Vec::with_capacity(by_tap.len());
+        for matrix in by_tap.chunks_exact(channels_in * padded) {
+            for first in (0..padded).step_by(panel) {
+                matrix.chunks_exact(padded).for_each(|row| matrices.extend(&row[first..first + panel]));
+            }
+        }
+        let mut bias = weights.bias.filter(|_| !transposed).map_or_else(Vec::new, <[f32]>::to_vec);
+        bias.resize(padded, 0.0);
+        Self { matrices, bias, channels_in, channels_out, panel, step, phases }
+    }
+
+    /// From maps `x` of shape `input` to all of `to`, maps of shape `output`.
+    pub fn run(&self, x: &[f32], input: Shape, output: Shape, to: Out<'_>) {
+        assert!(x.len() == input.len() && input.c == self.channels_in);
+        assert!(to.len() == output.len() && output.c == self.channels_out);
+        for phase in &self.phases {
+            let rows = output.h.saturating_sub(phase.y).div_ceil(phase.step);
+            let columns = output.w.saturating_sub(phase.x).div_ceil(phase.step);
+            if rows == 0 || columns == 0 {
+                continue;
+            }
+            let band = Band::of(&phase.taps, input, self.step, columns);
+            let bands = rows.div_ceil(BAND);
+            for_each(input.n * bands, |i| {
+                let (n, rows) = (i / bands, piece(rows, bands, i % bands));
+                let image = &x[n * input.image()..][..input.image()];
+                scratch::with(band.len(rows.len()), |room| {
+                    band.copy(image, rows.start, rows.len(), room);
+                    let offsets: Vec<usize> = phase.taps.iter().map(|tap| band.offset(tap)).collect();
+                    for (line, row) in rows.enumerate() {
+                        let first = (n * output.h + row * phase.step + phase.y) * output.row();
+                        let to = to.at(first + phase.x * output.c, 0);
+                        let pixels = Pixels {
+                            from: room.at(line * self.step * band.row(), 0).cast_const(),
+                            from_step: self.step * input.c,
+                            count: columns,
+                            depth: input.c,
+                            taps: &raw const *phase.taps,
+                            offsets: &raw const *offsets,
+                            matrices: self.matrices.as_ptr(),
+                            bias: self.bias.as_ptr(),
+                            columns: self.channels_out,
+                            panel: self.panel,
+                            to,
+                            to_step: phase.step * output.c,
+                        };
+                        // SAFETY: the band holds every input these outputs read, rows are disjoint.
+                        unsafe { row_of_pixels(pixels) };
+                    }
+                });
+            });
+        }
+    }
+}
+
+/// Every tap of a convolution on its input.
+fn taps(conv: Conv) -> Vec<Tap> {
+    let (k, padding) = (conv.kernel, conv.padding as isize);
+    let tap = |matrix: usize| Tap {
+        dy: (matrix / k) as isize - padding,
+        dx: (matrix % k) as isize - padding,
+        matrix,
+    };
+    (0..k * k).map(tap).collect()
+}
+
+/// Rows of outputs that share a copy of their inputs.
+const BAND: usize = 8;
+
+/// A zero-padded copy of the inputs that some rows of outputs read.
+struct Band {
+    input: Shape,
+    step: usize,
+    top: isize,
+    left: isize,
+    /// Inputs a row of the copy holds, and rows beyond those of one row of outputs.
+    width: usize,
+    extra: usize,
+}
+
+impl Band {
+    fn of(taps: &[Tap], input: Shape, step: usize, columns: usize) -> Self {
+        let range = |offset: fn(&Tap) -> isize| {
+            let least = taps.iter().map(offset).min().unwrap_or(0);
+            (least, taps.iter().map(offset).max().unwrap_or(0).abs_diff(least))
+        };
+        let ((top, extra), (left, wide)) = (range(|tap| tap.dy), range(|tap| tap.dx));
+        Self { input, step, top, left, width: (columns - 1) * step + wide + 1, extra }
+    }
+
+    fn row(&self) -> usize {
+        self.width * self.input.c
+    }
+
+    fn lines(&self, rows: usize) -> usize {
+        (rows - 1) * self.step + self.extra + 1
+    }
+
+    fn len(&self, rows: usize) -> usize {
+        self.lines(rows) * self.row()
+    }
+
+    /// Where the tap of the first output reads.
+    fn offset(&self, tap: &Tap) -> usize {
+        tap.dy.abs_diff(self.top) * self.row() + tap.dx.abs_diff(self.left) * self.input.c
+    }
+
+    /// Copies what outputs of rows `first..first + rows` read.
+    fn copy(&self, image: &[f32], first: usize, rows: usize, to: Out<'_>) {
+        let Shape { h, w, c, .. } = self.input;
+        let begin = self.left.clamp(0, w as isize) as usize;
+        let end = (self.left + self.width as isize).clamp(begin as isize, w as isize) as usize;
+        let before = (begin as isize - self.left) as usize * c;
+        for line in 0..self.lines(rows) {
+            let to = to.at(line * self.row(), self.row());
+            let y = (first * self.step + line) as isize + self.top;
+            // SAFETY: `to` has room for a row, of which [before, before + inside) is inside the map.
+            unsafe {
+                if y < 0 || y >= h as isize {
+                    to.write_bytes(0, self.row());
+                    continue;
+                }
+                let inside = &image[(y as usize * w + begin) * c..][..(end - begin) * c];
+                to.write_bytes(0, before);
+                to.add(before).copy_from_nonoverlapping(inside.as_ptr(), inside.len());
+                let after = self.row() - before - inside.len();
+                to.add(before + inside.len()).write_bytes(0, after);
+            }
+        }
+    }
+}
+
+/// A row of outputs: `count` pixels that read from `from` on, `from_step` apart.
+#[derive(Clone, Copy)]
+struct Pixels {
+    from: *const f32,
+    from_step: usize,
+    count: usize,
+    depth: usize,
+    taps: *const [Tap],
+    offsets: *const [usize],
+    matrices: *const f32,
+    bias: *const f32,
+    columns: usize,
+    panel: usize,
+    to: *mut f32,
+    to_step: usize,
+}
+
+vectorised! {
+    /// # Safety
+    /// All that [`Pixels`] names can be read and written, and no other thread writes it.
+    unsafe fn row_of_pixels<S>(simd, p: Pixels) {
+        for pixel in (0..p.count).step_by(ROWS) {
+            for first in (0..p.columns).step_by(p.panel) {
+                if p.panel == lanes::<S>() {
+                    some_pixels::<S, ROWS, 1>(simd, p, pixel, first);
+                } else if S::REGISTER_COUNT >= 32 {
+                    some_pixels::<S, ROWS, 2>(simd, p, pixel, first);
+                } else {
+                    some_pixels::<S, 4, 2>(simd, p, pixel, first);
+                    some_pixels::<S, 4, 2>(simd, p, pixel + 4, first);
+                }
+            }
+        }
+    }
+}
+
+/// One panel of R pixels from `pixel` on; there may be fewer.
+///
+/// # Safety
+/// As [`row_of_pixels`].
+#[inline(always)]
+unsafe fn some_pixels<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    p: Pixels,
+    pixel: usize,
+    first: usize,
+) {
+    // SAFETY: the caller's; pixels beyond the last read the last one's inputs and are not stored.
+    unsafe {
+        let bias: [S::f32s; V] = std::array::from_fn(|v| load(simd, p.bias.add(first + v * lanes::<S>())));
+        let mut tile: Tile<S, R, V> = [bias; R];
+        let rows: [*const f32; R] =
+            std::array::from_fn(|r| p.from.add((pixel + r).min(p.count - 1) * p.from_step));
+        let padded = p.columns.next_multiple_of(p.panel);
+        for (tap, &offset) in (*p.taps).iter().zip(&*p.offsets) {
+            let matrix = p.matrices.add((tap.matrix * padded + first) * p.depth);
+            let rows = std::array::from_fn(|r| rows[r].add(offset));
+            accumulate(simd, &mut tile, p.depth, &rows, 1, matrix, p.panel);
+        }
+        for r in 0..R.min(p.count.saturating_sub(pixel)) {
+            for v in 0..V {
+                let column = first + v * lanes::<S>();
+                if column < p.columns {
+                    let to = p.to.add((pixel + r) * p.to_step + column);
+                    store_some(simd, to, tile[r][v], p.columns - column);
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of the weights, [chunk][tap and C_in][C_out, padded].
+pub struct MatrixGradients {
+    sums: Vec<f32>,
+    conv: Conv,
+    channels_in: usize,
+    channels_out: usize,
+    /// Parts of each map whose sums are kept apart.
+    chunks: usize,
+}
+
+impl MatrixGradients {
+    pub fn new(conv: Conv, channels_in: usize, channels_out: usize) -> Self {
+        const MEMORY: usize = 4 << 20;
+        let mut new = Self { sums: Vec::new(), conv, channels_in, channels_out, chunks: 0 };
+        new.chunks = (MEMORY / new.part()).clamp(2, 8);
+        new.sums = vec![0.0; new.chunks * new.part()];
+        new
+    }
+
+    fn columns(&self) -> usize {
+        self.channels_out.next_multiple_of(panel_width(self.channels_out))
+    }
+
+    fn rows(&self) -> usize {
+        self.conv.kernel * self.conv.kernel * self.channels_in
+    }
+
+    /// Values of one chunk.
+    fn part(&self) -> usize {
+        self.rows().next_multiple_of(ROWS) * self.columns()
+    }
+
+    pub fn add(&mut self, x: &[f32], input: Shape, gradient: &[f32]) {
+        let (part, rows, columns, chunks) = (self.part(), self.rows(), self.columns(), self.chunks);
+        let output = self.conv.output(input, self.channels_out);
+        assert!(x.len() == input.len() && gradient.len() == output.len() && input.c == self.channels_in);
+        let (step, taps) = (self.conv.stride, taps(self.conv));
+        let band = Band::of(&taps, input, step, output.w);
+        let offsets: Vec<usize> =
+            taps.iter().flat_map(|tap| (0..input.c).map(|c| band.offset(tap) + c)).collect();
+        let bands = output.h.div_ceil(BAND);
+        let sums = Out::new(&mut self.sums);
+        for_each(chunks, |chunk| {
+            let sums = sums.at(chunk * part, part);
+            for i in piece(output.n * bands, chunks, chunk) {
+                let (n, lines) = (i / bands, piece(output.h, bands, i % bands));
+                let image = &x[n * input.image()..][..input.image()];
+                let inputs = band.len(lines.len());
+                scratch::with(inputs + output.w * columns, |room| {
+                    band.copy(image, lines.start, lines.len(), room);
+                    let padded = room.part(inputs..inputs + output.w * columns);
+                    for (line, y) in lines.enumerate() {
+                        let gradient = &gradient[(n * output.h + y) * output.row()..][..output.row()];
+                        pad(gradient, output.c, columns, padded);
+                        let row = Row {
+                            from: room.at(line * step * band.row(), 0).cast_const(),
+                            offsets: &raw const *offsets,
+                            from_step: step * input.c,
+                            gradient: padded.at(0, padded.len()).cast_const(),
+                            columns,
+                            panel: panel_width(output.c),
+                            pixels: output.w,
+                            rows,
+                            sums,
+                        };
+                        // SAFETY: the band holds all inputs; each chunk has sums of its own.
+                        unsafe { add_row(row) };
+                    }
+                });
+            }
+        });
+    }
+
+    /// [C_out, C_in, k, k]
+    pub fn finish(self) -> Vec<f32> {
+        let (part, columns, rows, chunks) = (self.part(), self.columns(), self.rows(), self.chunks);
+        let taps = self.conv.kernel * self.conv.kernel;
+        let sum = |row: usize, o: usize| -> f32 {
+            (0..chunks).map(|chunk| self.sums[chunk * part + row * columns + o]).sum()
+        };
+        let mut gradient = vec![0.0; self.channels_out * rows];
+        for o in 0..self.channels_out {
+            for c in 0..self.channels_in {
+                for tap in 0..taps {
+                    gradient[(o * self.channels_in + c) * taps + tap] = sum(tap * self.channels_in + c, o);
+                }
+            }
+        }
+        gradient
+    }
+}
+
+/// Copies pixels of `channels` values each to pixels of `padded`, the rest zero.
+fn pad(pixels: &[f32], channels: usize, padded: usize, to: Out<'_>) {
+    for (i, pixel) in pixels.chunks_exact(channels).enumerate() {
+        let to = to.at(i * padded, padded);
+        // SAFETY: there is room for a padded pixel.
+        unsafe {
+            to.copy_from_nonoverlapping(pixel.as_ptr(), channels);
+            to.add(channels).write_bytes(0, padded - channels);
+        }
+    }
+}
+
+/// The inputs of one row of outputs, and its gradient [pixels][columns].
+#[derive(Clone, Copy)]
+struct Row {
+    from: *const f32,
+    /// Where each row of the sums reads its first input.
+    offsets: *const [usize],
+    from_step: usize,
+    gradient: *const f32,
+    columns: usize,
+    panel: usize,
+    pixels: usize,
+    rows: usize,
+    sums: *mut f32,
+}
+
+vectorised! {
+    /// # Safety
+    /// All that [`Row`] names can be read, the sums written too, by this thread alone.
+    unsafe fn add_row<S>(simd, row: Row) {
+        for first in (0..row.rows).step_by(ROWS) {
+            for column in (0..row.columns).step_by(row.panel) {
+                if row.panel == lanes::<S>() {
+                    add_block::<S, ROWS, 1>(simd, row, first, column);
+                } else if S::REGISTER_COUNT >= 32 {
+                    add_block::<S, ROWS, 2>(simd, row, first, column);
+                } else {
+                    add_block::<S, 4, 2>(simd, row, first, column);
+                    add_block::<S, 4, 2>(simd, row, first + 4, column);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`add_row`].
+#[inline(always)]
+unsafe fn add_block<S: Simd, const R: usize, const V: usize>(simd: S, row: Row, first: usize, column: usize) {
+    // SAFETY: the caller's; rows beyond the last repeat it into sums that nobody reads.
+    unsafe {
+        let offsets = &*row.offsets;
+        let rows = std::array::from_fn(|r| row.from.add(offsets[(first + r).min(row.rows - 1)]));
+        let place = |r: usize, v: usize| row.sums.add((first + r) * row.columns + column + v * lanes::<S>());
+        let mut tile: Tile<S, R, V> = std::array::from_fn(|r| std::array::from_fn(|v| load(simd, place(r, v))));
+        let gradient = row.gradient.add(column);
+        accumulate(simd, &mut tile, row.pixels, &rows, row.from_step, gradient, row.columns);
+        for r in 0..R {
+            for v in 0..V {
+                store(simd, place(r, v), tile[r][v]);
+            }
+        }
+    }
+}

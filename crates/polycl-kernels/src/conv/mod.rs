@@ -1,0 +1,190 @@
+//! Convolutions: [`Forward`], [`BackwardData`] and [`BackwardWeight`] prepare the weights once and
+//! then run on any number of maps.
+
+mod direct;
+mod gemm;
+mod winograd;
+
+use crate::parallel::{Out, filled, for_each};
+use crate::shape::Shape;
+
+/// A square kernel, its stride and its zero padding on each side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv {
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: usize,
+}
+
+impl Conv {
+    /// Whether [`Self::output`] exists: the kernel must fit into the padded map.
+    pub fn fits(self, input: Shape) -> bool {
+        let side = |length: usize| length > 0 && length + 2 * self.padding >= self.kernel;
+        self.kernel > 0 && self.stride > 0 && side(input.h) && side(input.w)
+    }
+
+    pub fn output(self, input: Shape, channels: usize) -> Shape {
+        let side = |length: usize| (length + 2 * self.padding - self.kernel) / self.stride + 1;
+        Shape { n: input.n, h: side(input.h), w: side(input.w), c: channels }
+    }
+
+    /// Winograd's algorithm exists for one kind of convolution, and pays where there are channels.
+    fn algorithm(self, channels_in: usize, channels_out: usize) -> Algorithm {
+        let form = self == Self { kernel: 3, stride: 1, padding: 1 };
+        if form && channels_in.min(channels_out) >= 4 { Algorithm::Winograd } else { Algorithm::Direct }
+    }
+}
+
+enum Algorithm {
+    Winograd,
+    Direct,
+}
+
+/// Weights [C_out, C_in, k, k] and, where there is one, a bias [C_out].
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    pub values: &'a [f32],
+    pub bias: Option<&'a [f32]>,
+    pub channels_out: usize,
+    pub channels_in: usize,
+    pub kernel: usize,
+}
+
+impl Weights<'_> {
+    fn check(&self, conv: Conv) {
+        assert_eq!(self.kernel, conv.kernel);
+        assert_eq!(self.values.len(), self.channels_out * self.channels_in * self.taps());
+        assert!(self.bias.is_none_or(|bias| bias.len() == self.channels_out));
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel * self.kernel
+    }
+
+    /// [tap][C_in][C_out, padded with zeros]; transposed, for the way back, taps in reverse and
+    /// [tap][C_out][C_in, padded].
+    fn by_tap(&self, padded: usize, transposed: bool) -> Vec<f32> {
+        let taps = self.taps();
+        let (rows, columns) = match transposed {
+            false => (self.channels_in, self.channels_out),
+            true => (self.channels_out, self.channels_in),
+        };
+        let [row_step, column_step] =
+            if transposed { [columns * taps, taps] } else { [taps, rows * taps] };
+        // SAFETY: each row writes all its columns of every tap.
+        unsafe {
+            filled(taps * rows * padded, |to| {
+                for_each(rows, |row| {
+                    for tap in 0..taps {
+                        let to = to.at((tap * rows + row) * padded, padded);
+                        let tap = if transposed { taps - 1 - tap } else { tap };
+                        let from = &self.values[row * row_step + tap..];
+                        (0..columns).for_each(|column| *to.add(column) = from[column * column_step]);
+                        to.add(columns).write_bytes(0, padded - columns);
+                    }
+                });
+            })
+        }
+    }
+}
+
+/// A convolution.
+pub struct Forward {
+    prepared: Prepared,
+    conv: Conv,
+    channels: usize,
+}
+
+/// The way back from the gradient of a convolution's output to that of its input.
+pub struct BackwardData(Prepared);
+
+enum Prepared {
+    Winograd(winograd::Factors),
+    Direct(direct::Matrices),
+}
+
+impl Forward {
+    pub fn new(weights: Weights<'_>, conv: Conv) -> Self {
+        weights.check(conv);
+        let prepared = match conv.algorithm(weights.channels_in, weights.channels_out) {
+            Algorithm::Winograd => Prepared::Winograd(winograd::Factors::new(weights, false)),
+            Algorithm::Direct => Prepared::Direct(direct::Matrices::forward(weights, conv)),
+        };
+        Self { prepared, conv, channels: weights.channels_out }
+    }
+
+    /// [`Self::run`] into a slice.
+    pub fn run_into(&self, x: &[f32], shape: Shape, out: &mut [f32]) {
+        self.run(x, shape, Out::new(out));
+    }
+
+    /// From maps `x` of `shape` to all of `out`.
+    pub(crate) fn run(&self, x: &[f32], shape: Shape, out: Out<'_>) {
+        match &self.prepared {
+            Prepared::Winograd(factors) => factors.run(x, shape, out),
+            Prepared::Direct(matrices) => {
+                matrices.run(x, shape, self.conv.output(shape, self.channels), out);
+            }
+        }
+    }
+}
+
+impl BackwardData {
+    pub fn new(weights: Weights<'_>, conv: Conv) -> Self {
+        weights.check(conv);
+        Self(match conv.algorithm(weights.channels_in, weights.channels_out) {
+            Algorithm::Winograd => Prepared::Winograd(winograd::Factors::new(weights, true)),
+            Algorithm::Direct => Prepared::Direct(direct::Matrices::backward(weights, conv)),
+        })
+    }
+
+    /// [`Self::run`] into a slice.
+    pub fn run_into(&self, gradient: &[f32], output: Shape, input: Shape, to: &mut [f32]) {
+        self.run(gradient, output, input, Out::new(to));
+    }
+
+    /// From the gradient of the outputs, of shape `output`, to that of inputs of shape `input`.
+    pub(crate) fn run(&self, gradient: &[f32], output: Shape, input: Shape, to: Out<'_>) {
+        match &self.0 {
+            Prepared::Winograd(factors) => factors.run(gradient, output, to),
+            Prepared::Direct(matrices) => matrices.run(gradient, output, input, to),
+        }
+    }
+}
+
+/// The gradient of the weights, summed over the maps it is shown.
+pub enum BackwardWeight {
+    #[doc(hidden)]
+    Winograd(winograd::FactorGradients),
+    #[doc(hidden)]
+    Direct(direct::MatrixGradients),
+}
+
+impl BackwardWeight {
+    pub fn new(conv: Conv, channels_in: usize, channels_out: usize) -> Self {
+        match conv.algorithm(channels_in, channels_out) {
+            Algorithm::Winograd => {
+                Self::Winograd(winograd::FactorGradients::new(channels_in, channels_out))
+            }
+            Algorithm::Direct => {
+                Self::Direct(direct::MatrixGradients::new(conv, channels_in, channels_out))
+            }
+        }
+    }
+
+    /// Adds what maps `x` of `shape` and the gradient of the outputs for them contribute.
+    pub fn add(&mut self, x: &[f32], shape: Shape, gradient: &[f32]) {
+        match self {
+            Self::Winograd(sums) => sums.add(x, shape, gradient),
+            Self::Direct(sums) => sums.add(x, shape, gradient),
+        }
+    }
+
+    /// [C_out, C_in, k, k]
+    pub fn finish(self) -> Vec<f32> {
+        match self {
+            Self::Winograd(sums) => sums.finish(),
+            Self::Direct(sums) => sums.finish(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One source for AVX-512, AVX2, NEON and portable code, chosen at run time; the instructions
+//! themselves are pulp's.
+
+use std::any::TypeId;
+use std::sync::OnceLock;
+
+use pulp::{Scalar256b, Simd, WithSimd};
+
+#[derive(Clone, Copy)]
+enum Level {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(pulp::x86::V3),
+    #[cfg(target_arch = "aarch64")]
+    Neon(pulp::aarch64::Neon),
+    Portable,
+}
+
+/// The best this processor has, or what the environment variable `POLYCL_SIMD` (`avx512`, `avx2`,
+/// `neon`, `portable`) names, where the processor has it.
+fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let asked = std::env::var("POLYCL_SIMD").ok();
+        let wanted = |name: &str| asked.as_deref().is_none_or(|asked| asked == name);
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(simd) = pulp::x86::V4::try_new().filter(|_| wanted("avx512")) {
+                return Level::Avx512(simd);
+            }
+            if let Some(simd) = pulp::x86::V3::try_new().filter(|_| wanted("avx2")) {
+                return Level::Avx2(simd);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(simd) = pulp::aarch64::Neon::try_new().filter(|_| wanted("neon")) {
+            return Level::Neon(simd);
+        }
+        let _ = wanted;
+        Level::Portable
+    })
+}
+
+/// The name of the instruction set in use.
+pub fn instruction_set() -> &'static str {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(_) => "avx512",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(_) => "avx2",
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(_) => "neon",
+        Level::Portable => "portable",
+    }
+}
+
+/// Values in a vector of the instruction set in use.
+pub fn width() -> usize {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(_) => 16,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(_) => 8,
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(_) => 4,
+        Level::Portable => 8,
+    }
+}
+
+/// Runs `task` compiled for the instruction set in use.
+pub fn dispatch<T: WithSimd>(task: T) -> T::Output {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(simd) => Simd::vectorize(simd, task),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(simd) => Simd::vectorize(simd, task),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(simd) => Simd::vectorize(simd, task),
+        Level::Portable => Simd::vectorize(Scalar256b, task),
+    }
+}
+
+/// Declares a function whose body is compiled once for each instruction set: within it, `$S` is
+/// the set, `$simd` its token, and all that is called must be `#[inline(always)]`.
+macro_rules! vectorised {
+    ($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<$S:ident>(
+        $simd:ident $(, $arg:ident: $ty:ty)* $(,)?
+    ) $body:block) => {
+        $(#[$meta])*
+        $vis unsafe fn $name($($arg: $ty),*) {
+            struct Task { $($arg: $ty),* }
+            impl pulp::WithSimd for Task {
+                type Output = ();
+                #[inline(always)]
+                fn with_simd<$S: pulp::Simd>(self, $simd: $S) {
+                    let Self { $($arg),* } = self;
+                    // SAFETY: the contract of the function around.
+                    unsafe { $body }
+                }
+            }
+            $crate::simd::dispatch(Task { $($arg),* })
+        }
+    };
+}
+
+/// a · b + c, in one rounding where the processor can.
+#[inline(always)]
+pub fn fma<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    // The portable set would call the C library for every single value. The test folds away.
+    if TypeId::of::<S>() == TypeId::of::<Scalar256b>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_e_f32s(a, b, c)
+    }
+}
+
+/// Values in a vector.
+#[inline(always)]
+pub const fn lanes<S: Simd>() -> usize {
+    S::F32_LANES
+}
+
+/// Loads a whole vector.
+///
+/// # Safety
+/// `lanes` values can be read at `from`.
+#[inline(always)]
+pub unsafe fn load<S: Simd>(_: S, from: *const f32) -> S::f32s {
+    // SAFETY: the caller's, and any bits are a vector.
+    unsafe { from.cast::<S::f32s>().read_unaligned() }
+}
+
+/// Stores a whole vector.
+///
+/// # Safety
+/// `lanes` values can be written at `to`.
+#[inline(always)]
+pub unsafe fn store<S: Simd>(_: S, to: *mut f32, values: S::f32s) {
+    // SAFETY: the caller's.
+    unsafe { to.cast::<S::f32s>().write_unaligned(values) }
+}
+
+/// Loads `count` values (at most a vector), the rest zero.
+///
+/// # Safety
+/// `count` values can be read at `from`.
+#[inline(always)]
+pub unsafe fn load_some<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
+    if count >= lanes::<S>() {
+        // SAFETY: the caller's.
+        return unsafe { load(simd, from) };
+    }
+    let mut values = simd.splat_f32s(0.0);
+    // SAFETY: `count` values lie at `from` and fit into a vector, which any bits may fill.
+    unsafe { std::ptr::copy_nonoverlapping(from, (&raw mut values).cast(), count) };
+    values
+}
+
+/// Stores the first `count` values (at most a vector).
+///
+/// # Safety
+/// `count` values can be written at `to`.
+#[inline(always)]
+pub unsafe fn store_some<S: Simd>(simd: S, to: *mut f32, values: S::f32s, count: usize) {
+    if count >= lanes::<S>() {
+        // SAFETY: the caller's.
+        return unsafe { store(simd, to, values) };
+    }
+    // SAFETY: a vector holds more than `count` values, and `to` has room for them.
+    unsafe { std::ptr::copy_nonoverlapping((&raw const values).cast(), to, count) };
+}
+
+/// Fused multiply-adds from registers, as fast as the processor does them: the peak beside which
+/// benchmarks stand. Returns how many operations one of the `rounds` is.
+#[doc(hidden)]
+pub fn peak_operations(rounds: usize) -> usize {
+    /// Independent sums, enough to hide the latency.
+    const SUMS: usize = 12;
+    vectorised! {
+        /// # Safety
+        /// None is needed.
+        unsafe fn rounds_of<S>(simd, rounds: usize) {
+            let factor = simd.splat_f32s(std::hint::black_box(0.5));
+            let mut sums = [simd.splat_f32s(std::hint::black_box(1.0)); SUMS];
+            for _ in 0..rounds {
+                for sum in &mut sums {
+                    *sum = fma(simd, *sum, factor, factor);
+                }
+            }
+            std::hint::black_box(sums);
+        }
+    }
+    // SAFETY: it needs none.
+    unsafe { rounds_of(rounds) };
+    2 * SUMS * width()
+}

@@ -1,0 +1,106 @@
+use polycl_kernels::{Adam, Over, Shape, adam, moments, soft_dice, soft_dice_backward};
+
+use crate::naive::{self, doubles};
+use crate::{Random, close};
+
+#[test]
+fn moments_of_any_shape() {
+    let random = &mut Random::new(1);
+    for (n, h, w, c) in [(1, 1, 1, 1), (2, 3, 5, 7), (3, 64, 64, 16), (2, 9, 300, 33), (1, 16, 16, 256)] {
+        let shape = Shape { n, h, w, c };
+        let x = random.values(shape.len());
+        for over in [Over::Image, Over::Batch] {
+            close("moments", &moments(&x, shape, over), &naive::moments(&doubles(&x), shape, over));
+        }
+    }
+}
+
+/// Values of 10⁴ ± 1: a sum of squares in float32 would keep no digit of the variance.
+#[test]
+fn a_large_mean_costs_no_digits() {
+    let shape = Shape { n: 2, h: 61, w: 67, c: 3 };
+    let x: Vec<f32> = Random::new(2).values(shape.len()).iter().map(|x| x + 1e4).collect();
+    for over in [Over::Image, Over::Batch] {
+        let (actual, expected) = (moments(&x, shape, over), naive::moments(&doubles(&x), shape, over));
+        for (actual, expected) in actual.chunks(6).zip(expected.chunks(6)) {
+            close("means", &actual[..3], &expected[..3]);
+            close("variances", &actual[3..], &expected[3..]);
+        }
+    }
+}
+
+fn dice(logits: &[f64], target: &[f64], images: usize, entropy: f64) -> f64 {
+    let pixels = logits.len() / images;
+    let p = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let image = |(l, t): (&[f64], &[f64])| {
+        let overlap: f64 = l.iter().zip(t).map(|(&l, t)| p(l) * t).sum();
+        let total = l.iter().map(|&l| p(l)).sum::<f64>() + t.iter().sum::<f64>();
+        1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
+    };
+    let sum: f64 = logits.chunks(pixels).zip(target.chunks(pixels)).map(image).sum();
+    let log = |(&l, &t): (&f64, &f64)| l.max(0.0) - l * t + (-l.abs()).exp().ln_1p();
+    let logs: f64 = logits.iter().zip(target).map(log).sum();
+    sum / images as f64 + entropy * logs / logits.len() as f64
+}
+
+#[test]
+fn soft_dice_and_cross_entropy() {
+    let random = &mut Random::new(3);
+    for (images, pixels) in [(1, 1), (2, 7), (3, 1000)] {
+        for entropy in [0.0, 1.0] {
+            let logits: Vec<f32> = random.values(images * pixels).iter().map(|x| 6.0 * x).collect();
+            let target: Vec<f32> = random.values(images * pixels).iter().map(|&x| f32::from(u8::from(x > 0.4))).collect();
+            let (dl, dt) = (doubles(&logits), doubles(&target));
+            let expected = dice(&dl, &dt, images, f64::from(entropy));
+            close("loss", &[soft_dice(&logits, &target, images, entropy)], &[expected]);
+            let slope = |i: usize| {
+                let moved = |by: f64| {
+                    let mut moved = dl.clone();
+                    moved[i] += by;
+                    dice(&moved, &dt, images, f64::from(entropy))
+                };
+                3.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5
+            };
+            let actual = soft_dice_backward(&logits, &target, images, entropy, 3.0);
+            let expected: Vec<f64> = (0..logits.len()).map(slope).collect();
+            close("gradient", &actual, &expected);
+        }
+    }
+}
+
+#[test]
+fn a_saturated_logit_stays_finite() {
+    let (logits, target) = ([200.0, -200.0, 0.0], [0.0, 1.0, 1.0]);
+    assert!(soft_dice(&logits, &target, 1, 1.0).is_finite());
+    assert!(soft_dice_backward(&logits, &target, 1, 1.0, 1.0).iter().all(|g| g.is_finite()));
+}
+
+#[test]
+fn adam_over_three_steps() {
+    let random = &mut Random::new(4);
+    let count = 40_001;
+    let mut values = random.values(count);
+    let (mut first, mut second) = (vec![0.0; count], vec![0.0; count]);
+    let (mut v, mut m, mut s) = (doubles(&values), vec![0.0; count], vec![0.0; count]);
+    for step in 1..=3 {
+        let gradient = random.values(count);
+        let [bias1, bias2] = [0.9f64, 0.999].map(|beta| 1.0 - beta.powi(step));
+        let update = Adam {
+            scale: 0.5,
+            rate: (1e-3 / bias1) as f32,
+            root_bias: bias2.sqrt() as f32,
+            beta: [0.9, 0.999],
+            epsilon: 1e-8,
+        };
+        adam(&mut values, &gradient, &mut first, &mut second, update);
+        for i in 0..count {
+            let g = 0.5 * f64::from(gradient[i]);
+            m[i] = 0.9 * m[i] + 0.1 * g;
+            s[i] = 0.999 * s[i] + 0.001 * g * g;
+            v[i] -= 1e-3 / bias1 * m[i] / ((s[i] / bias2).sqrt() + 1e-8);
+        }
+        close("values", &values, &v);
+        close("first moments", &first, &m);
+        close("second moments", &second, &s);
+    }
+}
