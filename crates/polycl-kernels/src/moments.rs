@@ -70,15 +70,15 @@ vectorised! {
     unsafe fn measure<S>(simd, from: *const f32, pixels: usize, channels: usize, padded: usize, to: *mut f32) {
         let share = simd.splat_f32s(1.0 / pixels as f32);
         for c in (0..channels).step_by(lanes::<S>()) {
-            let value = |pixel: usize| load_some(simd, from.add(pixel * channels + c), channels - c);
+            let (from, count) = (from.add(c), channels - c);
             let mut sum = simd.splat_f32s(0.0);
             for pixel in 0..pixels {
-                sum = simd.add_f32s(sum, value(pixel));
+                sum = simd.add_f32s(sum, load_some(simd, from.add(pixel * channels), count));
             }
             let mean = simd.mul_f32s(sum, share);
             let (mut drift, mut squares) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
             for pixel in 0..pixels {
-                let distance = simd.sub_f32s(value(pixel), mean);
+                let distance = simd.sub_f32s(load_some(simd, from.add(pixel * channels), count), mean);
                 drift = simd.add_f32s(drift, distance);
                 squares = fma(simd, distance, distance, squares);
             }

@@ -175,23 +175,31 @@ pub unsafe fn store_some<S: Simd>(simd: S, to: *mut f32, values: S::f32s, count:
 /// benchmarks stand. Returns how many operations one of the `rounds` is.
 #[doc(hidden)]
 pub fn peak_operations(rounds: usize) -> usize {
-    /// Independent sums, enough to hide the latency.
-    const SUMS: usize = 12;
-    vectorised! {
-        /// # Safety
-        /// None is needed.
-        unsafe fn rounds_of<S>(simd, rounds: usize) {
-            let factor = simd.splat_f32s(std::hint::black_box(0.5));
-            let mut sums = [simd.splat_f32s(std::hint::black_box(1.0)); SUMS];
-            for _ in 0..rounds {
-                for sum in &mut sums {
-                    *sum = fma(simd, *sum, factor, factor);
-                }
-            }
-            std::hint::black_box(sums);
-        }
-    }
-    // SAFETY: it needs none.
-    unsafe { rounds_of(rounds) };
+    let mut result = 0.0;
+    // SAFETY: there is room for one value.
+    unsafe { multiply_adds(rounds, &raw mut result) };
+    std::hint::black_box(result);
     2 * SUMS * width()
+}
+
+/// Independent sums, enough to hide the latency.
+const SUMS: usize = 12;
+
+vectorised! {
+    /// # Safety
+    /// There is room for one value.
+    unsafe fn multiply_adds<S>(simd, rounds: usize, result: *mut f32) {
+        let factor = simd.splat_f32s(std::hint::black_box(0.5));
+        let mut sums = [simd.splat_f32s(std::hint::black_box(1.0)); SUMS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = fma(simd, *sum, factor, factor);
+            }
+        }
+        let mut total = sums[0];
+        for sum in &sums[1..] {
+            total = simd.add_f32s(total, *sum);
+        }
+        *result = simd.reduce_sum_f32s(total);
+    }
 }

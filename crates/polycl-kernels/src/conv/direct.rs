@@ -253,14 +253,22 @@ unsafe fn some_pixels<S: Simd, const R: usize, const V: usize>(
 ) {
     // SAFETY: the caller's; pixels beyond the last read the last one's inputs and are not stored.
     unsafe {
-        let bias: [S::f32s; V] = std::array::from_fn(|v| load(simd, p.bias.add(first + v * lanes::<S>())));
+        let mut bias = [simd.splat_f32s(0.0); V];
+        for v in 0..V {
+            bias[v] = load(simd, p.bias.add(first + v * lanes::<S>()));
+        }
         let mut tile: Tile<S, R, V> = [bias; R];
-        let rows: [*const f32; R] =
-            std::array::from_fn(|r| p.from.add((pixel + r).min(p.count - 1) * p.from_step));
+        let mut first_tap = [p.from; R];
+        for r in 0..R {
+            first_tap[r] = p.from.add((pixel + r).min(p.count - 1) * p.from_step);
+        }
         let padded = p.columns.next_multiple_of(p.panel);
         for (tap, &offset) in (*p.taps).iter().zip(&*p.offsets) {
             let matrix = p.matrices.add((tap.matrix * padded + first) * p.depth);
-            let rows = std::array::from_fn(|r| rows[r].add(offset));
+            let mut rows = first_tap;
+            for row in &mut rows {
+                *row = row.add(offset);
+            }
             accumulate(simd, &mut tile, p.depth, &rows, 1, matrix, p.panel);
         }
         for r in 0..R.min(p.count.saturating_sub(pixel)) {
@@ -420,14 +428,20 @@ unsafe fn add_block<S: Simd, const R: usize, const V: usize>(simd: S, row: Row, 
     // SAFETY: the caller's; rows beyond the last repeat it into sums that nobody reads.
     unsafe {
         let offsets = &*row.offsets;
-        let rows = std::array::from_fn(|r| row.from.add(offsets[(first + r).min(row.rows - 1)]));
-        let place = |r: usize, v: usize| row.sums.add((first + r) * row.columns + column + v * lanes::<S>());
-        let mut tile: Tile<S, R, V> = std::array::from_fn(|r| std::array::from_fn(|v| load(simd, place(r, v))));
+        let sums = row.sums.add(first * row.columns + column);
+        let mut rows = [row.from; R];
+        let mut tile: Tile<S, R, V> = [[simd.splat_f32s(0.0); V]; R];
+        for r in 0..R {
+            rows[r] = row.from.add(offsets[(first + r).min(row.rows - 1)]);
+            for v in 0..V {
+                tile[r][v] = load(simd, sums.add(r * row.columns + v * lanes::<S>()));
+            }
+        }
         let gradient = row.gradient.add(column);
         accumulate(simd, &mut tile, row.pixels, &rows, row.from_step, gradient, row.columns);
         for r in 0..R {
             for v in 0..V {
-                store(simd, place(r, v), tile[r][v]);
+                store(simd, sums.add(r * row.columns + v * lanes::<S>()), tile[r][v]);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use crate::simd::{fma, lanes, load, width};
+use crate::simd::{fma, lanes, load, store, width};
 
 /// Rows of a product are padded to multiples of this.
 pub const ROWS: usize = 8;
@@ -34,7 +34,10 @@ pub unsafe fn accumulate<S: Simd, const R: usize, const V: usize>(
         // SAFETY: the caller's.
         unsafe {
             let columns = columns.add(k * column_step);
-            let column: [S::f32s; V] = std::array::from_fn(|v| load(simd, columns.add(v * lanes::<S>())));
+            let mut column = [simd.splat_f32s(0.0); V];
+            for v in 0..V {
+                column[v] = load(simd, columns.add(v * lanes::<S>()));
+            }
             for r in 0..R {
                 let value = simd.splat_f32s(*rows[r].add(k * row_step));
                 for v in 0..V {
@@ -94,20 +97,22 @@ pub unsafe fn multiply<S: Simd>(simd: S, rows: usize, vectors: usize, p: Product
 unsafe fn rows_of<S: Simd, const R: usize, const V: usize>(simd: S, p: Product) {
     // SAFETY: the caller's.
     unsafe {
-        let place = |r: usize, v: usize| p.product.add(r * p.product_row + v * lanes::<S>());
         let mut tile: Tile<S, R, V> = [[simd.splat_f32s(0.0); V]; R];
         if p.add {
             for r in 0..R {
                 for v in 0..V {
-                    tile[r][v] = load(simd, place(r, v));
+                    tile[r][v] = load(simd, p.product.add(r * p.product_row + v * lanes::<S>()));
                 }
             }
         }
-        let rows = std::array::from_fn(|r| p.left.add(r * p.left_row));
+        let mut rows = [p.left; R];
+        for r in 0..R {
+            rows[r] = p.left.add(r * p.left_row);
+        }
         accumulate(simd, &mut tile, p.depth, &rows, p.left_step, p.right, p.right_step);
         for r in 0..R {
             for v in 0..V {
-                crate::simd::store(simd, place(r, v), tile[r][v]);
+                store(simd, p.product.add(r * p.product_row + v * lanes::<S>()), tile[r][v]);
             }
         }
     }

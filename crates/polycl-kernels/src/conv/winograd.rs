@@ -30,95 +30,130 @@ const B3: f32 = B * 2.0;
 const NA: f32 = -1.5;
 const NB: f32 = 6.0;
 
+/// A transform of one side of a tile; in two dimensions it is applied to both sides.
+///
+/// These are types and the loops below are plain, since closures would be compiled for the least of
+/// processors: only what is `#[inline(always)]` takes on the instruction set around it.
+trait Side<const I: usize, const O: usize> {
+    fn apply<S: Simd>(simd: S, x: [S::f32s; I]) -> [S::f32s; O];
+}
+
 /// Bᵀd: six inputs to six products.
-#[inline(always)]
-fn input<S: Simd>(simd: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
-    let c = |value: f32| simd.splat_f32s(value);
-    let odd_a = simd.mul_f32s(c(A), fma(simd, c(-B2), d[1], d[3]));
-    let odd_b = simd.mul_f32s(c(B), fma(simd, c(-A2), d[1], d[3]));
-    let even_a = fma(simd, c(-B2), d[2], d[4]);
-    let even_b = fma(simd, c(-A2), d[2], d[4]);
-    [
-        fma(simd, c(-A2 - B2), d[2], simd.add_f32s(d[0], d[4])),
-        simd.add_f32s(even_a, odd_a),
-        simd.sub_f32s(even_a, odd_a),
-        simd.add_f32s(even_b, odd_b),
-        simd.sub_f32s(even_b, odd_b),
-        fma(simd, c(-A2 - B2), d[3], simd.add_f32s(d[1], d[5])),
-    ]
-}
-
+struct Input;
 /// Aᵀm: six products to four outputs.
-#[inline(always)]
-fn output<S: Simd>(simd: S, m: [S::f32s; IN]) -> [S::f32s; OUT] {
-    let c = |value: f32| simd.splat_f32s(value);
-    let (sum_a, difference_a) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
-    let (sum_b, difference_b) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
-    [
-        simd.add_f32s(m[0], simd.add_f32s(sum_a, sum_b)),
-        fma(simd, c(A), difference_a, simd.mul_f32s(c(B), difference_b)),
-        fma(simd, c(A2), sum_a, simd.mul_f32s(c(B2), sum_b)),
-        fma(simd, c(A3), difference_a, fma(simd, c(B3), difference_b, m[5])),
-    ]
-}
-
-/// Ay, the transpose of [`output`]: the gradients of four outputs to those of six products.
-#[inline(always)]
-fn output_adjoint<S: Simd>(simd: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
-    let c = |value: f32| simd.splat_f32s(value);
-    let (even_a, even_b) = (fma(simd, c(A2), y[2], y[0]), fma(simd, c(B2), y[2], y[0]));
-    let odd_a = fma(simd, c(A), y[1], simd.mul_f32s(c(A3), y[3]));
-    let odd_b = fma(simd, c(B), y[1], simd.mul_f32s(c(B3), y[3]));
-    [
-        y[0],
-        simd.add_f32s(even_a, odd_a),
-        simd.sub_f32s(even_a, odd_a),
-        simd.add_f32s(even_b, odd_b),
-        simd.sub_f32s(even_b, odd_b),
-        y[3],
-    ]
-}
-
+struct Output;
+/// Ay, the transpose of [`Output`]: the gradients of four outputs to those of six products.
+struct OutputAdjoint;
 /// Gg: three taps to six factors.
+struct Taps;
+/// Gᵀu, the transpose of [`Taps`].
+struct TapsAdjoint;
+
 #[inline(always)]
-fn taps<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; IN] {
-    let c = |value: f32| simd.splat_f32s(value);
-    let even_a = simd.mul_f32s(c(1.0 / NA), fma(simd, c(A2), g[2], g[0]));
-    let even_b = simd.mul_f32s(c(1.0 / NB), fma(simd, c(B2), g[2], g[0]));
-    let (odd_a, odd_b) = (simd.mul_f32s(c(A / NA), g[1]), simd.mul_f32s(c(B / NB), g[1]));
+fn c<S: Simd>(simd: S, value: f32) -> S::f32s {
+    simd.splat_f32s(value)
+}
+
+/// a · x + b · y
+#[inline(always)]
+fn mix<S: Simd>(simd: S, a: f32, x: S::f32s, b: f32, y: S::f32s) -> S::f32s {
+    fma(simd, c(simd, a), x, simd.mul_f32s(c(simd, b), y))
+}
+
+/// even + odd and even − odd for both pairs of points, between what belongs to 0 and to ∞.
+#[inline(always)]
+fn pairs<S: Simd>(simd: S, zero: S::f32s, even: [S::f32s; 2], odd: [S::f32s; 2], infinity: S::f32s) -> [S::f32s; IN] {
     [
-        g[0],
-        simd.add_f32s(even_a, odd_a),
-        simd.sub_f32s(even_a, odd_a),
-        simd.add_f32s(even_b, odd_b),
-        simd.sub_f32s(even_b, odd_b),
-        g[2],
+        zero,
+        simd.add_f32s(even[0], odd[0]),
+        simd.sub_f32s(even[0], odd[0]),
+        simd.add_f32s(even[1], odd[1]),
+        simd.sub_f32s(even[1], odd[1]),
+        infinity,
     ]
 }
 
-/// Gᵀu, the transpose of [`taps`].
-#[inline(always)]
-fn taps_adjoint<S: Simd>(simd: S, u: [S::f32s; IN]) -> [S::f32s; 3] {
-    let c = |value: f32| simd.splat_f32s(value);
-    let scaled = |x: S::f32s, y: S::f32s, a: f32, b: f32| fma(simd, c(a), x, simd.mul_f32s(c(b), y));
-    let (sum_a, sum_b) = (simd.add_f32s(u[1], u[2]), simd.add_f32s(u[3], u[4]));
-    let (difference_a, difference_b) = (simd.sub_f32s(u[1], u[2]), simd.sub_f32s(u[3], u[4]));
-    [
-        simd.add_f32s(u[0], scaled(sum_a, sum_b, 1.0 / NA, 1.0 / NB)),
-        scaled(difference_a, difference_b, A / NA, B / NB),
-        simd.add_f32s(u[5], scaled(sum_a, sum_b, A2 / NA, B2 / NB)),
-    ]
+impl Side<IN, IN> for Input {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
+        let zero = fma(simd, c(simd, -A2 - B2), d[2], simd.add_f32s(d[0], d[4]));
+        let infinity = fma(simd, c(simd, -A2 - B2), d[3], simd.add_f32s(d[1], d[5]));
+        let even = [fma(simd, c(simd, -B2), d[2], d[4]), fma(simd, c(simd, -A2), d[2], d[4])];
+        let odd = [
+            simd.mul_f32s(c(simd, A), fma(simd, c(simd, -B2), d[1], d[3])),
+            simd.mul_f32s(c(simd, B), fma(simd, c(simd, -A2), d[1], d[3])),
+        ];
+        pairs(simd, zero, even, odd, infinity)
+    }
 }
 
-/// `side` applied to both sides of a matrix: M X Mᵀ.
+impl Side<IN, OUT> for Output {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, m: [S::f32s; IN]) -> [S::f32s; OUT] {
+        let (sum_a, difference_a) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
+        let (sum_b, difference_b) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
+        [
+            simd.add_f32s(m[0], simd.add_f32s(sum_a, sum_b)),
+            mix(simd, A, difference_a, B, difference_b),
+            mix(simd, A2, sum_a, B2, sum_b),
+            simd.add_f32s(m[5], mix(simd, A3, difference_a, B3, difference_b)),
+        ]
+    }
+}
+
+impl Side<OUT, IN> for OutputAdjoint {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
+        let even = [fma(simd, c(simd, A2), y[2], y[0]), fma(simd, c(simd, B2), y[2], y[0])];
+        let odd = [mix(simd, A, y[1], A3, y[3]), mix(simd, B, y[1], B3, y[3])];
+        pairs(simd, y[0], even, odd, y[3])
+    }
+}
+
+impl Side<3, IN> for Taps {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; IN] {
+        let even = [mix(simd, A2 / NA, g[2], 1.0 / NA, g[0]), mix(simd, B2 / NB, g[2], 1.0 / NB, g[0])];
+        let odd = [simd.mul_f32s(c(simd, A / NA), g[1]), simd.mul_f32s(c(simd, B / NB), g[1])];
+        pairs(simd, g[0], even, odd, g[2])
+    }
+}
+
+impl Side<IN, 3> for TapsAdjoint {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, u: [S::f32s; IN]) -> [S::f32s; 3] {
+        let (sum_a, sum_b) = (simd.add_f32s(u[1], u[2]), simd.add_f32s(u[3], u[4]));
+        let (difference_a, difference_b) = (simd.sub_f32s(u[1], u[2]), simd.sub_f32s(u[3], u[4]));
+        [
+            simd.add_f32s(u[0], mix(simd, 1.0 / NA, sum_a, 1.0 / NB, sum_b)),
+            mix(simd, A / NA, difference_a, B / NB, difference_b),
+            simd.add_f32s(u[5], mix(simd, A2 / NA, sum_a, B2 / NB, sum_b)),
+        ]
+    }
+}
+
+/// T X Tᵀ
 #[inline(always)]
-fn both_sides<V: Copy, const I: usize, const O: usize>(
-    x: [[V; I]; I],
-    side: impl Fn([V; I]) -> [V; O],
-) -> [[V; O]; O] {
-    let rows: [[V; O]; I] = std::array::from_fn(|i| side(x[i]));
-    let columns: [[V; O]; O] = std::array::from_fn(|j| side(std::array::from_fn(|i| rows[i][j])));
-    std::array::from_fn(|i| std::array::from_fn(|j| columns[j][i]))
+fn both_sides<S: Simd, T: Side<I, O>, const I: usize, const O: usize>(
+    simd: S,
+    x: [[S::f32s; I]; I],
+) -> [[S::f32s; O]; O] {
+    let mut rows = [[simd.splat_f32s(0.0); O]; I];
+    for i in 0..I {
+        rows[i] = T::apply(simd, x[i]);
+    }
+    let mut result = [[simd.splat_f32s(0.0); O]; O];
+    for j in 0..O {
+        let mut column = [simd.splat_f32s(0.0); I];
+        for i in 0..I {
+            column[i] = rows[i][j];
+        }
+        let column = T::apply(simd, column);
+        for i in 0..O {
+            result[i][j] = column[i];
+        }
+    }
+    result
 }
 
 /// How a map falls into tiles, in the order image, row, column.
@@ -232,7 +267,7 @@ unsafe fn tile_inputs<S: Simd>(
                     }
                 }
             }
-            let v = both_sides(d, |d| input(simd, d));
+            let v = both_sides::<S, Input, IN, IN>(simd, d);
             for i in 0..IN {
                 for j in 0..IN {
                     store(simd, to.add((i * IN + j) * stride + c), v[i][j]);
@@ -269,7 +304,7 @@ unsafe fn tile_gradients<S: Simd>(
                     d[i][j] = load_some(simd, map.add((y + i) * shape.row() + (x + j) * shape.c + c), count);
                 }
             }
-            let m = both_sides(d, |d| output_adjoint(simd, d));
+            let m = both_sides::<S, OutputAdjoint, OUT, IN>(simd, d);
             for i in 0..IN {
                 for j in 0..IN {
                     store(simd, to.add((i * IN + j) * stride + c), m[i][j]);
@@ -302,10 +337,13 @@ vectorised! {
             let (rows, columns) = (OUT.min(shape.h - y), OUT.min(shape.w - x));
             for c in (0..shape.c).step_by(lanes::<S>()) {
                 let from = products.add(tile * padded + c);
-                let m = std::array::from_fn(|i| {
-                    std::array::from_fn(|j| load(simd, from.add((i * IN + j) * stride)))
-                });
-                let y: [[S::f32s; OUT]; OUT] = both_sides::<_, IN, OUT>(m, |m| output(simd, m));
+                let mut m = [[simd.splat_f32s(0.0); IN]; IN];
+                for i in 0..IN {
+                    for j in 0..IN {
+                        m[i][j] = load(simd, from.add((i * IN + j) * stride));
+                    }
+                }
+                let y = both_sides::<S, Output, IN, OUT>(simd, m);
                 let bias = if bias.is_null() { simd.splat_f32s(0.0) } else { load(simd, bias.add(c)) };
                 for i in 0..rows {
                     for j in 0..columns {
@@ -467,10 +505,13 @@ vectorised! {
         channels_in: usize,
     ) {
         for c in (0..padded).step_by(lanes::<S>()) {
-            let g = std::array::from_fn(|i| {
-                std::array::from_fn(|j| load(simd, row.add((i * 3 + j) * tap_stride + c)))
-            });
-            let u = both_sides::<_, 3, IN>(g, |g| taps(simd, g));
+            let mut g = [[simd.splat_f32s(0.0); 3]; 3];
+            for i in 0..3 {
+                for j in 0..3 {
+                    g[i][j] = load(simd, row.add((i * 3 + j) * tap_stride + c));
+                }
+            }
+            let u = both_sides::<S, Taps, 3, IN>(simd, g);
             let place = c / panel * panel * channels_in + c % panel;
             for i in 0..IN {
                 for j in 0..IN {
@@ -603,16 +644,16 @@ vectorised! {
         to: *mut f32,
     ) {
         for c in (0..block).step_by(lanes::<S>()) {
-            let sum = |point: usize| {
-                let from = sums.add(point * point_stride + c);
-                let mut sum = load(simd, from);
-                for chunk in 1..chunks {
-                    sum = simd.add_f32s(sum, load(simd, from.add(chunk * chunk_stride)));
+            let mut u = [[simd.splat_f32s(0.0); IN]; IN];
+            for i in 0..IN {
+                for j in 0..IN {
+                    let from = sums.add((i * IN + j) * point_stride + c);
+                    for chunk in 0..chunks {
+                        u[i][j] = simd.add_f32s(u[i][j], load(simd, from.add(chunk * chunk_stride)));
+                    }
                 }
-                sum
-            };
-            let u = std::array::from_fn(|i| std::array::from_fn(|j| sum(i * IN + j)));
-            let g = both_sides::<_, IN, 3>(u, |u| taps_adjoint(simd, u));
+            }
+            let g = both_sides::<S, TapsAdjoint, IN, 3>(simd, u);
             for i in 0..3 {
                 for j in 0..3 {
                     store(simd, to.add((i * 3 + j) * block + c), g[i][j]);

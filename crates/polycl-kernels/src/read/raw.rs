@@ -163,7 +163,8 @@ vectorised! {
         simd, raw: Raw, pixel: usize, pixels: usize, factors: *const f32, padded: usize, to: *mut f32,
     ) {
         for c in (0..raw.c).step_by(lanes::<S>()) {
-            let [scale, share, slope] = std::array::from_fn(|i| load(simd, factors.add(i * padded + c)));
+            let (scale, share) = (load(simd, factors.add(c)), load(simd, factors.add(padded + c)));
+            let slope = load(simd, factors.add(2 * padded + c));
             let (mean, count) = (load(simd, raw.mean.add(c)), raw.c - c);
             for i in 0..pixels {
                 let to = to.add(i * raw.c + c);
@@ -332,20 +333,19 @@ vectorised! {
             let (left, right) = window.range(x, 0, w);
             for c in (0..channels).step_by(lanes::<S>()) {
                 let count = channels - c;
-                let at = |y: usize, x: usize| {
-                    load_some(simd, rows.add(((y - window.first) * w + x) * channels + c), count)
-                };
+                let first = rows.wrapping_sub(window.first * w * channels).wrapping_add(c);
                 let mut best = simd.splat_f32s(f32::NEG_INFINITY);
                 for y in top..bottom {
                     for x in left..right {
-                        best = simd.max_f32s(best, at(y, x));
+                        best = simd.max_f32s(best, load_some(simd, first.wrapping_add((y * w + x) * channels), count));
                     }
                 }
                 // What is left to give: nothing, once a value as large as the best was met.
                 let mut left_over = load_some(simd, gradient.add(x * step + c), count);
                 for row in top..=y.min(bottom - 1) {
                     for x in left..right {
-                        let wins = simd.greater_than_or_equal_f32s(at(row, x), best);
+                        let value = load_some(simd, first.wrapping_add((row * w + x) * channels), count);
+                        let wins = simd.greater_than_or_equal_f32s(value, best);
                         if row == y {
                             let to = to.add(x * channels + c);
                             let share = simd.select_f32s(wins, left_over, zero);

@@ -3,6 +3,7 @@ use burn::tensor::activation::log_softmax;
 use serde::{Deserialize, Serialize};
 
 use super::softplus;
+use crate::kernels;
 use crate::net::probabilities;
 
 /// What fine-tuning minimises. A training loss, never a result: results come from `evaluate`.
@@ -24,6 +25,10 @@ impl SegmentationLoss {
     /// `logits` and one-hot `target` are [B, C, H, W]; C = 1 is one organ (sigmoid), otherwise
     /// channel 0 is background (softmax). Returns a scalar as `[1]`.
     pub fn forward(self, logits: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+        if logits.dims()[1] == 1 && kernels::serves(&logits) {
+            let entropy = if self == Self::Dice { 0.0 } else { 1.0 };
+            return kernels::soft_dice(logits, target, entropy);
+        }
         let dice = soft_dice(probabilities(logits.clone()), target.clone());
         match self {
             Self::Dice => dice,

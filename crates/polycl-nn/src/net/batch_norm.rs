@@ -1,12 +1,14 @@
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::nn::Initializer;
-use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
+
+use super::map::{Map, Norm};
+use crate::kernels::{self, Over};
 
 /// Weight of the newest batch in the running statistics, as in PyTorch.
 const MOMENTUM: f64 = 0.1;
 /// PyTorch's default.
-const EPSILON: f64 = 1e-5;
+const EPSILON: f32 = 1e-5;
 
 /// `torch.nn.BatchNorm2d`. burn's own keeps the biased variance as its running one, PyTorch the
 /// unbiased, which differs by a sixth on the 8 values of a deep map of a small batch; so the
@@ -32,22 +34,24 @@ impl BatchNorm2d {
         }
     }
 
-    /// [B, C, H, W] → the same: (x − μ) / √(σ² + ε) · weight + bias, where μ and σ² are the batch's
-    /// in training (an autodiff device, not frozen) and the running ones otherwise.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
+    /// The result [B, H, W, C] of a convolution, to be read as (x − μ) / √(σ² + ε) · weight + bias,
+    /// where μ and σ² are the batch's in training (an autodiff device, not frozen) and the running
+    /// ones otherwise.
+    pub fn forward(&self, x: Tensor<4>) -> Map {
+        let affine = Some([self.weight.val(), self.bias.val()]);
+        let norm = Norm { over: Over::Batch, epsilon: EPSILON, fixed: None, affine };
+        let [b, h, w, c] = x.dims();
         if !x.device().is_autodiff() || !self.training.is_enabled() {
-            let on = |state: &RunningState<Tensor<1>>| state.value_sync().to_device(&x.device());
-            let (mean, variance) = (on(&self.running_mean), on(&self.running_var));
-            return batch_norm(x, weight, bias, mean, variance, EPSILON);
+            let states = [&self.running_mean, &self.running_var];
+            let states = states.map(|state| state.value_sync().to_device(&x.device()).reshape([1, 1, c]));
+            return Map::normalised(x, Norm { fixed: Some(Tensor::cat(states.into(), 1)), ..norm }, None);
         }
-        let [b, _, h, w] = x.dims();
         let count = (b * h * w) as f64;
-        let batch = batch_norm_train(x, weight, bias, EPSILON);
-        let unbiased = batch.variance.detach().mul_scalar(count / (count - 1.0).max(1.0));
-        follow(&self.running_mean, batch.mean.detach());
-        follow(&self.running_var, unbiased);
-        batch.output
+        let moments = kernels::moments(&x, Over::Batch);
+        let [mean, variance] = [0, 1].map(|i| moments.clone().narrow(1, i, 1).reshape([c]));
+        follow(&self.running_mean, mean);
+        follow(&self.running_var, variance.mul_scalar(count / (count - 1.0).max(1.0)));
+        Map::normalised(x, norm, Some(moments))
     }
 }
 

@@ -1,13 +1,13 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Dropout, DropoutConfig, PaddingConfig2d};
-use burn::tensor::activation::leaky_relu;
-use burn::tensor::module::interpolate;
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
+
+use super::map::{Map, Norm, convolve};
+use crate::kernels::Over;
 
 /// Slope of LeakyReLU below zero, as in the published network.
-const SLOPE: f64 = 0.2;
+const SLOPE: f32 = 0.2;
 /// Dropout at the end of each block, as in the published network.
 const DROPOUT: f64 = 0.25;
 /// PyTorch's default for InstanceNorm2d.
@@ -30,11 +30,12 @@ impl ConvBlock {
         }
     }
 
-    /// [B, C_in, H, W] → [B, C_out, H, W]
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = leaky_relu(instance_norm(self.conv1.forward(x)), SLOPE);
-        let x = leaky_relu(instance_norm(self.conv2.forward(x)), SLOPE);
-        self.dropout.forward(x)
+    /// One map, or two one after the other along channels: [B, C_in, H, W] → [B, C_out, H, W]
+    pub fn forward(&self, maps: &[&Map]) -> Map {
+        let x = Map::normalised(convolve(maps, &self.conv1), instance_norm(), None).activated(SLOPE, None);
+        let x = convolve(&[&x], &self.conv2);
+        let drops = self.dropout.training.is_enabled() && x.device().is_autodiff() && self.dropout.prob > 0.0;
+        Map::normalised(x, instance_norm(), None).activated(SLOPE, drops.then_some(self.dropout.prob))
     }
 
     /// The same block without dropout, for parity with reference numbers.
@@ -52,19 +53,6 @@ fn conv3x3(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
 }
 
 /// Each channel of each image to mean 0 and (biased) variance 1: (x − μ) / √(σ² + ε).
-pub fn instance_norm(x: Tensor<4>) -> Tensor<4> {
-    let [b, c, h, w] = x.dims();
-    let x = x.reshape([b * c, h * w]);
-    let x = x.clone() - x.mean_dim(1);
-    let variance = x.clone().square().mean_dim(1);
-    (x * (variance + EPSILON).sqrt().recip()).reshape([b, c, h, w])
-}
-
-/// Bilinear ×2 with aligned corners: [B, C, H, W] → [B, C, 2H, 2W].
-pub fn upsample2(x: Tensor<4>) -> Tensor<4> {
-    let [_, _, h, w] = x.dims();
-    let options = InterpolateOptions::new(InterpolateMode::Bilinear)
-        .with_align_corners(true)
-        .with_output_size([2 * h, 2 * w]);
-    interpolate(x, options)
+fn instance_norm() -> Norm {
+    Norm { over: Over::Image, epsilon: EPSILON, fixed: None, affine: None }
 }

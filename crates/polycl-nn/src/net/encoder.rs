@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{ResNet18Encoder, UNetEncoder};
+use super::{Map, ResNet18Encoder, UNetEncoder};
 
 /// Which network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub enum Encoder {
 
 impl Encoder {
     /// [B, 1, H, W], sides multiples of 32 → five maps from the highest to the lowest resolution.
-    pub fn features(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
+    pub fn features(&self, x: Tensor<4>) -> Vec<Map> {
         match self {
             Self::UNet(encoder) => encoder.features(x),
             Self::ResNet18(encoder) => encoder.features(x),

@@ -5,14 +5,16 @@ mod batch_norm;
 mod block;
 mod contrastive;
 mod encoder;
+mod map;
 mod resnet18;
 mod segmenter;
 mod unet;
 
 pub use batch_norm::BatchNorm2d;
-pub use block::{ConvBlock, instance_norm, upsample2};
+pub use block::ConvBlock;
 pub use contrastive::Contrastive;
 pub use encoder::{Encoder, EncoderConfig, Net};
+pub use map::{Map, Norm, convolve};
 pub use resnet18::ResNet18Encoder;
 pub use segmenter::{Decoder, Segmenter, SegmenterConfig, probabilities};
 pub use unet::{UNetEncoder, global_average};

@@ -1,11 +1,10 @@
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::batch_norm::BatchNorm2d;
+use super::map::{Map, convolve};
 use super::unet::global_average;
 
 /// torchvision's ResNet-18 but for a stem of one input channel and `widths[0]` (32) outputs, so
@@ -14,7 +13,6 @@ use super::unet::global_average;
 pub struct ResNet18Encoder {
     conv1: Conv2d,
     bn1: BatchNorm2d,
-    maxpool: MaxPool2d,
     layer1: Vec<BasicBlock>,
     layer2: Vec<BasicBlock>,
     layer3: Vec<BasicBlock>,
@@ -36,10 +34,6 @@ impl ResNet18Encoder {
         Self {
             conv1: conv(1, w0, 7, 2, device),
             bn1: BatchNorm2d::new(w0, device),
-            maxpool: MaxPool2dConfig::new([3, 3])
-                .with_strides([2, 2])
-                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .init(),
             layer1: stage(w0, w1, 1, device),
             layer2: stage(w1, w2, 2, device),
             layer3: stage(w2, w3, 2, device),
@@ -49,12 +43,13 @@ impl ResNet18Encoder {
 
     /// [B, 1, H, W] → stem [B, 32, H/2, W/2] and four stages of 64, 128, 256, 512 channels at
     /// H/4, H/8, H/16, H/32.
-    pub fn features(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
-        let stem = relu(self.bn1.forward(self.conv1.forward(x)));
-        let mut maps = vec![stem.clone()];
-        let mut x = self.maxpool.forward(stem);
+    pub fn features(&self, x: Tensor<4>) -> Vec<Map> {
+        let stem = relu(self.bn1.forward(convolve(&[&Map::from_nchw(x)], &self.conv1)));
+        // The first block reads its input twice; pooling it once is cheaper.
+        let mut x = Map::plain(stem.max_pool(3, 2, 1).read());
+        let mut maps = vec![stem];
         for layer in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
-            x = layer.iter().fold(x, |x, block| block.forward(x));
+            x = layer.iter().fold(x, |x, block| block.forward(&x));
             maps.push(x.clone());
         }
         maps
@@ -62,7 +57,7 @@ impl ResNet18Encoder {
 
     /// What the projection sees: `[B, 1, H, W]` → `[B, widths[4]]`.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
-        global_average(self.features(x).pop().expect("there are five maps"))
+        global_average(&self.features(x).pop().expect("there are five maps"))
     }
 }
 
@@ -81,15 +76,20 @@ impl BasicBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = self.bn2.forward(self.conv2.forward(y));
-        let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(conv.forward(x)),
-            None => x,
+    fn forward(&self, x: &Map) -> Map {
+        let y = relu(self.bn1.forward(convolve(&[x], &self.conv1)));
+        let y = self.bn2.forward(convolve(&[&y], &self.conv2));
+        let y = match &self.downsample {
+            Some((conv, norm)) => y.plus(&norm.forward(convolve(&[x], conv))),
+            None => y.plus(x),
         };
-        relu(y + shortcut)
+        // Several layers read what a block gives, and it holds two maps: it is stored.
+        Map::plain(relu(y).read())
     }
+}
+
+fn relu(map: Map) -> Map {
+    map.activated(0.0, None)
 }
 
 fn stage(channels_in: usize, channels_out: usize, stride: usize, device: &Device) -> Vec<BasicBlock> {

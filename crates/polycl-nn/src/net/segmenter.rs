@@ -4,7 +4,8 @@ use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::block::{ConvBlock, upsample2};
+use super::block::ConvBlock;
+use super::map::{Map, convolve};
 use super::{Encoder, EncoderConfig, Net};
 
 /// A U-Net: an encoder, and how many organs its decoder tells apart.
@@ -65,25 +66,24 @@ impl Decoder {
         }
     }
 
-    /// The encoder's five maps → the output of each block, then the logits.
-    pub fn stages(&self, mut maps: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+    /// The encoder's five maps → the output of each block, and the logits [B, channels, H, W].
+    pub fn stages(&self, mut maps: Vec<Map>) -> (Vec<Map>, Tensor<4>) {
         let mut x = maps.pop().expect("an encoder gives five maps");
-        let mut stages = Vec::with_capacity(self.blocks.len() + 1);
+        let mut stages = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             let skip = maps.pop().expect("an encoder gives five maps");
-            x = block.forward(Tensor::cat(vec![upsample2(x), skip], 1));
+            x = block.forward(&[&x.upsample2(), &skip]);
             stages.push(x.clone());
         }
-        let x = if self.half_resolution { upsample2(x) } else { x };
-        stages.push(self.head.forward(x));
-        stages
+        let x = if self.half_resolution { x.upsample2() } else { x };
+        (stages, Map::plain(convolve(&[&x], &self.head)).to_nchw())
     }
 }
 
 impl Segmenter {
     /// [B, 1, H, W] → logits [B, channels, H, W]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.decoder.stages(self.encoder.features(x)).pop().expect("the logits come last")
+        self.decoder.stages(self.encoder.features(x)).1
     }
 
     /// [B, 1, H, W] → probabilities [B, channels, H, W]; with several organs channel 0 is background.

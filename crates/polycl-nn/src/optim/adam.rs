@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
+use crate::kernels::{self, AdamStep};
+
 /// Adam (Kingma and Ba 2015) in the form of `torch.optim.Adam` with its defaults β = (0.9, 0.999),
 /// ε = 1e-8. Our own rather than burn-optim's because checkpoints keep its state under the
 /// parameters' names in a safetensors file.
@@ -17,6 +19,24 @@ pub struct Moments {
     pub steps: u32,
     pub first: Tensor<1>,
     pub second: Tensor<1>,
+}
+
+impl Moments {
+    /// Moments and values after one step, by the kernel.
+    fn update(&mut self, values: Tensor<1>, gradient: Tensor<1>, step: AdamStep) -> Tensor<1> {
+        // Handed over rather than cloned, so that they are updated in place.
+        let nothing = || Tensor::empty([0], &values.device());
+        let moments = [std::mem::replace(&mut self.first, nothing()), std::mem::replace(&mut self.second, nothing())];
+        let [values, first, second] = kernels::adam(values, gradient, moments, step);
+        (self.first, self.second) = (first, second);
+        values
+    }
+
+    fn follow(&mut self, gradient: Tensor<1>) {
+        let mean = |old: &Tensor<1>, new: Tensor<1>, beta: f64| old.clone().mul_scalar(beta) + new.mul_scalar(1.0 - beta);
+        self.first = mean(&self.first, gradient.clone(), BETA[0]);
+        self.second = mean(&self.second, gradient.square(), BETA[1]);
+    }
 }
 
 const BETA: [f64; 2] = [0.9, 0.999];
@@ -109,20 +129,30 @@ impl ModuleMapper for Update<'_> {
 impl Update<'_> {
     fn update<const D: usize>(&mut self, tensor: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
         let shape = tensor.dims();
-        let gradient = gradient.reshape([-1]).mul_scalar(self.scale);
+        let gradient = gradient.reshape([-1]);
         let moments = self.adam.moments.entry(self.path.join(".")).or_insert_with(|| Moments {
             steps: 0,
             first: gradient.zeros_like(),
             second: gradient.zeros_like(),
         });
         moments.steps += 1;
-        moments.first =
-            moments.first.clone().mul_scalar(BETA[0]) + gradient.clone().mul_scalar(1.0 - BETA[0]);
-        moments.second =
-            moments.second.clone().mul_scalar(BETA[1]) + gradient.square().mul_scalar(1.0 - BETA[1]);
         let [bias1, bias2] = BETA.map(|beta| 1.0 - beta.powi(moments.steps as i32));
-        let root = moments.second.clone().sqrt().div_scalar(bias2.sqrt()) + EPSILON;
-        let change = (moments.first.clone() / root).mul_scalar(self.rate / bias1).reshape(shape);
-        Tensor::from_inner(tensor.inner() - change).require_grad()
+        let (rate, root_bias) = (self.rate / bias1, bias2.sqrt());
+        let values = tensor.inner().reshape([-1]);
+        let values = if kernels::serves(&values) {
+            let step = AdamStep {
+                scale: self.scale as f32,
+                rate: rate as f32,
+                root_bias: root_bias as f32,
+                beta: BETA,
+                epsilon: EPSILON,
+            };
+            moments.update(values, gradient, step)
+        } else {
+            moments.follow(gradient.mul_scalar(self.scale));
+            let root = moments.second.clone().sqrt().div_scalar(root_bias) + EPSILON;
+            values - (moments.first.clone() / root).mul_scalar(rate)
+        };
+        Tensor::from_inner(values.reshape(shape)).require_grad()
     }
 }

@@ -1,10 +1,9 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2dConfig;
-use burn::nn::pool::MaxPool2dConfig;
 use burn::nn::{LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::{Device, Tensor};
-use polycl_nn::net::{BatchNorm2d, ConvBlock, instance_norm, upsample2};
+use polycl_nn::kernels::{Over, composed};
+use polycl_nn::net::{BatchNorm2d, ConvBlock, Map, Norm, convolve, global_average};
 
 use crate::reference::Reference;
 
@@ -46,7 +45,7 @@ fn convolutions() {
             .init(&device());
         reference.fill(&mut conv, &key(""), |name| name == "weight" || name == "bias");
         let input = reference.tensor::<4>(&key("input"), &device()).require_grad();
-        let output = conv.forward(input.clone());
+        let output = Map::plain(convolve(&[&Map::from_nchw(input.clone())], &conv)).to_nchw();
         reference.close(&key("output"), output.clone().into_data());
         let gradients = (output * reference.tensor(&key("upstream"), &device())).sum().backward();
         reference.close(&key("grad.input"), input.grad(&gradients).unwrap().into_data());
@@ -58,7 +57,8 @@ fn convolutions() {
 fn instance_norm_also_of_a_large_mean() {
     let reference = Reference::open("layers/instance_norm");
     for case in ["plain", "odd", "tiny", "large_mean"] {
-        check(&reference, case, instance_norm);
+        let norm = Norm { over: Over::Image, epsilon: 1e-5, fixed: None, affine: None };
+        check(&reference, case, |x| Map::normalised(composed::nhwc(x), norm, None).to_nchw());
     }
 }
 
@@ -72,7 +72,7 @@ fn batch_norm_in_training_and_evaluation() {
         for batch in ["train0", "train1"] {
             let key = |name: &str| format!("{case}.{batch}.{name}");
             let input = reference.tensor::<4>(&key("input"), &device()).require_grad();
-            let output = norm.forward(input.clone());
+            let output = norm.forward(composed::nhwc(input.clone())).to_nchw();
             reference.close(&key("output"), output.clone().into_data());
             let gradients = (output * reference.tensor(&key("upstream"), &device())).sum().backward();
             reference.close(&key("grad.input"), input.grad(&gradients).unwrap().into_data());
@@ -80,27 +80,25 @@ fn batch_norm_in_training_and_evaluation() {
             reference.close_gradients(&key("grad."), norm.clone(), &gradients);
         }
         let evaluated = norm.freeze();
-        check(&reference, &format!("{case}.eval"), |x| evaluated.forward(x));
+        check(&reference, &format!("{case}.eval"), |x| evaluated.forward(composed::nhwc(x)).to_nchw());
     }
 }
 
 #[test]
 fn activations_pools_and_upsampling() {
     let reference = Reference::open("layers/simple");
-    check(&reference, "leaky_relu", |x| leaky_relu(x, 0.2));
-    check(&reference, "relu", relu);
+    check(&reference, "leaky_relu", |x| Map::from_nchw(x).activated(0.2, None).to_nchw());
+    check(&reference, "relu", |x| Map::from_nchw(x).activated(0.0, None).to_nchw());
     for case in ["max_pool_k2_s2", "max_pool_k2_s2_odd"] {
-        check(&reference, case, |x| MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init().forward(x));
+        check(&reference, case, |x| Map::from_nchw(x).max_pool(2, 2, 0).to_nchw());
     }
     for case in ["max_pool_k3_s2_p1", "max_pool_k3_s2_p1_odd"] {
-        let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
-        let pool = MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(padding).init();
-        check(&reference, case, |x| pool.forward(x));
+        check(&reference, case, |x| Map::from_nchw(x).max_pool(3, 2, 1).to_nchw());
     }
     for case in ["upsample", "upsample_odd", "upsample_one_pixel", "upsample_row"] {
-        check(&reference, case, upsample2);
+        check(&reference, case, |x| Map::from_nchw(x).upsample2().to_nchw());
     }
-    check::<2>(&reference, "global_average", polycl_nn::net::global_average);
+    check::<2>(&reference, "global_average", |x| global_average(&Map::from_nchw(x)));
 }
 
 #[test]
@@ -123,7 +121,7 @@ fn the_conv_block() {
         let mut block = ConvBlock::new(channels[0], channels[1], &device()).without_dropout();
         reference.fill(&mut block, &format!("{case}."), |name| name.starts_with("conv"));
         let input = reference.tensor::<4>(&format!("{case}.input"), &device()).require_grad();
-        let output = block.forward(input.clone());
+        let output = block.forward(&[&Map::from_nchw(input.clone())]).to_nchw();
         reference.close(&format!("{case}.output"), output.clone().into_data());
         let upstream = reference.tensor(&format!("{case}.upstream"), &device());
         let gradients = (output * upstream).sum().backward();

@@ -25,15 +25,14 @@ fn stages(folder: &str, net: Net, file: &str, device: &Device) {
     let image = reference.tensor::<4>("input", device);
     let maps = model.encoder.features(image.clone());
     for (i, map) in maps.iter().enumerate() {
-        reference.close(&format!("stage.{i}"), map.clone().into_data());
+        reference.close(&format!("stage.{i}"), map.to_nchw().into_data());
     }
     if reference.has("buffer.encoder.bn1.running_mean") {
         reference.close_module("buffer.", &model, |name| name.contains("running_"));
     }
-    let mut decoded = model.decoder.stages(maps);
-    let logits = decoded.pop().unwrap();
+    let (decoded, logits) = model.decoder.stages(maps);
     for (i, map) in decoded.into_iter().enumerate() {
-        reference.close(&format!("decoder.{i}"), map.into_data());
+        reference.close(&format!("decoder.{i}"), map.to_nchw().into_data());
     }
     reference.close("logits", logits.clone().into_data());
     reference.close("probability", probabilities(logits).into_data());
