@@ -93,7 +93,7 @@ mod convolution {
         let problem = Problem::new(layer);
         let mut out = vec![0.0; problem.output.len()];
         bencher.counter(problem.operations()).bench_local(|| {
-            Forward::new(problem.weights(), problem.conv).run_into(&problem.x, problem.input, &mut out);
+            Forward::new(problem.weights(), problem.conv, problem.input).run_into(&problem.x, problem.input, &mut out);
         });
     }
 
@@ -102,7 +102,7 @@ mod convolution {
         let problem = Problem::new(layer);
         let mut out = vec![0.0; problem.input.len()];
         bencher.counter(problem.operations()).bench_local(|| {
-            let data = BackwardData::new(problem.weights(), problem.conv);
+            let data = BackwardData::new(problem.weights(), problem.conv, problem.input);
             data.run_into(&problem.y, problem.output, problem.input, &mut out);
         });
     }
@@ -111,7 +111,7 @@ mod convolution {
     fn backward_weight(bencher: Bencher<'_, '_>, layer: Layer) {
         let problem = Problem::new(layer);
         bencher.counter(problem.operations()).bench_local(|| {
-            let mut sums = BackwardWeight::new(problem.conv, problem.input.c, problem.output.c);
+            let mut sums = BackwardWeight::new(problem.conv, problem.input, problem.output.c);
             sums.add(&problem.x, problem.input, &problem.y);
             black_box(sums.finish());
         });

@@ -76,7 +76,7 @@ impl<'a> Inputs<'a> {
 pub fn convolve(sources: &[Source<'_>], weights: Weights<'_>, conv: Conv) -> Vec<f32> {
     let inputs = Inputs::new(sources);
     let output = conv.output(inputs.shape, weights.channels_out);
-    let forward = Forward::new(weights, conv);
+    let forward = Forward::new(weights, conv, inputs.shape);
     // SAFETY: the convolution writes all images of every group.
     unsafe {
         filled(output.len(), |out| {
@@ -118,9 +118,9 @@ pub fn convolve_backward(
     let inputs = Inputs::new(sources);
     let output = conv.output(inputs.shape, weights.channels_out);
     assert_eq!(gradient.len(), output.len());
-    let mut by_weight = wanted.weight.then(|| BackwardWeight::new(conv, inputs.shape.c, output.c));
+    let mut by_weight = wanted.weight.then(|| BackwardWeight::new(conv, inputs.shape, output.c));
     let wants_data = wanted.sources.iter().any(|&wanted| wanted);
-    let data = wants_data.then(|| BackwardData::new(weights, conv));
+    let data = wants_data.then(|| BackwardData::new(weights, conv, inputs.shape));
     let mut ways: Vec<Option<WayBack<'_>>> = inputs
         .readers
         .iter()

@@ -28,10 +28,13 @@ impl Conv {
         Shape { n: input.n, h: side(input.h), w: side(input.w), c: channels }
     }
 
-    /// Winograd's algorithm exists for one kind of convolution, and pays where there are channels.
-    fn algorithm(self, channels_in: usize, channels_out: usize) -> Algorithm {
+    /// Winograd's algorithm exists for one kind of convolution, and pays where there are channels
+    /// and whole tiles. Maps narrower than a tile must not use it: where a tap never meets a pixel its
+    /// gradient is zero, and Adam would make a step of any round-off that stands in for the zero.
+    fn algorithm(self, input: Shape, channels: usize) -> Algorithm {
         let form = self == Self { kernel: 3, stride: 1, padding: 1 };
-        if form && channels_in.min(channels_out) >= 4 { Algorithm::Winograd } else { Algorithm::Direct }
+        let pays = input.c.min(channels) >= 4 && input.h.min(input.w) >= 4;
+        if form && pays { Algorithm::Winograd } else { Algorithm::Direct }
     }
 }
 
@@ -51,8 +54,8 @@ pub struct Weights<'a> {
 }
 
 impl Weights<'_> {
-    fn check(&self, conv: Conv) {
-        assert_eq!(self.kernel, conv.kernel);
+    fn check(&self, conv: Conv, input: Shape) {
+        assert!(self.kernel == conv.kernel && self.channels_in == input.c && conv.fits(input));
         assert_eq!(self.values.len(), self.channels_out * self.channels_in * self.taps());
         assert!(self.bias.is_none_or(|bias| bias.len() == self.channels_out));
     }
@@ -104,9 +107,10 @@ enum Prepared {
 }
 
 impl Forward {
-    pub fn new(weights: Weights<'_>, conv: Conv) -> Self {
-        weights.check(conv);
-        let prepared = match conv.algorithm(weights.channels_in, weights.channels_out) {
+    /// For inputs as wide and high as `input`.
+    pub fn new(weights: Weights<'_>, conv: Conv, input: Shape) -> Self {
+        weights.check(conv, input);
+        let prepared = match conv.algorithm(input, weights.channels_out) {
             Algorithm::Winograd => Prepared::Winograd(winograd::Factors::new(weights, false)),
             Algorithm::Direct => Prepared::Direct(direct::Matrices::forward(weights, conv)),
         };
@@ -130,9 +134,10 @@ impl Forward {
 }
 
 impl BackwardData {
-    pub fn new(weights: Weights<'_>, conv: Conv) -> Self {
-        weights.check(conv);
-        Self(match conv.algorithm(weights.channels_in, weights.channels_out) {
+    /// For inputs as wide and high as `input`.
+    pub fn new(weights: Weights<'_>, conv: Conv, input: Shape) -> Self {
+        weights.check(conv, input);
+        Self(match conv.algorithm(input, weights.channels_out) {
             Algorithm::Winograd => Prepared::Winograd(winograd::Factors::new(weights, true)),
             Algorithm::Direct => Prepared::Direct(direct::Matrices::backward(weights, conv)),
         })
@@ -161,8 +166,10 @@ pub enum BackwardWeight {
 }
 
 impl BackwardWeight {
-    pub fn new(conv: Conv, channels_in: usize, channels_out: usize) -> Self {
-        match conv.algorithm(channels_in, channels_out) {
+    /// For inputs as wide and high as `input`.
+    pub fn new(conv: Conv, input: Shape, channels_out: usize) -> Self {
+        let channels_in = input.c;
+        match conv.algorithm(input, channels_out) {
             Algorithm::Winograd => {
                 Self::Winograd(winograd::FactorGradients::new(channels_in, channels_out))
             }
