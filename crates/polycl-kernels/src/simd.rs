@@ -88,6 +88,7 @@ macro_rules! vectorised {
         $simd:ident $(, $arg:ident: $ty:ty)* $(,)?
     ) $body:block) => {
         $(#[$meta])*
+        #[inline(never)] // so that profilers tell the kernels apart
         $vis unsafe fn $name($($arg: $ty),*) {
             struct Task { $($arg: $ty),* }
             impl pulp::WithSimd for Task {

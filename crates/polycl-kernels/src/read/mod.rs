@@ -293,11 +293,12 @@ impl<'a> Reader<'a> {
         let Some(norm) = self.source.norm else { return };
         let (shape, padded) = (self.source.shape, self.padded);
         let bands = shape.h.div_ceil(BAND);
-        let factors = self.factors(norm, totals);
+        let groups = if norm.over == Over::Image { images.clone() } else { 0..1 };
+        let factors = self.factors(norm, totals, groups.clone());
         for_each(images.len() * bands, |i| {
             let n = images.start + i / bands;
             let raw = self.raw(n);
-            let group = if norm.over == Over::Image { n } else { 0 };
+            let group = if norm.over == Over::Image { n - groups.start } else { 0 };
             let factors = factors[group * 3 * padded..][..3 * padded].as_ptr();
             let (first, end) = (i % bands * BAND, (i % bands * BAND + BAND).min(shape.h));
             let to = to.at(n * shape.image() + first * shape.row(), (end - first) * shape.row());
@@ -307,12 +308,11 @@ impl<'a> Reader<'a> {
     }
 
     /// [group, 3, padded]: d map = scale · d − share − (map − mean) · slope.
-    fn factors(&self, norm: Norm<'_>, totals: &Totals) -> Vec<f32> {
+    fn factors(&self, norm: Norm<'_>, totals: &Totals, groups: Range<usize>) -> Vec<f32> {
         let Shape { h, w, c, n } = self.source.shape;
-        let groups = norm.over.groups(n);
-        let count = (n / groups * h * w) as f64;
-        let mut factors = vec![0.0; groups * 3 * self.padded];
-        for (group, factors) in factors.chunks_exact_mut(3 * self.padded).enumerate() {
+        let count = (n / norm.over.groups(n) * h * w) as f64;
+        let mut factors = vec![0.0; groups.len() * 3 * self.padded];
+        for (group, factors) in groups.zip(factors.chunks_exact_mut(3 * self.padded)) {
             let channels = &self.channels[(self.group(group) * 4) * self.padded..];
             for i in 0..c {
                 let (root, scale) = (channels[self.padded + i], channels[2 * self.padded + i]);

@@ -158,6 +158,35 @@ fn reading_larger_maps() {
     }
 }
 
+/// Maps too large to be worked on all at once: each image comes out as it does alone.
+#[test]
+fn groups_of_images_do_not_mix() {
+    let random = &mut Random::new(4);
+    let shape = Shape { n: 5, h: 128, w: 160, c: 32 };
+    let map = random.values(shape.len());
+    let statistics = moments(&map, shape, Over::Image);
+    let values = random.values(8 * 32 * 9);
+    let weights = Weights { values: &values, bias: None, channels_out: 8, channels_in: 32, kernel: 3 };
+    let conv = Conv { kernel: 3, stride: 1, padding: 1 };
+    fn source<'a>(map: &'a [f32], shape: Shape, moments: &'a [f32]) -> Source<'a> {
+        let norm = Norm { moments, over: Over::Image, weight: None, bias: None, epsilon: 1e-5, fixed: false };
+        Source { norm: Some(norm), slope: 0.2, ..Source::plain(map, shape) }
+    }
+    let wanted = Wanted { sources: [true, false], weight: true, bias: false };
+    let both = |source: Source<'_>, upstream: &[f32]| {
+        let [gradient, _] = convolve_backward(&[source], weights, conv, upstream, wanted).sources;
+        (convolve(&[source], weights, conv), gradient.unwrap().map)
+    };
+    let upstream = random.values(conv.output(shape, 8).len());
+    let (whole, gradient) = both(source(&map, shape, &statistics), &upstream);
+    for n in 0..shape.n {
+        let of = |values: &[f32]| values[n * values.len() / shape.n..(n + 1) * values.len() / shape.n].to_vec();
+        let (image, moments, upstream) = (of(&map), of(&statistics), of(&upstream));
+        let alone = both(source(&image, shape.with_images(1), &moments), &upstream);
+        assert!(alone == (of(&whole), of(&gradient)), "image {n}");
+    }
+}
+
 #[test]
 fn convolutions_of_two_sources_and_their_way_back() {
     let random = &mut Random::new(3);
