@@ -162,11 +162,15 @@ fn best_window_dice(patient: &Patient) -> f64 {
 
 #[test]
 fn no_window_finds_the_liver() {
-    for cohort in cohorts() {
-        let mut dice: Vec<f64> = cohort.iter().map(best_window_dice).collect();
-        dice.sort_by(f64::total_cmp);
-        println!("best window's Dice: {dice:.3?}");
-        assert!(dice.iter().all(|dice| *dice < 0.6), "{dice:?}");
+    // In 1027 and 1037 windows found a large, bright liver too well while there was less muscle beside
+    // it, and darker.
+    for seed in [0, 1027, 1037] {
+        for cohort in drawn(seed, 64) {
+            let mut dice: Vec<f64> = cohort.iter().map(best_window_dice).collect();
+            dice.sort_by(f64::total_cmp);
+            println!("seed {seed}, best window's Dice: {dice:.3?}");
+            assert!(dice.iter().all(|dice| *dice < 0.6), "seed {seed}: {dice:?}");
+        }
     }
 }
 
