@@ -15,12 +15,18 @@ fn config(domain: Domain) -> Config {
     Config { seed: 0, domain, size: 64, slices: None }
 }
 
-/// Eight patients of each domain, made once.
+/// Eight patients of each domain, in planes of `size`² pixels.
+fn drawn(seed: u64, size: usize) -> [Vec<Patient>; 2] {
+    DOMAINS.map(|domain| {
+        let config = Config { seed, size, ..config(domain) };
+        (0..PATIENTS).map(|index| patient(&config, index)).collect()
+    })
+}
+
+/// The patients of seed 0, made once.
 fn cohorts() -> [&'static [Patient]; 2] {
     static COHORTS: OnceLock<[Vec<Patient>; 2]> = OnceLock::new();
-    let made = COHORTS.get_or_init(|| {
-        DOMAINS.map(|domain| (0..PATIENTS).map(|index| patient(&config(domain), index)).collect())
-    });
+    let made = COHORTS.get_or_init(|| drawn(0, 64));
     [&made[0], &made[1]]
 }
 
@@ -90,7 +96,7 @@ fn sizes_and_slices_are_as_asked() {
     }
     let slices: Vec<usize> = everybody().map(|p| p.image.space.shape[2]).collect();
     println!("slices {slices:?}");
-    assert!(slices.iter().all(|n| (31..=52).contains(n)));
+    assert!(slices.iter().all(|n| (34..=52).contains(n)));
 }
 
 #[test]
@@ -156,11 +162,15 @@ fn best_window_dice(patient: &Patient) -> f64 {
 
 #[test]
 fn no_window_finds_the_liver() {
-    for cohort in cohorts() {
-        let mut dice: Vec<f64> = cohort.iter().map(best_window_dice).collect();
-        dice.sort_by(f64::total_cmp);
-        println!("best window's Dice: {dice:.3?}");
-        assert!(dice.iter().all(|dice| *dice < 0.6), "{dice:?}");
+    // In 1027 and 1037 windows found a large, bright liver too well while there was less muscle beside
+    // it, and darker.
+    for seed in [0, 1027, 1037] {
+        for cohort in drawn(seed, 64) {
+            let mut dice: Vec<f64> = cohort.iter().map(best_window_dice).collect();
+            dice.sort_by(f64::total_cmp);
+            println!("seed {seed}, best window's Dice: {dice:.3?}");
+            assert!(dice.iter().all(|dice| *dice < 0.6), "seed {seed}: {dice:?}");
+        }
     }
 }
 
@@ -209,10 +219,13 @@ fn organs_lie_on_their_side() {
 
 #[test]
 fn the_liver_ends_within_the_scan() {
-    for patient in everybody() {
-        let slices = patient.mask.space.shape[2];
-        for end in [0, slices - 1] {
-            assert!(!patient.mask.plane(end).contains(&label::LIVER), "{}: slice {end}", patient.case);
+    // A shorter scan once cut off a liver or more of each of these seeds. The width of a pixel does
+    // not matter here, and wide ones are soon made.
+    for seed in 106..112 {
+        for Patient { case, mask, .. } in drawn(seed, 32).into_iter().flatten() {
+            for end in [0, mask.space.shape[2] - 1] {
+                assert!(!mask.plane(end).contains(&label::LIVER), "seed {seed}, {case}: slice {end}");
+            }
         }
     }
 }

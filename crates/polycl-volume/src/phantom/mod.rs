@@ -76,8 +76,8 @@ pub struct Config {
     pub domain: Domain,
     /// Pixels along each side of the square planes.
     pub size: usize,
-    /// Number of planes over the scanned length of 20 to 23 cm; by default the patient's own slice
-    /// distance decides (4.5 to 6.5 mm: 32 to 52 slices).
+    /// Number of planes over the scanned length of 22 to 23 cm; by default the patient's own slice
+    /// distance decides (4.5 to 6.5 mm: 34 to 52 slices).
     pub slices: Option<usize>,
 }
 

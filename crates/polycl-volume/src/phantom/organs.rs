@@ -134,7 +134,7 @@ fn liver(b: &mut Builder, t: &Tissues) {
     b.stray(5.0);
     let size = b.draw.between(0.9, 1.08);
     let left = b.draw.between(0.75, 1.25);
-    let tip = b.draw.between(0.6, 1.2);
+    let tip = b.draw.between(0.6, 0.85);
     let mut parts = vec![
         b.turned([68.0, -6.0, 24.0], [64.0 * size, 74.0 * size, 84.0 * size], [0.0, 0.15, 0.0]),
         b.ball([30.0, 28.0, 32.0], [52.0 * size, 44.0 * size, 44.0 * size]),

@@ -76,14 +76,16 @@ impl Scanner {
 
     /// The grid of the scan, in world coordinates, and where the body frame's origin is in them.
     pub fn space(&self, draw: &mut Draw, config: &Config, trunk: &Trunk) -> (Space, DVec3) {
-        let length = draw.between(205.0, 232.0) as f64;
+        // The draws can put the liver's lowest point 104 mm under the origin of the body frame, and the
+        // top of the scan 118 mm over it: only as long a scan holds every liver.
+        let length = draw.between(222.0, 234.0) as f64;
         let slices = config.slices.unwrap_or((length / self.pitch as f64).round() as usize).max(1);
         let pixel = (2.0 * trunk.half.x * draw.between(1.04, 1.2)) as f64 / config.size as f64;
         let steps = DVec3::new(pixel, pixel, length / slices as f64);
         let signs = DVec3::new(self.orientation[0], self.orientation[1], 1.0);
         let body = DVec3::new(draw.about(0.0, 12.0) as f64, 120.0, draw.about(-400.0, 300.0) as f64);
         let middle = 0.5 * (config.size as f64 - 1.0);
-        let lowest = f64::from(trunk.domes[0]) + f64::from(draw.between(28.0, 42.0)) - length;
+        let lowest = f64::from(trunk.domes[0]) + f64::from(draw.between(22.0, 30.0)) - length;
         let aside = draw.jitter(5.0).as_dvec3() * DVec3::new(1.0, 1.0, 0.0);
         let first =
             body + aside + DVec3::new(0.0, -8.0, lowest) - signs * steps * DVec3::new(middle, middle, 0.0);

@@ -43,7 +43,7 @@ impl Tissues {
         let mut enhanced = |native: f32, spread: f32, arterial: f32, portal: f32| {
             draw.about(native, spread) + gain * if late { portal } else { arterial }
         };
-        let (muscle, spleen) = (enhanced(54.0, 5.0, 6.0, 12.0), enhanced(47.0, 4.0, 60.0, 54.0));
+        let (muscle, spleen) = (enhanced(54.0, 5.0, 6.0, 16.0), enhanced(47.0, 4.0, 60.0, 54.0));
         let (cortex, medulla) = (enhanced(34.0, 3.0, 120.0, 130.0), enhanced(30.0, 3.0, 30.0, 105.0));
         let (arteries, veins) = (enhanced(41.0, 4.0, 240.0, 95.0), enhanced(41.0, 4.0, 45.0, 80.0));
         let (pancreas, gut) = (enhanced(40.0, 7.0, 55.0, 40.0), enhanced(42.0, 6.0, 35.0, 40.0));

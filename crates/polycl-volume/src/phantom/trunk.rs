@@ -50,7 +50,7 @@ impl Trunk {
         Self {
             half,
             fat,
-            wall: draw.about(17.0, 3.0),
+            wall: draw.about(20.0, 3.0),
             taper: draw.about(0.0, 0.0004),
             lumps: Texture { seed: draw.seed(), grain: 70.0 },
             domes: [right, right - draw.between(6.0, 18.0)],
