@@ -9,12 +9,11 @@ pub struct Dropout {
 
 impl Dropout {
     /// What the value at `index` is multiplied with.
-    #[inline(always)]
     pub fn factor(self, index: u64) -> f32 {
-        let keep = 1.0 / (1.0 - self.probability);
-        // Of 2³² equally likely numbers, this many are below the threshold.
-        let threshold = (f64::from(self.probability) * 4_294_967_296.0) as u32;
-        if mix(index as u32, (index >> 32) as u32, self.seed) < threshold { 0.0 } else { keep }
+        let mut factor = 0.0;
+        // SAFETY: there is room for one value.
+        unsafe { self.factors(index, 1, &raw mut factor) };
+        factor
     }
 
     /// The factors from `first` on.
@@ -23,9 +22,18 @@ impl Dropout {
     /// `count` values can be written at `to`.
     #[inline(always)]
     pub(crate) unsafe fn factors(self, first: u64, count: usize, to: *mut f32) {
-        for i in 0..count {
-            // SAFETY: the caller's.
-            unsafe { *to.add(i) = self.factor(first + i as u64) };
+        let keep = 1.0 / (1.0 - self.probability);
+        // Of 2³² equally likely numbers, this many are below the threshold.
+        let threshold = (f64::from(self.probability) * 4_294_967_296.0) as u32;
+        // Words of 32 bits fill vectors; the upper one changes at most once on the way.
+        let (low, high) = (first as u32, (first >> 32) as u32);
+        let before = count.min((1 << 32) - low as usize);
+        for (range, high) in [(0..before, high), (before..count, high.wrapping_add(1))] {
+            for i in range {
+                let dropped = mix(low.wrapping_add(i as u32), high, self.seed) < threshold;
+                // SAFETY: the caller's.
+                unsafe { *to.add(i) = if dropped { 0.0 } else { keep } };
+            }
         }
     }
 }

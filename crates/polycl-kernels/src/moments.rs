@@ -1,6 +1,6 @@
 use crate::parallel::{Out, filled, for_each};
 use crate::shape::Shape;
-use crate::simd::{fma, lanes, load_some, store, width};
+use crate::simd::{fma, lanes, load_part, store, width};
 
 /// What a mean is taken over, beside rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,18 +67,18 @@ vectorised! {
     ///
     /// # Safety
     /// The pixels can be read; `to` has room for three times `padded` values.
-    unsafe fn measure<S>(simd, from: *const f32, pixels: usize, channels: usize, padded: usize, to: *mut f32) {
+    unsafe fn measure<S, FULL of (channels)>(simd, from: *const f32, pixels: usize, channels: usize, padded: usize, to: *mut f32) {
         let share = simd.splat_f32s(1.0 / pixels as f32);
         for c in (0..channels).step_by(lanes::<S>()) {
             let (from, count) = (from.add(c), channels - c);
             let mut sum = simd.splat_f32s(0.0);
             for pixel in 0..pixels {
-                sum = simd.add_f32s(sum, load_some(simd, from.add(pixel * channels), count));
+                sum = simd.add_f32s(sum, load_part::<S, FULL>(simd, from.add(pixel * channels), count));
             }
             let mean = simd.mul_f32s(sum, share);
             let (mut drift, mut squares) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
             for pixel in 0..pixels {
-                let distance = simd.sub_f32s(load_some(simd, from.add(pixel * channels), count), mean);
+                let distance = simd.sub_f32s(load_part::<S, FULL>(simd, from.add(pixel * channels), count), mean);
                 drift = simd.add_f32s(drift, distance);
                 squares = fma(simd, distance, distance, squares);
             }
@@ -110,11 +110,11 @@ pub fn channel_sums(x: &[f32], shape: Shape) -> Vec<f32> {
 vectorised! {
     /// # Safety
     /// The pixels can be read; `to` has room for the channels, padded to whole vectors.
-    unsafe fn sum_row<S>(simd, from: *const f32, pixels: usize, channels: usize, to: *mut f32) {
+    unsafe fn sum_row<S, FULL of (channels)>(simd, from: *const f32, pixels: usize, channels: usize, to: *mut f32) {
         for c in (0..channels).step_by(lanes::<S>()) {
             let mut sum = simd.splat_f32s(0.0);
             for pixel in 0..pixels {
-                sum = simd.add_f32s(sum, load_some(simd, from.add(pixel * channels + c), channels - c));
+                sum = simd.add_f32s(sum, load_part::<S, FULL>(simd, from.add(pixel * channels + c), channels - c));
             }
             store(simd, to.add(c), sum);
         }

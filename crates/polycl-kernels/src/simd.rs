@@ -82,13 +82,43 @@ pub fn dispatch<T: WithSimd>(task: T) -> T::Output {
 }
 
 /// Declares a function whose body is compiled once for each instruction set: within it, `$S` is
-/// the set, `$simd` its token, and all that is called must be `#[inline(always)]`.
+/// the set, `$simd` its token, and all that is called must be `#[inline(always)]`. With
+/// `<S, FULL of (channels)>` it is compiled once more for channels that fill whole vectors, with a
+/// constant `FULL` for [`load_part`] and [`store_part`].
 macro_rules! vectorised {
+    ($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<$S:ident, $FULL:ident of ($channels:expr)>(
+        $simd:ident $(, $arg:ident: $ty:ty)* $(,)?
+    ) $body:block) => {
+        $(#[$meta])*
+        #[inline(never)] // so that profilers tell the kernels apart
+        #[allow(clippy::too_many_arguments, reason = "an innermost kernel")]
+        $vis unsafe fn $name($($arg: $ty),*) {
+            struct Task { full: bool, $($arg: $ty),* }
+            impl Task {
+                #[inline(always)]
+                fn run<$S: pulp::Simd, const $FULL: bool>(self, $simd: $S) {
+                    let Self { full: _, $($arg),* } = self;
+                    // SAFETY: the contract of the function around.
+                    unsafe { $body }
+                }
+            }
+            impl pulp::WithSimd for Task {
+                type Output = ();
+                #[inline(always)]
+                fn with_simd<$S: pulp::Simd>(self, simd: $S) {
+                    if self.full { self.run::<$S, true>(simd) } else { self.run::<$S, false>(simd) }
+                }
+            }
+            let full = ($channels).is_multiple_of($crate::simd::width());
+            $crate::simd::dispatch(Task { full, $($arg),* })
+        }
+    };
     ($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<$S:ident>(
         $simd:ident $(, $arg:ident: $ty:ty)* $(,)?
     ) $body:block) => {
         $(#[$meta])*
         #[inline(never)] // so that profilers tell the kernels apart
+        #[allow(clippy::too_many_arguments, reason = "an innermost kernel")]
         $vis unsafe fn $name($($arg: $ty),*) {
             struct Task { $($arg: $ty),* }
             impl pulp::WithSimd for Task {
@@ -156,6 +186,26 @@ pub unsafe fn load_some<S: Simd>(simd: S, from: *const f32, count: usize) -> S::
     // SAFETY: `count` values lie at `from` and fit into a vector, which any bits may fill.
     unsafe { std::ptr::copy_nonoverlapping(from, (&raw mut values).cast(), count) };
     values
+}
+
+/// [`load_some`], where FULL promises that `count` is a vector at least.
+///
+/// # Safety
+/// As [`load_some`].
+#[inline(always)]
+pub unsafe fn load_part<S: Simd, const FULL: bool>(simd: S, from: *const f32, count: usize) -> S::f32s {
+    // SAFETY: the caller's.
+    unsafe { if FULL { load(simd, from) } else { load_some(simd, from, count) } }
+}
+
+/// [`store_some`], where FULL promises that `count` is a vector at least.
+///
+/// # Safety
+/// As [`store_some`].
+#[inline(always)]
+pub unsafe fn store_part<S: Simd, const FULL: bool>(simd: S, to: *mut f32, values: S::f32s, count: usize) {
+    // SAFETY: the caller's.
+    unsafe { if FULL { store(simd, to, values) } else { store_some(simd, to, values, count) } }
 }
 
 /// Stores the first `count` values (at most a vector).

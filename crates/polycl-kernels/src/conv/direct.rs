@@ -5,7 +5,7 @@ use pulp::Simd;
 
 use super::gemm::{ROWS, Tile, accumulate, panel_width};
 use super::{Conv, Weights};
-use crate::parallel::{Out, for_each, piece};
+use crate::parallel::{Out, filled, for_each, piece};
 use crate::scratch;
 use crate::shape::Shape;
 use crate::simd::{lanes, load, store, store_some};
@@ -65,19 +65,24 @@ impl Matrices {
     }
 
     fn new(weights: Weights<'_>, transposed: bool, step: usize, phases: Vec<Phase>) -> Self {
-        let (channels_in, channels_out) = match transposed {
-            false => (weights.channels_in, weights.channels_out),
-            true => (weights.channels_out, weights.channels_in),
-        };
+        let (channels_in, channels_out) = weights.channels(transposed);
         let panel = panel_width(channels_out);
         let padded = channels_out.next_multiple_of(panel);
-        let by_tap = weights.by_tap(padded, transposed);
-        let mut matrices = Vec::with_capacity(by_tap.len());
-        for matrix in by_tap.chunks_exact(channels_in * padded) {
-            for first in (0..padded).step_by(panel) {
-                matrix.chunks_exact(padded).for_each(|row| matrices.extend(&row[first..first + panel]));
-            }
-        }
+        // SAFETY: each panel writes its rows of every tap.
+        let matrices = unsafe {
+            filled(weights.taps() * channels_in * padded, |to| {
+                for_each(padded / panel, |i| {
+                    let mut block = vec![0.0; weights.taps() * panel];
+                    for channel in 0..channels_in {
+                        weights.block(transposed, channel, i * panel, panel, &mut block);
+                        for (tap, row) in block.chunks_exact(panel).enumerate() {
+                            let place = ((tap * padded / panel + i) * channels_in + channel) * panel;
+                            to.at(place, panel).copy_from_nonoverlapping(row.as_ptr(), panel);
+                        }
+                    }
+                });
+            })
+        };
         let mut bias = weights.bias.filter(|_| !transposed).map_or_else(Vec::new, <[f32]>::to_vec);
         bias.resize(padded, 0.0);
         Self { matrices, bias, channels_in, channels_out, panel, step, phases }
@@ -359,19 +364,24 @@ impl MatrixGradients {
     /// [C_out, C_in, k, k]
     pub fn finish(self) -> Vec<f32> {
         let (part, columns, rows, chunks) = (self.part(), self.columns(), self.rows(), self.chunks);
-        let taps = self.conv.kernel * self.conv.kernel;
-        let sum = |row: usize, o: usize| -> f32 {
-            (0..chunks).map(|chunk| self.sums[chunk * part + row * columns + o]).sum()
-        };
-        let mut gradient = vec![0.0; self.channels_out * rows];
-        for o in 0..self.channels_out {
-            for c in 0..self.channels_in {
-                for tap in 0..taps {
-                    gradient[(o * self.channels_in + c) * taps + tap] = sum(tap * self.channels_in + c, o);
-                }
-            }
+        let (taps, channels_in, channels_out) = (rows / self.channels_in, self.channels_in, self.channels_out);
+        // Some output channels at a time, so that reading and writing go through memory in order.
+        let some = 16.min(columns);
+        // SAFETY: every output channel writes all its weights.
+        unsafe {
+            filled(channels_out * rows, |to| {
+                for_each(columns / some, |i| {
+                    for row in 0..rows {
+                        let (c, tap) = (row / taps, row % taps);
+                        for o in i * some..channels_out.min((i + 1) * some) {
+                            let from = self.sums[(tap * channels_in + c) * columns + o..].iter();
+                            let sum: f32 = from.step_by(part).take(chunks).sum();
+                            to.at((o * channels_in + c) * taps + tap, 1).write(sum);
+                        }
+                    }
+                });
+            })
         }
-        gradient
     }
 }
 

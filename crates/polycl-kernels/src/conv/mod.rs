@@ -5,7 +5,7 @@ mod direct;
 mod gemm;
 mod winograd;
 
-use crate::parallel::{Out, filled, for_each};
+use crate::parallel::Out;
 use crate::shape::Shape;
 
 /// A square kernel, its stride and its zero padding on each side.
@@ -29,11 +29,12 @@ impl Conv {
     }
 
     /// Winograd's algorithm exists for one kind of convolution, and pays where there are channels
-    /// and whole tiles. Maps narrower than a tile must not use it: where a tap never meets a pixel its
-    /// gradient is zero, and Adam would make a step of any round-off that stands in for the zero.
+    /// and tiles enough for the transforms of the weights. Maps narrower than a tile must not use it:
+    /// where a tap never meets a pixel its gradient is zero, and Adam would make a step of any round-off
+    /// that stands in for the zero.
     fn algorithm(self, input: Shape, channels: usize) -> Algorithm {
         let form = self == Self { kernel: 3, stride: 1, padding: 1 };
-        let pays = input.c.min(channels) >= 4 && input.h.min(input.w) >= 4;
+        let pays = input.c.min(channels) >= 4 && input.h.min(input.w) >= 4 && input.h * input.w >= 144;
         if form && pays { Algorithm::Winograd } else { Algorithm::Direct }
     }
 }
@@ -64,29 +65,29 @@ impl Weights<'_> {
         self.kernel * self.kernel
     }
 
-    /// [tap][C_in][C_out, padded with zeros]; transposed, for the way back, taps in reverse and
-    /// [tap][C_out][C_in, padded].
-    fn by_tap(&self, padded: usize, transposed: bool) -> Vec<f32> {
-        let taps = self.taps();
-        let (rows, columns) = match transposed {
+    /// Channels that are read and written: the other way round on the way back.
+    fn channels(&self, transposed: bool) -> (usize, usize) {
+        match transposed {
             false => (self.channels_in, self.channels_out),
             true => (self.channels_out, self.channels_in),
+        }
+    }
+
+    /// From one channel read to `width` of those written, from `first` on: [tap][width], zero beyond
+    /// the last. On the way back the taps come in reverse.
+    fn block(&self, transposed: bool, channel: usize, first: usize, width: usize, to: &mut [f32]) {
+        let (taps, (_, columns)) = (self.taps(), self.channels(transposed));
+        let [at, step] = match transposed {
+            false => [channel * taps, self.channels_in * taps],
+            true => [channel * columns * taps, taps],
         };
-        let [row_step, column_step] =
-            if transposed { [columns * taps, taps] } else { [taps, rows * taps] };
-        // SAFETY: each row writes all its columns of every tap.
-        unsafe {
-            filled(taps * rows * padded, |to| {
-                for_each(rows, |row| {
-                    for tap in 0..taps {
-                        let to = to.at((tap * rows + row) * padded, padded);
-                        let tap = if transposed { taps - 1 - tap } else { tap };
-                        let from = &self.values[row * row_step + tap..];
-                        (0..columns).for_each(|column| *to.add(column) = from[column * column_step]);
-                        to.add(columns).write_bytes(0, padded - columns);
-                    }
-                });
-            })
+        to.fill(0.0);
+        for column in first..columns.min(first + width) {
+            let from = &self.values[at + column * step..][..taps];
+            for (tap, &value) in from.iter().enumerate() {
+                let tap = if transposed { taps - 1 - tap } else { tap };
+                to[tap * width + column - first] = value;
+            }
         }
     }
 }

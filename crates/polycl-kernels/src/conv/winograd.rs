@@ -11,7 +11,7 @@ use super::Weights;
 use super::gemm::{Product, ROWS, multiply, panel_width};
 use crate::parallel::{Out, filled, for_each, piece};
 use crate::shape::Shape;
-use crate::simd::{fma, lanes, load, load_some, store, store_some, width};
+use crate::simd::{fma, lanes, load, load_some, store, store_part, width};
 use crate::scratch;
 
 /// Outputs along a tile's side, inputs along it, and products of a tile.
@@ -320,7 +320,7 @@ vectorised! {
     /// # Safety
     /// `out` is a whole map of the tiling's shape; no other thread writes these tiles. `bias` is
     /// null or `padded_out` values.
-    unsafe fn outputs<S>(
+    unsafe fn outputs<S, FULL of (tiling.shape.c)>(
         simd,
         products: *const f32,
         tiling: Tiling,
@@ -348,7 +348,7 @@ vectorised! {
                 for i in 0..rows {
                     for j in 0..columns {
                         let place = map.add(i * shape.row() + j * shape.c + c);
-                        store_some(simd, place, simd.add_f32s(y[i][j], bias), shape.c - c);
+                        store_part::<S, FULL>(simd, place, simd.add_f32s(y[i][j], bias), shape.c - c);
                     }
                 }
             }
@@ -436,20 +436,19 @@ pub struct Factors {
 impl Factors {
     /// Of the convolution, or (`transposed`) of the one that takes gradients back to its input.
     pub fn new(weights: Weights<'_>, transposed: bool) -> Self {
-        let (channels_in, channels_out) = match transposed {
-            false => (weights.channels_in, weights.channels_out),
-            true => (weights.channels_out, weights.channels_in),
-        };
+        let (channels_in, channels_out) = weights.channels(transposed);
         let panel = panel_width(channels_out);
         let padded = channels_out.next_multiple_of(panel);
-        let taps = weights.by_tap(padded, transposed);
-        // SAFETY: `factor_row` writes every point and panel of its input channel.
+        // SAFETY: each panel writes every point of every input channel.
         let factors = unsafe {
             filled(POINTS * channels_in * padded, |factors| {
-                for_each(channels_in, |c| {
-                    let taps = taps.as_ptr().add(c * padded);
-                    let to = factors.at(c * panel, 0);
-                    factor_row(taps, channels_in * padded, padded, panel, to, channels_in);
+                for_each(padded / panel, |i| {
+                    let mut taps = vec![0.0; 9 * panel];
+                    for channel in 0..channels_in {
+                        weights.block(transposed, channel, i * panel, panel, &mut taps);
+                        let to = factors.at((i * channels_in + channel) * panel, panel);
+                        factor_row(taps.as_ptr(), panel, to, channels_in * padded);
+                    }
                 });
             })
         };
@@ -490,32 +489,23 @@ impl Factors {
 }
 
 vectorised! {
-    /// The factors of one input channel: from `taps[tap][padded]`, each `tap_stride` apart, to
-    /// `to[point][panel][channel]`.
+    /// The factors of one input channel and one panel: from `[tap][panel]` to `[point][panel]`, points
+    /// `stride` apart.
     ///
     /// # Safety
-    /// Nine taps of `padded` values; room for every point and panel of this channel.
-    unsafe fn factor_row<S>(
-        simd,
-        row: *const f32,
-        tap_stride: usize,
-        padded: usize,
-        panel: usize,
-        to: *mut f32,
-        channels_in: usize,
-    ) {
-        for c in (0..padded).step_by(lanes::<S>()) {
+    /// Nine taps of `panel` values; room for as many at every point.
+    unsafe fn factor_row<S>(simd, row: *const f32, panel: usize, to: *mut f32, stride: usize) {
+        for c in (0..panel).step_by(lanes::<S>()) {
             let mut g = [[simd.splat_f32s(0.0); 3]; 3];
             for i in 0..3 {
                 for j in 0..3 {
-                    g[i][j] = load(simd, row.add((i * 3 + j) * tap_stride + c));
+                    g[i][j] = load(simd, row.add((i * 3 + j) * panel + c));
                 }
             }
             let u = both_sides::<S, Taps, 3, IN>(simd, g);
-            let place = c / panel * panel * channels_in + c % panel;
             for i in 0..IN {
                 for j in 0..IN {
-                    store(simd, to.add((i * IN + j) * padded * channels_in + place), u[i][j]);
+                    store(simd, to.add((i * IN + j) * stride + c), u[i][j]);
                 }
             }
         }
@@ -542,8 +532,9 @@ pub struct FactorGradients {
     chunks: usize,
 }
 
-/// Sums that are worked on at the same time, at least.
+/// Sums that are worked on at the same time, where this much memory holds them.
 const PARTS: usize = 8;
+const MEMORY: usize = 32 << 20;
 /// Output channels in a block where there are many.
 const BLOCK: usize = 64;
 
@@ -551,9 +542,10 @@ impl FactorGradients {
     pub fn new(channels_in: usize, channels_out: usize) -> Self {
         let panel = panel_width(channels_out);
         let block = channels_out.next_multiple_of(panel).min(BLOCK.next_multiple_of(panel));
-        let chunks = PARTS.div_ceil(channels_out.div_ceil(block));
-        let mut new = Self { sums: Vec::new(), channels_in, channels_out, block, chunks };
-        new.sums = vec![0.0; chunks * new.blocks() * new.part()];
+        let mut new = Self { sums: Vec::new(), channels_in, channels_out, block, chunks: 0 };
+        let parts = (MEMORY / (new.part() * size_of::<f32>())).clamp(2, PARTS);
+        new.chunks = parts.div_ceil(new.blocks());
+        new.sums = vec![0.0; new.chunks * new.blocks() * new.part()];
         new
     }
 
@@ -605,24 +597,25 @@ impl FactorGradients {
 
     /// The gradient of the weights, [C_out, C_in, 3, 3].
     pub fn finish(self) -> Vec<f32> {
-        let (padded_in, block, part, blocks) = (self.padded_in(), self.block, self.part(), self.blocks());
+        let (padded_in, block, part) = (self.padded_in(), self.block, self.part());
         let (channels_in, channels_out, chunks) = (self.channels_in, self.channels_out, self.chunks);
-        let sums = &self.sums;
-        // SAFETY: every input channel of every block writes its nine taps.
+        let (sums, chunk_stride) = (&self.sums, self.blocks() * part);
+        // One vector of output channels at a time, so that memory is gone through in order.
+        // SAFETY: every output channel writes its nine taps of every input channel.
         unsafe {
             filled(channels_out * channels_in * 9, |gradient| {
-                for_each(channels_in, |c| {
-                    scratch::with(9 * block, |taps| {
-                        let taps = taps.at(0, 9 * block);
-                        for b in 0..blocks {
-                            let from = sums.as_ptr().add(b * part + c * block);
-                            factor_row_adjoint(from, chunks, blocks * part, padded_in * block, block, taps);
-                            for o in 0..block.min(channels_out - b * block) {
-                                let to = gradient.at(((b * block + o) * channels_in + c) * 9, 9);
-                                (0..9).for_each(|tap| *to.add(tap) = *taps.add(tap * block + o));
-                            }
+                for_each(channels_out.div_ceil(width()), |i| {
+                    let first = i * width();
+                    let from = sums.as_ptr().add(first / block * part + first % block);
+                    let mut taps = vec![0.0; 9 * width()];
+                    for c in 0..channels_in {
+                        let from = from.add(c * block);
+                        factor_vector_adjoint(from, chunks, chunk_stride, padded_in * block, taps.as_mut_ptr());
+                        for o in first..channels_out.min(first + width()) {
+                            let to = gradient.at((o * channels_in + c) * 9, 9);
+                            (0..9).for_each(|tap| to.add(tap).write(taps[tap * width() + o - first]));
                         }
-                    });
+                    }
                 });
             })
         }
@@ -630,34 +623,27 @@ impl FactorGradients {
 }
 
 vectorised! {
-    /// The sum over chunks of one input channel's `[point][block]` to `taps[tap][block]`.
+    /// The sum over chunks of one input channel's products with a vector of output channels, points
+    /// `point_stride` apart, to its taps, vector after vector.
     ///
     /// # Safety
-    /// The strides lead to `block` values each; `taps` has room for nine times as many.
-    unsafe fn factor_row_adjoint<S>(
-        simd,
-        sums: *const f32,
-        chunks: usize,
-        chunk_stride: usize,
-        point_stride: usize,
-        block: usize,
-        to: *mut f32,
+    /// The strides lead to a vector each; `to` has room for nine.
+    unsafe fn factor_vector_adjoint<S>(
+        simd, sums: *const f32, chunks: usize, chunk_stride: usize, point_stride: usize, to: *mut f32,
     ) {
-        for c in (0..block).step_by(lanes::<S>()) {
-            let mut u = [[simd.splat_f32s(0.0); IN]; IN];
-            for i in 0..IN {
-                for j in 0..IN {
-                    let from = sums.add((i * IN + j) * point_stride + c);
-                    for chunk in 0..chunks {
-                        u[i][j] = simd.add_f32s(u[i][j], load(simd, from.add(chunk * chunk_stride)));
-                    }
+        let mut u = [[simd.splat_f32s(0.0); IN]; IN];
+        for i in 0..IN {
+            for j in 0..IN {
+                let from = sums.add((i * IN + j) * point_stride);
+                for chunk in 0..chunks {
+                    u[i][j] = simd.add_f32s(u[i][j], load(simd, from.add(chunk * chunk_stride)));
                 }
             }
-            let g = both_sides::<S, TapsAdjoint, IN, 3>(simd, u);
-            for i in 0..3 {
-                for j in 0..3 {
-                    store(simd, to.add((i * 3 + j) * block + c), g[i][j]);
-                }
+        }
+        let g = both_sides::<S, TapsAdjoint, IN, 3>(simd, u);
+        for i in 0..3 {
+            for j in 0..3 {
+                store(simd, to.add((i * 3 + j) * lanes::<S>()), g[i][j]);
             }
         }
     }

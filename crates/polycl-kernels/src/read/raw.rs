@@ -5,7 +5,7 @@ use pulp::Simd;
 use super::axis::{Adjoint, Axis};
 use crate::dropout::Dropout;
 use crate::scratch;
-use crate::simd::{fma, lanes, load, load_some, store_some};
+use crate::simd::{fma, lanes, load, load_part, store, store_part};
 
 /// One image of a source. `mean`, `scale` and `bias` are padded to whole vectors; `residual` may be
 /// null.
@@ -35,14 +35,14 @@ impl Raw {
     /// # Safety
     /// Pixel and channel lie in the image.
     #[inline(always)]
-    unsafe fn normalised<S: Simd>(&self, simd: S, pixel: usize, c: usize) -> (S::f32s, S::f32s) {
+    unsafe fn normalised<S: Simd, const FULL: bool>(&self, simd: S, pixel: usize, c: usize) -> (S::f32s, S::f32s) {
         let (place, count) = (pixel * self.c + c, self.c - c);
         // SAFETY: the caller's.
         unsafe {
-            let centred = simd.sub_f32s(load_some(simd, self.map.add(place), count), load(simd, self.mean.add(c)));
+            let centred = simd.sub_f32s(load_part::<S, FULL>(simd, self.map.add(place), count), load(simd, self.mean.add(c)));
             let mut value = fma(simd, centred, load(simd, self.scale.add(c)), load(simd, self.bias.add(c)));
             if !self.residual.is_null() {
-                value = simd.add_f32s(value, load_some(simd, self.residual.add(place), count));
+                value = simd.add_f32s(value, load_part::<S, FULL>(simd, self.residual.add(place), count));
             }
             (centred, value)
         }
@@ -67,19 +67,19 @@ pub unsafe fn activate(raw: Raw, y: usize, rows: usize, to_row: usize, to: *mut 
 vectorised! {
     /// # Safety
     /// As [`activate`]; `factors` has room for a row where there is dropout.
-    unsafe fn activate_row<S>(simd, raw: Raw, y: usize, factors: *mut f32, to: *mut f32, to_step: usize) {
+    unsafe fn activate_row<S, FULL of (raw.c)>(simd, raw: Raw, y: usize, factors: *mut f32, to: *mut f32, to_step: usize) {
         if let Some(dropout) = raw.dropout {
             dropout.factors(raw.first + (y * raw.row()) as u64, raw.row(), factors);
         }
         let slope = simd.splat_f32s(raw.slope);
         for c in (0..raw.c).step_by(lanes::<S>()) {
             for x in 0..raw.w {
-                let (_, value) = raw.normalised(simd, y * raw.w + x, c);
+                let (_, value) = raw.normalised::<S, FULL>(simd, y * raw.w + x, c);
                 let mut value = simd.max_f32s(value, simd.mul_f32s(value, slope));
                 if raw.dropout.is_some() {
-                    value = simd.mul_f32s(value, load_some(simd, factors.add(x * raw.c + c), raw.c - c));
+                    value = simd.mul_f32s(value, load_part::<S, FULL>(simd, factors.add(x * raw.c + c), raw.c - c));
                 }
-                store_some(simd, to.add(x * to_step + c), value, raw.c - c);
+                store_part::<S, FULL>(simd, to.add(x * to_step + c), value, raw.c - c);
             }
         }
     }
@@ -113,7 +113,7 @@ pub unsafe fn settle(
 vectorised! {
     /// # Safety
     /// As [`settle`]; `factors` has room for a row where there is dropout.
-    unsafe fn settle_row<S>(
+    unsafe fn settle_row<S, FULL of (raw.c)>(
         simd,
         raw: Raw,
         y: usize,
@@ -133,22 +133,22 @@ vectorised! {
             let (mut sum, mut product) = (zero, zero);
             let count = raw.c - c;
             for x in 0..raw.w {
-                let (centred, value) = raw.normalised(simd, y * raw.w + x, c);
-                let mut d = load_some(simd, gradient.add(x * step + c), count);
+                let (centred, value) = raw.normalised::<S, FULL>(simd, y * raw.w + x, c);
+                let mut d = load_part::<S, FULL>(simd, gradient.add(x * step + c), count);
                 if raw.dropout.is_some() {
-                    d = simd.mul_f32s(d, load_some(simd, factors.add(x * raw.c + c), count));
+                    d = simd.mul_f32s(d, load_part::<S, FULL>(simd, factors.add(x * raw.c + c), count));
                 }
                 let positive = simd.greater_than_f32s(value, zero);
                 d = simd.select_f32s(positive, d, simd.mul_f32s(d, slope));
-                store_some(simd, to.add(x * raw.c + c), d, count);
+                store_part::<S, FULL>(simd, to.add(x * raw.c + c), d, count);
                 if !residual.is_null() {
-                    store_some(simd, residual.add(x * raw.c + c), d, count);
+                    store_part::<S, FULL>(simd, residual.add(x * raw.c + c), d, count);
                 }
                 sum = simd.add_f32s(sum, d);
                 product = fma(simd, d, centred, product);
             }
-            crate::simd::store(simd, sums.add(c), sum);
-            crate::simd::store(simd, sums.add(padded + c), product);
+            store(simd, sums.add(c), sum);
+            store(simd, sums.add(padded + c), product);
         }
     }
 }
@@ -159,7 +159,7 @@ vectorised! {
     ///
     /// # Safety
     /// The pixels are the image's; `to` holds their gradients, which no other thread writes.
-    pub unsafe fn finish<S>(
+    pub unsafe fn finish<S, FULL of (raw.c)>(
         simd, raw: Raw, pixel: usize, pixels: usize, factors: *const f32, padded: usize, to: *mut f32,
     ) {
         for c in (0..raw.c).step_by(lanes::<S>()) {
@@ -168,10 +168,10 @@ vectorised! {
             let (mean, count) = (load(simd, raw.mean.add(c)), raw.c - c);
             for i in 0..pixels {
                 let to = to.add(i * raw.c + c);
-                let value = load_some(simd, raw.map.add((pixel + i) * raw.c + c), count);
+                let value = load_part::<S, FULL>(simd, raw.map.add((pixel + i) * raw.c + c), count);
                 let centred = simd.sub_f32s(value, mean);
-                let kept = fma(simd, load_some(simd, to, count), scale, simd.neg_f32s(share));
-                store_some(simd, to, fma(simd, simd.neg_f32s(centred), slope, kept), count);
+                let kept = fma(simd, load_part::<S, FULL>(simd, to, count), scale, simd.neg_f32s(share));
+                store_part::<S, FULL>(simd, to, fma(simd, simd.neg_f32s(centred), slope, kept), count);
             }
         }
     }
@@ -182,11 +182,11 @@ vectorised! {
     ///
     /// # Safety
     /// The rows can be read, `to` has room for one.
-    pub unsafe fn blend<S>(simd, low: *const f32, high: *const f32, weight: f32, count: usize, to: *mut f32) {
+    pub unsafe fn blend<S, FULL of (count)>(simd, low: *const f32, high: *const f32, weight: f32, count: usize, to: *mut f32) {
         let weight = simd.splat_f32s(weight);
         for i in (0..count).step_by(lanes::<S>()) {
-            let (a, b) = (load_some(simd, low.add(i), count - i), load_some(simd, high.add(i), count - i));
-            store_some(simd, to.add(i), fma(simd, weight, simd.sub_f32s(b, a), a), count - i);
+            let (a, b) = (load_part::<S, FULL>(simd, low.add(i), count - i), load_part::<S, FULL>(simd, high.add(i), count - i));
+            store_part::<S, FULL>(simd, to.add(i), fma(simd, weight, simd.sub_f32s(b, a), a), count - i);
         }
     }
 }
@@ -196,7 +196,7 @@ vectorised! {
     ///
     /// # Safety
     /// The row can be read, `to` has room for the pixels, `to_step` apart.
-    pub unsafe fn widen<S>(
+    pub unsafe fn widen<S, FULL of (channels)>(
         simd, row: *const f32, axis: *const Axis, channels: usize, outputs: usize, to: *mut f32, to_step: usize,
     ) {
         for x in 0..outputs {
@@ -204,10 +204,10 @@ vectorised! {
             let weight = simd.splat_f32s(weight);
             for c in (0..channels).step_by(lanes::<S>()) {
                 let count = channels - c;
-                let a = load_some(simd, row.add(low * channels + c), count);
-                let b = load_some(simd, row.add(high * channels + c), count);
+                let a = load_part::<S, FULL>(simd, row.add(low * channels + c), count);
+                let b = load_part::<S, FULL>(simd, row.add(high * channels + c), count);
                 let value = fma(simd, weight, simd.sub_f32s(b, a), a);
-                store_some(simd, to.add(x * to_step + c), value, count);
+                store_part::<S, FULL>(simd, to.add(x * to_step + c), value, count);
             }
         }
     }
@@ -218,16 +218,16 @@ vectorised! {
     ///
     /// # Safety
     /// The row can be read, `to` has room for it without gaps.
-    pub unsafe fn gather<S>(
+    pub unsafe fn gather<S, FULL of (channels)>(
         simd, row: *const f32, step: usize, weight: f32, channels: usize, pixels: usize, add: bool, to: *mut f32,
     ) {
         let weight = simd.splat_f32s(weight);
         for x in 0..pixels {
             for c in (0..channels).step_by(lanes::<S>()) {
                 let (to, count) = (to.add(x * channels + c), channels - c);
-                let value = load_some(simd, row.add(x * step + c), count);
-                let before = if add { load_some(simd, to, count) } else { simd.splat_f32s(0.0) };
-                store_some(simd, to, fma(simd, weight, value, before), count);
+                let value = load_part::<S, FULL>(simd, row.add(x * step + c), count);
+                let before = if add { load_part::<S, FULL>(simd, to, count) } else { simd.splat_f32s(0.0) };
+                store_part::<S, FULL>(simd, to, fma(simd, weight, value, before), count);
             }
         }
     }
@@ -238,7 +238,7 @@ vectorised! {
     ///
     /// # Safety
     /// The row can be read, `to` has room for the inputs.
-    pub unsafe fn narrow<S>(
+    pub unsafe fn narrow<S, FULL of (channels)>(
         simd, row: *const f32, axis: *const Adjoint, channels: usize, inputs: usize, to: *mut f32,
     ) {
         for x in 0..inputs {
@@ -246,10 +246,10 @@ vectorised! {
                 let count = channels - c;
                 let mut sum = simd.splat_f32s(0.0);
                 for &(output, weight) in (*axis).at(x) {
-                    let value = load_some(simd, row.add(output * channels + c), count);
+                    let value = load_part::<S, FULL>(simd, row.add(output * channels + c), count);
                     sum = fma(simd, simd.splat_f32s(weight), value, sum);
                 }
-                store_some(simd, to.add(x * channels + c), sum, count);
+                store_part::<S, FULL>(simd, to.add(x * channels + c), sum, count);
             }
         }
     }
@@ -280,7 +280,7 @@ vectorised! {
     ///
     /// # Safety
     /// The rows are all that the windows reach; `to` has room for `outputs` pixels, `to_step` apart.
-    pub unsafe fn pool<S>(
+    pub unsafe fn pool<S, FULL of (channels)>(
         simd,
         rows: *const f32,
         window: Windows,
@@ -299,10 +299,10 @@ vectorised! {
                 for y in top..bottom {
                     for x in left..right {
                         let from = rows.add(((y - window.first) * w + x) * channels + c);
-                        best = simd.max_f32s(best, load_some(simd, from, channels - c));
+                        best = simd.max_f32s(best, load_part::<S, FULL>(simd, from, channels - c));
                     }
                 }
-                store_some(simd, to.add(x * to_step + c), best, channels - c);
+                store_part::<S, FULL>(simd, to.add(x * to_step + c), best, channels - c);
             }
         }
     }
@@ -314,7 +314,7 @@ vectorised! {
     ///
     /// # Safety
     /// As [`pool`]; `gradient` holds the row's `outputs` pixels, `step` apart, `to` a row of the map.
-    pub unsafe fn unpool<S>(
+    pub unsafe fn unpool<S, FULL of (channels)>(
         simd,
         rows: *const f32,
         window: Windows,
@@ -337,19 +337,19 @@ vectorised! {
                 let mut best = simd.splat_f32s(f32::NEG_INFINITY);
                 for y in top..bottom {
                     for x in left..right {
-                        best = simd.max_f32s(best, load_some(simd, first.wrapping_add((y * w + x) * channels), count));
+                        best = simd.max_f32s(best, load_part::<S, FULL>(simd, first.wrapping_add((y * w + x) * channels), count));
                     }
                 }
                 // What is left to give: nothing, once a value as large as the best was met.
-                let mut left_over = load_some(simd, gradient.add(x * step + c), count);
+                let mut left_over = load_part::<S, FULL>(simd, gradient.add(x * step + c), count);
                 for row in top..=y.min(bottom - 1) {
                     for x in left..right {
-                        let value = load_some(simd, first.wrapping_add((row * w + x) * channels), count);
+                        let value = load_part::<S, FULL>(simd, first.wrapping_add((row * w + x) * channels), count);
                         let wins = simd.greater_than_or_equal_f32s(value, best);
                         if row == y {
                             let to = to.add(x * channels + c);
                             let share = simd.select_f32s(wins, left_over, zero);
-                            store_some(simd, to, simd.add_f32s(load_some(simd, to, count), share), count);
+                            store_part::<S, FULL>(simd, to, simd.add_f32s(load_part::<S, FULL>(simd, to, count), share), count);
                         }
                         left_over = simd.select_f32s(wins, zero, left_over);
                     }
