@@ -105,13 +105,14 @@ impl Matrices {
                 let image = &x[n * input.image()..][..input.image()];
                 scratch::with(band.len(rows.len()), |room| {
                     band.copy(image, rows.start, rows.len(), room);
-                    let offsets: Vec<usize> = phase.taps.iter().map(|tap| band.offset(tap)).collect();
+                    let offsets: Vec<usize> =
+                        phase.taps.iter().map(|tap| band.offset(tap, rows.len())).collect();
                     for (line, row) in rows.enumerate() {
                         let first = (n * output.h + row * phase.step + phase.y) * output.row();
                         let to = to.at(first + phase.x * output.c, 0);
                         let pixels = Pixels {
-                            from: room.at(line * self.step * band.row(), 0).cast_const(),
-                            from_step: self.step * input.c,
+                            from: room.at(line * band.row(), 0).cast_const(),
+                            from_step: input.c,
                             count: columns,
                             depth: input.c,
                             taps: &raw const *phase.taps,
@@ -146,15 +147,18 @@ fn taps(conv: Conv) -> Vec<Tap> {
 /// Rows of outputs that share a copy of their inputs.
 const BAND: usize = 8;
 
-/// A zero-padded copy of the inputs that some rows of outputs read.
+/// A zero-padded copy of the inputs that some rows of outputs read. With a step of s, each of the s²
+/// remainders of rows and columns by s is a plane of its own, so that the inputs which neighbouring
+/// outputs read through one tap are neighbours, and those of the next row of outputs a row below.
 struct Band {
     input: Shape,
     step: usize,
     top: isize,
     left: isize,
-    /// Inputs a row of the copy holds, and rows beyond those of one row of outputs.
-    width: usize,
+    /// Rows of inputs beyond those of the first row of outputs.
     extra: usize,
+    /// Pixels in a row of a plane.
+    width: usize,
 }
 
 impl Band {
@@ -164,47 +168,71 @@ impl Band {
             (least, taps.iter().map(offset).max().unwrap_or(0).abs_diff(least))
         };
         let ((top, extra), (left, wide)) = (range(|tap| tap.dy), range(|tap| tap.dx));
-        Self { input, step, top, left, width: (columns - 1) * step + wide + 1, extra }
+        Self { input, step, top, left, extra, width: ((columns - 1) * step + wide + 1).div_ceil(step) }
     }
 
+    /// Values in a row of a plane.
     fn row(&self) -> usize {
         self.width * self.input.c
     }
 
-    fn lines(&self, rows: usize) -> usize {
-        (rows - 1) * self.step + self.extra + 1
+    /// Values in a plane for some rows of outputs.
+    fn plane(&self, rows: usize) -> usize {
+        ((rows - 1) * self.step + self.extra + 1).div_ceil(self.step) * self.row()
     }
 
     fn len(&self, rows: usize) -> usize {
-        self.lines(rows) * self.row()
+        self.step * self.step * self.plane(rows)
     }
 
-    /// Where the tap of the first output reads.
-    fn offset(&self, tap: &Tap) -> usize {
-        tap.dy.abs_diff(self.top) * self.row() + tap.dx.abs_diff(self.left) * self.input.c
+    /// Where input (y, x) of the padded rows is.
+    fn place(&self, y: usize, x: usize, rows: usize) -> usize {
+        let plane = y % self.step * self.step + x % self.step;
+        plane * self.plane(rows) + y / self.step * self.row() + x / self.step * self.input.c
+    }
+
+    /// Where the tap of the first output reads, in the copy for some rows of outputs.
+    fn offset(&self, tap: &Tap, rows: usize) -> usize {
+        self.place(tap.dy.abs_diff(self.top), tap.dx.abs_diff(self.left), rows)
     }
 
     /// Copies what outputs of rows `first..first + rows` read.
     fn copy(&self, image: &[f32], first: usize, rows: usize, to: Out<'_>) {
         let Shape { h, w, c, .. } = self.input;
-        let begin = self.left.clamp(0, w as isize) as usize;
-        let end = (self.left + self.width as isize).clamp(begin as isize, w as isize) as usize;
-        let before = (begin as isize - self.left) as usize * c;
-        for line in 0..self.lines(rows) {
-            let to = to.at(line * self.row(), self.row());
+        for line in 0..self.plane(rows) / self.row() * self.step {
             let y = (first * self.step + line) as isize + self.top;
-            // SAFETY: `to` has room for a row, of which [before, before + inside) is inside the map.
-            unsafe {
+            for column in 0..self.step {
+                let to = to.at(self.place(line, column, rows), self.row());
                 if y < 0 || y >= h as isize {
-                    to.write_bytes(0, self.row());
+                    // SAFETY: `to` has room for a row.
+                    unsafe { to.write_bytes(0, self.row()) };
                     continue;
                 }
-                let inside = &image[(y as usize * w + begin) * c..][..(end - begin) * c];
-                to.write_bytes(0, before);
-                to.add(before).copy_from_nonoverlapping(inside.as_ptr(), inside.len());
-                let after = self.row() - before - inside.len();
-                to.add(before + inside.len()).write_bytes(0, after);
+                let row = &image[y as usize * w * c..][..w * c];
+                self.copy_row(row, self.left + column as isize, to);
             }
+        }
+    }
+
+    /// Every `step`th pixel of a row of the map from `x` on, zero outside.
+    fn copy_row(&self, row: &[f32], x: isize, to: *mut f32) {
+        let Shape { w, c, .. } = self.input;
+        let (step, before) = (self.step, (-x).max(0) as usize);
+        let begin = before.div_ceil(self.step).min(self.width);
+        let first = (x + (begin * step) as isize).max(0) as usize;
+        let inside = w.saturating_sub(first).div_ceil(step).min(self.width - begin);
+        // SAFETY: `to` has room for `width` pixels, of which `begin..begin + inside` are in the map.
+        unsafe {
+            to.write_bytes(0, begin * c);
+            if step == 1 {
+                to.add(begin * c).copy_from_nonoverlapping(row[first * c..].as_ptr(), inside * c);
+            } else {
+                for i in 0..inside {
+                    let from = &row[(first + i * step) * c..][..c];
+                    to.add((begin + i) * c).copy_from_nonoverlapping(from.as_ptr(), c);
+                }
+            }
+            to.add((begin + inside) * c).write_bytes(0, (self.width - begin - inside) * c);
         }
     }
 }
@@ -326,8 +354,6 @@ impl MatrixGradients {
         assert!(x.len() == input.len() && gradient.len() == output.len() && input.c == self.channels_in);
         let (step, taps) = (self.conv.stride, taps(self.conv));
         let band = Band::of(&taps, input, step, output.w);
-        let offsets: Vec<usize> =
-            taps.iter().flat_map(|tap| (0..input.c).map(|c| band.offset(tap) + c)).collect();
         let bands = output.h.div_ceil(BAND);
         let sums = Out::new(&mut self.sums);
         for_each(chunks, |chunk| {
@@ -335,27 +361,31 @@ impl MatrixGradients {
             for i in piece(output.n * bands, chunks, chunk) {
                 let (n, lines) = (i / bands, piece(output.h, bands, i % bands));
                 let image = &x[n * input.image()..][..input.image()];
-                let inputs = band.len(lines.len());
-                scratch::with(inputs + output.w * columns, |room| {
+                let offset = |tap| band.offset(tap, lines.len());
+                let offsets: Vec<usize> =
+                    taps.iter().flat_map(|tap| (0..input.c).map(move |c| offset(tap) + c)).collect();
+                // Rows of gradients as wide as those of inputs, so that all rows are one sum.
+                let (inputs, wide) = (band.len(lines.len()), band.width * columns);
+                scratch::with(inputs + lines.len() * wide, |room| {
                     band.copy(image, lines.start, lines.len(), room);
-                    let padded = room.part(inputs..inputs + output.w * columns);
-                    for (line, y) in lines.enumerate() {
+                    let padded = room.part(inputs..inputs + lines.len() * wide);
+                    for (line, y) in lines.clone().enumerate() {
                         let gradient = &gradient[(n * output.h + y) * output.row()..][..output.row()];
-                        pad(gradient, output.c, columns, padded);
-                        let row = Row {
-                            from: room.at(line * step * band.row(), 0).cast_const(),
-                            offsets: &raw const *offsets,
-                            from_step: step * input.c,
-                            gradient: padded.at(0, padded.len()).cast_const(),
-                            columns,
-                            panel: panel_width(output.c),
-                            pixels: output.w,
-                            rows,
-                            sums,
-                        };
-                        // SAFETY: the band holds all inputs; each chunk has sums of its own.
-                        unsafe { add_row(row) };
+                        pad(gradient, output.c, columns, padded.part(line * wide..(line + 1) * wide));
                     }
+                    let rows = Rows {
+                        from: room.at(0, inputs).cast_const(),
+                        offsets: &raw const *offsets,
+                        from_step: input.c,
+                        gradient: padded.at(0, padded.len()).cast_const(),
+                        columns,
+                        panel: panel_width(output.c),
+                        pixels: (lines.len() - 1) * band.width + output.w,
+                        rows,
+                        sums,
+                    };
+                    // SAFETY: the band holds all inputs; each chunk has sums of its own.
+                    unsafe { add_rows(rows) };
                 });
             }
         });
@@ -385,21 +415,23 @@ impl MatrixGradients {
     }
 }
 
-/// Copies pixels of `channels` values each to pixels of `padded`, the rest zero.
+/// Copies pixels of `channels` values each to pixels of `padded`, the rest of `to` zero.
 fn pad(pixels: &[f32], channels: usize, padded: usize, to: Out<'_>) {
-    for (i, pixel) in pixels.chunks_exact(channels).enumerate() {
-        let to = to.at(i * padded, padded);
-        // SAFETY: there is room for a padded pixel.
-        unsafe {
+    let copied = pixels.len() / channels * padded;
+    // SAFETY: all places are in `to`, which has room for the padded pixels.
+    unsafe {
+        for (i, pixel) in pixels.chunks_exact(channels).enumerate() {
+            let to = to.at(i * padded, padded);
             to.copy_from_nonoverlapping(pixel.as_ptr(), channels);
             to.add(channels).write_bytes(0, padded - channels);
         }
+        to.at(copied, to.len() - copied).write_bytes(0, to.len() - copied);
     }
 }
 
-/// The inputs of one row of outputs, and its gradient [pixels][columns].
+/// The inputs of some rows of outputs, and their gradient [pixels][columns].
 #[derive(Clone, Copy)]
-struct Row {
+struct Rows {
     from: *const f32,
     /// Where each row of the sums reads its first input.
     offsets: *const [usize],
@@ -414,8 +446,8 @@ struct Row {
 
 vectorised! {
     /// # Safety
-    /// All that [`Row`] names can be read, the sums written too, by this thread alone.
-    unsafe fn add_row<S>(simd, row: Row) {
+    /// All that [`Rows`] names can be read, the sums written too, by this thread alone.
+    unsafe fn add_rows<S>(simd, row: Rows) {
         for first in (0..row.rows).step_by(ROWS) {
             for column in (0..row.columns).step_by(row.panel) {
                 if row.panel == lanes::<S>() {
@@ -432,9 +464,9 @@ vectorised! {
 }
 
 /// # Safety
-/// As [`add_row`].
+/// As [`add_rows`].
 #[inline(always)]
-unsafe fn add_block<S: Simd, const R: usize, const V: usize>(simd: S, row: Row, first: usize, column: usize) {
+unsafe fn add_block<S: Simd, const R: usize, const V: usize>(simd: S, row: Rows, first: usize, column: usize) {
     // SAFETY: the caller's; rows beyond the last repeat it into sums that nobody reads.
     unsafe {
         let offsets = &*row.offsets;

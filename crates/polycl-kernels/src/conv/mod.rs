@@ -34,7 +34,7 @@ impl Conv {
     /// that stands in for the zero.
     fn algorithm(self, input: Shape, channels: usize) -> Algorithm {
         let form = self == Self { kernel: 3, stride: 1, padding: 1 };
-        let pays = input.c.min(channels) >= 4 && input.h.min(input.w) >= 4 && input.h * input.w >= 144;
+        let pays = input.c.min(channels) >= 4 && input.h.min(input.w) >= 4;
         if form && pays { Algorithm::Winograd } else { Algorithm::Direct }
     }
 }

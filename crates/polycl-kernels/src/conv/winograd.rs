@@ -187,6 +187,13 @@ fn point_stride(tiles: usize, channels: usize) -> usize {
     tiles.next_multiple_of(ROWS) * channels + 16
 }
 
+/// Values between two tiles of a strip. Neighbouring tiles whose distance is a large power of two
+/// would fall on the same lines of the first-level cache, which a sum over tiles reads across.
+fn tile_stride(channels: usize) -> usize {
+    let padded = channels.next_multiple_of(width().max(ROWS));
+    if padded.is_multiple_of(64) { padded + 16 } else { padded }
+}
+
 vectorised! {
     /// The transforms of tiles `first..first + tiles` of K×K values each, the tile's outputs
     /// `margin` rows and columns within it: from channels `channel..channel + channels` of `x` to
@@ -213,9 +220,9 @@ vectorised! {
             let (n, y, x0) = tiling.corner(first + tile);
             let map = x.add(n * tiling.shape.image() + channel);
             if adjoint {
-                tile_gradients(simd, map, tiling.shape, y, x0, channels, padded, to, stride);
+                tile_gradients(simd, map, tiling.shape, y, x0, channels, to, stride);
             } else {
-                tile_inputs(simd, map, tiling.shape, y, x0, channels, padded, to, stride);
+                tile_inputs(simd, map, tiling.shape, y, x0, channels, to, stride);
             }
         }
         for tile in tiles..tiles.next_multiple_of(ROWS) {
@@ -239,12 +246,11 @@ unsafe fn tile_inputs<S: Simd>(
     y: usize,
     x: usize,
     channels: usize,
-    padded: usize,
     to: *mut f32,
     stride: usize,
 ) {
     let inside = y > 0 && x > 0 && y + IN - 1 <= shape.h && x + IN - 1 <= shape.w;
-    for c in (0..padded).step_by(lanes::<S>()) {
+    for c in (0..channels.next_multiple_of(lanes::<S>().max(ROWS))).step_by(lanes::<S>()) {
         // SAFETY: the caller's; places outside the map are not read.
         unsafe {
             let count = channels.saturating_sub(c);
@@ -290,11 +296,10 @@ unsafe fn tile_gradients<S: Simd>(
     y: usize,
     x: usize,
     channels: usize,
-    padded: usize,
     to: *mut f32,
     stride: usize,
 ) {
-    for c in (0..padded).step_by(lanes::<S>()) {
+    for c in (0..channels.next_multiple_of(lanes::<S>().max(ROWS))).step_by(lanes::<S>()) {
         // SAFETY: the caller's; places outside the map are not read.
         unsafe {
             let count = channels.saturating_sub(c);
@@ -392,7 +397,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// For each point, `sums[padded_in][padded_out]` += inputsᵀ · gradients over a strip's tiles.
+    /// For each point, `sums[rows][padded_out]` is, or grows by, inputsᵀ · gradients over a strip's
+    /// tiles.
     ///
     /// # Safety
     /// The matrices are of these sizes.
@@ -400,24 +406,26 @@ vectorised! {
         simd,
         tiles: usize,
         inputs: *const f32,
+        rows: usize,
         padded_in: usize,
         gradients: *const f32,
         panel: usize,
         padded_out: usize,
         sums: *mut f32,
+        add: bool,
     ) {
         for point in 0..POINTS {
             for first in (0..padded_out).step_by(panel) {
-                multiply(simd, padded_in, panel / lanes::<S>(), Product {
+                multiply(simd, rows, panel / lanes::<S>(), Product {
                     depth: tiles,
                     left: inputs.add(point * point_stride(tiles, padded_in)),
                     left_row: 1,
                     left_step: padded_in,
                     right: gradients.add(point * point_stride(tiles, padded_out) + first),
                     right_step: padded_out,
-                    product: sums.add(point * padded_in * padded_out + first),
+                    product: sums.add(point * rows * padded_out + first),
                     product_row: padded_out,
-                    add: true,
+                    add,
                 });
             }
         }
@@ -465,7 +473,7 @@ impl Factors {
         assert!(x.len() == shape.len() && shape.c == self.channels_in);
         let tiling = Tiling::of(Shape { c: self.channels_out, ..shape });
         assert_eq!(out.len(), tiling.shape.len());
-        let padded_in = shape.c.next_multiple_of(width().max(ROWS));
+        let padded_in = tile_stride(shape.c);
         let padded_out = self.channels_out.next_multiple_of(self.panel);
         let strip = strip(padded_in, padded_out);
         for_each(tiling.tiles().div_ceil(strip), |i| {
@@ -522,7 +530,7 @@ fn strip(padded_in: usize, padded_out: usize) -> usize {
 
 /// The gradient of the weights, summed over the maps it is shown.
 pub struct FactorGradients {
-    /// [chunk][block][point][padded_in][block width]
+    /// [chunk][block][point][C_in, padded][block width]
     sums: Vec<f32>,
     channels_in: usize,
     channels_out: usize,
@@ -530,6 +538,8 @@ pub struct FactorGradients {
     block: usize,
     /// Parts of each map whose sums are kept apart.
     chunks: usize,
+    /// Whether there are sums yet.
+    begun: bool,
 }
 
 /// Sums that are worked on at the same time, where this much memory holds them.
@@ -541,11 +551,13 @@ const BLOCK: usize = 64;
 impl FactorGradients {
     pub fn new(channels_in: usize, channels_out: usize) -> Self {
         let panel = panel_width(channels_out);
-        let block = channels_out.next_multiple_of(panel).min(BLOCK.next_multiple_of(panel));
-        let mut new = Self { sums: Vec::new(), channels_in, channels_out, block, chunks: 0 };
+        // Where channels are many the sums are large; narrower blocks need fewer of them apart.
+        let block = if channels_out > BLOCK { BLOCK / 2 } else { BLOCK }.next_multiple_of(panel);
+        let block = block.min(channels_out.next_multiple_of(panel));
+        let mut new = Self { sums: Vec::new(), channels_in, channels_out, block, chunks: 0, begun: false };
         let parts = (MEMORY / (new.part() * size_of::<f32>())).clamp(2, PARTS);
         new.chunks = parts.div_ceil(new.blocks());
-        new.sums = vec![0.0; new.chunks * new.blocks() * new.part()];
+        new.sums = Vec::with_capacity(new.chunks * new.blocks() * new.part());
         new
     }
 
@@ -553,13 +565,14 @@ impl FactorGradients {
         self.channels_out.div_ceil(self.block)
     }
 
-    fn padded_in(&self) -> usize {
-        self.channels_in.next_multiple_of(width().max(ROWS))
+    /// Rows of the sums of a point.
+    fn rows(&self) -> usize {
+        self.channels_in.next_multiple_of(ROWS)
     }
 
     /// Values of one block of one chunk.
     fn part(&self) -> usize {
-        POINTS * self.padded_in() * self.block
+        POINTS * self.rows() * self.block
     }
 
     /// Adds the gradient from a map `x` of `shape` and the gradient of the convolution's output.
@@ -568,16 +581,22 @@ impl FactorGradients {
         let out = Tiling::of(Shape { c: self.channels_out, ..shape });
         assert!(x.len() == shape.len() && shape.c == self.channels_in);
         assert_eq!(gradient.len(), out.shape.len());
-        let (padded_in, block, part) = (self.padded_in(), self.block, self.part());
+        let (padded_in, rows, block, part) = (tile_stride(shape.c), self.rows(), self.block, self.part());
         let (blocks, chunks, channels_out) = (self.blocks(), self.chunks, self.channels_out);
         let panel = panel_width(channels_out);
-        let strip = strip(padded_in, block).max(64);
-        let sums = Out::new(&mut self.sums);
+        let strip = strip(padded_in, block);
+        let begun = std::mem::replace(&mut self.begun, true);
+        let sums = Out::uninit(&mut self.sums.spare_capacity_mut()[..chunks * blocks * part]);
         for_each(chunks * blocks, |i| {
             let channel = i % blocks * block;
             let tiles = piece(tiling.tiles(), chunks, i / blocks);
             let sums = sums.at(i * part, part);
+            if tiles.is_empty() && !begun {
+                // SAFETY: this task's own sums.
+                unsafe { sums.write_bytes(0, part) };
+            }
             for first in tiles.clone().step_by(strip) {
+                let add = begun || first > tiles.start;
                 let tiles = strip.min(tiles.end - first);
                 let inputs = POINTS * point_stride(tiles, padded_in);
                 let gradients = POINTS * point_stride(tiles, block);
@@ -588,7 +607,7 @@ impl FactorGradients {
                     unsafe {
                         transform(x.as_ptr(), tiling, false, first, tiles, 0, shape.c, padded_in, inputs);
                         transform(gradient.as_ptr(), out, true, first, tiles, channel, count, block, gradients);
-                        multiply_transposed(tiles, inputs, padded_in, gradients, panel, block, sums);
+                        multiply_transposed(tiles, inputs, rows, padded_in, gradients, panel, block, sums, add);
                     }
                 });
             }
@@ -596,8 +615,11 @@ impl FactorGradients {
     }
 
     /// The gradient of the weights, [C_out, C_in, 3, 3].
-    pub fn finish(self) -> Vec<f32> {
-        let (padded_in, block, part) = (self.padded_in(), self.block, self.part());
+    pub fn finish(mut self) -> Vec<f32> {
+        let (rows, block, part) = (self.rows(), self.block, self.part());
+        assert!(self.begun, "a gradient of no map");
+        // SAFETY: `add` has written the sums of every part.
+        unsafe { self.sums.set_len(self.chunks * self.blocks() * part) };
         let (channels_in, channels_out, chunks) = (self.channels_in, self.channels_out, self.chunks);
         let (sums, chunk_stride) = (&self.sums, self.blocks() * part);
         // One vector of output channels at a time, so that memory is gone through in order.
@@ -610,7 +632,7 @@ impl FactorGradients {
                     let mut taps = vec![0.0; 9 * width()];
                     for c in 0..channels_in {
                         let from = from.add(c * block);
-                        factor_vector_adjoint(from, chunks, chunk_stride, padded_in * block, taps.as_mut_ptr());
+                        factor_vector_adjoint(from, chunks, chunk_stride, rows * block, taps.as_mut_ptr());
                         for o in first..channels_out.min(first + width()) {
                             let to = gradient.at((o * channels_in + c) * 9, 9);
                             (0..9).for_each(|tap| to.add(tap).write(taps[tap * width() + o - first]));
