@@ -205,7 +205,7 @@ impl<'a> WayBack<'a> {
     fn arrive(mut self) -> SourceGradient {
         let source = self.reader.source();
         let len = source.shape.len();
-        if source.norm.is_some_and(|norm| norm.over == Over::Batch) {
+        if source.norm.is_some_and(|norm| norm.over != Over::Image) {
             let map = Out::uninit(&mut self.map.spare_capacity_mut()[..len]);
             self.reader.finish(0..source.shape.n, map, &self.totals);
         }

@@ -7,14 +7,23 @@ use crate::simd::{fma, lanes, load_part, store, width};
 pub enum Over {
     /// Each image by itself: instance norm.
     Image,
-    /// All images of the batch together: batch norm.
-    Batch,
+    /// All images of a batch together: batch norm. There may be several batches, one after the other
+    /// and of one size.
+    Batches(usize),
 }
 
 impl Over {
     /// Sets of moments for `images` images.
     pub fn groups(self, images: usize) -> usize {
-        if self == Self::Image { images } else { 1 }
+        match self {
+            Self::Image => images,
+            Self::Batches(batches) => batches,
+        }
+    }
+
+    /// Which of the sets is image `n`'s.
+    pub(crate) fn group(self, n: usize, images: usize) -> usize {
+        n * self.groups(images) / images
     }
 }
 
@@ -23,7 +32,7 @@ impl Over {
 /// Small chunks are measured about their own mean and then merged in a fixed order (Chan, Golub and
 /// LeVeque 1983), so that a large mean costs no digits.
 pub fn moments(x: &[f32], shape: Shape, over: Over) -> Vec<f32> {
-    assert!(x.len() == shape.len() && !shape.is_empty());
+    assert!(x.len() == shape.len() && !shape.is_empty() && shape.n.is_multiple_of(over.groups(shape.n)));
     // A chunk is read twice; it should stay in the first-level cache.
     let rows = (4096 / shape.row()).clamp(1, shape.h);
     let (chunks, padded) = (shape.h.div_ceil(rows), shape.c.next_multiple_of(width()));
@@ -39,7 +48,7 @@ pub fn moments(x: &[f32], shape: Shape, over: Over) -> Vec<f32> {
         })
     };
     let mut merged = Vec::with_capacity(over.groups(shape.n) * 2 * shape.c);
-    let images = if over == Over::Image { 1 } else { shape.n };
+    let images = shape.n / over.groups(shape.n);
     for group in measured.chunks_exact(images * chunks * 3 * padded) {
         let mut total = vec![(0.0, 0.0, 0.0); shape.c];
         for (i, chunk) in group.chunks_exact(3 * padded).enumerate() {

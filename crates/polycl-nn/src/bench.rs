@@ -59,7 +59,7 @@ impl Step {
         let model = initialised(0, &device, || Contrastive::new(&config, &device));
         let images = [0, 1, 2].map(|_| self.random(&device));
         self.train(model, |model| {
-            let [a, p, n] = images.each_ref().map(|x| model.forward(x.clone()));
+            let [a, p, n] = model.triplet(images.clone());
             ContrastiveLoss::Cosine.forward(a, p, n, 0.1)
         })
     }

@@ -122,7 +122,9 @@ impl<'a> Reader<'a> {
         assert!(source.residual.is_none_or(|residual| residual.len() == source.shape.len()));
         assert!(source.slope <= 1.0 && source.resample.fits(source.shape));
         let padded = c.next_multiple_of(width());
-        let groups = source.norm.map_or(1, |norm| norm.over.groups(n));
+        // Fixed moments are one set for all.
+        let groups = source.norm.map_or(1, |norm| if norm.fixed { 1 } else { norm.over.groups(n) });
+        assert!(n.is_multiple_of(groups));
         let mut channels = vec![0.0; groups * 4 * padded];
         for (group, channels) in channels.chunks_exact_mut(4 * padded).enumerate() {
             for i in 0..c {
@@ -151,7 +153,8 @@ impl<'a> Reader<'a> {
 
     /// How image `n` is read.
     fn raw(&self, n: usize) -> Raw {
-        let group = self.group(n);
+        let over = self.source.norm.map_or(Over::Batches(1), |norm| norm.over);
+        let group = self.set(over.group(n, self.source.shape.n));
         let at = |i: usize| self.channels[(group * 4 + i) * self.padded..].as_ptr();
         let first = n * self.source.shape.image();
         Raw {
@@ -293,13 +296,13 @@ impl<'a> Reader<'a> {
         let Some(norm) = self.source.norm else { return };
         let (shape, padded) = (self.source.shape, self.padded);
         let bands = shape.h.div_ceil(BAND);
-        let groups = if norm.over == Over::Image { images.clone() } else { 0..1 };
-        let factors = self.factors(norm, totals, groups.clone());
+        let group = |n: usize| norm.over.group(n, shape.n);
+        let first = group(images.start);
+        let factors = self.factors(norm, totals, first..group(images.end - 1) + 1);
         for_each(images.len() * bands, |i| {
             let n = images.start + i / bands;
             let raw = self.raw(n);
-            let group = if norm.over == Over::Image { n - groups.start } else { 0 };
-            let factors = factors[group * 3 * padded..][..3 * padded].as_ptr();
+            let factors = factors[(group(n) - first) * 3 * padded..][..3 * padded].as_ptr();
             let (first, end) = (i % bands * BAND, (i % bands * BAND + BAND).min(shape.h));
             let to = to.at(n * shape.image() + first * shape.row(), (end - first) * shape.row());
             // SAFETY: bands are disjoint; factors of every channel.
@@ -313,7 +316,7 @@ impl<'a> Reader<'a> {
         let count = (n / norm.over.groups(n) * h * w) as f64;
         let mut factors = vec![0.0; groups.len() * 3 * self.padded];
         for (group, factors) in groups.zip(factors.chunks_exact_mut(3 * self.padded)) {
-            let channels = &self.channels[(self.group(group) * 4) * self.padded..];
+            let channels = &self.channels[(self.set(group) * 4) * self.padded..];
             for i in 0..c {
                 let (root, scale) = (channels[self.padded + i], channels[2 * self.padded + i]);
                 let [sum, product] = totals.of(group, i);
@@ -327,7 +330,8 @@ impl<'a> Reader<'a> {
         factors
     }
 
-    fn group(&self, group: usize) -> usize {
+    /// Which set of channels belongs to group `group` of moments.
+    fn set(&self, group: usize) -> usize {
         if self.channels.len() == 4 * self.padded { 0 } else { group }
     }
 
@@ -338,7 +342,7 @@ impl<'a> Reader<'a> {
         let sum = |value: &dyn Fn(usize, usize) -> f64| -> Vec<f32> {
             (0..self.source.shape.c).map(|i| (0..groups).map(|g| value(g, i)).sum::<f64>() as f32).collect()
         };
-        let root = |g: usize, i: usize| f64::from(self.channels[(self.group(g) * 4 + 1) * self.padded + i]);
+        let root = |g: usize, i: usize| f64::from(self.channels[(self.set(g) * 4 + 1) * self.padded + i]);
         let weight = norm.weight.map(|_| sum(&|g, i| totals.of(g, i)[1] * root(g, i)));
         (weight, norm.bias.map(|_| sum(&|g, i| totals.of(g, i)[0])))
     }
@@ -356,10 +360,10 @@ impl Totals {
     /// Adds the sums of each row of `images`, [image][row][2][padded], in order.
     pub fn add(&mut self, reader: &Reader<'_>, images: Range<usize>, sums: &[f32]) {
         let (shape, padded) = (reader.source.shape, reader.padded);
-        let apart = reader.source.norm.is_some_and(|norm| norm.over == Over::Image);
+        let over = reader.source.norm.map_or(Over::Batches(1), |norm| norm.over);
         self.channels = shape.c;
         for (n, rows) in images.zip(sums.chunks_exact(shape.h * 2 * padded)) {
-            let first = if apart { n * 2 * shape.c } else { 0 };
+            let first = over.group(n, shape.n) * 2 * shape.c;
             self.values.resize(self.values.len().max(first + 2 * shape.c), 0.0);
             for row in rows.chunks_exact(2 * padded) {
                 for (i, total) in self.values[first..first + 2 * shape.c].chunks_exact_mut(2).enumerate() {

@@ -14,7 +14,7 @@ fn everything() -> Vec<u32> {
     let high = Shape { n: 3, h: 40, w: 24, c: 16 };
     let (a, b) = (random.values(low.len()), random.values(high.len()));
     let mut all = Vec::new();
-    for over in [Over::Image, Over::Batch] {
+    for over in [Over::Image, Over::Batches(1), Over::Batches(3)] {
         let (moments_a, moments_b) = (moments(&a, low, over), moments(&b, high, over));
         let norm = |moments| Norm { moments, over, weight: None, bias: None, epsilon: 1e-5, fixed: false };
         let source = |map, shape, moments, resample| Source {

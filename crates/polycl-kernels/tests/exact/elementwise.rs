@@ -9,7 +9,7 @@ fn moments_of_any_shape() {
     for (n, h, w, c) in [(1, 1, 1, 1), (2, 3, 5, 7), (3, 64, 64, 16), (2, 9, 300, 33), (1, 16, 16, 256)] {
         let shape = Shape { n, h, w, c };
         let x = random.values(shape.len());
-        for over in [Over::Image, Over::Batch] {
+        for over in [Over::Image, Over::Batches(1)] {
             close("moments", &moments(&x, shape, over), &naive::moments(&doubles(&x), shape, over));
         }
     }
@@ -20,7 +20,7 @@ fn moments_of_any_shape() {
 fn a_large_mean_costs_no_digits() {
     let shape = Shape { n: 2, h: 61, w: 67, c: 3 };
     let x: Vec<f32> = Random::new(2).values(shape.len()).iter().map(|x| x + 1e4).collect();
-    for over in [Over::Image, Over::Batch] {
+    for over in [Over::Image, Over::Batches(1)] {
         let (actual, expected) = (moments(&x, shape, over), naive::moments(&doubles(&x), shape, over));
         for (actual, expected) in actual.chunks(6).zip(expected.chunks(6)) {
             close("means", &actual[..3], &expected[..3]);

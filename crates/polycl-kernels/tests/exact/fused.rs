@@ -24,10 +24,13 @@ struct Owned {
 impl Owned {
     fn random(random: &mut Random, shape: Shape, resample: Resample) -> Self {
         let map: Vec<f32> = random.values(shape.len()).iter().map(|x| 2.0 * x + 0.5).collect();
-        let over = random.pick(&[Over::Image, Over::Batch]);
+        let batches = random.pick(&[1, shape.n]);
+        let over = random.pick(&[Over::Image, Over::Batches(batches)]);
         let fixed = random.pick(&[false, false, true]);
-        let measured = moments(&map, shape, over);
-        let moments = if fixed { measured.iter().map(|x| x.abs() + 0.3).collect() } else { measured };
+        let moments = match fixed {
+            true => moments(&map, shape, Over::Batches(1)).iter().map(|x| x.abs() + 0.3).collect(),
+            false => moments(&map, shape, over),
+        };
         Self {
             shape,
             map,

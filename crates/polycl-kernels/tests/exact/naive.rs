@@ -85,7 +85,8 @@ pub fn read(source: &Source<'_>, parts: &Parts) -> Vec<f64> {
     if let Some(norm) = source.norm {
         let own = moments(&parts.map, shape, norm.over);
         let moments = if norm.fixed { doubles(norm.moments) } else { own };
-        let group = |i: usize| if norm.over == Over::Image { i / shape.image() } else { 0 };
+        let groups = if norm.fixed { 1 } else { norm.over.groups(shape.n) };
+        let group = |i: usize| i / shape.image() * groups / shape.n;
         for (i, value) in values.iter_mut().enumerate() {
             let c = i % shape.c;
             let moments = &moments[group(i) * 2 * shape.c..];

@@ -48,7 +48,7 @@ pub fn convolve(sources: &[&Source], weight: Tensor<4>, bias: Option<Tensor<1>>,
 /// (x − μ) / √(σ² + ε) · weight + bias
 fn normalise(x: Tensor<4>, norm: NormSpec, given: Option<&Tensor<3>>, affine: Option<&[Tensor<1>; 2]>) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
-    let groups = norm.over.groups(b);
+    let groups = if norm.fixed { 1 } else { norm.over.groups(b) };
     // [C, group, everything else] for statistics of channels.
     let x = x.swap_dims(0, 1).reshape([c, groups, b / groups * h * w]);
     let (centred, variance) = match given.filter(|_| norm.fixed) {

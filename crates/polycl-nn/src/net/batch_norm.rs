@@ -34,23 +34,25 @@ impl BatchNorm2d {
         }
     }
 
-    /// The result [B, H, W, C] of a convolution, to be read as (x − μ) / √(σ² + ε) · weight + bias,
-    /// where μ and σ² are the batch's in training (an autodiff device, not frozen) and the running
-    /// ones otherwise.
-    pub fn forward(&self, x: Tensor<4>) -> Map {
+    /// The result [B, H, W, C] of a convolution, `batches` batches one after the other, to be read as
+    /// (x − μ) / √(σ² + ε) · weight + bias, where μ and σ² are each batch's own in training (an
+    /// autodiff device, not frozen) and the running ones otherwise.
+    pub fn forward(&self, x: Tensor<4>, batches: usize) -> Map {
         let affine = Some([self.weight.val(), self.bias.val()]);
-        let norm = Norm { over: Over::Batch, epsilon: EPSILON, fixed: None, affine };
+        let norm = Norm { over: Over::Batches(batches), epsilon: EPSILON, fixed: None, affine };
         let [b, h, w, c] = x.dims();
         if !x.device().is_autodiff() || !self.training.is_enabled() {
             let states = [&self.running_mean, &self.running_var];
             let states = states.map(|state| state.value_sync().to_device(&x.device()).reshape([1, 1, c]));
             return Map::normalised(x, Norm { fixed: Some(Tensor::cat(states.into(), 1)), ..norm }, None);
         }
-        let count = (b * h * w) as f64;
-        let moments = kernels::moments(&x, Over::Batch);
-        let [mean, variance] = [0, 1].map(|i| moments.clone().narrow(1, i, 1).reshape([c]));
-        follow(&self.running_mean, mean);
-        follow(&self.running_var, variance.mul_scalar(count / (count - 1.0).max(1.0)));
+        let count = (b / batches * h * w) as f64;
+        let moments = kernels::moments(&x, norm.over);
+        for batch in moments.clone().split(1, 0) {
+            let [mean, variance] = [0, 1].map(|i| batch.clone().narrow(1, i, 1).reshape([c]));
+            follow(&self.running_mean, mean);
+            follow(&self.running_var, variance.mul_scalar(count / (count - 1.0).max(1.0)));
+        }
         Map::normalised(x, norm, Some(moments))
     }
 }

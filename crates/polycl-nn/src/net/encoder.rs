@@ -61,15 +61,16 @@ impl Encoder {
     pub fn features(&self, x: Tensor<4>) -> Vec<Map> {
         match self {
             Self::UNet(encoder) => encoder.features(x),
-            Self::ResNet18(encoder) => encoder.features(x),
+            Self::ResNet18(encoder) => encoder.features(x, 1),
         }
     }
 
-    /// `[B, 1, H, W]` → `[B, widths[4]]`, the input of the projection.
-    pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
+    /// `[B, 1, H, W]` → `[B, widths[4]]`, the input of the projection; batch norm sees `batches`
+    /// batches, one after the other.
+    pub fn pooled(&self, x: Tensor<4>, batches: usize) -> Tensor<2> {
         match self {
             Self::UNet(encoder) => encoder.pooled(x),
-            Self::ResNet18(encoder) => encoder.pooled(x),
+            Self::ResNet18(encoder) => encoder.pooled(x, batches),
         }
     }
 

@@ -43,21 +43,22 @@ impl ResNet18Encoder {
 
     /// [B, 1, H, W] → stem [B, 32, H/2, W/2] and four stages of 64, 128, 256, 512 channels at
     /// H/4, H/8, H/16, H/32.
-    pub fn features(&self, x: Tensor<4>) -> Vec<Map> {
-        let stem = relu(self.bn1.forward(convolve(&[&Map::from_nchw(x)], &self.conv1)));
+    /// Batch norm sees `batches` batches.
+    pub fn features(&self, x: Tensor<4>, batches: usize) -> Vec<Map> {
+        let stem = relu(self.bn1.forward(convolve(&[&Map::from_nchw(x)], &self.conv1), batches));
         // The first block reads its input twice; pooling it once is cheaper.
         let mut x = Map::plain(stem.max_pool(3, 2, 1).read());
         let mut maps = vec![stem];
         for layer in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
-            x = layer.iter().fold(x, |x, block| block.forward(&x));
+            x = layer.iter().fold(x, |x, block| block.forward(&x, batches));
             maps.push(x.clone());
         }
         maps
     }
 
     /// What the projection sees: `[B, 1, H, W]` → `[B, widths[4]]`.
-    pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
-        global_average(&self.features(x).pop().expect("there are five maps"))
+    pub fn pooled(&self, x: Tensor<4>, batches: usize) -> Tensor<2> {
+        global_average(&self.features(x, batches).pop().expect("there are five maps"))
     }
 }
 
@@ -76,11 +77,11 @@ impl BasicBlock {
         }
     }
 
-    fn forward(&self, x: &Map) -> Map {
-        let y = relu(self.bn1.forward(convolve(&[x], &self.conv1)));
-        let y = self.bn2.forward(convolve(&[&y], &self.conv2));
+    fn forward(&self, x: &Map, batches: usize) -> Map {
+        let y = relu(self.bn1.forward(convolve(&[x], &self.conv1), batches));
+        let y = self.bn2.forward(convolve(&[&y], &self.conv2), batches);
         let y = match &self.downsample {
-            Some((conv, norm)) => y.plus(&norm.forward(convolve(&[x], conv))),
+            Some((conv, norm)) => y.plus(&norm.forward(convolve(&[x], conv), batches)),
             None => y.plus(x),
         };
         // Several layers read what a block gives, and it holds two maps: it is stored.

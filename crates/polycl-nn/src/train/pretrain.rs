@@ -162,7 +162,7 @@ impl Task for Pretraining<'_> {
     /// Each of the three passes the encoder as a batch of its own; it matters to batch norm.
     fn loss(&self, model: &Contrastive, batch: Self::Batch, device: &Device) -> Tensor<1> {
         let [anchor, positive, negative] =
-            batch.map(|images| model.forward(Tensor::from_data(images, device)));
+            model.triplet(batch.map(|images| Tensor::from_data(images, device)));
         self.config.loss.forward(anchor, positive, negative, self.config.temperature)
     }
 }

@@ -72,7 +72,7 @@ fn batch_norm_in_training_and_evaluation() {
         for batch in ["train0", "train1"] {
             let key = |name: &str| format!("{case}.{batch}.{name}");
             let input = reference.tensor::<4>(&key("input"), &device()).require_grad();
-            let output = norm.forward(composed::nhwc(input.clone())).to_nchw();
+            let output = norm.forward(composed::nhwc(input.clone()), 1).to_nchw();
             reference.close(&key("output"), output.clone().into_data());
             let gradients = (output * reference.tensor(&key("upstream"), &device())).sum().backward();
             reference.close(&key("grad.input"), input.grad(&gradients).unwrap().into_data());
@@ -80,7 +80,7 @@ fn batch_norm_in_training_and_evaluation() {
             reference.close_gradients(&key("grad."), norm.clone(), &gradients);
         }
         let evaluated = norm.freeze();
-        check(&reference, &format!("{case}.eval"), |x| evaluated.forward(composed::nhwc(x)).to_nchw());
+        check(&reference, &format!("{case}.eval"), |x| evaluated.forward(composed::nhwc(x), 1).to_nchw());
     }
 }
 

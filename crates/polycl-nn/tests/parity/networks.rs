@@ -71,7 +71,7 @@ fn gradients(folder: &str, net: Net) {
     let reference = Reference::open(&format!("{folder}/contrastive_gradients"));
     let model = contrastive(net, &weights, &device);
     let slices = ["anchor", "positive", "negative"];
-    let embeddings = slices.map(|slice| model.forward(reference.tensor(slice, &device)));
+    let embeddings = model.triplet(slices.map(|slice| reference.tensor(slice, &device)));
     for (slice, embedding) in slices.iter().zip(&embeddings) {
         reference.close(&format!("embedding.{slice}"), embedding.clone().into_data());
     }

@@ -42,8 +42,9 @@ fn unsupervised(folder: &str, net: Net) {
         (Reference::open("training/batches"), Reference::open(&format!("training/{folder}_initial")));
     let reference = Reference::open(&format!("training/{folder}_contrastive"));
     let model = ten_steps(&reference, contrastive(net, &initial, &device), |model: &Contrastive, batch| {
-        let [a, p, n] = ["anchor", "positive", "negative"]
-            .map(|slice| model.forward(batches.tensor(&format!("{batch}.{slice}"), &device)));
+        let [a, p, n] = model.triplet(
+            ["anchor", "positive", "negative"].map(|slice| batches.tensor(&format!("{batch}.{slice}"), &device)),
+        );
         ContrastiveLoss::Cosine.forward(a, p, n, 0.1)
     });
     let image = batches.tensor::<4>("fixed.input", &Device::flex());
