@@ -11,8 +11,8 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use polycl_kernels::conv::{BackwardData, BackwardWeight, Forward};
 use polycl_kernels::{
-    Adam, Conv, Dropout, Norm, Over, Resample, Shape, Source, Weights, adam, materialise, materialise_backward,
-    moments, soft_dice, soft_dice_backward,
+    Adam, Conv, Dropout, Norm, Over, Resample, Shape, Source, Weights, adam, materialise,
+    materialise_backward, moments, soft_dice, soft_dice_backward,
 };
 
 /// The allocator of `polycl`, which keeps freed pages: else their clearing is what is measured.
@@ -99,7 +99,11 @@ mod convolution {
         let problem = Problem::new(layer);
         let mut out = vec![0.0; problem.output.len()];
         bencher.counter(problem.operations()).bench_local(|| {
-            Forward::new(problem.weights(), problem.conv, problem.input).run_into(&problem.x, problem.input, &mut out);
+            Forward::new(problem.weights(), problem.conv, problem.input).run_into(
+                &problem.x,
+                problem.input,
+                &mut out,
+            );
         });
     }
 
@@ -130,11 +134,24 @@ const MAPS: [(usize, usize); 3] = [(16, 256), (64, 64), (256, 16)];
 mod reading {
     use super::*;
 
-    fn with(bencher: Bencher<'_, '_>, (c, side): (usize, usize), dropout: bool, resample: Resample, back: bool) {
+    fn with(
+        bencher: Bencher<'_, '_>,
+        (c, side): (usize, usize),
+        dropout: bool,
+        resample: Resample,
+        back: bool,
+    ) {
         let shape = Shape { n: BATCH, h: side, w: side, c };
         let map = noise(shape.len());
         let moments = moments(&map, shape, Over::Image);
-        let norm = Norm { moments: &moments, over: Over::Image, weight: None, bias: None, epsilon: 1e-5, fixed: false };
+        let norm = Norm {
+            moments: &moments,
+            over: Over::Image,
+            weight: None,
+            bias: None,
+            epsilon: 1e-5,
+            fixed: false,
+        };
         let source = Source {
             norm: Some(norm),
             slope: 0.2,
@@ -197,7 +214,9 @@ mod reading {
     fn statistics(bencher: Bencher<'_, '_>, (c, side): (usize, usize)) {
         let shape = Shape { n: BATCH, h: side, w: side, c };
         let map = noise(shape.len());
-        bencher.counter(BytesCount::of_slice(&map)).bench_local(|| black_box(moments(&map, shape, Over::Image)));
+        bencher
+            .counter(BytesCount::of_slice(&map))
+            .bench_local(|| black_box(moments(&map, shape, Over::Image)));
     }
 }
 

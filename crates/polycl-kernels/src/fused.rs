@@ -120,7 +120,7 @@ pub fn convolve_backward(
     assert_eq!(gradient.len(), output.len());
     let mut by_weight = wanted.weight.then(|| BackwardWeight::new(conv, inputs.shape, output.c));
     let wants_data = wanted.sources.iter().any(|&wanted| wanted);
-    let data = wants_data.then(|| BackwardData::new(weights, conv, inputs.shape));
+    let (mut weight, mut data) = (None, None);
     let mut ways: Vec<Option<WayBack<'_>>> = inputs
         .readers
         .iter()
@@ -135,7 +135,12 @@ pub fn convolve_backward(
             if let Some(sums) = &mut by_weight {
                 sums.add(inputs.read(images.clone(), room), shape, gradient);
             }
-            if let Some(data) = &data {
+            if images.end == inputs.shape.n {
+                // Before there are factors for the way back: the two are as large as each other.
+                weight = by_weight.take().map(BackwardWeight::finish);
+            }
+            if wants_data {
+                let data = data.get_or_insert_with(|| BackwardData::new(weights, conv, inputs.shape));
                 let room = room.part(0..shape.len());
                 data.run(gradient, output.with_images(images.len()), shape, room);
                 // SAFETY: `run` has written all of it, and what was read there before is used up.
@@ -151,7 +156,7 @@ pub fn convolve_backward(
     let mut ways = ways.into_iter().map(|way| way.map(WayBack::arrive));
     ConvGradient {
         sources: std::array::from_fn(|_| ways.next().flatten()),
-        weight: by_weight.map(BackwardWeight::finish),
+        weight,
         bias: (wanted.bias && weights.bias.is_some()).then(|| channel_sums(gradient, output)),
     }
 }

@@ -12,13 +12,20 @@ type Sums = [f64; 4];
 /// `entropy` times the mean binary cross-entropy of all pixels.
 pub fn soft_dice(logits: &[f32], target: &[f32], images: usize, entropy: f32) -> f32 {
     let sums = sums(logits, target, images, entropy);
-    let dice: f64 = sums.iter().map(|[overlap, p, t, _]| 1.0 - (2.0 * overlap + SMOOTH) / (p + t + SMOOTH)).sum();
+    let dice: f64 =
+        sums.iter().map(|[overlap, p, t, _]| 1.0 - (2.0 * overlap + SMOOTH) / (p + t + SMOOTH)).sum();
     let logs: f64 = sums.iter().map(|sums| sums[3]).sum();
     (dice / images as f64 + f64::from(entropy) * logs / logits.len() as f64) as f32
 }
 
 /// The gradient of [`soft_dice`] by the logits, times `upstream`.
-pub fn soft_dice_backward(logits: &[f32], target: &[f32], images: usize, entropy: f32, upstream: f32) -> Vec<f32> {
+pub fn soft_dice_backward(
+    logits: &[f32],
+    target: &[f32],
+    images: usize,
+    entropy: f32,
+    upstream: f32,
+) -> Vec<f32> {
     let (pixels, sums) = (logits.len() / images, sums(logits, target, images, entropy));
     let upstream = f64::from(upstream);
     let entropy = (upstream * f64::from(entropy) / logits.len() as f64) as f32;
@@ -29,7 +36,8 @@ pub fn soft_dice_backward(logits: &[f32], target: &[f32], images: usize, entropy
         let total = p + t + SMOOTH;
         // d/dp of −(2 Σpt + 1) / total is constant but for t.
         let share = upstream / images as f64;
-        let (by_truth, by_any) = ((-2.0 * share / total) as f32, (share * (2.0 * overlap + SMOOTH) / (total * total)) as f32);
+        let (by_truth, by_any) =
+            ((-2.0 * share / total) as f32, (share * (2.0 * overlap + SMOOTH) / (total * total)) as f32);
         for ((to, &logit), &t) in to.iter_mut().zip(logits).zip(target) {
             let p = sigmoid(logit);
             *to = (by_truth * t + by_any) * p * (1.0 - p) + entropy * (p - t);

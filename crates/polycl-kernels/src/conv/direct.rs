@@ -394,7 +394,8 @@ impl MatrixGradients {
     /// [C_out, C_in, k, k]
     pub fn finish(self) -> Vec<f32> {
         let (part, columns, rows, chunks) = (self.part(), self.columns(), self.rows(), self.chunks);
-        let (taps, channels_in, channels_out) = (rows / self.channels_in, self.channels_in, self.channels_out);
+        let (taps, channels_in, channels_out) =
+            (rows / self.channels_in, self.channels_in, self.channels_out);
         // Some output channels at a time, so that reading and writing go through memory in order.
         let some = 16.min(columns);
         // SAFETY: every output channel writes all its weights.
@@ -466,7 +467,12 @@ vectorised! {
 /// # Safety
 /// As [`add_rows`].
 #[inline(always)]
-unsafe fn add_block<S: Simd, const R: usize, const V: usize>(simd: S, row: Rows, first: usize, column: usize) {
+unsafe fn add_block<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    row: Rows,
+    first: usize,
+    column: usize,
+) {
     // SAFETY: the caller's; rows beyond the last repeat it into sums that nobody reads.
     unsafe {
         let offsets = &*row.offsets;

@@ -77,7 +77,8 @@ pub unsafe fn multiply<S: Simd>(simd: S, rows: usize, vectors: usize, p: Product
     for r in (0..rows).step_by(ROWS) {
         // SAFETY: the caller's; rows r..r + ROWS belong to the matrices.
         unsafe {
-            let p = Product { left: p.left.add(r * p.left_row), product: p.product.add(r * p.product_row), ..p };
+            let p =
+                Product { left: p.left.add(r * p.left_row), product: p.product.add(r * p.product_row), ..p };
             match (vectors, few_registers) {
                 (1, _) => rows_of::<S, ROWS, 1>(simd, p),
                 (_, false) => rows_of::<S, ROWS, 2>(simd, p),

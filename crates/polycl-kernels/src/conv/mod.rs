@@ -171,12 +171,8 @@ impl BackwardWeight {
     pub fn new(conv: Conv, input: Shape, channels_out: usize) -> Self {
         let channels_in = input.c;
         match conv.algorithm(input, channels_out) {
-            Algorithm::Winograd => {
-                Self::Winograd(winograd::FactorGradients::new(channels_in, channels_out))
-            }
-            Algorithm::Direct => {
-                Self::Direct(direct::MatrixGradients::new(conv, channels_in, channels_out))
-            }
+            Algorithm::Winograd => Self::Winograd(winograd::FactorGradients::new(channels_in, channels_out)),
+            Algorithm::Direct => Self::Direct(direct::MatrixGradients::new(conv, channels_in, channels_out)),
         }
     }
 

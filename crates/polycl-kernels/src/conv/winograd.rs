@@ -10,9 +10,9 @@ use pulp::Simd;
 use super::Weights;
 use super::gemm::{Product, ROWS, multiply, panel_width};
 use crate::parallel::{Out, filled, for_each, piece};
+use crate::scratch;
 use crate::shape::Shape;
 use crate::simd::{fma, lanes, load, load_some, store, store_part, width};
-use crate::scratch;
 
 /// Outputs along a tile's side, inputs along it, and products of a tile.
 const OUT: usize = 4;
@@ -62,7 +62,13 @@ fn mix<S: Simd>(simd: S, a: f32, x: S::f32s, b: f32, y: S::f32s) -> S::f32s {
 
 /// even + odd and even − odd for both pairs of points, between what belongs to 0 and to ∞.
 #[inline(always)]
-fn pairs<S: Simd>(simd: S, zero: S::f32s, even: [S::f32s; 2], odd: [S::f32s; 2], infinity: S::f32s) -> [S::f32s; IN] {
+fn pairs<S: Simd>(
+    simd: S,
+    zero: S::f32s,
+    even: [S::f32s; 2],
+    odd: [S::f32s; 2],
+    infinity: S::f32s,
+) -> [S::f32s; IN] {
     [
         zero,
         simd.add_f32s(even[0], odd[0]),
@@ -486,9 +492,21 @@ impl Factors {
                 let bias = self.bias.as_ref().map_or(std::ptr::null(), |bias| bias.as_ptr());
                 // SAFETY: sizes as just computed; tiles are disjoint.
                 unsafe {
-                    transform(x.as_ptr(), Tiling::of(shape), false, first, tiles, 0, shape.c, padded_in, inputs);
+                    transform(
+                        x.as_ptr(),
+                        Tiling::of(shape),
+                        false,
+                        first,
+                        tiles,
+                        0,
+                        shape.c,
+                        padded_in,
+                        inputs,
+                    );
                     let factors = self.factors.as_ptr();
-                    multiply_strip(tiles, inputs, padded_in, factors, shape.c, self.panel, products, padded_out);
+                    multiply_strip(
+                        tiles, inputs, padded_in, factors, shape.c, self.panel, products, padded_out,
+                    );
                     outputs(products, tiling, first, tiles, padded_out, bias, out.at(0, out.len()));
                 }
             });
@@ -606,8 +624,20 @@ impl FactorGradients {
                     // SAFETY: sizes as just computed; each task has sums of its own.
                     unsafe {
                         transform(x.as_ptr(), tiling, false, first, tiles, 0, shape.c, padded_in, inputs);
-                        transform(gradient.as_ptr(), out, true, first, tiles, channel, count, block, gradients);
-                        multiply_transposed(tiles, inputs, rows, padded_in, gradients, panel, block, sums, add);
+                        transform(
+                            gradient.as_ptr(),
+                            out,
+                            true,
+                            first,
+                            tiles,
+                            channel,
+                            count,
+                            block,
+                            gradients,
+                        );
+                        multiply_transposed(
+                            tiles, inputs, rows, padded_in, gradients, panel, block, sums, add,
+                        );
                     }
                 });
             }

@@ -57,7 +57,11 @@ impl Resample {
         match self {
             Self::MaxPool { size, stride, padding } => {
                 let side = |length: usize| length + 2 * padding >= size;
-                stride > 0 && size > 2 * padding.saturating_sub(1) && padding < size && side(shape.h) && side(shape.w)
+                stride > 0
+                    && size > 2 * padding.saturating_sub(1)
+                    && padding < size
+                    && side(shape.h)
+                    && side(shape.w)
             }
             _ => !shape.is_empty(),
         }
@@ -203,7 +207,8 @@ impl<'a> Reader<'a> {
                     raw::activate(raw, needed.start, needed.len(), input.row(), lines, input.c);
                     for y in rows {
                         if let Resample::MaxPool { size, stride, padding } = self.source.resample {
-                            let window = raw::Windows { size, stride, padding, first: needed.start, end: needed.end };
+                            let window =
+                                raw::Windows { size, stride, padding, first: needed.start, end: needed.end };
                             raw::pool(lines, window, input.w, input.c, y, output.w, place(y), channels);
                         } else {
                             let (low, high, weight) = down.at(y);
@@ -240,7 +245,8 @@ impl<'a> Reader<'a> {
             let n = images.start + i / bands;
             let raw = self.raw(n);
             let rows = i % bands * BAND..(i % bands * BAND + BAND).min(input.h);
-            let from = |y: usize| gradient[(i / bands * output.h + y) * output.w * channels + channel..].as_ptr();
+            let from =
+                |y: usize| gradient[(i / bands * output.h + y) * output.w * channels + channel..].as_ptr();
             // SAFETY: rows of different tasks are disjoint; the scratch memory holds what each
             // kernel's contract asks for.
             let settle = |y: usize, from: *const f32, step: usize| unsafe {
@@ -252,11 +258,14 @@ impl<'a> Reader<'a> {
             match self.source.resample {
                 Resample::No => rows.for_each(|y| settle(y, from(y), channels)),
                 Resample::Upsample2 => scratch::with(output.w * input.c + input.row(), |room| {
-                    let (wide, narrow) = (room.at(0, output.w * input.c), room.at(output.w * input.c, input.row()));
+                    let (wide, narrow) =
+                        (room.at(0, output.w * input.c), room.at(output.w * input.c, input.row()));
                     for y in rows {
                         for (i, &(line, weight)) in down.at(y).iter().enumerate() {
                             // SAFETY: as above.
-                            unsafe { raw::gather(from(line), channels, weight, input.c, output.w, i > 0, wide) };
+                            unsafe {
+                                raw::gather(from(line), channels, weight, input.c, output.w, i > 0, wide)
+                            };
                         }
                         // SAFETY: as above; every row of inputs is read by at least one of outputs.
                         unsafe { raw::narrow(wide, &raw const across, input.c, input.w, narrow) };
@@ -268,7 +277,8 @@ impl<'a> Reader<'a> {
                     let lines = needed.len() * input.row();
                     scratch::with(lines + input.row(), |room| {
                         let (lines, row) = (room.at(0, lines), room.at(lines, input.row()));
-                        let window = raw::Windows { size, stride, padding, first: needed.start, end: needed.end };
+                        let window =
+                            raw::Windows { size, stride, padding, first: needed.start, end: needed.end };
                         // SAFETY: as above; windows over the rows read rows of `needed` alone.
                         unsafe {
                             raw::activate(raw, needed.start, needed.len(), input.row(), lines, input.c);
@@ -278,7 +288,18 @@ impl<'a> Reader<'a> {
                                 let first = (y + padding + 1).saturating_sub(size).div_ceil(stride);
                                 for out in first..last {
                                     let (w, c) = (input.w, input.c);
-                                    raw::unpool(lines, window, w, c, out, output.w, from(out), channels, y, row);
+                                    raw::unpool(
+                                        lines,
+                                        window,
+                                        w,
+                                        c,
+                                        out,
+                                        output.w,
+                                        from(out),
+                                        channels,
+                                        y,
+                                        row,
+                                    );
                                 }
                                 settle(y, row, input.c);
                             }

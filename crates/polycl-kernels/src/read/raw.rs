@@ -35,11 +35,19 @@ impl Raw {
     /// # Safety
     /// Pixel and channel lie in the image.
     #[inline(always)]
-    unsafe fn normalised<S: Simd, const FULL: bool>(&self, simd: S, pixel: usize, c: usize) -> (S::f32s, S::f32s) {
+    unsafe fn normalised<S: Simd, const FULL: bool>(
+        &self,
+        simd: S,
+        pixel: usize,
+        c: usize,
+    ) -> (S::f32s, S::f32s) {
         let (place, count) = (pixel * self.c + c, self.c - c);
         // SAFETY: the caller's.
         unsafe {
-            let centred = simd.sub_f32s(load_part::<S, FULL>(simd, self.map.add(place), count), load(simd, self.mean.add(c)));
+            let centred = simd.sub_f32s(
+                load_part::<S, FULL>(simd, self.map.add(place), count),
+                load(simd, self.mean.add(c)),
+            );
             let mut value = fma(simd, centred, load(simd, self.scale.add(c)), load(simd, self.bias.add(c)));
             if !self.residual.is_null() {
                 value = simd.add_f32s(value, load_part::<S, FULL>(simd, self.residual.add(place), count));
@@ -59,7 +67,9 @@ pub unsafe fn activate(raw: Raw, y: usize, rows: usize, to_row: usize, to: *mut 
     scratch::with(factors, |factors| {
         for row in 0..rows {
             // SAFETY: the caller's.
-            unsafe { activate_row(raw, y + row, factors.at(0, factors.len()), to.add(row * to_row), to_step) };
+            unsafe {
+                activate_row(raw, y + row, factors.at(0, factors.len()), to.add(row * to_row), to_step)
+            };
         }
     });
 }

@@ -1,8 +1,8 @@
 //! The same bits from any number of threads, and from run to run.
 
 use polycl_kernels::{
-    Conv, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve, convolve_backward, materialise,
-    moments, soft_dice, soft_dice_backward,
+    Conv, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve, convolve_backward,
+    materialise, moments, soft_dice, soft_dice_backward,
 };
 
 use crate::Random;
@@ -24,12 +24,14 @@ fn everything() -> Vec<u32> {
             resample,
             ..Source::plain(map, shape)
         };
-        let sources = [source(&a, low, &moments_a, Resample::Upsample2), source(&b, high, &moments_b, Resample::No)];
+        let sources =
+            [source(&a, low, &moments_a, Resample::Upsample2), source(&b, high, &moments_b, Resample::No)];
         for (kernel, stride) in [(3, 1), (3, 2), (1, 1)] {
             let conv = Conv { kernel, stride, padding: kernel / 2 };
             let values = random.values(20 * 48 * kernel * kernel);
             let bias = random.values(20);
-            let weights = Weights { values: &values, bias: Some(&bias), channels_out: 20, channels_in: 48, kernel };
+            let weights =
+                Weights { values: &values, bias: Some(&bias), channels_out: 20, channels_in: 48, kernel };
             let out = convolve(&sources, weights, conv);
             let wanted = Wanted { sources: [true, true], weight: true, bias: true };
             let gradient = convolve_backward(&sources, weights, conv, &out, wanted);

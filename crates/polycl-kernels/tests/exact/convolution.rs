@@ -132,10 +132,12 @@ fn a_tap_that_meets_nothing_has_a_gradient_of_zero() {
     let conv = Conv { kernel: 3, stride: 1, padding: 1 };
     for (h, w) in [(1, 1), (8, 1), (1, 8)] {
         let shape = Shape { n: 2, h, w, c: 16 };
-        let (x, upstream, values) = (random.values(shape.len()), random.values(shape.len()), random.values(16 * 16 * 9));
+        let (x, upstream, values) =
+            (random.values(shape.len()), random.values(shape.len()), random.values(16 * 16 * 9));
         let weights = Weights { values: &values, bias: None, channels_out: 16, channels_in: 16, kernel: 3 };
         let wanted = Wanted { sources: [false; 2], weight: true, bias: false };
-        let gradient = convolve_backward(&[Source::plain(&x, shape)], weights, conv, &upstream, wanted).weight.unwrap();
+        let gradient =
+            convolve_backward(&[Source::plain(&x, shape)], weights, conv, &upstream, wanted).weight.unwrap();
         for (i, value) in gradient.into_iter().enumerate() {
             let (ky, kx) = (i % 9 / 3, i % 3);
             let outside = (h == 1 && ky != 1) || (w == 1 && kx != 1);

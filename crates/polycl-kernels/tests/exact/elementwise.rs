@@ -49,7 +49,8 @@ fn soft_dice_and_cross_entropy() {
     for (images, pixels) in [(1, 1), (2, 7), (3, 1000)] {
         for entropy in [0.0, 1.0] {
             let logits: Vec<f32> = random.values(images * pixels).iter().map(|x| 6.0 * x).collect();
-            let target: Vec<f32> = random.values(images * pixels).iter().map(|&x| f32::from(u8::from(x > 0.4))).collect();
+            let target: Vec<f32> =
+                random.values(images * pixels).iter().map(|&x| f32::from(u8::from(x > 0.4))).collect();
             let (dl, dt) = (doubles(&logits), doubles(&target));
             let expected = dice(&dl, &dt, images, f64::from(entropy));
             close("loss", &[soft_dice(&logits, &target, images, entropy)], &[expected]);

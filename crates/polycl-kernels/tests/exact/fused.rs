@@ -1,6 +1,6 @@
 use polycl_kernels::{
-    Conv, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve, convolve_backward, materialise,
-    materialise_backward, moments,
+    Conv, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve, convolve_backward,
+    materialise, materialise_backward, moments,
 };
 
 use crate::naive::{self, Parts, doubles};
@@ -87,7 +87,12 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Compares all gradients of a source; `f` is what is differentiated, of the source's parts.
-fn compare(what: &str, source: &Source<'_>, actual: &polycl_kernels::SourceGradient, f: impl Fn(&Parts) -> f64) {
+fn compare(
+    what: &str,
+    source: &Source<'_>,
+    actual: &polycl_kernels::SourceGradient,
+    f: impl Fn(&Parts) -> f64,
+) {
     let parts = Parts::of(source);
     let by = |values: &[f64], set: &dyn Fn(&mut Parts, Vec<f64>)| {
         slopes(values, |values| {
@@ -152,7 +157,12 @@ fn reading_and_its_way_back() {
 #[test]
 fn reading_larger_maps() {
     let random = &mut Random::new(2);
-    for resample in [Resample::No, Resample::Upsample2, Resample::MaxPool { size: 2, stride: 2, padding: 0 }, Resample::MaxPool { size: 3, stride: 2, padding: 1 }] {
+    for resample in [
+        Resample::No,
+        Resample::Upsample2,
+        Resample::MaxPool { size: 2, stride: 2, padding: 0 },
+        Resample::MaxPool { size: 3, stride: 2, padding: 1 },
+    ] {
         for (h, w, c) in [(37, 20, 16), (16, 16, 64), (40, 8, 32)] {
             let owned = Owned::random(random, Shape { n: 2, h, w, c }, resample);
             let source = owned.source();
@@ -183,7 +193,8 @@ fn groups_of_images_do_not_mix() {
     let upstream = random.values(conv.output(shape, 8).len());
     let (whole, gradient) = both(source(&map, shape, &statistics), &upstream);
     for n in 0..shape.n {
-        let of = |values: &[f32]| values[n * values.len() / shape.n..(n + 1) * values.len() / shape.n].to_vec();
+        let of =
+            |values: &[f32]| values[n * values.len() / shape.n..(n + 1) * values.len() / shape.n].to_vec();
         let (image, moments, upstream) = (of(&map), of(&statistics), of(&upstream));
         let alone = both(source(&image, shape.with_images(1), &moments), &upstream);
         assert!(alone == (of(&whole), of(&gradient)), "image {n}");
@@ -215,7 +226,8 @@ fn convolutions_of_two_sources_and_their_way_back() {
         let naive = |parts: [&Parts; 2], weights: &[f64]| {
             let maps = [0, 1].map(|i| naive::read(&sources[i], parts[i]));
             let both = maps[0].chunks_exact(channels).zip(maps[1].chunks_exact(skip.shape.c));
-            let x: Vec<f64> = both.flat_map(|(a, b)| a.iter().chain(b).copied().collect::<Vec<_>>()).collect();
+            let x: Vec<f64> =
+                both.flat_map(|(a, b)| a.iter().chain(b).copied().collect::<Vec<_>>()).collect();
             naive::convolve(conv, &x, shape, weights, Some(&db), channels_out)
         };
         let parts = sources.each_ref().map(Parts::of);

@@ -41,7 +41,8 @@ fn close(what: &str, actual: &[f32], expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(1e-30, |largest: f64, value| largest.max(value.abs()));
     let differences = actual.iter().zip(expected).map(|(&a, &e)| (f64::from(a) - e).abs() / largest);
     // A NaN counts as the largest difference there is.
-    let difference = differences.fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) });
+    let difference =
+        differences.fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) });
     assert!(difference <= TOLERANCE, "{what}: {difference:.2e} > {TOLERANCE:.0e}");
     difference
 }

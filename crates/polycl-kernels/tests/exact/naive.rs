@@ -35,7 +35,14 @@ fn pixels(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..shape.n).flat_map(move |n| (0..shape.h).flat_map(move |y| (0..shape.w).map(move |x| (n, y, x))))
 }
 
-pub fn convolve(conv: Conv, x: &[f64], input: Shape, weights: &[f64], bias: Option<&[f64]>, channels: usize) -> Vec<f64> {
+pub fn convolve(
+    conv: Conv,
+    x: &[f64],
+    input: Shape,
+    weights: &[f64],
+    bias: Option<&[f64]>,
+    channels: usize,
+) -> Vec<f64> {
     let output = conv.output(input, channels);
     let mut y: Vec<f64> = (0..output.len()).map(|i| bias.map_or(0.0, |bias| bias[i % channels])).collect();
     products(conv, input, channels, |i, w, o| y[o] += x[i] * weights[w]);
@@ -90,7 +97,8 @@ pub fn read(source: &Source<'_>, parts: &Parts) -> Vec<f64> {
         for (i, value) in values.iter_mut().enumerate() {
             let c = i % shape.c;
             let moments = &moments[group(i) * 2 * shape.c..];
-            let (weight, bias) = (parts.weight.as_ref().map_or(1.0, |w| w[c]), parts.bias.as_ref().map_or(0.0, |b| b[c]));
+            let (weight, bias) =
+                (parts.weight.as_ref().map_or(1.0, |w| w[c]), parts.bias.as_ref().map_or(0.0, |b| b[c]));
             let root = (moments[shape.c + c] + f64::from(norm.epsilon)).sqrt();
             *value = (*value - moments[c]) / root * weight + bias;
         }
@@ -122,7 +130,11 @@ fn resample(values: &[f64], shape: Shape, resample: Resample) -> Vec<f64> {
                 Resample::Upsample2 => {
                     let place = |i: usize, length: usize| {
                         let position = i as f64 * (length - 1) as f64 / (2 * length - 1) as f64;
-                        (position.floor() as usize, (position.floor() as usize + 1).min(length - 1), position.fract())
+                        (
+                            position.floor() as usize,
+                            (position.floor() as usize + 1).min(length - 1),
+                            position.fract(),
+                        )
                     };
                     let ((y0, y1, v), (x0, x1, u)) = (place(y, shape.h), place(x, shape.w));
                     let line = |y: usize| value(n, y, x0, c) * (1.0 - u) + value(n, y, x1, c) * u;

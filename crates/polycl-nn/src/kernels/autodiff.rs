@@ -45,13 +45,8 @@ impl Backward<Flex, 10> for Convolve {
             bias: bias.is_some() && spec.bias,
         };
         let weights = tensors.weights(spec);
-        let back = kernels::convolve_backward(
-            &tensors.sources(spec),
-            weights,
-            spec.conv,
-            values(&gradient),
-            wanted,
-        );
+        let back =
+            kernels::convolve_backward(&tensors.sources(spec), weights, spec.conv, values(&gradient), wanted);
         for ((ids, back), tensors) in sources.into_iter().zip(back.sources).zip(&tensors.sources) {
             if let Some(back) = back {
                 register_source(gradients, ids, back, tensors);
@@ -70,8 +65,7 @@ impl Backward<Flex, 1> for SoftDice {
         let (logits, target, entropy) = ops.state;
         let images = logits.shape()[0];
         let upstream = values(&upstream)[0];
-        let back =
-            kernels::soft_dice_backward(values(&logits), values(&target), images, entropy, upstream);
+        let back = kernels::soft_dice_backward(values(&logits), values(&target), images, entropy, upstream);
         let [node] = ops.parents;
         register(gradients, node.map(|node| node.id), Some(back), &logits);
     }
@@ -80,7 +74,8 @@ impl Backward<Flex, 1> for SoftDice {
 /// Hands a gradient, where there is one, to the tensor that has asked for it.
 fn register(gradients: &mut Gradients, node: Option<NodeId>, back: Option<Vec<f32>>, like: &FlexTensor) {
     if let (Some(node), Some(back)) = (node, back) {
-        gradients.register::<Flex>(node, FlexTensor::from_data(burn::tensor::TensorData::new(back, like.shape())));
+        gradients
+            .register::<Flex>(node, FlexTensor::from_data(burn::tensor::TensorData::new(back, like.shape())));
     }
 }
 

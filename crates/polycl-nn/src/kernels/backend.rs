@@ -92,7 +92,11 @@ impl Kernels for Flex {
         bias: FlexTensor,
         spec: ConvSpec,
     ) -> FlexTensor {
-        let tensors = ConvTensors { sources: [first.contiguous(), second.contiguous()], weight: dense(weight), bias: dense(bias) };
+        let tensors = ConvTensors {
+            sources: [first.contiguous(), second.contiguous()],
+            weight: dense(weight),
+            bias: dense(bias),
+        };
         let sources = tensors.sources(spec);
         let (weights, mut input) = (tensors.weights(spec), sources[0].output());
         input.c = weights.channels_in;
@@ -121,7 +125,13 @@ impl Kernels for Flex {
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [mut x, mut m, mut v] = [values, first, second].map(dense);
         // Copies only what somebody else holds as well.
-        kernels::adam(x.storage_mut(), self::values(&dense(gradient)), m.storage_mut(), v.storage_mut(), step);
+        kernels::adam(
+            x.storage_mut(),
+            self::values(&dense(gradient)),
+            m.storage_mut(),
+            v.storage_mut(),
+            step,
+        );
         (x, m, v)
     }
 }

@@ -46,7 +46,12 @@ pub fn convolve(sources: &[&Source], weight: Tensor<4>, bias: Option<Tensor<1>>,
 }
 
 /// (x − μ) / √(σ² + ε) · weight + bias
-fn normalise(x: Tensor<4>, norm: NormSpec, given: Option<&Tensor<3>>, affine: Option<&[Tensor<1>; 2]>) -> Tensor<4> {
+fn normalise(
+    x: Tensor<4>,
+    norm: NormSpec,
+    given: Option<&Tensor<3>>,
+    affine: Option<&[Tensor<1>; 2]>,
+) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
     let groups = if norm.fixed { 1 } else { norm.over.groups(b) };
     // [C, group, everything else] for statistics of channels.
@@ -85,7 +90,10 @@ pub fn moments(x: Tensor<4>, over: Over) -> Tensor<3> {
 fn mask(dropout: Dropout, [b, c, h, w]: [usize; 4], device: &Device) -> Tensor<4> {
     if *device == Device::flex() {
         let factors: Vec<f32> = (0..b * h * w * c).map(|i| dropout.factor(i as u64)).collect();
-        return nchw(Tensor::from_data(TensorData::new(factors, [b, h, w, c]), &device.clone().inner()).to_device(device));
+        return nchw(
+            Tensor::from_data(TensorData::new(factors, [b, h, w, c]), &device.clone().inner())
+                .to_device(device),
+        );
     }
     let keep = 1.0 - f64::from(dropout.probability);
     Tensor::random([b, c, h, w], Distribution::Bernoulli(keep), device) / keep

@@ -58,7 +58,8 @@ pub fn read(source: &Source) -> Tensor<4> {
 /// The convolution of one or two sources with weights [C_out, C_in, k, k] → [B, H', W', C_out].
 pub fn convolve(sources: &[&Source], weight: Tensor<4>, bias: Option<Tensor<1>>, conv: Conv) -> Tensor<4> {
     let (first, second) = (sources[0], sources.get(1));
-    let spec = ConvSpec { first: first.spec, second: second.map(|source| source.spec), conv, bias: bias.is_some() };
+    let spec =
+        ConvSpec { first: first.spec, second: second.map(|source| source.spec), conv, bias: bias.is_some() };
     let weight = weight.into_dispatch();
     let bias = bias.map_or_else(|| weight.clone(), Tensor::into_dispatch);
     let second = second.map_or_else(|| first.tensors(), |source| source.tensors());
@@ -81,7 +82,12 @@ pub fn soft_dice(logits: Tensor<4>, target: Tensor<4>, entropy: f32) -> Tensor<1
 }
 
 /// One update of Adam: values, first and second moments after it.
-pub fn adam(values: Tensor<1>, gradient: Tensor<1>, moments: [Tensor<1>; 2], step: AdamStep) -> [Tensor<1>; 3] {
+pub fn adam(
+    values: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: [Tensor<1>; 2],
+    step: AdamStep,
+) -> [Tensor<1>; 3] {
     let [first, second] = moments.map(Tensor::into_dispatch);
     let updated = Dispatch::adam(values.into_dispatch(), gradient.into_dispatch(), first, second, step);
     [updated.0, updated.1, updated.2].map(Tensor::from_dispatch)

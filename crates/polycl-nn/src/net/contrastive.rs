@@ -22,9 +22,14 @@ impl Contrastive {
         self.projection.forward(self.encoder.pooled(x, 1))
     }
 
-    /// Anchors, positives and negatives, B each, in one pass: what [`Self::forward`] gives for one
-    /// after the other, batch norm seeing three batches, but weights are made ready once.
+    /// Embeddings of anchors, positives and negatives, B each, as [`Self::forward`] gives them one after
+    /// the other. The ResNet takes them in one pass, in which batch norm sees three batches: its
+    /// weights are large and made ready once. The U-Net's are small, and its gradients of the largest
+    /// maps would be there for all three at a time.
     pub fn triplet(&self, slices: [Tensor<4>; 3]) -> [Tensor<2>; 3] {
+        if let Encoder::UNet(_) = self.encoder {
+            return slices.map(|slices| self.forward(slices));
+        }
         let [batch, ..] = slices[0].dims();
         let embeddings = self.projection.forward(self.encoder.pooled(Tensor::cat(slices.into(), 0), 3));
         [0, 1, 2].map(|i| embeddings.clone().narrow(0, i * batch, batch))

@@ -89,7 +89,11 @@ impl Map {
         if self.0.spec == SourceSpec::PLAIN {
             return self.0.map.clone();
         }
-        if kernels::serves(&self.0.map) { kernels::read(&self.0) } else { composed::nhwc(composed::read(&self.0)) }
+        if kernels::serves(&self.0.map) {
+            kernels::read(&self.0)
+        } else {
+            composed::nhwc(composed::read(&self.0))
+        }
     }
 
     /// What the map reads as, [B, C, H, W].

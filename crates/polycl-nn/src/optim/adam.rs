@@ -26,14 +26,17 @@ impl Moments {
     fn update(&mut self, values: Tensor<1>, gradient: Tensor<1>, step: AdamStep) -> Tensor<1> {
         // Handed over rather than cloned, so that they are updated in place.
         let nothing = || Tensor::empty([0], &values.device());
-        let moments = [std::mem::replace(&mut self.first, nothing()), std::mem::replace(&mut self.second, nothing())];
+        let moments =
+            [std::mem::replace(&mut self.first, nothing()), std::mem::replace(&mut self.second, nothing())];
         let [values, first, second] = kernels::adam(values, gradient, moments, step);
         (self.first, self.second) = (first, second);
         values
     }
 
     fn follow(&mut self, gradient: Tensor<1>) {
-        let mean = |old: &Tensor<1>, new: Tensor<1>, beta: f64| old.clone().mul_scalar(beta) + new.mul_scalar(1.0 - beta);
+        let mean = |old: &Tensor<1>, new: Tensor<1>, beta: f64| {
+            old.clone().mul_scalar(beta) + new.mul_scalar(1.0 - beta)
+        };
         self.first = mean(&self.first, gradient.clone(), BETA[0]);
         self.second = mean(&self.second, gradient.square(), BETA[1]);
     }

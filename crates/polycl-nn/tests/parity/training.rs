@@ -43,7 +43,8 @@ fn unsupervised(folder: &str, net: Net) {
     let reference = Reference::open(&format!("training/{folder}_contrastive"));
     let model = ten_steps(&reference, contrastive(net, &initial, &device), |model: &Contrastive, batch| {
         let [a, p, n] = model.triplet(
-            ["anchor", "positive", "negative"].map(|slice| batches.tensor(&format!("{batch}.{slice}"), &device)),
+            ["anchor", "positive", "negative"]
+                .map(|slice| batches.tensor(&format!("{batch}.{slice}"), &device)),
         );
         ContrastiveLoss::Cosine.forward(a, p, n, 0.1)
     });
