@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::conv::{BackwardData, BackwardWeight, Conv, Forward, Weights};
-use crate::moments::{Over, channel_sums};
+use crate::moments::{Over, add_channel_sums};
 use crate::parallel::{Out, filled};
 use crate::read::{Reader, Source, SourceGradient, Totals};
 use crate::scratch;
@@ -121,6 +121,7 @@ pub fn convolve_backward(
     let mut by_weight = wanted.weight.then(|| BackwardWeight::new(conv, inputs.shape, output.c));
     let wants_data = wanted.sources.iter().any(|&wanted| wanted);
     let (mut weight, mut data) = (None, None);
+    let mut bias = (wanted.bias && weights.bias.is_some()).then(|| vec![0.0; output.c]);
     let mut ways: Vec<Option<WayBack<'_>>> = inputs
         .readers
         .iter()
@@ -132,6 +133,9 @@ pub fn convolve_backward(
         for images in inputs.groups() {
             let shape = inputs.shape.with_images(images.len());
             let gradient = &gradient[images.start * output.image()..images.end * output.image()];
+            if let Some(bias) = &mut bias {
+                add_channel_sums(gradient, output.with_images(images.len()), bias);
+            }
             if let Some(sums) = &mut by_weight {
                 sums.add(inputs.read(images.clone(), room), shape, gradient);
             }
@@ -157,7 +161,7 @@ pub fn convolve_backward(
     ConvGradient {
         sources: std::array::from_fn(|_| ways.next().flatten()),
         weight,
-        bias: (wanted.bias && weights.bias.is_some()).then(|| channel_sums(gradient, output)),
+        bias: bias.map(|bias| bias.into_iter().map(|sum| sum as f32).collect()),
     }
 }
 

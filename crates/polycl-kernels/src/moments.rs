@@ -1,4 +1,4 @@
-use crate::parallel::{Out, filled, for_each};
+use crate::parallel::{filled, for_each};
 use crate::shape::Shape;
 use crate::simd::{fma, lanes, load_part, store, width};
 
@@ -100,20 +100,22 @@ vectorised! {
     }
 }
 
-/// Sums of each channel over all pixels of all images, in a fixed order.
-pub fn channel_sums(x: &[f32], shape: Shape) -> Vec<f32> {
-    assert_eq!(x.len(), shape.len());
-    let lines = shape.n * shape.h;
-    let padded = shape.c.next_multiple_of(width());
-    let mut sums = vec![0.0; lines * padded];
-    let to = Out::new(&mut sums);
-    for_each(lines, |line| {
-        let row = &x[line * shape.row()..][..shape.row()];
-        // SAFETY: each row has sums of its own.
-        unsafe { sum_row(row.as_ptr(), shape.w, shape.c, to.at(line * padded, padded)) };
-    });
-    let sum = |c: usize| (0..lines).map(|line| f64::from(sums[line * padded + c])).sum::<f64>() as f32;
-    (0..shape.c).map(sum).collect()
+/// Adds the sums of each channel over all pixels of all images, in a fixed order.
+pub fn add_channel_sums(x: &[f32], shape: Shape, totals: &mut [f64]) {
+    assert!(x.len() == shape.len() && totals.len() == shape.c);
+    let (lines, padded) = (shape.n * shape.h, shape.c.next_multiple_of(width()));
+    // SAFETY: each row writes its sums.
+    let sums = unsafe {
+        filled(lines * padded, |to| {
+            for_each(lines, |line| {
+                let row = &x[line * shape.row()..][..shape.row()];
+                sum_row(row.as_ptr(), shape.w, shape.c, to.at(line * padded, padded));
+            });
+        })
+    };
+    for row in sums.chunks_exact(padded) {
+        totals.iter_mut().zip(row).for_each(|(total, &sum)| *total += f64::from(sum));
+    }
 }
 
 vectorised! {

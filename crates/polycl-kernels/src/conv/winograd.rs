@@ -226,9 +226,9 @@ vectorised! {
             let (n, y, x0) = tiling.corner(first + tile);
             let map = x.add(n * tiling.shape.image() + channel);
             if adjoint {
-                tile_gradients(simd, map, tiling.shape, y, x0, channels, to, stride);
+                transform_tile::<S, OutputAdjoint, OUT>(simd, map, tiling.shape, y, x0, channels, to, stride);
             } else {
-                tile_inputs(simd, map, tiling.shape, y, x0, channels, to, stride);
+                transform_tile::<S, Input, IN>(simd, map, tiling.shape, y, x0, channels, to, stride);
             }
         }
         for tile in tiles..tiles.next_multiple_of(ROWS) {
@@ -239,13 +239,13 @@ vectorised! {
     }
 }
 
-/// The 6×6 inputs of the tile whose outputs begin at (y, x).
+/// A tile of N×N values around the outputs that begin at (y, x), transformed by T.
 ///
 /// # Safety
 /// As [`transform`].
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "an innermost kernel, inlined")]
-unsafe fn tile_inputs<S: Simd>(
+unsafe fn transform_tile<S: Simd, T: Side<N, IN>, const N: usize>(
     simd: S,
     map: *const f32,
     shape: Shape,
@@ -255,31 +255,19 @@ unsafe fn tile_inputs<S: Simd>(
     to: *mut f32,
     stride: usize,
 ) {
-    let inside = y > 0 && x > 0 && y + IN - 1 <= shape.h && x + IN - 1 <= shape.w;
+    let margin = (N - OUT) / 2;
+    let inside = y >= margin && x >= margin && y - margin + N <= shape.h && x - margin + N <= shape.w;
+    let (y, x) = (y.wrapping_sub(margin), x.wrapping_sub(margin));
     for c in (0..channels.next_multiple_of(lanes::<S>().max(ROWS))).step_by(lanes::<S>()) {
         // SAFETY: the caller's; places outside the map are not read.
         unsafe {
             let count = channels.saturating_sub(c);
-            let zero = simd.splat_f32s(0.0);
-            let mut d = [[zero; IN]; IN];
-            if inside && count >= lanes::<S>() {
-                let corner = map.add((y - 1) * shape.row() + (x - 1) * shape.c + c);
-                for i in 0..IN {
-                    for j in 0..IN {
-                        d[i][j] = load(simd, corner.add(i * shape.row() + j * shape.c));
-                    }
-                }
+            let d = if inside && count >= lanes::<S>() {
+                load_inner::<S, N>(simd, map.add(y * shape.row() + x * shape.c + c), shape)
             } else {
-                for i in 0..IN {
-                    for j in 0..IN {
-                        let (y, x) = ((y + i).wrapping_sub(1), (x + j).wrapping_sub(1));
-                        if y < shape.h && x < shape.w {
-                            d[i][j] = load_some(simd, map.add(y * shape.row() + x * shape.c + c), count);
-                        }
-                    }
-                }
-            }
-            let v = both_sides::<S, Input, IN, IN>(simd, d);
+                load_border::<S, N>(simd, map.add(c), shape, y, x, count)
+            };
+            let v = both_sides::<S, T, N, IN>(simd, d);
             for i in 0..IN {
                 for j in 0..IN {
                     store(simd, to.add((i * IN + j) * stride + c), v[i][j]);
@@ -289,40 +277,50 @@ unsafe fn tile_inputs<S: Simd>(
     }
 }
 
-/// The gradients of the 4×4 outputs of the tile that begins at (y, x).
+/// N×N vectors of a map.
 ///
 /// # Safety
-/// As [`transform`].
+/// All of them are in the map.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "an innermost kernel, inlined")]
-unsafe fn tile_gradients<S: Simd>(
+unsafe fn load_inner<S: Simd, const N: usize>(
+    simd: S,
+    corner: *const f32,
+    shape: Shape,
+) -> [[S::f32s; N]; N] {
+    let mut d = [[simd.splat_f32s(0.0); N]; N];
+    for i in 0..N {
+        for j in 0..N {
+            // SAFETY: the caller's.
+            d[i][j] = unsafe { load(simd, corner.add(i * shape.row() + j * shape.c)) };
+        }
+    }
+    d
+}
+
+/// N×N vectors of `count` values from (y, x) on, of which some may be outside the map, and zero then.
+///
+/// # Safety
+/// `map` is the image's first pixel, `count` values of which can be read.
+#[inline(always)]
+unsafe fn load_border<S: Simd, const N: usize>(
     simd: S,
     map: *const f32,
     shape: Shape,
     y: usize,
     x: usize,
-    channels: usize,
-    to: *mut f32,
-    stride: usize,
-) {
-    for c in (0..channels.next_multiple_of(lanes::<S>().max(ROWS))).step_by(lanes::<S>()) {
-        // SAFETY: the caller's; places outside the map are not read.
-        unsafe {
-            let count = channels.saturating_sub(c);
-            let mut d = [[simd.splat_f32s(0.0); OUT]; OUT];
-            for i in 0..OUT.min(shape.h - y) {
-                for j in 0..OUT.min(shape.w - x) {
-                    d[i][j] = load_some(simd, map.add((y + i) * shape.row() + (x + j) * shape.c + c), count);
-                }
-            }
-            let m = both_sides::<S, OutputAdjoint, OUT, IN>(simd, d);
-            for i in 0..IN {
-                for j in 0..IN {
-                    store(simd, to.add((i * IN + j) * stride + c), m[i][j]);
-                }
+    count: usize,
+) -> [[S::f32s; N]; N] {
+    let mut d = [[simd.splat_f32s(0.0); N]; N];
+    for i in 0..N {
+        for j in 0..N {
+            let (y, x) = (y.wrapping_add(i), x.wrapping_add(j));
+            if y < shape.h && x < shape.w {
+                // SAFETY: within the map, as just checked.
+                d[i][j] = unsafe { load_some(simd, map.add(y * shape.row() + x * shape.c), count) };
             }
         }
     }
+    d
 }
 
 vectorised! {
