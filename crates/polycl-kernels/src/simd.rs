@@ -17,29 +17,38 @@ enum Level {
     Portable,
 }
 
-/// The best this processor has, or what the environment variable `POLYCL_SIMD` (`avx512`, `avx2`,
-/// `neon`, `portable`) names, where the processor has it.
+/// The best this processor has; the environment variable `POLYCL_SIMD` (`avx512`, `avx2`, `neon`,
+/// `portable`) keeps it from anything better than what it names.
 fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(|| {
-        let asked = std::env::var("POLYCL_SIMD").ok();
-        let wanted = |name: &str| asked.as_deref().is_none_or(|asked| asked == name);
+        let limit = std::env::var("POLYCL_SIMD").map_or(u8::MAX, |name| rank(&name));
         #[cfg(target_arch = "x86_64")]
         {
-            if let Some(simd) = pulp::x86::V4::try_new().filter(|_| wanted("avx512")) {
+            if let Some(simd) = pulp::x86::V4::try_new().filter(|_| limit >= rank("avx512")) {
                 return Level::Avx512(simd);
             }
-            if let Some(simd) = pulp::x86::V3::try_new().filter(|_| wanted("avx2")) {
+            if let Some(simd) = pulp::x86::V3::try_new().filter(|_| limit >= rank("avx2")) {
                 return Level::Avx2(simd);
             }
         }
         #[cfg(target_arch = "aarch64")]
-        if let Some(simd) = pulp::aarch64::Neon::try_new().filter(|_| wanted("neon")) {
+        if let Some(simd) = pulp::aarch64::Neon::try_new().filter(|_| limit >= rank("neon")) {
             return Level::Neon(simd);
         }
-        let _ = wanted;
+        let _ = limit;
         Level::Portable
     })
+}
+
+/// Larger is better; what nobody knows limits nothing.
+fn rank(name: &str) -> u8 {
+    match name {
+        "portable" => 0,
+        "avx2" | "neon" => 1,
+        "avx512" => 2,
+        _ => u8::MAX,
+    }
 }
 
 /// The name of the instruction set in use.

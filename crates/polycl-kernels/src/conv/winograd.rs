@@ -314,10 +314,12 @@ unsafe fn load_border<S: Simd, const N: usize>(
     for i in 0..N {
         for j in 0..N {
             let (y, x) = (y.wrapping_add(i), x.wrapping_add(j));
-            if y < shape.h && x < shape.w {
+            d[i][j] = if y < shape.h && x < shape.w {
                 // SAFETY: within the map, as just checked.
-                d[i][j] = unsafe { load_some(simd, map.add(y * shape.row() + x * shape.c), count) };
-            }
+                unsafe { load_some(simd, map.add(y * shape.row() + x * shape.c), count) }
+            } else {
+                simd.splat_f32s(0.0)
+            };
         }
     }
     d

@@ -99,6 +99,7 @@ fn time_step(args: &StepArgs) -> anyhow::Result<Outcome> {
         json!({
             "peer": concat!("polycl ", env!("CARGO_PKG_VERSION")),
             "device": args.device,
+            "instruction_set": polycl_nn::kernels::instruction_set(),
             "net": net, "task": task, "batch": batch, "size": size,
             "threads": rayon::current_num_threads(),
             "median_s": median(&seconds),
