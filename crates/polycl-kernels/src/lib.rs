@@ -10,6 +10,8 @@
 //! Results are the same to the bit for any number of threads: work is cut by shape alone, and
 //! partial sums are added in a fixed order.
 
+#![expect(clippy::needless_range_loop, reason = "one index goes through registers and memory together")]
+
 #[macro_use]
 mod simd;
 mod adam;
