@@ -59,7 +59,7 @@ pub fn moments(x: &[f32], shape: Shape, over: Over) -> Vec<f32> {
             }
         }
         merged.extend(total.iter().map(|&(_, mean, _)| mean as f32));
-        merged.extend(total.iter().map(|&(count, _, squares)| (squares / count) as f32));
+        merged.extend(total.iter().map(|&(count, _, squares)| (squares / count).max(0.0) as f32));
     }
     merged
 }

@@ -219,8 +219,8 @@ impl Band {
         let Shape { w, c, .. } = self.input;
         let (step, before) = (self.step, (-x).max(0) as usize);
         let begin = before.div_ceil(self.step).min(self.width);
-        let first = (x + (begin * step) as isize).max(0) as usize;
-        let inside = w.saturating_sub(first).div_ceil(step).min(self.width - begin);
+        let first = ((x + (begin * step) as isize).max(0) as usize).min(w);
+        let inside = (w - first).div_ceil(step).min(self.width - begin);
         // SAFETY: `to` has room for `width` pixels, of which `begin..begin + inside` are in the map.
         unsafe {
             to.write_bytes(0, begin * c);
@@ -401,7 +401,7 @@ impl MatrixGradients {
         // SAFETY: every output channel writes all its weights.
         unsafe {
             filled(channels_out * rows, |to| {
-                for_each(columns / some, |i| {
+                for_each(columns.div_ceil(some), |i| {
                     for row in 0..rows {
                         let (c, tap) = (row / taps, row % taps);
                         for o in i * some..channels_out.min((i + 1) * some) {

@@ -221,14 +221,16 @@ vectorised! {
         to: *mut f32,
     ) {
         let stride = point_stride(tiles, padded);
+        // Gradients are read to the end of their block, inputs to the last channel's vector.
+        let extent = if adjoint { padded } else { channels.next_multiple_of(lanes::<S>().max(ROWS)) };
         for tile in 0..tiles {
             let to = to.add(tile * padded);
             let (n, y, x0) = tiling.corner(first + tile);
             let map = x.add(n * tiling.shape.image() + channel);
             if adjoint {
-                transform_tile::<S, OutputAdjoint, OUT>(simd, map, tiling.shape, y, x0, channels, to, stride);
+                transform_tile::<S, OutputAdjoint, OUT>(simd, map, tiling.shape, y, x0, channels, extent, to, stride);
             } else {
-                transform_tile::<S, Input, IN>(simd, map, tiling.shape, y, x0, channels, to, stride);
+                transform_tile::<S, Input, IN>(simd, map, tiling.shape, y, x0, channels, extent, to, stride);
             }
         }
         for tile in tiles..tiles.next_multiple_of(ROWS) {
@@ -252,13 +254,14 @@ unsafe fn transform_tile<S: Simd, T: Side<N, IN>, const N: usize>(
     y: usize,
     x: usize,
     channels: usize,
+    extent: usize,
     to: *mut f32,
     stride: usize,
 ) {
     let margin = (N - OUT) / 2;
     let inside = y >= margin && x >= margin && y - margin + N <= shape.h && x - margin + N <= shape.w;
     let (y, x) = (y.wrapping_sub(margin), x.wrapping_sub(margin));
-    for c in (0..channels.next_multiple_of(lanes::<S>().max(ROWS))).step_by(lanes::<S>()) {
+    for c in (0..extent).step_by(lanes::<S>()) {
         // SAFETY: the caller's; places outside the map are not read.
         unsafe {
             let count = channels.saturating_sub(c);

@@ -58,6 +58,7 @@ fn sizes_at_and_below_a_tile() {
             (1, 8, 8, 40, 70),
         ] {
             check(conv, Shape { n, h, w, c }, channels, n == 1, random);
+            check(Conv { padding: kernel + 1, ..conv }, Shape { n, h, w, c }, channels, false, random);
         }
     }
 }

@@ -29,6 +29,16 @@ fn a_large_mean_costs_no_digits() {
     }
 }
 
+/// A constant channel has no variance; round-off must not make it less than that.
+#[test]
+fn a_constant_has_no_variance() {
+    for value in [0.1f32, 12_345.678, -98_765.43] {
+        let shape = Shape { n: 1, h: 64, w: 64, c: 1 };
+        let moments = moments(&vec![value; shape.len()], shape, Over::Image);
+        assert!(moments[1] >= 0.0 && moments[1] <= 1e-9 * value * value, "{moments:?}");
+    }
+}
+
 fn dice(logits: &[f64], target: &[f64], images: usize, entropy: f64) -> f64 {
     let pixels = logits.len() / images;
     let p = |x: f64| 1.0 / (1.0 + (-x).exp());

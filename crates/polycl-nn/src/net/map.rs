@@ -41,9 +41,11 @@ impl Map {
     pub fn normalised(stored: Tensor<4>, norm: Norm, moments: Option<Tensor<3>>) -> Self {
         let Norm { over, epsilon, fixed, affine } = norm;
         let spec = NormSpec { over, epsilon, affine: affine.is_some(), fixed: fixed.is_some() };
-        let moments = fixed.or(moments).unwrap_or_else(|| kernels::moments(&stored, over));
+        // burn's own operations take the moments themselves, so that gradients flow through them.
+        let own = || kernels::serves(&stored).then(|| kernels::moments(&stored, over));
+        let moments = fixed.or(moments).or_else(own);
         let spec = SourceSpec { norm: Some(spec), ..SourceSpec::PLAIN };
-        Self(Source { map: stored, moments: Some(moments), affine, residual: None, spec })
+        Self(Source { map: stored, moments, affine, residual: None, spec })
     }
 
     /// The sum with another map of the same shape, which is to be read as it is stored.
