@@ -44,7 +44,7 @@ enum Algorithm {
     Direct,
 }
 
-/// Weights [C_out, C_in, k, k] and, where there is one, a bias [C_out].
+/// Weights [C_out, C_in, k, k] and, where there is one, a bias `[C_out]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a> {
     pub values: &'a [f32],
@@ -118,7 +118,7 @@ impl Forward {
         Self { prepared, conv, channels: weights.channels_out }
     }
 
-    /// [`Self::run`] into a slice.
+    /// `run` into a slice.
     pub fn run_into(&self, x: &[f32], shape: Shape, out: &mut [f32]) {
         self.run(x, shape, Out::new(out));
     }
@@ -144,7 +144,7 @@ impl BackwardData {
         })
     }
 
-    /// [`Self::run`] into a slice.
+    /// `run` into a slice.
     pub fn run_into(&self, gradient: &[f32], output: Shape, input: Shape, to: &mut [f32]) {
         self.run(gradient, output, input, Out::new(to));
     }

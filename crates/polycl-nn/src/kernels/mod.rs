@@ -26,7 +26,7 @@ pub struct Source {
     pub map: Tensor<4>,
     /// [group, 2, C]
     pub moments: Option<Tensor<3>>,
-    /// The norm's weight and bias, [C] each.
+    /// The norm's weight and bias, `[C]` each.
     pub affine: Option<[Tensor<1>; 2]>,
     pub residual: Option<Tensor<4>>,
     pub spec: SourceSpec,

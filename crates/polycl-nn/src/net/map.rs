@@ -21,7 +21,7 @@ pub struct Norm {
     pub epsilon: f32,
     /// Mean and variance to use instead of the map's own, [1, 2, C].
     pub fixed: Option<Tensor<3>>,
-    /// Weight and bias, [C] each.
+    /// Weight and bias, `[C]` each.
     pub affine: Option<[Tensor<1>; 2]>,
 }
 
