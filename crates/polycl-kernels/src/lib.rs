@@ -24,6 +24,7 @@ mod parallel;
 mod read;
 mod scratch;
 mod shape;
+pub mod transformer;
 
 pub use adam::{Adam, adam};
 pub use conv::{Conv, Weights};

@@ -11,5 +11,7 @@ pub mod loss;
 pub mod net;
 pub mod optim;
 pub mod predict;
+pub mod sam;
 pub mod select;
 pub mod train;
+pub mod weights;

@@ -2,7 +2,7 @@
 //! then run on any number of maps.
 
 mod direct;
-mod gemm;
+pub(crate) mod gemm;
 mod winograd;
 
 use crate::parallel::Out;

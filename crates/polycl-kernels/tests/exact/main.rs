@@ -5,6 +5,7 @@ mod convolution;
 mod elementwise;
 mod fused;
 mod naive;
+mod transformer;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

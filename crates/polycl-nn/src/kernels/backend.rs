@@ -153,7 +153,7 @@ pub fn values(tensor: &FlexTensor) -> &[f32] {
 }
 
 /// Of a map [B, H, W, C].
-fn shape(map: &FlexTensor) -> Shape {
+pub fn shape(map: &FlexTensor) -> Shape {
     let shape = map.shape();
     Shape { n: shape[0], h: shape[1], w: shape[2], c: shape[3] }
 }

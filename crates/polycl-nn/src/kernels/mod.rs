@@ -6,6 +6,7 @@
 mod autodiff;
 mod backend;
 pub mod composed;
+pub mod transformer;
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};

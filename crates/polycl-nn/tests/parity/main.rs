@@ -5,4 +5,5 @@ mod layers;
 mod losses;
 mod networks;
 mod reference;
+mod sam;
 mod training;

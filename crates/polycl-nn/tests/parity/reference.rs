@@ -34,6 +34,10 @@ impl Reference {
         Self { tensors, about }
     }
 
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     pub fn has(&self, key: &str) -> bool {
         self.tensors.contains_key(key)
     }
@@ -128,7 +132,7 @@ impl ModuleMapper for Take<'_> {
     }
 }
 
-fn floats(data: TensorData) -> Vec<f32> {
+pub fn floats(data: TensorData) -> Vec<f32> {
     data.try_into_vec::<f32>().unwrap()
 }
 

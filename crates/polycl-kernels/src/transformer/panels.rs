@@ -1,0 +1,105 @@
+//! Products of matrices whose right side is stored in panels of columns.
+
+use crate::conv::gemm::{Product, multiply, panel_width};
+use crate::parallel::Out;
+use crate::simd::width;
+
+/// Columns of a right side in panels: [panel][depth][panel width], zero beyond the last column.
+#[derive(Debug, Clone, Copy)]
+pub struct Panels {
+    pub columns: usize,
+    pub depth: usize,
+    /// Columns in a panel.
+    pub width: usize,
+}
+
+impl Panels {
+    pub fn new(columns: usize, depth: usize) -> Self {
+        Self { columns, depth, width: panel_width(columns) }
+    }
+
+    pub fn count(self) -> usize {
+        self.columns.div_ceil(self.width)
+    }
+
+    /// Columns with those that fill the last panel.
+    pub fn padded(self) -> usize {
+        self.count() * self.width
+    }
+
+    /// Values of all panels.
+    pub fn len(self) -> usize {
+        self.padded() * self.depth
+    }
+
+    /// Writes panel `i` of the transpose of a matrix whose row r is what `row` copies to a place.
+    /// Rows of weights are such, and keys.
+    pub fn pack_rows<'r>(self, i: usize, row: impl Fn(usize) -> &'r [f32], scale: f32, to: Out<'_>) {
+        let panel = to.at(i * self.depth * self.width, self.depth * self.width);
+        for column in 0..self.width {
+            let c = i * self.width + column;
+            let values = (c < self.columns).then(|| row(c));
+            debug_assert!(values.is_none_or(|values| values.len() == self.depth));
+            for k in 0..self.depth {
+                let value = values.map_or(0.0, |values| scale * values[k]);
+                // SAFETY: a place within the panel.
+                unsafe { panel.add(k * self.width + column).write(value) };
+            }
+        }
+    }
+
+    /// Writes row k of the right side, `values`, into all panels.
+    pub fn pack_columns(self, k: usize, values: &[f32], to: Out<'_>) {
+        debug_assert_eq!(values.len(), self.columns);
+        for (i, part) in values.chunks(self.width).enumerate() {
+            let place = to.at((i * self.depth + k) * self.width, self.width);
+            // SAFETY: a row of a panel belongs to this k.
+            unsafe {
+                place.copy_from_nonoverlapping(part.as_ptr(), part.len());
+                place.add(part.len()).write_bytes(0, self.width - part.len());
+            }
+        }
+    }
+}
+
+/// Some rows times some panels.
+#[derive(Clone, Copy)]
+pub struct Rows {
+    /// A multiple of [`crate::conv::gemm::ROWS`].
+    pub count: usize,
+    pub left: *const f32,
+    /// Distance between rows of the left side.
+    pub left_row: usize,
+    /// The first panel.
+    pub panels: *const f32,
+    pub shape: Panels,
+    /// How many panels.
+    pub wanted: usize,
+    pub product: *mut f32,
+    pub product_row: usize,
+}
+
+/// # Safety
+/// Rows of the left side can be read for the panels' depth, the panels can be read, and every row of
+/// the product can be written for all wanted panels.
+#[inline(always)]
+pub unsafe fn multiply_panels<S: pulp::Simd>(simd: S, rows: Rows) {
+    let Panels { depth, width: panel, .. } = rows.shape;
+    for i in 0..rows.wanted {
+        // SAFETY: the caller's.
+        unsafe {
+            let product = Product {
+                depth,
+                left: rows.left,
+                left_row: rows.left_row,
+                left_step: 1,
+                right: rows.panels.add(i * depth * panel),
+                right_step: panel,
+                product: rows.product.add(i * panel),
+                product_row: rows.product_row,
+                add: false,
+            };
+            multiply(simd, rows.count, panel / width(), product);
+        }
+    }
+}

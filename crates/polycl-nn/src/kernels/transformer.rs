@@ -1,0 +1,333 @@
+//! The parts of vision transformers, for inference alone: kernels on the CPU, burn's own operations
+//! elsewhere. Tokens are the rows of whatever they come in, [B, N, C] or a map [B, H, W, C].
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Int, Tensor, TensorData};
+use polycl_kernels::transformer::{self as kernels, Depthwise, Linear, Position, Windows};
+pub use polycl_kernels::transformer::{Activation, Heads};
+
+use super::backend::{dense, shape, tensor, values};
+use super::{composed, serves};
+
+/// The operations; the functions below say what they do. Absent tensors are stood in for by others.
+#[backend_extension(Flex)]
+pub trait Transformer: Backend {
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        has: Has,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+
+    fn depthwise(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: usize,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        heads: Heads,
+    ) -> FloatTensor<Self>;
+
+    fn window_attention(
+        qkv: FloatTensor<Self>,
+        outside: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        heads: Heads,
+        windows: WindowSpec,
+    ) -> FloatTensor<Self>;
+}
+
+/// Which of a linear layer's tensors there are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Has {
+    bias: bool,
+    residual: bool,
+}
+
+/// Of [`window_attention`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WindowSpec {
+    side: usize,
+    relative: bool,
+}
+
+impl Transformer for Flex {
+    fn linear(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        residual: FlexTensor,
+        has: Has,
+        activation: Activation,
+    ) -> FlexTensor {
+        let [x, weight, bias, residual] = [x, weight, bias, residual].map(dense);
+        let sides = weight.shape();
+        let layer = Linear {
+            weight: values(&weight),
+            bias: has.bias.then(|| values(&bias)),
+            outputs: sides[0],
+            inputs: sides[1],
+            activation,
+        };
+        let y = kernels::linear(values(&x), layer, has.residual.then(|| values(&residual)));
+        with_channels(&x, y, layer.outputs)
+    }
+
+    fn layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, epsilon: f32) -> FlexTensor {
+        let [x, weight, bias] = [x, weight, bias].map(dense);
+        let channels = weight.shape()[0];
+        with_channels(&x, kernels::layer_norm(values(&x), values(&weight), values(&bias), epsilon), channels)
+    }
+
+    fn activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+        let x = dense(x);
+        FlexTensor::from_data(TensorData::new(kernels::activate(values(&x), activation), x.shape()))
+    }
+
+    fn depthwise(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        stride: usize,
+        activation: Activation,
+    ) -> FlexTensor {
+        let [x, weight, bias] = [x, weight, bias].map(dense);
+        let layer = Depthwise { weight: values(&weight), bias: values(&bias), stride, activation };
+        let output = layer.output(shape(&x));
+        tensor(kernels::depthwise(values(&x), shape(&x), layer), [output.n, output.h, output.w, output.c])
+    }
+
+    fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, heads: Heads) -> FlexTensor {
+        let [q, k, v] = [q, k, v].map(dense);
+        let (queries, keys) = (q.shape()[1], k.shape()[1]);
+        let y = kernels::attention(values(&q), values(&k), values(&v), queries, keys, heads);
+        tensor(y, [q.shape()[0].max(k.shape()[0]), queries, heads.channels()])
+    }
+
+    fn window_attention(
+        qkv: FlexTensor,
+        outside: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        heads: Heads,
+        spec: WindowSpec,
+    ) -> FlexTensor {
+        let [qkv, outside, first, second] = [qkv, outside, first, second].map(dense);
+        let position = match spec.relative {
+            true => Position::Relative { y: values(&first), x: values(&second) },
+            false => Position::Table(values(&first)),
+        };
+        let windows = Windows { side: spec.side, outside: values(&outside), position };
+        let y = kernels::window_attention(values(&qkv), shape(&qkv), heads, windows);
+        with_channels(&qkv, y, heads.channels())
+    }
+}
+
+/// Values of the same shape as `like` but for the last side.
+fn with_channels(like: &FlexTensor, values: Vec<f32>, channels: usize) -> FlexTensor {
+    let mut sides = like.shape();
+    *sides.last_mut().expect("tokens have channels") = channels;
+    FlexTensor::from_data(TensorData::new(values, sides))
+}
+
+/// activation(x Wᵀ + b + residual) of every token, W of [outputs, inputs]; a residual of fewer tokens
+/// is added to each image's.
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<1>>,
+    residual: Option<Tensor<D>>,
+    activation: Activation,
+) -> Tensor<D> {
+    if serves(&x) {
+        let has = Has { bias: bias.is_some(), residual: residual.is_some() };
+        let x = x.into_dispatch();
+        let bias = bias.map_or_else(|| x.clone(), |bias| bias.clone().into_dispatch());
+        let residual = residual.map_or_else(|| x.clone(), Tensor::into_dispatch);
+        let weight = weight.clone().into_dispatch();
+        return Tensor::from_dispatch(Dispatch::linear(x, weight, bias, residual, has, activation));
+    }
+    let mut sides = x.dims();
+    let [outputs, inputs] = weight.dims();
+    sides[D - 1] = outputs;
+    let tokens = x.shape().num_elements() / inputs;
+    let mut y = x.reshape([tokens, inputs]).matmul(weight.clone().transpose());
+    if let Some(bias) = bias {
+        y = y + bias.clone().unsqueeze();
+    }
+    let mut y = y.reshape(sides);
+    if let Some(residual) = residual {
+        y = y + residual;
+    }
+    activate(y, activation)
+}
+
+/// (x − μ) / √(σ² + ε) · weight + bias, over the channels of every token.
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    weight: &Tensor<1>,
+    bias: &Tensor<1>,
+    epsilon: f32,
+) -> Tensor<D> {
+    if serves(&x) {
+        let (weight, bias) = (weight.clone().into_dispatch(), bias.clone().into_dispatch());
+        return Tensor::from_dispatch(Dispatch::layer_norm(x.into_dispatch(), weight, bias, epsilon));
+    }
+    let centred = x.clone() - x.mean_dim(D - 1);
+    let variance = centred.clone().square().mean_dim(D - 1);
+    centred * (variance + epsilon).sqrt().recip() * weight.clone().unsqueeze() + bias.clone().unsqueeze()
+}
+
+pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
+    match activation {
+        Activation::None => x,
+        _ if serves(&x) => Tensor::from_dispatch(Dispatch::activate(x.into_dispatch(), activation)),
+        Activation::Relu => burn::tensor::activation::relu(x),
+        Activation::Gelu => burn::tensor::activation::gelu(x),
+    }
+}
+
+/// activation(x ∗ W + b) for every channel by itself: [B, H, W, C], W of [C, 1, 3, 3], padding 1.
+pub fn depthwise(
+    x: Tensor<4>,
+    weight: &Tensor<4>,
+    bias: &Tensor<1>,
+    stride: usize,
+    activation: Activation,
+) -> Tensor<4> {
+    let (weight, bias) = (weight.clone(), bias.clone());
+    if serves(&x) {
+        let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
+        return Tensor::from_dispatch(Dispatch::depthwise(
+            x.into_dispatch(),
+            weight,
+            bias,
+            stride,
+            activation,
+        ));
+    }
+    let channels = weight.dims()[0];
+    let options = ConvOptions::new([stride; 2], [1, 1], [1, 1], channels);
+    activate(composed::nhwc(conv2d(composed::nchw(x), weight, Some(bias), options)), activation)
+}
+
+/// softmax(q kᵀ · scale) v, head by head: [B, N, C] over [B, M, C]; either side may be of one batch
+/// that all share.
+pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: Heads) -> Tensor<3> {
+    if serves(&q) {
+        let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
+        return Tensor::from_dispatch(Dispatch::attention(q, k, v, heads));
+    }
+    let batch = q.dims()[0].max(k.dims()[0]);
+    let tokens = q.dims()[1];
+    let [q, k, v] = [q, k, v].map(|x| by_head(x, batch, heads));
+    let scores = q.matmul(k.transpose()) * heads.scale;
+    let y = burn::tensor::activation::softmax(scores, 3).matmul(v);
+    y.swap_dims(1, 2).reshape([batch, tokens, heads.channels()])
+}
+
+/// [B, N, C] → [batch, heads, N, dim]
+fn by_head(x: Tensor<3>, batch: usize, heads: Heads) -> Tensor<4> {
+    let [own, tokens, _] = x.dims();
+    let x = x.reshape([own, tokens, heads.count, heads.dim]).swap_dims(1, 2);
+    if own == batch { x } else { x.expand([batch, heads.count, tokens, heads.dim]) }
+}
+
+/// What is added to scores within a window; see [`Position`].
+#[derive(Debug, Clone)]
+pub enum Places {
+    /// [heads, tokens, tokens]
+    Table(Tensor<3>),
+    /// Along y and along x, [2 side − 1, dim] each.
+    Relative([Tensor<2>; 2]),
+}
+
+/// Attention within square windows of `side` of a map whose pixels hold query, key and value one after
+/// the other: [B, H, W, 3 C] → [B, H, W, C]. Tokens beyond the map are `outside`, [3 C].
+pub fn window_attention(
+    qkv: Tensor<4>,
+    outside: &Tensor<1>,
+    places: &Places,
+    heads: Heads,
+    side: usize,
+) -> Tensor<4> {
+    if !serves(&qkv) {
+        return composed_windows(qkv, outside, places, heads, side);
+    }
+    let (first, second) = match places {
+        Places::Table(table) => (table.clone().into_dispatch(), outside.clone().into_dispatch()),
+        Places::Relative([y, x]) => (y.clone().into_dispatch(), x.clone().into_dispatch()),
+    };
+    let spec = WindowSpec { side, relative: matches!(places, Places::Relative(_)) };
+    let (qkv, outside) = (qkv.into_dispatch(), outside.clone().into_dispatch());
+    Tensor::from_dispatch(Dispatch::window_attention(qkv, outside, first, second, heads, spec))
+}
+
+fn composed_windows(
+    qkv: Tensor<4>,
+    outside: &Tensor<1>,
+    places: &Places,
+    heads: Heads,
+    side: usize,
+) -> Tensor<4> {
+    let [b, h, w, channels] = qkv.dims();
+    let [rows, columns] = [h, w].map(|length| length.div_ceil(side));
+    let outside = outside.clone().reshape([1, 1, 1, channels]);
+    let mut x = qkv;
+    if columns * side > w {
+        x = Tensor::cat(vec![x, outside.clone().expand([b, h, columns * side - w, channels])], 2);
+    }
+    if rows * side > h {
+        x = Tensor::cat(vec![x, outside.expand([b, rows * side - h, columns * side, channels])], 1);
+    }
+    let (windows, tokens) = (b * rows * columns, side * side);
+    let x = x.reshape([b, rows, side, columns, side * channels]).swap_dims(2, 3);
+    let x = x.reshape([windows, tokens, 3, heads.count * heads.dim]);
+    let part = |i: usize| by_head(x.clone().narrow(2, i, 1).squeeze_dim::<3>(2), windows, heads);
+    let (q, k, v) = (part(0), part(1), part(2));
+    let scores = q.clone().matmul(k.transpose()) * heads.scale;
+    let scores = match places {
+        Places::Table(table) => scores + table.clone().unsqueeze(),
+        Places::Relative([y, x]) => {
+            let q = q.reshape([windows * heads.count, side, side, heads.dim]);
+            let by_y = q.clone().matmul(relative(y, side).unsqueeze()); // [., y, x, key y]
+            let by_x = q.swap_dims(1, 2).matmul(relative(x, side).unsqueeze()).swap_dims(1, 2);
+            let both = by_y.unsqueeze_dim::<5>(4) + by_x.unsqueeze_dim::<5>(3);
+            scores + both.reshape([windows, heads.count, tokens, tokens])
+        }
+    };
+    let y = burn::tensor::activation::softmax(scores, 3).matmul(v).swap_dims(1, 2); // [., tokens, heads, dim]
+    let c = heads.channels();
+    let y = y.reshape([b, rows, columns, side, side * c]).swap_dims(2, 3);
+    y.reshape([b, rows * side, columns * side, c]).narrow(1, 0, h).narrow(2, 0, w)
+}
+
+/// Rows of a table for every query and key along one axis, [query, dim, key].
+fn relative(table: &Tensor<2>, side: usize) -> Tensor<3> {
+    let rows: Vec<i32> = (0..side).flat_map(|q| (0..side).map(move |k| (q + side - 1 - k) as i32)).collect();
+    let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &table.device());
+    let dim = table.dims()[1];
+    table.clone().select(0, rows).reshape([side, side, dim]).swap_dims(1, 2)
+}

@@ -1,0 +1,102 @@
+//! Segment Anything: an image encoder that looks once, a prompt encoder, and a mask decoder that
+//! answers every prompt about the image (Kirillov et al. 2023).
+//!
+//! For inference alone. Maps are [B, H, W, C] between layers; module names are the published ones, so
+//! that official checkpoints fit.
+
+mod config;
+mod decoder;
+mod layers;
+mod prompt;
+mod tiny_vit;
+mod transformer;
+mod vit;
+
+use burn::tensor::Tensor;
+use polycl_volume::Result;
+
+use crate::weights::Weights;
+pub use config::{EncoderConfig, Model, SamConfig};
+pub use decoder::Masks;
+pub use prompt::{Point, Prompt};
+pub use tiny_vit::TinyVitConfig;
+pub use transformer::TwoWayConfig;
+pub use vit::VitConfig;
+
+use decoder::MaskDecoder;
+use prompt::PromptEncoder;
+use tiny_vit::TinyVit;
+use transformer::Image;
+use vit::Vit;
+
+/// A network with its weights.
+#[derive(Debug, Clone)]
+pub struct Sam {
+    pub config: SamConfig,
+    image_encoder: ImageEncoder,
+    prompt_encoder: PromptEncoder,
+    mask_decoder: MaskDecoder,
+    /// Positional encoding of the embedding's pixels, [1, side², dim].
+    places: Tensor<3>,
+}
+
+#[derive(Debug, Clone)]
+enum ImageEncoder {
+    TinyVit(Box<TinyVit>),
+    Vit(Box<Vit>),
+}
+
+impl Sam {
+    /// Takes every tensor of the file.
+    ///
+    /// # Errors
+    /// [`polycl_volume::Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
+    pub fn load(mut weights: Weights, config: SamConfig) -> Result<Self> {
+        let (dim, side) = (config.decoder.dim, config.side());
+        let image_encoder = match &config.encoder {
+            EncoderConfig::TinyVit(tiny) => {
+                ImageEncoder::TinyVit(Box::new(TinyVit::load(&mut weights, "image_encoder", tiny)?))
+            }
+            EncoderConfig::Vit(vit) => {
+                ImageEncoder::Vit(Box::new(Vit::load(&mut weights, "image_encoder", vit)?))
+            }
+        };
+        let prompt_encoder = PromptEncoder::load(&mut weights, "prompt_encoder", dim, config.image, side)?;
+        let mask_decoder = MaskDecoder::load(&mut weights, "mask_decoder", config.decoder, side)?;
+        weights.finish()?;
+        let places = prompt_encoder.grid();
+        Ok(Self { config, image_encoder, prompt_encoder, mask_decoder, places })
+    }
+
+    /// Prepared images [B, H, W, 3] → embeddings [B, side, side, dim].
+    pub fn embed(&self, images: Tensor<4>) -> Tensor<4> {
+        self.embed_watched(images, &mut |_, _| {})
+    }
+
+    /// [`Self::embed`]; `stage` sees what each part of the encoder leaves, [B, H, W, C].
+    pub fn embed_watched(&self, images: Tensor<4>, stage: &mut dyn FnMut(&str, &Tensor<4>)) -> Tensor<4> {
+        match &self.image_encoder {
+            ImageEncoder::TinyVit(encoder) => encoder.forward(images, stage),
+            ImageEncoder::Vit(encoder) => encoder.forward(images, stage),
+        }
+    }
+
+    /// Tokens of the prompts, [B, N, dim], and what they add to the embedding's pixels.
+    pub fn encode(&self, prompts: &[Prompt]) -> (Tensor<3>, Tensor<4>) {
+        (self.prompt_encoder.sparse(prompts), self.prompt_encoder.dense(prompts))
+    }
+
+    /// Masks of prompts about one image, whose embedding is [1, side, side, dim]. All prompts must be
+    /// of one kind: as many points, all or none with a box, all or none with a mask. `multimask` asks
+    /// for the three masks of an ambiguous prompt instead of the one.
+    ///
+    /// # Panics
+    /// If there are no prompts, or of several kinds.
+    pub fn decode(&self, embedding: &Tensor<4>, prompts: &[Prompt], multimask: bool) -> Masks {
+        let (sparse, dense) = self.encode(prompts);
+        let pixels = embedding.clone() + dense;
+        let [batch, side, _, dim] = pixels.dims();
+        let pixels = pixels.reshape([batch, side * side, dim]);
+        self.mask_decoder.forward(Image { pixels, places: self.places.clone() }, sparse, multimask)
+    }
+}

@@ -1,0 +1,77 @@
+//! Weights of networks that others have trained: tensors by name, read strictly.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use polycl_volume::{Error, Kind, Result};
+
+/// A tensor as a file holds it, in float32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawTensor {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// The tensors of a file, each of which is taken once. Whatever a network takes must be there in
+/// the shape it expects, and nothing may be left over.
+pub struct Weights {
+    path: PathBuf,
+    tensors: BTreeMap<String, RawTensor>,
+    device: Device,
+}
+
+impl Weights {
+    pub fn new(path: &Path, tensors: BTreeMap<String, RawTensor>, device: &Device) -> Self {
+        Self { path: path.to_path_buf(), tensors, device: device.clone() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The shape of a tensor that has not been taken yet.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// # Errors
+    /// [`Kind::Checkpoint`] for an absent or misshapen tensor.
+    pub fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let wrong = |found: String| {
+            Error::new(&self.path, Kind::Checkpoint, format!("'{name}' of shape {shape:?}"), found)
+                .hint("the file belongs to another network, or is not complete")
+        };
+        match self.tensors.remove(name) {
+            Some(tensor) if tensor.shape == shape => Ok(tensor.values),
+            Some(tensor) => Err(wrong(format!("{:?}", tensor.shape))),
+            None => Err(wrong("no such tensor".to_owned())),
+        }
+    }
+
+    /// # Errors
+    /// As [`Self::values`].
+    pub fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
+        let values = self.values(name, &shape)?;
+        Ok(self.upload(values, shape))
+    }
+
+    /// Values on the network's device.
+    pub fn upload<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
+    }
+
+    /// # Errors
+    /// [`Kind::Checkpoint`] where a tensor has not been taken.
+    pub fn finish(self) -> Result<()> {
+        let Some(name) = self.tensors.keys().next() else { return Ok(()) };
+        let others = self.tensors.len() - 1;
+        let found = if others == 0 { format!("'{name}'") } else { format!("'{name}' and {others} more") };
+        Err(Error::new(&self.path, Kind::Checkpoint, "no tensor but this network's", found)
+            .hint("the file belongs to another network"))
+    }
+}

@@ -1,0 +1,128 @@
+//! SAM, MobileSAM and LiteMedSAM against their PyTorch code, reduced in size and whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+use polycl_nn::sam::{EncoderConfig, Point, Prompt, Sam, SamConfig, TinyVitConfig, TwoWayConfig, VitConfig};
+use polycl_nn::weights::{RawTensor, Weights};
+
+use crate::reference::{Reference, floats};
+
+fn device() -> Device {
+    Device::flex()
+}
+
+fn weights(name: &str) -> Weights {
+    let reference = Reference::open(name);
+    let raw = |key: &str| {
+        let data = reference.data(key);
+        RawTensor { shape: data.shape().to_vec(), values: floats(data) }
+    };
+    let tensors: BTreeMap<_, _> = reference.keys().map(|key| (key.to_owned(), raw(key))).collect();
+    Weights::new(Path::new(name), tensors, &device())
+}
+
+const DECODER: TwoWayConfig = TwoWayConfig { depth: 2, dim: 32, heads: 4, mlp: 64 };
+
+fn vit() -> SamConfig {
+    let encoder = VitConfig {
+        patch: 16,
+        side: 8,
+        dim: 32,
+        depth: 4,
+        heads: 2,
+        window: 3,
+        global: &[1, 3],
+        outputs: 32,
+    };
+    SamConfig { image: 128, encoder: EncoderConfig::Vit(encoder), decoder: DECODER }
+}
+
+fn tiny_vit() -> SamConfig {
+    let encoder = TinyVitConfig {
+        patch_kernel: 3,
+        dims: [16, 24, 32, 48],
+        depths: [1, 1, 2, 1],
+        heads: [2, 2, 2, 4],
+        windows: [7, 7, 14, 7],
+        outputs: 32,
+        classes: Some(7),
+    };
+    SamConfig { image: 128, encoder: EncoderConfig::TinyVit(encoder), decoder: DECODER }
+}
+
+/// The prompts of a case: a batch of two.
+fn prompts(reference: &Reference, case: &str) -> Vec<Prompt> {
+    let values = |key: &str| {
+        let key = format!("{case}.{key}");
+        reference.has(&key).then(|| floats(reference.data(&key)))
+    };
+    let (boxes, coords, labels, mask) = (values("boxes"), values("coords"), values("labels"), values("mask"));
+    (0..2)
+        .map(|b| {
+            let half = |values: &Vec<f32>| values[b * values.len() / 2..][..values.len() / 2].to_vec();
+            let points = coords.as_ref().zip(labels.as_ref()).map_or_else(Vec::new, |(coords, labels)| {
+                let both = half(coords).chunks_exact(2).map(|xy| [xy[0], xy[1]]).collect::<Vec<_>>();
+                let kinds = half(labels);
+                both.into_iter().zip(kinds).map(|(xy, kind)| Point { xy, positive: kind == 1.0 }).collect()
+            });
+            let bounds = boxes.as_ref().map(|boxes| <[f32; 4]>::try_from(half(boxes)).unwrap());
+            Prompt { points, bounds, mask: mask.as_ref().map(half) }
+        })
+        .collect()
+}
+
+/// Compares every stage of the image encoder, every prompt, and every mask.
+fn whole_network(name: &str, config: SamConfig) {
+    let reference = Reference::open(&format!("sam/{name}"));
+    let sam = Sam::load(weights(&format!("sam/{name}_weights")), config).unwrap();
+    let image = reference.tensor::<4>("input", &device()).permute([0, 2, 3, 1]);
+    let embedding = sam.embed_watched(image, &mut |stage, map| {
+        let key = format!("stage.{stage}");
+        // Patches of a TinyViT are [B, C, H, W] there.
+        let nchw = name == "tiny_vit" && stage == "patch_embed";
+        let map = if nchw { map.clone().permute([0, 3, 1, 2]) } else { map.clone() };
+        reference.close(&key, map.into_data());
+    });
+    reference.close("embedding", embedding.clone().permute([0, 3, 1, 2]).into_data());
+    for case in ["box", "points", "box_points", "box_mask", "points_mask"] {
+        let prompts = prompts(&reference, case);
+        let (sparse, dense) = sam.encode(&prompts);
+        reference.close(&format!("{case}.sparse"), sparse.into_data());
+        if reference.has(&format!("{case}.dense")) {
+            reference.close(&format!("{case}.dense"), dense.permute([0, 3, 1, 2]).into_data());
+        }
+        for (prefix, multimask) in [("", false), ("multi_", true)] {
+            let masks = sam.decode(&embedding, &prompts, multimask);
+            reference.close(&format!("{case}.{prefix}logits"), masks.logits.into_data());
+            reference.close(&format!("{case}.{prefix}iou"), masks.iou.into_data());
+        }
+    }
+}
+
+#[test]
+fn sam_of_vit_stage_by_stage() {
+    whole_network("vit", vit());
+}
+
+#[test]
+fn sam_of_tiny_vit_stage_by_stage() {
+    whole_network("tiny_vit", tiny_vit());
+}
+
+/// A batch of prompts gives each what it gets alone.
+#[test]
+fn prompts_of_a_batch_do_not_meet() {
+    let reference = Reference::open("sam/vit");
+    let sam = Sam::load(weights("sam/vit_weights"), vit()).unwrap();
+    let image = reference.tensor::<4>("input", &device()).permute([0, 2, 3, 1]);
+    let embedding = sam.embed(image);
+    let prompts = prompts(&reference, "box");
+    let together: Tensor<4> = sam.decode(&embedding, &prompts, false).logits;
+    for (i, prompt) in prompts.into_iter().enumerate() {
+        let alone = sam.decode(&embedding, &[prompt], false).logits;
+        let same = floats(together.clone().narrow(0, i, 1).into_data()) == floats(alone.into_data());
+        assert!(same, "prompt {i} differs");
+    }
+}
