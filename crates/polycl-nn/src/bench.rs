@@ -1,4 +1,5 @@
-//! `polycl bench step`: the same work as `shared/bench/pytorch_step.py`, timed the same way.
+//! `polycl bench step`: the same work as `shared/bench/pytorch_step.py`, timed the same way; and
+//! `polycl bench sam`, which times the two halves of a Segment Anything network.
 
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use crate::device::Device;
 use crate::loss::{ContrastiveLoss, SegmentationLoss};
 use crate::net::{Contrastive, EncoderConfig, Net, SegmenterConfig};
 use crate::optim::Adam;
+use crate::sam::{Prompt, Sam};
 use crate::train::initialised;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -84,17 +86,8 @@ impl Step {
         )
     }
 
-    fn time(&self, mut step: impl FnMut(), device: &burn::tensor::Device) -> Vec<f64> {
-        let mut seconds = Vec::with_capacity(self.steps);
-        for i in 0..self.warmup + self.steps {
-            let start = Instant::now();
-            step();
-            device.sync().expect("the device finishes what it began");
-            if i >= self.warmup {
-                seconds.push(start.elapsed().as_secs_f64());
-            }
-        }
-        seconds
+    fn time(&self, step: impl FnMut(), device: &burn::tensor::Device) -> Vec<f64> {
+        time([self.warmup, self.steps], step, device)
     }
 
     fn random(&self, device: &burn::tensor::Device) -> Tensor<4> {
@@ -104,4 +97,35 @@ impl Step {
     fn segmenter(&self) -> SegmenterConfig {
         SegmenterConfig { encoder: EncoderConfig::published(self.net), organs: 1 }
     }
+}
+
+/// Seconds that a network takes to embed one random image, `repeats` times.
+pub fn embedding(sam: &Sam, repeats: [usize; 2], device: Device) -> Vec<f64> {
+    let (side, device) = (sam.config.image, device.open());
+    let image = Tensor::random([1, side, side, 3], Distribution::Uniform(0.0, 1.0), &device);
+    time(repeats, || drop(sam.embed(image.clone()).into_data()), &device)
+}
+
+/// Seconds that it takes to decode `boxes` boxes on one embedding.
+pub fn decoding(sam: &Sam, boxes: usize, repeats: [usize; 2], device: Device) -> Vec<f64> {
+    let (side, device) = (sam.config.image, device.open());
+    let image = Tensor::random([1, side, side, 3], Distribution::Uniform(0.0, 1.0), &device);
+    let (embedding, size) = (sam.embed(image), side as f32);
+    let prompt = |i: usize| Prompt::bounds([0.1, 0.2, 0.6 + 0.01 * i as f32, 0.7].map(|part| part * size));
+    let prompts: Vec<Prompt> = (0..boxes).map(prompt).collect();
+    time(repeats, || drop(sam.decode(&embedding, &prompts, false).logits.into_data()), &device)
+}
+
+/// Seconds of each timed step, after some that are not timed.
+fn time([warmup, steps]: [usize; 2], mut step: impl FnMut(), device: &burn::tensor::Device) -> Vec<f64> {
+    let mut seconds = Vec::with_capacity(steps);
+    for i in 0..warmup + steps {
+        let start = Instant::now();
+        step();
+        device.sync().expect("the device finishes what it began");
+        if i >= warmup {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    seconds
 }

@@ -182,7 +182,7 @@ pub(crate) fn classes(probabilities: Tensor<4>) -> Result<Vec<u8>> {
     Ok((0..batch * pixels).map(class).collect())
 }
 
-fn floats(tensor: Tensor<4>) -> Result<Vec<f32>> {
+pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let wrong =
         |e: &dyn std::fmt::Display| Error::new("network", Kind::Checkpoint, "float32 output", e.to_string());
     tensor.into_data().try_into_vec::<f32>().map_err(|e| wrong(&format!("{e:?}")))

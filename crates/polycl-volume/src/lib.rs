@@ -6,6 +6,7 @@
 
 pub mod components;
 pub mod dataset;
+pub mod degrade;
 mod error;
 pub mod metrics;
 pub mod nifti;
@@ -13,6 +14,7 @@ pub mod orient;
 pub mod output;
 pub mod phantom;
 pub mod preprocess;
+pub mod resize;
 pub mod rng;
 mod space;
 mod volume;

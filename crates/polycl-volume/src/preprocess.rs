@@ -2,14 +2,14 @@
 //! slices. The same code serves import and prediction, so the two cannot drift apart. Planes are
 //! in canonical orientation (see [`crate::orient`]): x to the patient's left, y to posterior.
 
-mod resize;
+mod frame;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Space;
-use resize::Frame;
+use frame::Frame;
 
 /// How slices are prepared. Saved with the data set and with every run trained on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

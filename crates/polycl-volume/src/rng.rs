@@ -16,6 +16,7 @@ pub enum Purpose {
     Augment = 6,
     Weights = 7,
     Dropout = 8,
+    Degrade = 9,
 }
 
 /// A generator for `purpose` under `seed`, at the counters `at` (an epoch and an anchor, say).

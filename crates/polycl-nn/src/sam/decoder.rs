@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use polycl_volume::Result;
 
 use super::layers::{LayerNorm, Mlp, Upscale};
-use super::transformer::{Image, TwoWayConfig, TwoWayTransformer};
+use super::transformer::{TwoWayConfig, TwoWayTransformer};
 use crate::kernels::transformer::{Activation, activate, linear};
 use crate::weights::Weights;
 
@@ -35,8 +35,9 @@ pub struct Masks {
 }
 
 impl MaskDecoder {
-    pub fn load(weights: &mut Weights, name: &str, config: TwoWayConfig, side: usize) -> Result<Self> {
-        let dim = config.dim;
+    /// `places` is the positional encoding of the embedding's pixels, [1, side², dim].
+    pub fn load(weights: &mut Weights, name: &str, config: TwoWayConfig, places: &Tensor<3>) -> Result<Self> {
+        let (dim, side) = (config.dim, places.dims()[1].isqrt());
         let iou_token = weights.values(&format!("{name}.iou_token.weight"), &[1, dim])?;
         let mask_tokens = weights.values(&format!("{name}.mask_tokens.weight"), &[MASKS, dim])?;
         let tokens = weights.upload([iou_token, mask_tokens].concat(), [1, 1 + MASKS, dim]);
@@ -47,7 +48,7 @@ impl MaskDecoder {
         let hypernetworks = (0..MASKS).map(hypernetwork).collect::<Result<_>>()?;
         let upscaling = format!("{name}.output_upscaling");
         Ok(Self {
-            transformer: TwoWayTransformer::load(weights, &format!("{name}.transformer"), config)?,
+            transformer: TwoWayTransformer::load(weights, &format!("{name}.transformer"), config, places)?,
             tokens,
             upscale: [
                 Upscale::load(weights, &format!("{upscaling}.0"), dim, dim / 4)?,
@@ -63,10 +64,10 @@ impl MaskDecoder {
 
     /// Masks of prompts on an image: pixels [1 or B, side², dim] with what the prompts add to them,
     /// and the prompts' tokens [B, N, dim]. One mask each, or the three others where `multimask`.
-    pub fn forward(&self, image: Image, prompts: Tensor<3>, multimask: bool) -> Masks {
+    pub fn forward(&self, pixels: Tensor<3>, prompts: Tensor<3>, multimask: bool) -> Masks {
         let [batch, _, dim] = prompts.dims();
         let own = self.tokens.clone().expand([batch, 1 + MASKS, dim]);
-        let (tokens, pixels) = self.transformer.forward(image, Tensor::cat(vec![own, prompts], 1));
+        let (tokens, pixels) = self.transformer.forward(pixels, Tensor::cat(vec![own, prompts], 1));
         let map = pixels.reshape([batch, self.side, self.side, self.dim]);
         let map =
             activate(self.norm.forward(self.upscale[0].forward(map, Activation::None)), Activation::Gelu);

@@ -6,18 +6,23 @@
 
 mod config;
 mod decoder;
+mod frame;
 mod layers;
 mod prompt;
 mod tiny_vit;
 mod transformer;
 mod vit;
 
+use std::path::Path;
+
 use burn::tensor::Tensor;
 use polycl_volume::Result;
 
-use crate::weights::Weights;
+use crate::device::Device;
+use crate::weights::{self, Weights};
 pub use config::{EncoderConfig, Model, SamConfig};
 pub use decoder::Masks;
+pub use frame::Frame;
 pub use prompt::{Point, Prompt};
 pub use tiny_vit::TinyVitConfig;
 pub use transformer::TwoWayConfig;
@@ -26,18 +31,17 @@ pub use vit::VitConfig;
 use decoder::MaskDecoder;
 use prompt::PromptEncoder;
 use tiny_vit::TinyVit;
-use transformer::Image;
 use vit::Vit;
 
 /// A network with its weights.
 #[derive(Debug, Clone)]
 pub struct Sam {
     pub config: SamConfig,
+    /// [`Weights::checksum`]
+    pub checksum: u32,
     image_encoder: ImageEncoder,
     prompt_encoder: PromptEncoder,
     mask_decoder: MaskDecoder,
-    /// Positional encoding of the embedding's pixels, [1, side², dim].
-    places: Tensor<3>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,12 +51,23 @@ enum ImageEncoder {
 }
 
 impl Sam {
+    /// A network from a file of weights; `model` names it where its tensors do not tell.
+    ///
+    /// # Errors
+    /// As [`weights::read`], [`Model::recognise`] and [`Self::load`].
+    pub fn open(path: &Path, model: Option<Model>, device: Device) -> Result<(Model, Self)> {
+        let weights = Weights::new(path, weights::read(path)?, &device.open());
+        let model = Model::recognise(&weights, model)?;
+        Ok((model, Self::load(weights, model.config())?))
+    }
+
     /// Takes every tensor of the file.
     ///
     /// # Errors
     /// [`polycl_volume::Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
     pub fn load(mut weights: Weights, config: SamConfig) -> Result<Self> {
         let (dim, side) = (config.decoder.dim, config.side());
+        let checksum = weights.checksum();
         let image_encoder = match &config.encoder {
             EncoderConfig::TinyVit(tiny) => {
                 ImageEncoder::TinyVit(Box::new(TinyVit::load(&mut weights, "image_encoder", tiny)?))
@@ -62,10 +77,10 @@ impl Sam {
             }
         };
         let prompt_encoder = PromptEncoder::load(&mut weights, "prompt_encoder", dim, config.image, side)?;
-        let mask_decoder = MaskDecoder::load(&mut weights, "mask_decoder", config.decoder, side)?;
+        let mask_decoder =
+            MaskDecoder::load(&mut weights, "mask_decoder", config.decoder, &prompt_encoder.grid())?;
         weights.finish()?;
-        let places = prompt_encoder.grid();
-        Ok(Self { config, image_encoder, prompt_encoder, mask_decoder, places })
+        Ok(Self { config, checksum, image_encoder, prompt_encoder, mask_decoder })
     }
 
     /// Prepared images [B, H, W, 3] → embeddings [B, side, side, dim].
@@ -97,6 +112,6 @@ impl Sam {
         let pixels = embedding.clone() + dense;
         let [batch, side, _, dim] = pixels.dims();
         let pixels = pixels.reshape([batch, side * side, dim]);
-        self.mask_decoder.forward(Image { pixels, places: self.places.clone() }, sparse, multimask)
+        self.mask_decoder.forward(pixels, sparse, multimask)
     }
 }

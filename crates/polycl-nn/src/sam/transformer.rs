@@ -1,4 +1,7 @@
 //! The transformer of SAM's mask decoder: tokens look at the image, and the image at the tokens.
+//!
+//! Pixels are [1 or B, pixels, dim]: what all prompts share is computed once. Their positional encoding
+//! never changes, so its projections are computed with the weights.
 
 use burn::tensor::Tensor;
 use polycl_volume::Result;
@@ -19,42 +22,34 @@ pub struct TwoWayConfig {
 #[derive(Debug, Clone)]
 pub struct TwoWayTransformer {
     layers: Vec<Layer>,
-    last: Attention,
+    last: TokenToImage,
     norm: LayerNorm,
 }
 
-/// The image as the transformer sees it. The embedding and what has come of it for each prompt are
-/// [1 or B, pixels, dim]: what all prompts share is computed once.
-#[derive(Debug, Clone)]
-pub struct Image {
-    pub pixels: Tensor<3>,
-    /// Positional encoding, [1, pixels, dim].
-    pub places: Tensor<3>,
-}
-
 impl TwoWayTransformer {
-    pub fn load(weights: &mut Weights, name: &str, config: TwoWayConfig) -> Result<Self> {
-        let layer = |i: usize| Layer::load(weights, &format!("{name}.layers.{i}"), config);
+    /// `places` is the pixels' positional encoding, [1, pixels, dim].
+    pub fn load(weights: &mut Weights, name: &str, config: TwoWayConfig, places: &Tensor<3>) -> Result<Self> {
+        let layer = |i: usize| Layer::load(weights, &format!("{name}.layers.{i}"), config, places);
         let layers = (0..config.depth).map(layer).collect::<Result<_>>()?;
-        let last = format!("{name}.final_attn_token_to_image");
+        let last = Attention::load(weights, &format!("{name}.final_attn_token_to_image"), config, 2)?;
         Ok(Self {
             layers,
-            last: Attention::load(weights, &last, config, 2)?,
+            last: TokenToImage::new(last, places),
             norm: LayerNorm::load(weights, &format!("{name}.norm_final_attn"), config.dim, 1e-5)?,
         })
     }
 
     /// Tokens [B, N, dim] and pixels → both, after they have looked at each other.
-    pub fn forward(&self, mut image: Image, tokens: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    pub fn forward(&self, mut pixels: Tensor<3>, tokens: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let places = tokens.clone();
         let mut queries = tokens;
         for (i, layer) in self.layers.iter().enumerate() {
             // The first layer's tokens are their own places.
             let own = (i > 0).then(|| places.clone());
-            (queries, image.pixels) = layer.forward(queries, own, &places, &image);
+            (queries, pixels) = layer.forward(queries, own, &places, pixels);
         }
-        let seen = self.last.of_image(queries.clone() + places, &image);
-        (self.norm.forward(self.last.out(seen, queries)), image.pixels)
+        let seen = self.last.forward(queries.clone() + places, queries, &pixels);
+        (self.norm.forward(seen), pixels)
     }
 }
 
@@ -62,17 +57,17 @@ impl TwoWayTransformer {
 struct Layer {
     self_attn: Attention,
     norm1: LayerNorm,
-    token_to_image: Attention,
+    token_to_image: TokenToImage,
     norm2: LayerNorm,
     lin1: Linear,
     lin2: Linear,
     norm3: LayerNorm,
-    image_to_token: Attention,
+    image_to_token: ImageToToken,
     norm4: LayerNorm,
 }
 
 impl Layer {
-    fn load(weights: &mut Weights, name: &str, config: TwoWayConfig) -> Result<Self> {
+    fn load(weights: &mut Weights, name: &str, config: TwoWayConfig, places: &Tensor<3>) -> Result<Self> {
         let TwoWayConfig { dim, mlp, .. } = config;
         let attention = |weights: &mut Weights, part: &str, narrower: usize| {
             Attention::load(weights, &format!("{name}.{part}"), config, narrower)
@@ -82,12 +77,12 @@ impl Layer {
         Ok(Self {
             self_attn: attention(weights, "self_attn", 1)?,
             norm1: norm(weights, 1)?,
-            token_to_image: attention(weights, "cross_attn_token_to_image", 2)?,
+            token_to_image: TokenToImage::new(attention(weights, "cross_attn_token_to_image", 2)?, places),
             norm2: norm(weights, 2)?,
             lin1: Linear::load(weights, &format!("{name}.mlp.lin1"), dim, mlp)?,
             lin2: Linear::load(weights, &format!("{name}.mlp.lin2"), mlp, dim)?,
             norm3: norm(weights, 3)?,
-            image_to_token: attention(weights, "cross_attn_image_to_token", 2)?,
+            image_to_token: ImageToToken::new(attention(weights, "cross_attn_image_to_token", 2)?, places),
             norm4: norm(weights, 4)?,
         })
     }
@@ -98,7 +93,7 @@ impl Layer {
         queries: Tensor<3>,
         own: Option<Tensor<3>>,
         places: &Tensor<3>,
-        image: &Image,
+        pixels: Tensor<3>,
     ) -> (Tensor<3>, Tensor<3>) {
         let attn = &self.self_attn;
         let queries = match own {
@@ -117,12 +112,12 @@ impl Layer {
             }
         };
         let queries = self.norm1.forward(queries);
-        let seen = self.token_to_image.of_image(queries.clone() + places.clone(), image);
-        let queries = self.norm2.forward(self.token_to_image.out(seen, queries));
+        let seen = self.token_to_image.forward(queries.clone() + places.clone(), queries, &pixels);
+        let queries = self.norm2.forward(seen);
         let y = self.lin1.activated(queries.clone(), Activation::Relu);
         let queries = self.norm3.forward(self.lin2.added(y, queries, Activation::None));
-        let seen = self.image_to_token.of_tokens(image, queries.clone() + places.clone(), queries.clone());
-        let pixels = self.norm4.forward(self.image_to_token.out(seen, image.pixels.clone()));
+        let seen = self.image_to_token.forward(pixels, queries.clone() + places.clone(), queries.clone());
+        let pixels = self.norm4.forward(seen);
         (queries, pixels)
     }
 }
@@ -158,21 +153,46 @@ impl Attention {
     fn out(&self, seen: Tensor<3>, shortcut: Tensor<3>) -> Tensor<3> {
         self.out.added(seen, shortcut, Activation::None)
     }
+}
 
-    /// What tokens see of the image.
-    fn of_image(&self, queries: Tensor<3>, image: &Image) -> Tensor<3> {
-        let k = placed(&self.k, image);
-        self.attend(self.q.forward(queries), k, self.v.forward(image.pixels.clone()))
+/// Tokens look at the image.
+#[derive(Debug, Clone)]
+struct TokenToImage {
+    attn: Attention,
+    /// What the pixels' places add to the keys.
+    places: Tensor<3>,
+}
+
+impl TokenToImage {
+    fn new(attn: Attention, places: &Tensor<3>) -> Self {
+        Self { places: attn.k.without_bias().forward(places.clone()), attn }
     }
 
-    /// What the image sees of tokens.
-    fn of_tokens(&self, image: &Image, keys: Tensor<3>, values: Tensor<3>) -> Tensor<3> {
-        self.attend(placed(&self.q, image), self.k.forward(keys), self.v.forward(values))
+    /// What the queries see, added to the shortcut.
+    fn forward(&self, queries: Tensor<3>, shortcut: Tensor<3>, pixels: &Tensor<3>) -> Tensor<3> {
+        let k = self.attn.k.added(pixels.clone(), self.places.clone(), Activation::None);
+        let seen = self.attn.attend(self.attn.q.forward(queries), k, self.attn.v.forward(pixels.clone()));
+        self.attn.out(seen, shortcut)
     }
 }
 
-/// A projection of pixels and their places: (pixels + places) Wᵀ + b, without adding them up first.
-fn placed(layer: &Linear, image: &Image) -> Tensor<3> {
-    let places = layer.without_bias().forward(image.places.clone());
-    layer.added(image.pixels.clone(), places, Activation::None)
+/// The image looks at tokens.
+#[derive(Debug, Clone)]
+struct ImageToToken {
+    attn: Attention,
+    /// What the pixels' places add to the queries.
+    places: Tensor<3>,
+}
+
+impl ImageToToken {
+    fn new(attn: Attention, places: &Tensor<3>) -> Self {
+        Self { places: attn.q.without_bias().forward(places.clone()), attn }
+    }
+
+    /// What the pixels see, added to them.
+    fn forward(&self, pixels: Tensor<3>, keys: Tensor<3>, values: Tensor<3>) -> Tensor<3> {
+        let q = self.attn.q.added(pixels.clone(), self.places.clone(), Activation::None);
+        let seen = self.attn.attend(q, self.attn.k.forward(keys), self.attn.v.forward(values));
+        self.attn.out(seen, pixels)
+    }
 }

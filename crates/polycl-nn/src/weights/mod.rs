@@ -26,6 +26,17 @@ impl Weights {
         Self { path: path.to_path_buf(), tensors, device: device.clone() }
     }
 
+    /// Tells these tensors from others: CRC-32C of names, shapes and values.
+    pub fn checksum(&self) -> u32 {
+        self.tensors.iter().fold(0, |checksum, (name, tensor)| {
+            let checksum = crc32c::crc32c_append(checksum, format!("{name}{:?}", tensor.shape).as_bytes());
+            tensor.values.chunks(1 << 12).fold(checksum, |checksum, values| {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                crc32c::crc32c_append(checksum, &bytes)
+            })
+        })
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -74,4 +85,28 @@ impl Weights {
         Err(Error::new(&self.path, Kind::Checkpoint, "no tensor but this network's", found)
             .hint("the file belongs to another network"))
     }
+}
+
+/// Reads the tensors of a file: safetensors, or what `torch.save` has written.
+///
+/// # Errors
+/// [`Kind::Io`], [`Kind::Truncated`], [`Kind::Checkpoint`].
+pub fn read(path: &Path) -> Result<BTreeMap<String, RawTensor>> {
+    read_safetensors(path)
+}
+
+fn read_safetensors(path: &Path) -> Result<BTreeMap<String, RawTensor>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
+    let broken = |found: String| Error::new(path, Kind::Checkpoint, "a safetensors file of numbers", found);
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
+    let tensor = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
+        let words = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        match view.dtype() {
+            safetensors::Dtype::F32 => {
+                Ok((name.to_owned(), RawTensor { shape: view.shape().to_vec(), values: words.collect() }))
+            }
+            other => Err(broken(format!("'{name}' of type {other:?}"))),
+        }
+    };
+    file.iter().map(tensor).collect()
 }

@@ -18,6 +18,7 @@ mod surface;
 mod surfel;
 mod table;
 
+pub use edt::squared_distances;
 pub use evaluate::{Options, evaluate};
 pub use pairs::{Pair, Pairs};
 pub use policy::{EmptyPolicy, Outcome};

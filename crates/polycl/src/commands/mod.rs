@@ -7,4 +7,5 @@ pub mod inspect;
 pub mod phantom;
 pub mod predict;
 pub mod pretrain;
+pub mod sam;
 mod training;

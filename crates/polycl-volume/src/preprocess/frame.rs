@@ -1,10 +1,7 @@
 //! Where a plane lies within the square slice, and the resampling there and back.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::F32;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-
 use super::{Fit, Grid};
+use crate::resize::antialiased;
 
 /// A plane of `shape` = [nx, ny] fills the rectangle of `content` pixels at `offset` of a slice.
 pub(super) struct Frame {
@@ -34,8 +31,8 @@ impl Frame {
     /// Values of the plane on the slice's grid; 0 where the slice is padded.
     pub(super) fn forth(&self, plane: impl ExactSizeIterator<Item = f32>) -> Vec<f32> {
         assert_eq!(plane.len(), self.shape[0] * self.shape[1], "a plane of another shape");
-        let plane: Vec<F32> = plane.map(F32::new).collect();
-        let content = resize(&plane, self.shape, self.content);
+        let plane: Vec<f32> = plane.collect();
+        let content = antialiased(&plane, self.shape, self.content);
         if self.content == [self.size; 2] {
             return content;
         }
@@ -52,19 +49,8 @@ impl Frame {
     pub(super) fn back(&self, slice: &[f32]) -> Vec<f32> {
         assert_eq!(slice.len(), self.size * self.size, "a slice of another size");
         let rows = slice.chunks_exact(self.size).skip(self.offset[1]).take(self.content[1]);
-        let content = rows.flat_map(|row| &row[self.offset[0]..][..self.content[0]]);
-        let content: Vec<F32> = content.copied().map(F32::new).collect();
-        resize(&content, self.content, self.shape)
+        let content: Vec<f32> =
+            rows.flat_map(|row| &row[self.offset[0]..][..self.content[0]]).copied().collect();
+        antialiased(&content, self.content, self.shape)
     }
-}
-
-/// Bilinear, antialiased where it shrinks, with centres of pixels at half integers, as PIL and
-/// torch's `interpolate(antialias=True)` do it.
-fn resize(pixels: &[F32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    let [from, to] = [from, to].map(|sides| sides.map(|n| u32::try_from(n).expect("sides are pixel counts")));
-    let source = TypedImageRef::new(from[0], from[1], pixels).expect("its length has been checked");
-    let mut target = TypedImage::<F32>::new(to[0], to[1]);
-    Resizer::new().resize_typed(&source, &mut target, &options).expect("neither picture is empty");
-    target.pixels().iter().map(|p| p.0).collect()
 }

@@ -1,7 +1,9 @@
+mod refine;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
-use polycl_nn::bench::{Step, Work};
+use polycl_nn::bench::{Step, Work, decoding, embedding};
 use polycl_nn::net::Net;
 use polycl_volume::dataset::Dataset;
 use serde_json::json;
@@ -9,10 +11,12 @@ use serde_json::json;
 use crate::cli::Outcome;
 use crate::talk;
 
-/// Measure how fast networks are trained here
+/// Measure how fast networks are here, and what refinement is worth
 #[derive(clap::Subcommand)]
 pub enum Bench {
     Step(StepArgs),
+    Sam(SamArgs),
+    Refine(refine::RefineArgs),
     Read(ReadArgs),
 }
 
@@ -58,9 +62,29 @@ pub struct StepArgs {
     device: polycl_nn::device::Device,
 }
 
+/// Time the image encoder and the mask decoder of a Segment Anything network
+///
+/// Prints one JSON line. Takes two threads unless --threads says otherwise.
+#[derive(clap::Args)]
+pub struct SamArgs {
+    #[command(flatten)]
+    network: super::sam::Network,
+    /// Boxes that are decoded together
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    boxes: usize,
+    /// Timed repetitions
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    steps: usize,
+    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: polycl_nn::device::Device,
+}
+
 pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
     match bench {
         Bench::Step(args) => time_step(args),
+        Bench::Sam(args) => time_sam(args),
+        Bench::Refine(args) => refine::run(args),
         Bench::Read(args) => time_reads(args),
     }
 }
@@ -109,6 +133,30 @@ fn time_step(args: &StepArgs) -> anyhow::Result<Outcome> {
             "peak_rss_mib": peak_rss_mib(),
         })
     ));
+    Ok(Outcome::Done)
+}
+
+fn time_sam(args: &SamArgs) -> anyhow::Result<Outcome> {
+    anyhow::ensure!(args.boxes > 0 && args.steps > 0, "expected at least one box and one step");
+    let (model, sam) = args.network.open(args.device)?;
+    let repeats = [2, args.steps];
+    let sorted = |mut seconds: Vec<f64>| {
+        seconds.sort_by(f64::total_cmp);
+        median(&seconds)
+    };
+    let timed = json!({
+        "peer": concat!("polycl ", env!("CARGO_PKG_VERSION")),
+        "device": args.device,
+        "instruction_set": polycl_nn::kernels::instruction_set(),
+        "model": model.to_string(),
+        "threads": rayon::current_num_threads(),
+        "encoder_s": sorted(embedding(&sam, repeats, args.device)),
+        "decoder_s": sorted(decoding(&sam, 1, repeats, args.device)),
+        "boxes": args.boxes,
+        "decoder_boxes_s": sorted(decoding(&sam, args.boxes, repeats, args.device)),
+        "peak_rss_mib": peak_rss_mib(),
+    });
+    talk::data(format_args!("{timed}\n"));
     Ok(Outcome::Done)
 }
 

@@ -1,0 +1,57 @@
+//! Embeddings of a scan's slices on disk, for other commands and other masks: one file a slice, in a
+//! folder for each scan and network.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Tensor, TensorData};
+use polycl_volume::{Image, Result, output};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::sam::{Model, Sam};
+
+/// The folder of one scan and network.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    folder: PathBuf,
+    shape: [usize; 4],
+}
+
+const NAME: &str = "embedding";
+
+impl Cache {
+    pub fn new(root: &Path, image: &Image, model: Model, sam: &Sam) -> Self {
+        let (side, dim) = (sam.config.side(), sam.config.decoder.dim);
+        let scan = &image.fingerprint()[..16];
+        let folder = root.join(format!("{scan}-{model}-{:08x}", sam.checksum));
+        Self { folder, shape: [1, side, side, dim] }
+    }
+
+    fn file(&self, slice: usize, [centre, width]: [f32; 2]) -> PathBuf {
+        self.folder.join(format!("slice{slice:04}-window{centre}_{width}.safetensors"))
+    }
+
+    /// The embedding of a slice as it was kept; none where there is none, or a damaged one.
+    pub fn get(&self, slice: usize, window: [f32; 2], device: &burn::tensor::Device) -> Option<Tensor<4>> {
+        let bytes = std::fs::read(self.file(slice, window)).ok()?;
+        let file = SafeTensors::deserialize(&bytes).ok()?;
+        let view = file.tensor(NAME).ok().filter(|view| view.shape() == self.shape)?;
+        let words = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let values: Vec<f32> = (view.dtype() == Dtype::F32).then(|| words.collect())?;
+        Some(Tensor::from_data(TensorData::new(values, self.shape), device))
+    }
+
+    /// # Errors
+    /// [`polycl_volume::Kind::Io`].
+    pub fn put(&self, slice: usize, window: [f32; 2], embedding: &Tensor<4>) -> Result<()> {
+        let data = embedding.clone().into_data();
+        let path = self.file(slice, window);
+        let failed = |e: &dyn std::fmt::Display| {
+            polycl_volume::Error::new(&path, polycl_volume::Kind::Format, "an embedding", e.to_string())
+        };
+        let view =
+            TensorView::new(Dtype::F32, self.shape.to_vec(), data.as_bytes()).map_err(|e| failed(&e))?;
+        let bytes = safetensors::serialize([(NAME, view)], None).map_err(|e| failed(&e))?;
+        output::atomically(&path, |file| file.write_all(&bytes))
+    }
+}

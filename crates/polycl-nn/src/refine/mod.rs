@@ -1,0 +1,390 @@
+//! Coarse masks sharpened by a Segment Anything network: the box around each component prompts it, and
+//! a gate decides what becomes of its answer.
+
+mod cache;
+mod component;
+mod gate;
+mod window;
+
+use std::path::PathBuf;
+
+use burn::tensor::{Tensor, TensorData};
+use polycl_volume::dataset::names::Names;
+use polycl_volume::orient::Reorientation;
+use polycl_volume::preprocess::Grid;
+use polycl_volume::{Image, Mask, Result, Volume};
+
+use crate::device::Device;
+use crate::sam::{Frame, Model, Prompt, Sam};
+
+use cache::Cache;
+pub use component::Component;
+pub use gate::{Choice, Evidence, Gate};
+pub use window::window_of;
+
+/// Who decides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// One box for each component, moved a little several times; the gate decides.
+    Gate(Gate),
+    /// As published: one box for each organ and slice, whose mask replaces the coarse one.
+    Paper,
+}
+
+/// How to refine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    pub rule: Rule,
+    /// Intensity window in HU (centre and width); by the organ's name where there is none.
+    pub window: Option<[f32; 2]>,
+}
+
+/// What was decided about a component of a slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// Number of the slice along the file's slice axis, from 0.
+    pub slice: usize,
+    pub label: u16,
+    /// First column and row, last column and row in canonical order (x to the left, y to the back).
+    pub bounds: [usize; 4],
+    /// Pixels before and after.
+    pub pixels: [usize; 2],
+    /// None where the network was not asked.
+    pub evidence: Option<Evidence>,
+    pub choice: Choice,
+}
+
+pub struct Refined {
+    pub mask: Mask,
+    pub decisions: Vec<Decision>,
+}
+
+pub struct Refiner {
+    pub model: Model,
+    sam: Sam,
+    device: burn::tensor::Device,
+    /// Where embeddings are kept, if they are.
+    cache: Option<PathBuf>,
+}
+
+/// Components smaller than this, in mm² or in pixels, do not prompt the network.
+const TINY_AREA: f64 = 50.0;
+const TINY_PIXELS: usize = 9;
+
+/// How far corners move out, as parts of the box's sides. The first is the box that counts, the others
+/// tell how much depends on it.
+const BOXES: [[f32; 4]; 4] = [[0.02; 4], [0.07; 4], [-0.03; 4], [0.06, -0.02, -0.02, 0.06]];
+
+/// Boxes that are decoded together, so that memory does not grow with the components.
+const TOGETHER: usize = 16;
+
+impl Refiner {
+    /// `cache` is a folder in which embeddings are kept and found again.
+    pub fn new(model: Model, sam: Sam, device: Device, cache: Option<PathBuf>) -> Self {
+        Self { model, sam, device: device.open(), cache }
+    }
+
+    /// Refines every slice of a mask in its scan's grid; `done` hears the number of slices finished so
+    /// far and of all.
+    ///
+    /// # Errors
+    /// [`polycl_volume::Kind::Io`] where the cache cannot be written.
+    ///
+    /// # Panics
+    /// If the mask has another grid than the scan.
+    pub fn refine(
+        &self,
+        image: &Image,
+        coarse: &Mask,
+        names: &Names,
+        options: Options,
+        done: &mut dyn FnMut(usize, usize),
+    ) -> Result<Refined> {
+        let Options { rule, window } = options;
+        let mut refined = self.refine_by(image, coarse, names, &[rule], window, done)?;
+        Ok(refined.remove(0))
+    }
+
+    /// [`Self::refine`] by several rules at once, which share what the network says.
+    ///
+    /// # Errors
+    /// As [`Self::refine`].
+    pub fn refine_by(
+        &self,
+        image: &Image,
+        coarse: &Mask,
+        names: &Names,
+        rules: &[Rule],
+        window: Option<[f32; 2]>,
+        done: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<Refined>> {
+        assert!(image.space.disagreement(&coarse.space).is_none(), "a mask of another grid");
+        let reorientation = Reorientation::to_canonical(&image.space);
+        let (scan, mask) = (reorientation.apply(image), reorientation.apply(coarse));
+        let (grid, slices) = (Grid::of(&scan.space), scan.space.shape[2]);
+        let frame = Frame::new(self.model, &self.sam.config, grid);
+        let cache = self.cache.as_ref().map(|root| Cache::new(root, image, self.model, &self.sam));
+        let mut found: Vec<(Vec<u16>, Vec<Decision>)> = rules.iter().map(|_| Default::default()).collect();
+        for k in 0..slices {
+            let (plane, labels, cache) = (scan.plane(k), mask.plane(k), cache.as_ref());
+            let slice = Slice { number: k, plane, labels, grid, frame, cache };
+            let number = reorientation.slice_from_canonical(k, &image.space);
+            let window = |label: u16| window.unwrap_or_else(|| window_of(names.get(&label)));
+            for ((voxels, decisions), (labels, new)) in
+                found.iter_mut().zip(self.refine_slice(&slice, rules, window)?)
+            {
+                voxels.extend(labels);
+                decisions.extend(new.into_iter().map(|decision| Decision { slice: number, ..decision }));
+            }
+            done(k + 1, slices);
+        }
+        let restored = found.into_iter().map(|(voxels, mut decisions)| {
+            decisions.sort_by_key(|decision| decision.slice);
+            let mask = Volume { space: scan.space.clone(), voxels };
+            Refined { mask: reorientation.invert(&mask, &coarse.space), decisions }
+        });
+        Ok(restored.collect())
+    }
+
+    /// A slice's labels, refined by each rule, and what was decided.
+    fn refine_slice(
+        &self,
+        slice: &Slice<'_>,
+        rules: &[Rule],
+        window: impl Fn(u16) -> [f32; 2] + Copy,
+    ) -> Result<Vec<(Vec<u16>, Vec<Decision>)>> {
+        let mut answers: [Option<(Vec<Component>, Vec<Option<Proposal>>)>; 2] = [None, None];
+        let mut results = Vec::with_capacity(rules.len());
+        for rule in rules {
+            // The gates share one set of boxes, the paper's rule has another.
+            let own = &mut answers[usize::from(*rule == Rule::Paper)];
+            if own.is_none() {
+                let components = slice.components(*rule);
+                let proposals = self.propose_all(slice, &components, *rule, window)?;
+                *own = Some((components, proposals));
+            }
+            results.extend(
+                own.as_ref().map(|(components, proposals)| slice.decide(*rule, components, proposals)),
+            );
+        }
+        Ok(results)
+    }
+
+    /// The network's answer for each component; none for tiny ones. A slice is embedded once for each
+    /// window that its organs want.
+    fn propose_all(
+        &self,
+        slice: &Slice<'_>,
+        components: &[Component],
+        rule: Rule,
+        window: impl Fn(u16) -> [f32; 2] + Copy,
+    ) -> Result<Vec<Option<Proposal>>> {
+        let mut proposals: Vec<Option<Proposal>> = components.iter().map(|_| None).collect();
+        let asked: Vec<usize> = (0..components.len()).filter(|&i| !slice.is_tiny(&components[i])).collect();
+        let mut windows: Vec<[f32; 2]> = asked.iter().map(|&i| window(components[i].label)).collect();
+        windows.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
+        windows.dedup();
+        for of_window in windows {
+            let embedding = self.embed(slice, of_window)?;
+            let asked: Vec<usize> =
+                asked.iter().copied().filter(|&i| window(components[i].label) == of_window).collect();
+            let wanted: Vec<&Component> = asked.iter().map(|&i| &components[i]).collect();
+            for (i, proposal) in asked.into_iter().zip(self.propose(slice, &embedding, &wanted, rule)?) {
+                proposals[i] = Some(proposal);
+            }
+        }
+        Ok(proposals)
+    }
+
+    /// The embedding of a slice, [1, side, side, dim], computed or found.
+    fn embed(&self, slice: &Slice<'_>, window: [f32; 2]) -> Result<Tensor<4>> {
+        if let Some(found) = slice.cache.and_then(|cache| cache.get(slice.number, window, &self.device)) {
+            return Ok(found);
+        }
+        let side = self.sam.config.image;
+        let input = TensorData::new(slice.frame.prepare(slice.plane, window), [1, side, side, 3]);
+        let embedding = self.sam.embed(Tensor::from_data(input, &self.device));
+        if let Some(cache) = slice.cache {
+            cache.put(slice.number, window, &embedding)?;
+        }
+        Ok(embedding)
+    }
+
+    fn propose(
+        &self,
+        slice: &Slice<'_>,
+        embedding: &Tensor<4>,
+        components: &[&Component],
+        rule: Rule,
+    ) -> Result<Vec<Proposal>> {
+        let boxes: &[[f32; 4]] = match rule {
+            Rule::Gate(_) => &BOXES,
+            Rule::Paper => &[[0.0; 4]],
+        };
+        let prompts: Vec<Prompt> = components
+            .iter()
+            .flat_map(|component| boxes.iter().map(|&margin| component.moved(margin, slice.grid.shape)))
+            .map(|corners| Prompt::bounds(slice.in_model(corners)))
+            .collect();
+        let mut answers = Vec::with_capacity(prompts.len());
+        for prompts in prompts.chunks(TOGETHER) {
+            answers.extend(self.answers(embedding, prompts)?);
+        }
+        let each = answers.chunks_exact(boxes.len());
+        Ok(components
+            .iter()
+            .zip(each)
+            .map(|(component, answers)| slice.proposal(component, answers))
+            .collect())
+    }
+
+    fn answers(&self, embedding: &Tensor<4>, prompts: &[Prompt]) -> Result<Vec<Answer>> {
+        let masks = self.sam.decode(embedding, prompts, false);
+        let iou = crate::predict::floats(masks.iou)?;
+        let logits = crate::predict::floats(masks.logits)?;
+        let pixels = logits.len() / prompts.len();
+        let each = logits.chunks_exact(pixels).zip(iou);
+        Ok(each.map(|(logits, predicted_iou)| Answer { logits: logits.to_vec(), predicted_iou }).collect())
+    }
+}
+
+/// The mask of one box on the decoder's grid.
+struct Answer {
+    logits: Vec<f32>,
+    predicted_iou: f32,
+}
+
+/// A component as the network has it.
+struct Proposal {
+    /// Above zero inside, on the slice's pixels.
+    votes: Vec<f32>,
+    evidence: Evidence,
+}
+
+/// A slice in canonical order.
+struct Slice<'a> {
+    /// From the feet.
+    number: usize,
+    plane: &'a [f32],
+    labels: &'a [u16],
+    grid: Grid,
+    frame: Frame,
+    cache: Option<&'a Cache>,
+}
+
+impl Slice<'_> {
+    /// What prompts the network: the published way joins all of an organ in a slice.
+    fn components(&self, rule: Rule) -> Vec<Component> {
+        let components = Component::all(self.labels, self.grid.shape);
+        if rule != Rule::Paper {
+            return components;
+        }
+        let parts = components.chunk_by(|a, b| a.label == b.label);
+        let joined = |parts: &[Component]| {
+            let mut pixels: Vec<usize> = parts.iter().flat_map(|part| &part.pixels).copied().collect();
+            pixels.sort_unstable();
+            Component::new(parts[0].label, pixels, self.grid.shape[0])
+        };
+        parts.map(joined).collect()
+    }
+
+    /// Labels by one rule, and what it decided.
+    fn decide(
+        &self,
+        rule: Rule,
+        components: &[Component],
+        proposals: &[Option<Proposal>],
+    ) -> (Vec<u16>, Vec<Decision>) {
+        let (mut drawing, mut decisions) = (Drawing::new(self.labels), Vec::new());
+        for (component, proposal) in components.iter().zip(proposals) {
+            let choice = match (rule, proposal) {
+                (_, None) => Choice::Tiny,
+                (Rule::Paper, Some(_)) => Choice::Refined,
+                (Rule::Gate(gate), Some(proposal)) => gate.decide(proposal.evidence),
+            };
+            let after = drawing.add(component, proposal.as_ref(), choice);
+            decisions.push(Decision {
+                slice: 0,
+                label: component.label,
+                bounds: component.bounds,
+                pixels: [component.pixels.len(), after],
+                evidence: proposal.as_ref().map(|proposal| proposal.evidence),
+                choice,
+            });
+        }
+        (drawing.finish(), decisions)
+    }
+
+    fn is_tiny(&self, component: &Component) -> bool {
+        component.area(self.grid) < TINY_AREA || component.pixels.len() < TINY_PIXELS
+    }
+
+    fn in_model(&self, [x0, y0, x1, y1]: [f32; 4]) -> [f32; 4] {
+        let ([x0, y0], [x1, y1]) =
+            (self.frame.model_from_voxel([x0, y0]), self.frame.model_from_voxel([x1, y1]));
+        [x0, y0, x1, y1]
+    }
+
+    fn proposal(&self, component: &Component, answers: &[Answer]) -> Proposal {
+        let votes = self.frame.restore(&answers[0].logits);
+        let refined = votes.iter().filter(|&&vote| vote > 0.0).count();
+        let both = component.pixels.iter().filter(|&&i| votes[i] > 0.0).count();
+        let coarse = component.pixels.len();
+        let stability = answers.iter().skip(1).map(|other| iou(&answers[0].logits, &other.logits));
+        let evidence = Evidence {
+            predicted_iou: answers[0].predicted_iou,
+            stability: stability.fold(1.0, f32::min),
+            agreement: 2.0 * both as f32 / (refined + coarse) as f32,
+            growth: refined as f32 / coarse as f32,
+        };
+        Proposal { votes, evidence }
+    }
+}
+
+/// Intersection over union of what is above zero; 1 where nothing is.
+fn iou(a: &[f32], b: &[f32]) -> f32 {
+    let (mut both, mut any) = (0u32, 0u32);
+    for (a, b) in a.iter().zip(b) {
+        both += u32::from(*a > 0.0 && *b > 0.0);
+        any += u32::from(*a > 0.0 || *b > 0.0);
+    }
+    if any == 0 { 1.0 } else { both as f32 / any as f32 }
+}
+
+/// The labels of a slice as components are decided. Where several claim a pixel, the one that had it
+/// keeps it; else the surest has it.
+struct Drawing<'a> {
+    before: &'a [u16],
+    /// Label and vote of each pixel.
+    after: Vec<(u16, f32)>,
+}
+
+impl<'a> Drawing<'a> {
+    fn new(before: &'a [u16]) -> Self {
+        Self { before, after: vec![(0, 0.0); before.len()] }
+    }
+
+    /// Draws a component, and returns of how many pixels.
+    fn add(&mut self, component: &Component, proposal: Option<&Proposal>, choice: Choice) -> usize {
+        let mut coarse = vec![false; self.before.len()];
+        component.pixels.iter().for_each(|&i| coarse[i] = true);
+        let mut count = 0;
+        for (i, coarse) in coarse.into_iter().enumerate() {
+            let vote = proposal.map_or(0.0, |proposal| proposal.votes[i]);
+            if !choice.inside(coarse, vote > 0.0) {
+                continue;
+            }
+            count += 1;
+            let own = self.before[i] == component.label;
+            let vote = if own { f32::INFINITY } else { vote };
+            if self.after[i].0 == 0 || vote > self.after[i].1 {
+                self.after[i] = (component.label, vote);
+            }
+        }
+        count
+    }
+
+    fn finish(self) -> Vec<u16> {
+        self.after.into_iter().map(|(label, _)| label).collect()
+    }
+}

@@ -1,0 +1,51 @@
+//! The intensity window in which a network sees an organ best.
+
+/// Centre and width in HU. A network that was trained on soft tissue is blind in a lung.
+const SOFT_TISSUE: [f32; 2] = [40.0, 400.0];
+const LUNG: [f32; 2] = [-600.0, 1500.0];
+const BONE: [f32; 2] = [400.0, 1800.0];
+const BRAIN: [f32; 2] = [40.0, 80.0];
+
+/// Parts of names, as TotalSegmentator and others spell them, and their windows; the first that
+/// fits counts.
+const PRESETS: [(&str, [f32; 2]); 20] = [
+    ("lung", LUNG),
+    ("trachea", LUNG),
+    ("bronch", LUNG),
+    ("airway", LUNG),
+    ("nodule", LUNG),
+    ("vertebra", BONE),
+    ("rib", BONE),
+    ("sacrum", BONE),
+    ("hip", BONE),
+    ("femur", BONE),
+    ("humerus", BONE),
+    ("scapula", BONE),
+    ("clavic", BONE),
+    ("sternum", BONE),
+    ("skull", BONE),
+    ("spine", BONE),
+    ("bone", BONE),
+    ("mandible", BONE),
+    ("pelvis", BONE),
+    ("brain", BRAIN),
+];
+
+/// The window for an organ of this name; soft tissue where the name says nothing.
+pub fn window_of(name: Option<&String>) -> [f32; 2] {
+    let name = name.map_or_else(String::new, |name| name.to_lowercase());
+    PRESETS.iter().find(|(part, _)| name.contains(part)).map_or(SOFT_TISSUE, |(_, window)| *window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_by_name() {
+        assert_eq!(window_of(Some(&"Lung_upper_lobe_left".to_owned())), LUNG);
+        assert_eq!(window_of(Some(&"vertebrae_L1".to_owned())), BONE);
+        assert_eq!(window_of(Some(&"liver".to_owned())), SOFT_TISSUE);
+        assert_eq!(window_of(None), SOFT_TISSUE);
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a slice lies in a network's input, and what is done to its values, as the code that each
+//! network was published with does it.
+
+use polycl_volume::preprocess::Grid;
+use polycl_volume::resize;
+
+use super::{Model, SamConfig};
+
+/// Colour means and deviations of SAM's training images, on a scale of 0..255.
+const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
+const DEVIATION: [f32; 3] = [58.395, 57.12, 57.375];
+
+/// A plane of nx · ny pixels in the first `content` pixels of the square input.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    model: Model,
+    /// Side of the input.
+    image: usize,
+    /// Side of the masks that the decoder makes.
+    masks: usize,
+    shape: [usize; 2],
+    content: [usize; 2],
+}
+
+impl Frame {
+    /// MedSAM stretches planes to its square; the others make the longest side fit. Where pixels are
+    /// not square, which the original code does not know of, sides are measured in millimetres.
+    pub fn new(model: Model, config: &SamConfig, Grid { shape, spacing }: Grid) -> Self {
+        let image = config.image;
+        let content = match model {
+            Model::MedSam => [image; 2],
+            _ => {
+                let sides = [0, 1].map(|axis| shape[axis] as f64 * spacing[axis]);
+                let scale = image as f64 / sides[0].max(sides[1]);
+                // As `ResizeLongestSide` rounds.
+                sides.map(|side| ((side * scale + 0.5) as usize).clamp(1, image))
+            }
+        };
+        Self { model, image, masks: 4 * config.side(), shape, content }
+    }
+
+    /// A place in the network's input from one in the plane, both in pixels whose centres are whole
+    /// numbers. Scales alone, without a shift of half a pixel: the networks were trained with boxes
+    /// made so.
+    pub fn model_from_voxel(&self, xy: [f32; 2]) -> [f32; 2] {
+        [0, 1].map(|axis| xy[axis] * self.content[axis] as f32 / self.shape[axis] as f32)
+    }
+
+    /// A plane of HU, [ny, nx], as the network wants it: [image, image, 3]. `window` is its centre and
+    /// width.
+    pub fn prepare(&self, plane: &[f32], [centre, width]: [f32; 2]) -> Vec<f32> {
+        let low = centre - width / 2.0;
+        let windowed = plane.iter().map(|hu| ((hu - low) / width).clamp(0.0, 1.0));
+        match self.model {
+            // The published script resizes bytes by area; without rounding, and antialiased as the rest
+            // of PolyCL, masks of a CT are better (docs/sam.md).
+            Model::LiteMedSam => {
+                let plane: Vec<f32> = windowed.collect();
+                self.padded(&stretched(resize::antialiased(&plane, self.shape, self.content)), |x| [x; 3])
+            }
+            Model::MedSam => {
+                // The published script interpolates by cubic splines and then drops the fractions.
+                let plane: Vec<f32> = windowed.map(|x| (x * 255.0).floor()).collect();
+                let resized = resize::cubic(&plane, self.shape, self.content);
+                self.padded(&stretched(resized.iter().map(|x| x.clamp(0.0, 255.0).floor()).collect()), |x| {
+                    [x; 3]
+                })
+            }
+            Model::MobileSam | Model::SamVitB | Model::SamVitL | Model::SamVitH => {
+                let plane: Vec<u8> = windowed.map(|x| (x * 255.0) as u8).collect();
+                self.prepare_bytes(&plane)
+            }
+        }
+    }
+
+    /// SAM's own way with grey bytes.
+    fn prepare_bytes(&self, plane: &[u8]) -> Vec<f32> {
+        let resized: Vec<f32> =
+            resize::antialiased_bytes(plane, self.shape, self.content).into_iter().map(f32::from).collect();
+        let colour = |x: f32| [0, 1, 2].map(|channel| (x - MEAN[channel]) / DEVIATION[channel]);
+        self.padded(&resized, colour)
+    }
+
+    /// Pixels in the first corner of the input, each as three channels, and zeros beyond.
+    fn padded(&self, content: &[f32], channels: impl Fn(f32) -> [f32; 3]) -> Vec<f32> {
+        let mut input = vec![0.0; self.image * self.image * 3];
+        let rows = input.chunks_exact_mut(3 * self.image);
+        for (row, values) in rows.zip(content.chunks_exact(self.content[0])) {
+            for (pixel, &value) in row.chunks_exact_mut(3).zip(values) {
+                pixel.copy_from_slice(&channels(value));
+            }
+        }
+        input
+    }
+
+    /// A mask of the decoder, [masks, masks], on the plane's pixels, [ny, nx]; above zero is inside.
+    pub fn restore(&self, logits: &[f32]) -> Vec<f32> {
+        let square = [self.masks; 2];
+        match self.model {
+            // MedSAM interpolates probabilities; minus ½, their sign is what it decides by.
+            Model::MedSam => {
+                let inside: Vec<f32> = logits.iter().map(|x| 1.0 / (1.0 + (-x).exp()) - 0.5).collect();
+                resize::interpolated(&inside, square, self.shape)
+            }
+            _ if self.masks == self.image => {
+                resize::interpolated(&cropped(logits, self.masks, self.content), self.content, self.shape)
+            }
+            _ => {
+                let whole = resize::interpolated(logits, square, [self.image; 2]);
+                resize::interpolated(&cropped(&whole, self.image, self.content), self.content, self.shape)
+            }
+        }
+    }
+}
+
+/// Values stretched to 0..1, as the medical networks want them; a plane of one value becomes 0.
+fn stretched(mut values: Vec<f32>) -> Vec<f32> {
+    let (low, high) =
+        values.iter().fold((f32::MAX, f32::MIN), |(low, high), &value| (low.min(value), high.max(value)));
+    let range = (high - low).max(1e-8);
+    values.iter_mut().for_each(|value| *value = (*value - low) / range);
+    values
+}
+
+/// The first `content` pixels of a square of `side`.
+fn cropped(values: &[f32], side: usize, content: [usize; 2]) -> Vec<f32> {
+    values.chunks_exact(side).take(content[1]).flat_map(|row| &row[..content[0]]).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_planes_that_are_not_square() {
+        let config = Model::LiteMedSam.config();
+        let frame = |shape, spacing| Frame::new(Model::LiteMedSam, &config, Grid { shape, spacing });
+        let wide = frame([400, 200], [1.0, 1.0]);
+        assert_eq!(wide.content, [256, 128]);
+        assert_eq!(wide.model_from_voxel([100.0, 100.0]), [64.0, 64.0]);
+        // As many pixels each way, but those along y are twice as long.
+        let tall = frame([300, 300], [0.5, 1.0]);
+        assert_eq!(tall.content, [128, 256]);
+        assert_eq!(tall.model_from_voxel([150.0, 150.0]), [64.0, 128.0]);
+    }
+
+    /// A mask that fills the content's left half fills the plane's left half.
+    #[test]
+    fn masks_come_back_to_their_place() {
+        for model in [Model::LiteMedSam, Model::SamVitB, Model::MedSam] {
+            let config = model.config();
+            let frame = Frame::new(model, &config, Grid { shape: [90, 40], spacing: [1.0, 1.0] });
+            let half = frame.content[0] * frame.masks / frame.image / 2;
+            let logits: Vec<f32> = (0..frame.masks * frame.masks)
+                .map(|i| if i % frame.masks < half { 5.0 } else { -5.0 })
+                .collect();
+            let plane = frame.restore(&logits);
+            let inside = plane.iter().filter(|&&x| x > 0.0).count();
+            assert_eq!(plane.len(), 90 * 40);
+            assert!(inside.abs_diff(45 * 40) <= 40, "{model}: {inside} of {}", 45 * 40);
+        }
+    }
+
+    #[test]
+    fn a_plane_of_one_value_is_prepared_without_nan() {
+        for model in [Model::LiteMedSam, Model::SamVitB, Model::MedSam] {
+            let frame = Frame::new(model, &model.config(), Grid { shape: [3, 2], spacing: [1.0, 1.0] });
+            assert!(frame.prepare(&[-1000.0; 6], [40.0, 400.0]).iter().all(|x| x.is_finite()), "{model}");
+        }
+    }
+}
