@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, demo, evaluate, finetune, import, inspect, phantom, predict, pretrain};
+use crate::commands::{bench, demo, evaluate, finetune, import, inspect, phantom, predict, pretrain, refine};
 use crate::talk;
 
 /// Contrastive pre-training and few-label segmentation of CT scans.
@@ -27,6 +27,7 @@ enum Command {
     Pretrain(pretrain::Args),
     Finetune(finetune::Args),
     Predict(predict::Args),
+    Refine(refine::Args),
     Evaluate(evaluate::Args),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -81,6 +82,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Finetune(args) => finetune::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Refine(args) => refine::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Bench(bench) => bench::run(&bench),
     }

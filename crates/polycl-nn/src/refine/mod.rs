@@ -3,22 +3,25 @@
 
 mod cache;
 mod component;
+mod consistency;
 mod gate;
 mod window;
 
 use std::path::PathBuf;
 
 use burn::tensor::{Tensor, TensorData};
+use glam::DVec3;
 use polycl_volume::dataset::names::Names;
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::Grid;
-use polycl_volume::{Image, Mask, Result, Volume};
+use polycl_volume::{Image, Mask, Result, Space, Volume};
 
 use crate::device::Device;
 use crate::sam::{Frame, Model, Prompt, Sam};
 
 use cache::Cache;
 pub use component::Component;
+use consistency::Slices;
 pub use gate::{Choice, Evidence, Gate};
 pub use window::window_of;
 
@@ -37,6 +40,8 @@ pub struct Options {
     pub rule: Rule,
     /// Intensity window in HU (centre and width); by the organ's name where there is none.
     pub window: Option<[f32; 2]>,
+    /// Take slices back whose refined mask fits the neighbouring slices less well.
+    pub consistent: bool,
 }
 
 /// What was decided about a component of a slice.
@@ -45,13 +50,28 @@ pub struct Decision {
     /// Number of the slice along the file's slice axis, from 0.
     pub slice: usize,
     pub label: u16,
-    /// First column and row, last column and row in canonical order (x to the left, y to the back).
-    pub bounds: [usize; 4],
+    /// The coarse component's box: voxels of the file, the last ones included.
+    pub first: [usize; 3],
+    pub last: [usize; 3],
     /// Pixels before and after.
     pub pixels: [usize; 2],
     /// None where the network was not asked.
     pub evidence: Option<Evidence>,
     pub choice: Choice,
+}
+
+impl Decision {
+    /// From canonical order to that of the file.
+    fn to_file(&mut self, reorientation: &Reorientation, canonical: &Space, file: &Space) {
+        let file_from_canonical = file.world_from_voxel.inverse() * canonical.world_from_voxel;
+        let corners = [self.first, self.last].map(|corner| {
+            let at = DVec3::from_array(corner.map(|i| i as f64));
+            file_from_canonical.transform_point3(at).to_array().map(|i| i.round() as usize)
+        });
+        self.first = [0, 1, 2].map(|axis| corners[0][axis].min(corners[1][axis]));
+        self.last = [0, 1, 2].map(|axis| corners[0][axis].max(corners[1][axis]));
+        self.slice = reorientation.slice_from_canonical(self.slice, file);
+    }
 }
 
 pub struct Refined {
@@ -100,12 +120,12 @@ impl Refiner {
         options: Options,
         done: &mut dyn FnMut(usize, usize),
     ) -> Result<Refined> {
-        let Options { rule, window } = options;
-        let mut refined = self.refine_by(image, coarse, names, &[rule], window, done)?;
+        let mut refined = self.refine_by(image, coarse, names, &[options], done)?;
         Ok(refined.remove(0))
     }
 
-    /// [`Self::refine`] by several rules at once, which share what the network says.
+    /// [`Self::refine`] in several ways at once, which share what the network says; the window is that
+    /// of the first.
     ///
     /// # Errors
     /// As [`Self::refine`].
@@ -114,8 +134,7 @@ impl Refiner {
         image: &Image,
         coarse: &Mask,
         names: &Names,
-        rules: &[Rule],
-        window: Option<[f32; 2]>,
+        options: &[Options],
         done: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Refined>> {
         assert!(image.space.disagreement(&coarse.space).is_none(), "a mask of another grid");
@@ -124,26 +143,33 @@ impl Refiner {
         let (grid, slices) = (Grid::of(&scan.space), scan.space.shape[2]);
         let frame = Frame::new(self.model, &self.sam.config, grid);
         let cache = self.cache.as_ref().map(|root| Cache::new(root, image, self.model, &self.sam));
-        let mut found: Vec<(Vec<u16>, Vec<Decision>)> = rules.iter().map(|_| Default::default()).collect();
+        let mut found: Vec<(Vec<u16>, Vec<Decision>)> = options.iter().map(|_| Default::default()).collect();
+        let rules: Vec<Rule> = options.iter().map(|options| options.rule).collect();
         for k in 0..slices {
             let (plane, labels, cache) = (scan.plane(k), mask.plane(k), cache.as_ref());
             let slice = Slice { number: k, plane, labels, grid, frame, cache };
-            let number = reorientation.slice_from_canonical(k, &image.space);
-            let window = |label: u16| window.unwrap_or_else(|| window_of(names.get(&label)));
+            let window = |label: u16| options[0].window.unwrap_or_else(|| window_of(names.get(&label)));
             for ((voxels, decisions), (labels, new)) in
-                found.iter_mut().zip(self.refine_slice(&slice, rules, window)?)
+                found.iter_mut().zip(self.refine_slice(&slice, &rules, window)?)
             {
                 voxels.extend(labels);
-                decisions.extend(new.into_iter().map(|decision| Decision { slice: number, ..decision }));
+                decisions.extend(new);
             }
             done(k + 1, slices);
         }
-        let restored = found.into_iter().map(|(voxels, mut decisions)| {
+        let finished = found.into_iter().zip(options).map(|((mut voxels, mut decisions), options)| {
+            if options.consistent {
+                let pixels = grid.shape[0] * grid.shape[1];
+                Slices { before: &mask.voxels, after: &mut voxels, pixels }.make_consistent(&mut decisions);
+            }
+            decisions
+                .iter_mut()
+                .for_each(|decision| decision.to_file(&reorientation, &scan.space, &image.space));
             decisions.sort_by_key(|decision| decision.slice);
-            let mask = Volume { space: scan.space.clone(), voxels };
-            Refined { mask: reorientation.invert(&mask, &coarse.space), decisions }
+            let refined = Volume { space: scan.space.clone(), voxels };
+            Refined { mask: reorientation.invert(&refined, &coarse.space), decisions }
         });
-        Ok(restored.collect())
+        Ok(finished.collect())
     }
 
     /// A slice's labels, refined by each rule, and what was decided.
@@ -153,7 +179,7 @@ impl Refiner {
         rules: &[Rule],
         window: impl Fn(u16) -> [f32; 2] + Copy,
     ) -> Result<Vec<(Vec<u16>, Vec<Decision>)>> {
-        let mut answers: [Option<(Vec<Component>, Vec<Option<Proposal>>)>; 2] = [None, None];
+        let mut answers: [Option<(Vec<Component>, Vec<Option<Proposal>>)>; 2] = Default::default();
         let mut results = Vec::with_capacity(rules.len());
         for rule in rules {
             // The gates share one set of boxes, the paper's rule has another.
@@ -304,9 +330,10 @@ impl Slice<'_> {
             };
             let after = drawing.add(component, proposal.as_ref(), choice);
             decisions.push(Decision {
-                slice: 0,
+                slice: self.number,
                 label: component.label,
-                bounds: component.bounds,
+                first: [component.bounds[0], component.bounds[1], self.number],
+                last: [component.bounds[2], component.bounds[3], self.number],
                 pixels: [component.pixels.len(), after],
                 evidence: proposal.as_ref().map(|proposal| proposal.evidence),
                 choice,
@@ -330,12 +357,15 @@ impl Slice<'_> {
         let refined = votes.iter().filter(|&&vote| vote > 0.0).count();
         let both = component.pixels.iter().filter(|&&i| votes[i] > 0.0).count();
         let coarse = component.pixels.len();
+        let share = |pixels: usize| pixels as f32 / coarse as f32;
         let stability = answers.iter().skip(1).map(|other| iou(&answers[0].logits, &other.logits));
         let evidence = Evidence {
-            predicted_iou: answers[0].predicted_iou,
+            predicted_iou: answers.iter().map(|answer| answer.predicted_iou).sum::<f32>()
+                / answers.len() as f32,
             stability: stability.fold(1.0, f32::min),
             agreement: 2.0 * both as f32 / (refined + coarse) as f32,
-            growth: refined as f32 / coarse as f32,
+            lost: share(coarse - both),
+            gained: share(refined - both),
         };
         Proposal { votes, evidence }
     }

@@ -70,7 +70,7 @@ enum NormaliseArg {
     Published,
 }
 
-fn window(text: &str) -> Result<[f32; 2], String> {
+pub fn window(text: &str) -> Result<[f32; 2], String> {
     let number = |part: &str| part.trim().parse::<f32>().map_err(|e| format!("{part:?}: {e}"));
     let (centre, width) = text.split_once(',').ok_or("expected two numbers: centre,width")?;
     Ok([number(centre)?, number(width)?])

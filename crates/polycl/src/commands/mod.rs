@@ -7,5 +7,6 @@ pub mod inspect;
 pub mod phantom;
 pub mod predict;
 pub mod pretrain;
+pub mod refine;
 pub mod sam;
 mod training;

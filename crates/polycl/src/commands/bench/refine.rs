@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use polycl_nn::device::Device;
-use polycl_nn::refine::{Evidence, Gate, Refined, Refiner, Rule};
+use polycl_nn::refine::{Evidence, Gate, Options, Refined, Refiner, Rule};
 use polycl_volume::dataset::names;
 use polycl_volume::degrade::Degradation;
 use polycl_volume::metrics::{self, score};
@@ -18,7 +18,7 @@ use crate::talk;
 ///
 /// Six kinds of mistakes in five strengths are made in a true mask, slice by slice, and refined by the
 /// paper's rule and through the gate. Prints a table: Dice of slices before, after each, and of an oracle
-/// that takes the better of coarse and gated on every slice; HD95 of the volume; and how many slices each
+/// that takes the better of the coarse and the network's mask on every slice; HD95 of the volume; and how many slices each
 /// made worse.
 #[derive(clap::Args)]
 pub struct RefineArgs {
@@ -87,8 +87,9 @@ pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
         for (kind, strength) in Degradation::ALL.into_iter().flat_map(|kind| (1..=5).map(move |s| (kind, s)))
         {
             let coarse = degraded(&organ, label, kind, strength);
-            let rules = [Rule::Paper, Rule::Gate(Gate::default()), Rule::Gate(Gate::OPEN)];
-            let refined = refiner.refine_by(&image, &coarse, &names, &rules, None, &mut |_, _| {})?;
+            let ways = [Rule::Paper, Rule::Gate(Gate::default()), Rule::Gate(Gate::Open)]
+                .map(|rule| Options { rule, window: None, consistent: false });
+            let refined = refiner.refine_by(&image, &coarse, &names, &ways, &mut |_, _| {})?;
             let masks = [&coarse, &refined[0].mask, &refined[1].mask];
             rows.extend(slices(&organ, masks, &refined[2], label, kind, strength));
             trials.push(Trial { kind, hd95: masks.map(|mask| hd95(&organ, mask, label)) });
@@ -126,49 +127,43 @@ fn degraded(organ: &Mask, label: u16, kind: Degradation, strength: u32) -> Mask 
 
 fn slices(
     organ: &Mask,
-    [coarse, paper, gated]: [&Mask; 3],
+    masks: [&Mask; 3],
     all: &Refined,
     label: u16,
     kind: Degradation,
     strength: u32,
 ) -> Vec<Row> {
-    let axis = Reorientation::to_canonical(&organ.space).slice_axis();
-    let (shape, mut rows) = (organ.space.shape, Vec::new());
-    let step: usize = shape[..axis].iter().product();
-    let voxels = |k: usize| (0..organ.voxels.len()).filter(move |i| i / step % shape[axis] == k);
-    for k in 0..shape[axis] {
+    let reorientation = Reorientation::to_canonical(&organ.space);
+    let truth = reorientation.apply(organ);
+    let [coarse, paper, gated] = masks.map(|mask| reorientation.apply(mask));
+    let open = reorientation.apply(&all.mask);
+    let mut rows = Vec::new();
+    for k in (0..truth.space.shape[2]).filter(|&k| truth.plane(k).contains(&label)) {
+        let [truth, coarse, paper, gated, open] =
+            [&truth, &coarse, &paper, &gated, &open].map(|mask| mask.plane(k));
         let dice = |inside: &dyn Fn(usize) -> bool| {
             let (mut both, mut sum) = (0u32, 0u32);
-            for i in voxels(k) {
-                let (truth, found) = (organ.voxels[i] == label, inside(i));
+            for (i, &l) in truth.iter().enumerate() {
+                let (truth, found) = (l == label, inside(i));
                 both += u32::from(truth && found);
                 sum += u32::from(truth) + u32::from(found);
             }
-            if sum == 0 { f64::NAN } else { 2.0 * f64::from(both) / f64::from(sum) }
+            2.0 * f64::from(both) / f64::from(sum)
         };
-        let of = |mask: &Mask| dice(&|i| mask.voxels[i] == label);
-        if !voxels(k).any(|i| organ.voxels[i] == label) {
-            continue;
-        }
-        let (c, open) = (|i: usize| coarse.voxels[i] == label, |i: usize| all.mask.voxels[i] == label);
-        let choices = [dice(&open), dice(&|i| c(i) || open(i)), dice(&|i| c(i) && open(i))];
-        let here: Vec<_> = all.decisions.iter().filter(|decision| decision.slice == k).collect();
+        let of = |plane: &[u16]| dice(&|i| plane[i] == label);
+        let either = dice(&|i| coarse[i] == label || open[i] == label);
+        let both = dice(&|i| coarse[i] == label && open[i] == label);
+        let slice = reorientation.slice_from_canonical(k, &organ.space);
+        let here: Vec<_> = all.decisions.iter().filter(|decision| decision.slice == slice).collect();
         let largest = here.iter().max_by_key(|decision| decision.pixels[0]);
         let evidence = largest.and_then(|decision| decision.evidence).map_or_else(
             || String::from(",,,,"),
-            |Evidence { predicted_iou, stability, agreement, growth }| {
-                format!("{predicted_iou:.4},{stability:.4},{agreement:.4},{growth:.4},{}", here.len())
+            |Evidence { predicted_iou, stability, agreement, lost, gained }| {
+                format!("{predicted_iou:.4},{stability:.4},{agreement:.4},{lost:.4},{gained:.4}")
             },
         );
-        let [r, u, n] = choices;
-        rows.push(Row {
-            kind,
-            strength,
-            label,
-            slice: k,
-            dice: [of(coarse), of(paper), of(gated), r, u, n],
-            evidence,
-        });
+        let dice = [of(coarse), of(paper), of(gated), of(open), either, both];
+        rows.push(Row { kind, strength, label, slice, dice, evidence });
     }
     rows
 }
@@ -183,7 +178,7 @@ fn write(path: &std::path::Path, rows: &[Row]) -> anyhow::Result<()> {
         writeln!(
             file,
             "kind,strength,label,slice,coarse,paper,gate,refined,union,intersection,\
-             predicted_iou,stability,agreement,growth,components"
+             predicted_iou,stability,agreement,lost,gained"
         )?;
         for row in rows {
             let dice = row.dice.map(|dice| format!("{dice:.4}")).join(",");
@@ -211,7 +206,7 @@ fn table(rows: &[Row], trials: &[Trial]) -> String {
             mean(trials.iter().filter(|t| kind.is_none_or(|kind| t.kind == kind)).map(|t| t.hd95[i]))
         };
         let dice = |i: usize| mean(own.iter().map(|row| row.dice[i]));
-        let oracle = mean(own.iter().map(|row| row.dice[0].max(row.dice[2])));
+        let oracle = mean(own.iter().map(|row| row.dice[0].max(row.dice[3])));
         let worse = |i: usize, by: f64| {
             let count = own.iter().filter(|row| row.dice[i] < row.dice[0] - by).count();
             100.0 * count as f64 / own.len().max(1) as f64

@@ -1,0 +1,89 @@
+//! Slices whose refined mask fits their neighbours less well than the coarse one did.
+
+use std::collections::BTreeMap;
+
+use super::{Choice, Decision};
+
+/// How much less agreement with the neighbours is too much.
+const TOLERANCE: f64 = 0.05;
+
+/// Labels of a volume, slice after slice, before and after refinement.
+pub struct Slices<'a> {
+    pub before: &'a [u16],
+    pub after: &'a mut [u16],
+    /// Pixels of a slice.
+    pub pixels: usize,
+}
+
+impl Slices<'_> {
+    /// Takes slices of a label back whose refined pixels agree with those of the slices above and
+    /// below less than the coarse pixels do. `decisions` have the numbers of slices in this order.
+    pub fn make_consistent(&mut self, decisions: &mut [Decision]) {
+        let refined = self.after.to_vec();
+        let slices = refined.len() / self.pixels;
+        let pixels = self.pixels;
+        let plane = |k: usize| k * pixels..(k + 1) * pixels;
+        let mut of_slice: BTreeMap<(usize, u16), Vec<&mut Decision>> = BTreeMap::new();
+        for decision in decisions.iter_mut() {
+            of_slice.entry((decision.slice, decision.label)).or_default().push(decision);
+        }
+        for ((k, label), decisions) in of_slice {
+            if k == 0 || k + 1 == slices || decisions.iter().all(|decision| decision.choice.keeps()) {
+                continue;
+            }
+            let neighbours = [k - 1, k + 1].map(|k| &refined[plane(k)]);
+            let fit = |own: &[u16]| neighbours.map(|other| dice(own, other, label)).iter().sum::<f64>() / 2.0;
+            let (before, after) = (&self.before[plane(k)], &refined[plane(k)]);
+            if fit(after) >= fit(before) - TOLERANCE {
+                continue;
+            }
+            for (voxel, &before) in self.after[plane(k)].iter_mut().zip(before) {
+                if *voxel == label && before != label {
+                    *voxel = 0;
+                } else if before == label {
+                    *voxel = label;
+                }
+            }
+            for decision in decisions {
+                decision.choice = Choice::Coarse;
+                decision.pixels[1] = decision.pixels[0];
+            }
+        }
+    }
+}
+
+/// 1 where neither has the label.
+fn dice(a: &[u16], b: &[u16], label: u16) -> f64 {
+    let (mut both, mut sum) = (0u32, 0u32);
+    for (&a, &b) in a.iter().zip(b) {
+        both += u32::from(a == label && b == label);
+        sum += u32::from(a == label) + u32::from(b == label);
+    }
+    if sum == 0 { 1.0 } else { 2.0 * f64::from(both) / f64::from(sum) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three slices of six pixels; the middle one was refined to something its neighbours are not.
+    #[test]
+    fn a_slice_unlike_its_neighbours_is_taken_back() {
+        let before = [1, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0];
+        let mut after = [1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 2, 1, 1, 1, 0, 0, 0];
+        let decision = |slice, label| Decision {
+            slice,
+            label,
+            first: [0; 3],
+            last: [0; 3],
+            pixels: [2, 3],
+            evidence: None,
+            choice: Choice::Refined,
+        };
+        let mut decisions = [decision(0, 1), decision(1, 1), decision(2, 1)];
+        Slices { before: &before, after: &mut after, pixels: 6 }.make_consistent(&mut decisions);
+        // Another label's pixel stays.
+        assert_eq!(after[6..12], [1, 1, 0, 0, 0, 2]);
+        assert_eq!(decisions.map(|d| d.choice), [Choice::Refined, Choice::Coarse, Choice::Refined]);
+    }
+}

@@ -1,0 +1,128 @@
+use std::path::PathBuf;
+
+use polycl_nn::device::Device;
+use polycl_nn::refine::{Gate, Options, Refiner, Rule};
+use polycl_volume::dataset::names::{self, Names};
+use polycl_volume::{Error, Kind, nifti};
+
+use super::sam::{Network, note_decisions, write_decisions};
+use crate::cli::Outcome;
+use crate::talk;
+
+/// Sharpen a coarse mask with a Segment Anything network
+///
+/// The box around every connected part of every label in every axial slice prompts the network; a gate
+/// decides whether its mask replaces the coarse one. Parts smaller than 50 mm² or 9 pixels stay as they
+/// are. What was decided stands in refine.csv beside the refined mask.
+#[derive(clap::Args)]
+pub struct Args {
+    /// CT scan
+    image: PathBuf,
+    /// Its coarse mask
+    #[arg(long, value_name = "FILE")]
+    mask: PathBuf,
+    /// Refined mask to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
+    how: How,
+    /// Names of labels, which choose the intensity window: a file, or 1=liver,2=spleen; else those
+    /// beside the mask
+    #[arg(long, value_name = "NAMES")]
+    names: Option<String>,
+    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: Device,
+}
+
+/// How masks are refined.
+#[derive(clap::Args)]
+pub struct How {
+    /// Who decides about the network's masks
+    #[arg(long, value_enum, default_value = "gate")]
+    rule: RuleName,
+    /// Intensity window in HU: centre,width; by the organ's name without it
+    #[arg(long, value_name = "C,W", value_parser = super::import::window, allow_hyphen_values = true)]
+    window: Option<[f32; 2]>,
+    /// Take slices back whose refined mask fits the neighbouring slices less well
+    #[arg(long)]
+    consistent: bool,
+    /// Keep the network's embeddings of the slices in this folder, for later commands on the same scan
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum RuleName {
+    /// Each part by itself, by predicted IoU, agreement with the coarse mask and stability
+    Gate,
+    /// As published: one box for each organ and slice, and its mask replaces the coarse one
+    Paper,
+}
+
+impl How {
+    pub fn options(&self) -> Options {
+        let rule = match self.rule {
+            RuleName::Gate => Rule::Gate(Gate::default()),
+            RuleName::Paper => Rule::Paper,
+        };
+        Options { rule, window: self.window, consistent: self.consistent }
+    }
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    refuse_overwriting(args)?;
+    let image = nifti::read_image(&args.image)?;
+    let coarse = nifti::read_mask(&args.mask)?;
+    if let Some((expected, found)) = image.space.disagreement(&coarse.space) {
+        return Err(Error::new(&args.mask, Kind::Geometry, expected, found)
+            .hint(format!("the mask must have the grid of {}", args.image.display()))
+            .into());
+    }
+    let names = names_of(args)?;
+    let case = nifti::case_name(&args.out).unwrap_or_default();
+    let (model, sam) = args.network.open(args.device)?;
+    let refiner = Refiner::new(model, sam, args.device, args.how.cache.clone());
+    let bar = talk::progress(0, &case);
+    let refined = refiner.refine(&image, &coarse, &names, args.how.options(), &mut |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let refined = refined?;
+    let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);
+    // The decisions come first, so that no mask is ever without them.
+    write_decisions(&folder, &case, &names, &refined.decisions)?;
+    nifti::write_mask(&args.out, &refined.mask)?;
+    note_decisions(&case, &refined.decisions);
+    talk::note(format_args!("refined by {model}: {}", args.out.display()));
+    Ok(Outcome::Done)
+}
+
+/// The refined mask must take the place neither of the scan nor of the coarse mask.
+fn refuse_overwriting(args: &Args) -> anyhow::Result<()> {
+    if nifti::case_name(&args.out).is_none() {
+        let expected = "a name that ends in .nii.gz or .nii";
+        return Err(Error::new(&args.out, Kind::Request, expected, "another").into());
+    }
+    let Ok(out) = args.out.canonicalize() else { return Ok(()) };
+    for (input, what) in [(&args.image, "the scan"), (&args.mask, "the coarse mask")] {
+        if input.canonicalize().is_ok_and(|input| input == out) {
+            let expected = "another file than the inputs";
+            return Err(Error::new(&args.out, Kind::Request, expected, what).into());
+        }
+    }
+    Ok(())
+}
+
+fn names_of(args: &Args) -> anyhow::Result<Names> {
+    match &args.names {
+        Some(given) => Ok(names::given(given, &PathBuf::new())?),
+        // Without names every organ is seen in the soft-tissue window.
+        None => {
+            Ok(names::file_beside(&args.mask).map(|file| names::read(&file)).transpose()?.unwrap_or_default())
+        }
+    }
+}
