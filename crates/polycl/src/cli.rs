@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, demo, evaluate, finetune, import, inspect, phantom, predict, pretrain, refine};
+use crate::commands::{
+    bench, demo, evaluate, fetch, finetune, import, inspect, phantom, predict, pretrain, refine,
+};
 use crate::talk;
 
 /// Contrastive pre-training and few-label segmentation of CT scans.
@@ -28,6 +30,7 @@ enum Command {
     Finetune(finetune::Args),
     Predict(predict::Args),
     Refine(refine::Args),
+    Fetch(fetch::Args),
     Evaluate(evaluate::Args),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -83,6 +86,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Finetune(args) => finetune::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Refine(args) => refine::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Bench(bench) => bench::run(&bench),
     }

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod curve;
+mod fetch;
 mod memory;
 mod picture;
 mod report;

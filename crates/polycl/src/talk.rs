@@ -34,3 +34,11 @@ pub fn progress(len: u64, what: &str) -> ProgressBar {
         .expect("the template is a constant");
     ProgressBar::new(len).with_style(style).with_message(what.to_owned())
 }
+
+/// The same over bytes on their way from elsewhere.
+pub fn transfer(bytes: u64, what: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
+            .expect("the template is a constant");
+    ProgressBar::new(bytes).with_style(style).with_message(what.to_owned())
+}

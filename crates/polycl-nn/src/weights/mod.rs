@@ -1,10 +1,19 @@
 //! Weights of networks that others have trained: tensors by name, read strictly.
 
+pub mod archive;
+mod convert;
+mod pickle;
+pub mod torch;
+
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_volume::{Error, Kind, Result};
+
+pub use convert::{convert, converted_from};
 
 /// A tensor as a file holds it, in float32.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +101,10 @@ impl Weights {
 /// # Errors
 /// [`Kind::Io`], [`Kind::Truncated`], [`Kind::Checkpoint`].
 pub fn read(path: &Path) -> Result<BTreeMap<String, RawTensor>> {
-    read_safetensors(path)
+    let mut start = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read(&mut start));
+    read.map_err(|e| Error::io(path, "read it", &e))?;
+    if &start == b"PK\x03\x04" { torch::read(path) } else { read_safetensors(path) }
 }
 
 fn read_safetensors(path: &Path) -> Result<BTreeMap<String, RawTensor>> {

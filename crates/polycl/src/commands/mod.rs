@@ -1,6 +1,7 @@
 pub mod bench;
 pub mod demo;
 pub mod evaluate;
+pub mod fetch;
 pub mod finetune;
 pub mod import;
 pub mod inspect;

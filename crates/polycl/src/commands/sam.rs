@@ -10,7 +10,7 @@ use polycl_nn::sam::{Model, Sam};
 use polycl_volume::dataset::names::Names;
 use polycl_volume::output;
 
-use crate::talk;
+use crate::{fetch, talk};
 
 /// Which network, and where its weights are.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ impl Network {
     pub fn open(&self, device: Device) -> anyhow::Result<(Model, Sam)> {
         let path = match &self.weights {
             Some(path) => path.clone(),
-            None => std::env::var_os("POLYCL_WEIGHTS").map(PathBuf::from).unwrap_or_default(),
+            None => fetch::needed(&self.model.unwrap_or(Model::LiteMedSam).to_string())?,
         };
         Ok(Sam::open(&path, self.model, device)?)
     }

@@ -1,0 +1,47 @@
+//! Any bytes, as a file and as the pickle in one, are read or refused. Run, with the small reference
+//! files as seeds:
+//!
+//!     cargo +nightly fuzz run torch fuzz/corpus/torch crates/polycl-nn/tests/reference/torch
+#![no_main]
+#![allow(dead_code, reason = "not all of the files is used here")]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+
+// The reader's files alone: polycl-nn would bring burn along.
+#[path = "../../crates/polycl-nn/src/weights/archive.rs"]
+mod archive;
+#[path = "../../crates/polycl-nn/src/weights/pickle.rs"]
+mod pickle;
+#[path = "../../crates/polycl-nn/src/weights/torch.rs"]
+mod torch;
+#[path = "../../crates/polycl-nn/tests/torch/zip.rs"]
+mod zip;
+
+/// As in `weights/mod.rs`.
+pub struct RawTensor {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+static FILE: LazyLock<PathBuf> =
+    LazyLock::new(|| std::env::temp_dir().join(format!("polycl-fuzz-{}.pth", std::process::id())));
+
+fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    // Past the checksum of the zip file, with a storage that most views fit in.
+    check(&zip::checkpoint(bytes, 1024));
+});
+
+fn check(bytes: &[u8]) {
+    std::fs::write(&*FILE, bytes).expect("a folder for temporary files");
+    if let Ok(tensors) = torch::read(&FILE) {
+        let values: usize = tensors.values().map(|tensor| tensor.values.len()).sum();
+        assert!(values <= bytes.len().max(1 << 16));
+        for tensor in tensors.values() {
+            assert_eq!(tensor.values.len(), tensor.shape.iter().product::<usize>());
+        }
+    }
+}
