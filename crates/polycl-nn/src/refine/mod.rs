@@ -104,6 +104,11 @@ impl Refiner {
         Self { model, sam, device: device.open(), cache }
     }
 
+    /// Tells the network's weights from others.
+    pub fn checksum(&self) -> u32 {
+        self.sam.checksum
+    }
+
     /// Refines every slice of a mask in its scan's grid; `done` hears the number of slices finished so
     /// far and of all.
     ///

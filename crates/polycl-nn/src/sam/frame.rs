@@ -56,38 +56,38 @@ impl Frame {
             // of PolyCL, masks of a CT are better (docs/sam.md).
             Model::LiteMedSam => {
                 let plane: Vec<f32> = windowed.collect();
-                self.padded(&stretched(resize::antialiased(&plane, self.shape, self.content)), |x| [x; 3])
+                let resized = resize::antialiased(&plane, self.shape, self.content);
+                self.padded(stretched(resized).into_iter().map(|x| [x; 3]))
             }
             Model::MedSam => {
                 // The published script interpolates by cubic splines and then drops the fractions.
                 let plane: Vec<f32> = windowed.map(|x| (x * 255.0).floor()).collect();
                 let resized = resize::cubic(&plane, self.shape, self.content);
-                self.padded(&stretched(resized.iter().map(|x| x.clamp(0.0, 255.0).floor()).collect()), |x| {
-                    [x; 3]
-                })
+                let bytes = resized.iter().map(|x| x.clamp(0.0, 255.0).floor()).collect();
+                self.padded(stretched(bytes).into_iter().map(|x| [x; 3]))
             }
             Model::MobileSam | Model::SamVitB | Model::SamVitL | Model::SamVitH => {
                 let plane: Vec<u8> = windowed.map(|x| (x * 255.0) as u8).collect();
-                self.prepare_bytes(&plane)
+                self.prepare_colour([&plane; 3])
             }
         }
     }
 
-    /// SAM's own way with grey bytes.
-    fn prepare_bytes(&self, plane: &[u8]) -> Vec<f32> {
-        let resized: Vec<f32> =
-            resize::antialiased_bytes(plane, self.shape, self.content).into_iter().map(f32::from).collect();
-        let colour = |x: f32| [0, 1, 2].map(|channel| (x - MEAN[channel]) / DEVIATION[channel]);
-        self.padded(&resized, colour)
+    /// Red, green and blue planes as SAM wants them.
+    pub fn prepare_colour(&self, planes: [&[u8]; 3]) -> Vec<f32> {
+        let resized = planes.map(|plane| resize::antialiased_bytes(plane, self.shape, self.content));
+        let colour = |i: usize| {
+            [0, 1, 2].map(|channel| (f32::from(resized[channel][i]) - MEAN[channel]) / DEVIATION[channel])
+        };
+        self.padded((0..resized[0].len()).map(colour))
     }
 
-    /// Pixels in the first corner of the input, each as three channels, and zeros beyond.
-    fn padded(&self, content: &[f32], channels: impl Fn(f32) -> [f32; 3]) -> Vec<f32> {
+    /// Pixels in the first corner of the input, and zeros beyond.
+    fn padded(&self, mut content: impl Iterator<Item = [f32; 3]>) -> Vec<f32> {
         let mut input = vec![0.0; self.image * self.image * 3];
-        let rows = input.chunks_exact_mut(3 * self.image);
-        for (row, values) in rows.zip(content.chunks_exact(self.content[0])) {
-            for (pixel, &value) in row.chunks_exact_mut(3).zip(values) {
-                pixel.copy_from_slice(&channels(value));
+        for row in input.chunks_exact_mut(3 * self.image).take(self.content[1]) {
+            for (pixel, value) in row.chunks_exact_mut(3).zip(content.by_ref().take(self.content[0])) {
+                pixel.copy_from_slice(&value);
             }
         }
         input

@@ -1,7 +1,7 @@
 //! Reference numbers and the one place that knows how close is close enough.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge};
@@ -24,8 +24,11 @@ pub struct Reference {
 impl Reference {
     /// `name` is a path under `tests/reference` without its ending.
     pub fn open(name: &str) -> Self {
-        let path =
-            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/reference/{name}.safetensors"));
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+        Self::read(&folder.join(format!("{name}.safetensors")))
+    }
+
+    pub fn read(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap();
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
         let about = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["reference"]).unwrap();
@@ -92,6 +95,14 @@ impl Reference {
         difference
     }
 
+    /// [`Self::close`] for a tensor of which every so manieth value was kept, if not all.
+    pub fn close_sample(&self, key: &str, actual: TensorData) -> f64 {
+        let stride = self.about["sample_stride"][key].as_u64().unwrap_or(1) as usize;
+        let sample: Vec<f32> = floats(actual).into_iter().step_by(stride).collect();
+        let count = sample.len();
+        self.close(key, TensorData::new(sample, [count]))
+    }
+
     /// Compares every parameter's gradient with `prefix` + its name.
     pub fn close_gradients<M: Module>(&self, prefix: &str, model: M, gradients: &Gradients) {
         let gradients = named(model.map(&mut Take(gradients)));
@@ -143,6 +154,10 @@ fn data(view: &safetensors::tensor::TensorView<'_>) -> TensorData {
         Dtype::I64 => {
             bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect()
         }
+        Dtype::F64 => {
+            bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap()) as f32).collect()
+        }
+        Dtype::U8 => bytes.iter().map(|&b| f32::from(b)).collect(),
         other => panic!("{other:?}"),
     };
     TensorData::new(values, view.shape())

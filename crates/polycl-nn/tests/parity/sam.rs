@@ -1,11 +1,14 @@
 //! SAM, MobileSAM and LiteMedSAM against their PyTorch code, reduced in size and whole.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
-use polycl_nn::sam::{EncoderConfig, Point, Prompt, Sam, SamConfig, TinyVitConfig, TwoWayConfig, VitConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+use polycl_nn::sam::{
+    EncoderConfig, Frame, Model, Point, Prompt, Sam, SamConfig, TinyVitConfig, TwoWayConfig, VitConfig,
+};
 use polycl_nn::weights::{RawTensor, Weights};
+use polycl_volume::preprocess::Grid;
 
 use crate::reference::{Reference, floats};
 
@@ -109,6 +112,97 @@ fn sam_of_vit_stage_by_stage() {
 #[test]
 fn sam_of_tiny_vit_stage_by_stage() {
     whole_network("tiny_vit", tiny_vit());
+}
+
+/// The trained LiteMedSAM on a synthetic image, where its weights have been fetched.
+#[test]
+fn litemedsam_stage_by_stage() {
+    let Some(path) = lite_weights() else { return };
+    let reference = Reference::open("sam/lite_stages");
+    let (model, sam) = Sam::open(&path, None, polycl_nn::device::Device::Cpu).unwrap();
+    assert_eq!(model, Model::LiteMedSam);
+    let grey = reference.tensor::<4>("input", &device()).reshape([1, 256, 256, 1]);
+    let embedding = sam.embed_watched(grey.expand([1, 256, 256, 3]), &mut |stage, map| {
+        // Their patches are [B, C, H, W].
+        let map = if stage == "patch_embed" { nchw(map) } else { map.clone() };
+        reference.close_sample(&format!("stage.{stage}"), map.into_data());
+    });
+    reference.close_sample("embedding", nchw(&embedding).into_data());
+    let prompts = prompts(&reference, "box");
+    reference.close("box.sparse", sam.encode(&prompts).0.into_data());
+    for (prefix, multimask) in [("", false), ("multi_", true)] {
+        let masks = sam.decode(&embedding, &prompts, multimask);
+        reference.close_sample(&format!("box.{prefix}logits"), masks.logits.into_data());
+        reference.close(&format!("box.{prefix}iou"), masks.iou.into_data());
+    }
+}
+
+/// Where `polycl fetch litemedsam` has put them; says so where there are none.
+fn lite_weights() -> Option<PathBuf> {
+    let cache = ["POLYCL_CACHE", "XDG_CACHE_HOME", "HOME"].into_iter().find_map(|variable| {
+        let folder = PathBuf::from(std::env::var_os(variable)?);
+        Some(match variable {
+            "POLYCL_CACHE" => folder,
+            "XDG_CACHE_HOME" => folder.join("polycl"),
+            _ => folder.join(".cache/polycl"),
+        })
+    });
+    let path = cache?.join("litemedsam/litemedsam.safetensors");
+    if path.is_file() {
+        return Some(path);
+    }
+    eprintln!("skipped: no {}; polycl fetch litemedsam brings it", path.display());
+    None
+}
+
+fn nchw(map: &Tensor<4>) -> Tensor<4> {
+    map.clone().permute([0, 3, 1, 2])
+}
+
+/// Whole networks in their official files, with random weights; a folder that
+/// `tests/reference/sam/full_size.py` has made is named by POLYCL_SAM_FULL.
+#[test]
+fn whole_sam_and_mobilesam() {
+    let Some(folder) = std::env::var_os("POLYCL_SAM_FULL").map(PathBuf::from) else {
+        eprintln!("skipped: POLYCL_SAM_FULL names no folder");
+        return;
+    };
+    full_size(&folder, "mobile_sam", "mobile_sam.pt", None);
+    full_size(&folder, "vit_b", "vit_b.pth", Some(Model::SamVitB));
+}
+
+fn full_size(folder: &Path, name: &str, file: &str, model: Option<Model>) {
+    let reference = Reference::read(&folder.join(format!("{name}.safetensors")));
+    let (model, sam) = Sam::open(&folder.join(file), model, polycl_nn::device::Device::Cpu).unwrap();
+    let grid = Grid { shape: [200, 160], spacing: [1.0, 1.0] };
+    let frame = Frame::new(model, &sam.config, grid);
+    let image: Vec<u8> = floats(reference.data("image")).iter().map(|&value| value as u8).collect();
+    let planes = [0, 1, 2].map(|c| image.iter().skip(c).step_by(3).copied().collect::<Vec<u8>>());
+    let input = frame.prepare_colour([&planes[0], &planes[1], &planes[2]]);
+    let input = Tensor::<4>::from_data(TensorData::new(input, [1, 1024, 1024, 3]), &device());
+    reference.close_sample("input", nchw(&input).into_data());
+    let embedding = sam.embed(input);
+    reference.close_sample("embedding", nchw(&embedding).into_data());
+    let place = |xy: &[f32]| frame.model_from_voxel([xy[0], xy[1]]);
+    let corners = floats(reference.data("box.boxes"));
+    let ([x0, y0], [x1, y1]) = (place(&corners[..2]), place(&corners[2..]));
+    let (coords, labels) = (floats(reference.data("points.coords")), floats(reference.data("points.labels")));
+    let points = coords.chunks_exact(2).zip(labels);
+    let points = points.map(|(xy, label)| Point { xy: place(xy), positive: label == 1.0 }).collect();
+    let cases =
+        [("box", Prompt::bounds([x0, y0, x1, y1])), ("points", Prompt { points, ..Prompt::default() })];
+    for (case, prompt) in cases {
+        for (prefix, multimask) in [("", false), ("multi_", true)] {
+            let masks = sam.decode(&embedding, std::slice::from_ref(&prompt), multimask);
+            reference.close_sample(&format!("{case}.{prefix}logits"), masks.logits.clone().into_data());
+            reference.close(&format!("{case}.{prefix}iou"), masks.iou.into_data());
+            let logits = floats(masks.logits.into_data());
+            let restored: Vec<f32> =
+                logits.chunks_exact(256 * 256).flat_map(|mask| frame.restore(mask)).collect();
+            let count = restored.len();
+            reference.close_sample(&format!("{case}.{prefix}masks"), TensorData::new(restored, [count]));
+        }
+    }
 }
 
 /// A batch of prompts gives each what it gets alone.

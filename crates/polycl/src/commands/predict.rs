@@ -5,19 +5,24 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use indicatif::ProgressBar;
 use polycl_nn::predict::{Options, Prediction, Predictor};
+use polycl_nn::refine::Refiner;
+use polycl_nn::sam::Model;
 use polycl_nn::train::{RunCard, Seen};
 use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::{Error, Kind, nifti, output};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::refine::How;
+use super::sam::{Network, note_decisions, write_decisions};
 use crate::cli::Outcome;
 use crate::talk;
 
 /// Segment scans with a fine-tuned network
 ///
 /// Writes DIR/CASE.nii.gz in the grid of each scan, DIR/labels.json with the names of the values,
-/// and DIR/polycl.json, which tells `evaluate` which of these scans the network was trained on.
+/// and DIR/polycl.json, which tells `evaluate` which of these scans the network was trained on. With
+/// --refine, DIR/refine.csv says what was decided about every part of every slice.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run that `polycl finetune` wrote
@@ -37,9 +42,17 @@ pub struct Args {
     /// Also write DIR/probabilities/CASE_ORGAN.nii.gz
     #[arg(long)]
     probabilities: bool,
+    /// Refine the masks with a Segment Anything network, as `polycl refine` does: litemedsam, medsam, ...
+    #[arg(long, value_name = "NAME", help_heading = "Refinement")]
+    refine: Option<Model>,
+    /// Weights of that network, if not those that `polycl fetch` has brought
+    #[arg(long, value_name = "FILE", requires = "refine", help_heading = "Refinement")]
+    weights: Option<PathBuf>,
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: polycl_nn::device::Device,
+    #[command(flatten, next_help_heading = "Refinement")]
+    how: How,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -48,13 +61,16 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         talk::note("note: --flip does nothing here: the network was trained without mirrored slices");
     }
     let scans = pairs::unlabelled(&args.images)?;
+    let refiner = args.refiner()?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, "make the folder", &e))?;
     refuse_overwriting(&args.out, &scans)?;
-    let mut card = Card::of(&args.out, &args.run, &predictor)?;
+    let refined_by = refiner.as_ref().map(|refiner| args.how.describe(refiner));
+    let mut card = Card::of(&args.out, &args.run, &predictor, refined_by)?;
     let mut failed = 0;
     for Pair { case, image, .. } in &scans {
         let bar = talk::progress(0, case);
-        let done = segment(args, &predictor, case, image, &mut card, &bar);
+        let networks = (&predictor, refiner.as_ref());
+        let done = segment(args, networks, case, image, &mut card, &bar);
         bar.finish_and_clear();
         if let Err(error) = done {
             failed += 1;
@@ -69,6 +85,15 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     ));
     ensure!(failed < scans.len(), "no scan could be segmented");
     Ok(if failed == 0 { Outcome::Done } else { Outcome::SomeFailed })
+}
+
+impl Args {
+    fn refiner(&self) -> anyhow::Result<Option<Refiner>> {
+        let Some(model) = self.refine else { return Ok(None) };
+        let network = Network { model: Some(model), weights: self.weights.clone() };
+        let (model, sam) = network.open(self.device)?;
+        Ok(Some(Refiner::new(model, sam, self.device, self.how.cache.clone())))
+    }
 }
 
 /// A mask must never take the place of a scan.
@@ -90,7 +115,7 @@ fn refuse_overwriting(out: &Path, scans: &[Pair]) -> anyhow::Result<()> {
 /// Segments one scan. The card comes before the mask, so that no mask is ever without it.
 fn segment(
     args: &Args,
-    predictor: &Predictor,
+    (predictor, refiner): (&Predictor, Option<&Refiner>),
     case: &str,
     path: &Path,
     card: &mut Card,
@@ -100,10 +125,19 @@ fn segment(
     bar.suspend(|| card.add(&predictor.card, case, &image.fingerprint()));
     card.write(&args.out, &predictor.card)?;
     let options = Options { flip: args.flip, largest: args.largest, probabilities: args.probabilities };
-    let Prediction { mask, probabilities } = predictor.segment(&image, options, &mut |done, all| {
+    let mut step = |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
-    })?;
+    };
+    let Prediction { mut mask, probabilities } = predictor.segment(&image, options, &mut step)?;
+    if let Some(refiner) = refiner {
+        bar.set_message(format!("{case}, refinement"));
+        let organs = predictor.card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect();
+        let refined = refiner.refine(&image, &mask, &organs, args.how.options(), &mut step)?;
+        write_decisions(&args.out, case, &organs, &refined.decisions)?;
+        bar.suspend(|| note_decisions(case, &refined.decisions));
+        mask = refined.mask;
+    }
     nifti::write_mask(&args.out.join(format!("{case}.nii.gz")), &mask)?;
     for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {
         let name = organ.name.replace(['/', '\\', '\0'], "_");
@@ -124,6 +158,9 @@ struct Card {
     run: PathBuf,
     /// [`Predictor::weights`]: masks of two networks do not mix in a folder.
     weights: String,
+    /// How the masks were refined, if they were; this must not differ in a folder either.
+    #[serde(default)]
+    refined_by: Option<String>,
     /// Cases whose masks trained the network.
     trained_on: BTreeSet<String>,
     /// Cases whose masks chose its best checkpoint.
@@ -134,12 +171,13 @@ struct Card {
 
 impl Card {
     /// The folder's card from earlier calls, or a new one.
-    fn of(out: &Path, run: &Path, predictor: &Predictor) -> anyhow::Result<Self> {
+    fn of(out: &Path, run: &Path, predictor: &Predictor, refined_by: Option<String>) -> anyhow::Result<Self> {
         let path = out.join("polycl.json");
         let new = Self {
             polycl: env!("CARGO_PKG_VERSION").to_owned(),
             run: run.to_path_buf(),
             weights: predictor.weights.clone(),
+            refined_by,
             trained_on: BTreeSet::new(),
             validated_on: BTreeSet::new(),
             pretrained_on: BTreeSet::new(),
@@ -149,9 +187,10 @@ impl Card {
         }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
         let found: Option<Self> = serde_json::from_str(&text).ok();
-        found.filter(|card| card.weights == new.weights).ok_or_else(|| {
-            let expected = format!("masks of the run {}", run.display());
-            Error::new(path, Kind::Request, expected, "masks of another run")
+        let same = |card: &Self| card.weights == new.weights && card.refined_by == new.refined_by;
+        found.filter(same).ok_or_else(|| {
+            let expected = format!("masks of the run {}, refined in the same way", run.display());
+            Error::new(path, Kind::Request, expected, "masks of another run or refinement")
                 .hint("choose another --out")
                 .into()
         })

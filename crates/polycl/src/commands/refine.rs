@@ -63,6 +63,17 @@ enum RuleName {
 }
 
 impl How {
+    /// In words, for the record.
+    pub fn describe(&self, refiner: &Refiner) -> String {
+        let rule = match self.rule {
+            RuleName::Gate => "gate",
+            RuleName::Paper => "paper",
+        };
+        let window = self.window.map_or_else(String::new, |[c, w]| format!(", window {c},{w}"));
+        let consistent = if self.consistent { ", consistent" } else { "" };
+        format!("{} {:08x}, {rule}{window}{consistent}", refiner.model, refiner.checksum())
+    }
+
     pub fn options(&self) -> Options {
         let rule = match self.rule {
             RuleName::Gate => Rule::Gate(Gate::default()),
