@@ -15,9 +15,69 @@ pub fn interpolated(plane: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32>
     floats(plane, from, to, ResizeAlg::Interpolation(FilterType::Bilinear))
 }
 
-/// Cubic (Catmull and Rom), antialiased where it shrinks.
+/// By cubic B-splines through all values, clipped to their range, as scikit-image's
+/// `resize(order=3)` does where it enlarges. Where it shrinks, a Gaussian comes first there; here it
+/// is the antialiased cubic filter of Catmull and Rom.
 pub fn cubic(plane: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
-    floats(plane, from, to, ResizeAlg::Convolution(FilterType::CatmullRom))
+    if to[0] < from[0] || to[1] < from[1] {
+        return floats(plane, from, to, ResizeAlg::Convolution(FilterType::CatmullRom));
+    }
+    let (low, high) = plane.iter().fold((f32::MAX, f32::MIN), |(l, h), &x| (l.min(x), h.max(x)));
+    let rows: Vec<f64> = plane
+        .chunks_exact(from[0])
+        .flat_map(|row| Spline::through(row.iter().map(|&value| f64::from(value))).resized(to[0]))
+        .collect();
+    let columns =
+        (0..to[0]).map(|x| Spline::through((0..from[1]).map(|y| rows[y * to[0] + x])).resized(to[1]));
+    let columns: Vec<Vec<f64>> = columns.collect();
+    let at = |i: usize| (columns[i % to[0]][i / to[0]] as f32).clamp(low, high);
+    (0..to[0] * to[1]).map(at).collect()
+}
+
+/// The coefficients of a cubic B-spline on whole numbers, mirrored about its first and last.
+struct Spline(Vec<f64>);
+
+impl Spline {
+    /// M. Unser, "Splines: a perfect fit for signal and image processing" (1999): the inverse of the
+    /// sampled B-spline is a filter that runs forth and back.
+    fn through(values: impl Iterator<Item = f64>) -> Self {
+        let mut c: Vec<f64> = values.map(|value| 6.0 * value).collect();
+        let n = c.len();
+        if n < 2 {
+            return Self(c.iter().map(|value| value / 6.0).collect());
+        }
+        let pole = 3f64.sqrt() - 2.0;
+        let end = pole.powi(n as i32 - 1);
+        let mirrored = (1..n - 1).map(|i| pole.powi(i as i32) * (c[i] + end * c[n - 1 - i]));
+        c[0] = (c[0] + end * c[n - 1] + mirrored.sum::<f64>()) / (1.0 - end * end);
+        (1..n).for_each(|i| c[i] += pole * c[i - 1]);
+        c[n - 1] = (pole * c[n - 2] + c[n - 1]) * pole / (pole * pole - 1.0);
+        (0..n - 1).rev().for_each(|i| c[i] = pole * (c[i + 1] - c[i]));
+        Self(c)
+    }
+
+    /// Values at the centres of `count` pixels over the same length.
+    fn resized(&self, count: usize) -> Vec<f64> {
+        let scale = self.0.len() as f64 / count as f64;
+        (0..count).map(|i| self.at((i as f64 + 0.5) * scale - 0.5)).collect()
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        let last = self.0.len() as isize - 1;
+        let (i, t) = (x.floor() as isize, x - x.floor());
+        let s = 1.0 - t;
+        let weights = [
+            s * s * s / 6.0,
+            (4.0 - 6.0 * t * t + 3.0 * t * t * t) / 6.0,
+            (4.0 - 6.0 * s * s + 3.0 * s * s * s) / 6.0,
+            t * t * t / 6.0,
+        ];
+        let value = |i: isize| {
+            let i = i.abs();
+            self.0[if i > last { (2 * last - i).max(0) } else { i } as usize]
+        };
+        weights.iter().zip(i - 1..).map(|(weight, i)| weight * value(i)).sum()
+    }
 }
 
 /// [`antialiased`] of bytes as PIL does it to the last bit: first along x, then along y, each in whole

@@ -36,14 +36,16 @@ impl Panels {
     /// Rows of weights are such, and keys.
     pub fn pack_rows<'r>(self, i: usize, row: impl Fn(usize) -> &'r [f32], scale: f32, to: Out<'_>) {
         let panel = to.at(i * self.depth * self.width, self.depth * self.width);
-        for column in 0..self.width {
-            let c = i * self.width + column;
-            let values = (c < self.columns).then(|| row(c));
-            debug_assert!(values.is_none_or(|values| values.len() == self.depth));
-            for k in 0..self.depth {
-                let value = values.map_or(0.0, |values| scale * values[k]);
-                // SAFETY: a place within the panel.
-                unsafe { panel.add(k * self.width + column).write(value) };
+        let columns = i * self.width..(i * self.width + self.width).min(self.columns);
+        let rows: Vec<&[f32]> = columns.map(|c| &row(c)[..self.depth]).collect();
+        for k in 0..self.depth {
+            // SAFETY: places within the panel, one after the other.
+            unsafe {
+                let place = panel.add(k * self.width);
+                for (column, row) in rows.iter().enumerate() {
+                    place.add(column).write(scale * row[k]);
+                }
+                place.add(rows.len()).write_bytes(0, self.width - rows.len());
             }
         }
     }

@@ -6,8 +6,8 @@ const LUNG: [f32; 2] = [-600.0, 1500.0];
 const BONE: [f32; 2] = [400.0, 1800.0];
 const BRAIN: [f32; 2] = [40.0, 80.0];
 
-/// Parts of names, as TotalSegmentator and others spell them, and their windows; the first that
-/// fits counts.
+/// Beginnings of words in names, as TotalSegmentator and others spell them, and their windows; the
+/// first that fits counts.
 const PRESETS: [(&str, [f32; 2]); 20] = [
     ("lung", LUNG),
     ("trachea", LUNG),
@@ -34,7 +34,14 @@ const PRESETS: [(&str, [f32; 2]); 20] = [
 /// The window for an organ of this name; soft tissue where the name says nothing.
 pub fn window_of(name: Option<&String>) -> [f32; 2] {
     let name = name.map_or_else(String::new, |name| name.to_lowercase());
-    PRESETS.iter().find(|(part, _)| name.contains(part)).map_or(SOFT_TISSUE, |(_, window)| *window)
+    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).collect();
+    // Short ones begin other words, too ("hippocampus").
+    let fits = |start: &str, word: &str| match start.len() {
+        0..=3 => word.trim_end_matches(|c: char| c == 's' || c.is_numeric()) == start,
+        _ => word.starts_with(start),
+    };
+    let found = PRESETS.iter().find(|(start, _)| words.iter().any(|word| fits(start, word)));
+    found.map_or(SOFT_TISSUE, |(_, window)| *window)
 }
 
 #[cfg(test)]
@@ -45,6 +52,9 @@ mod tests {
     fn windows_by_name() {
         assert_eq!(window_of(Some(&"Lung_upper_lobe_left".to_owned())), LUNG);
         assert_eq!(window_of(Some(&"vertebrae_L1".to_owned())), BONE);
+        assert_eq!(window_of(Some(&"Ribs".to_owned())), BONE);
+        assert_eq!(window_of(Some(&"rib_left_4".to_owned())), BONE);
+        assert_eq!(window_of(Some(&"hippocampus".to_owned())), SOFT_TISSUE);
         assert_eq!(window_of(Some(&"liver".to_owned())), SOFT_TISSUE);
         assert_eq!(window_of(None), SOFT_TISSUE);
     }

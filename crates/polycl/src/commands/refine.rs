@@ -1,13 +1,14 @@
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
 use polycl_volume::dataset::names::{self, Names};
-use polycl_volume::{Error, Kind, nifti};
+use polycl_volume::{Error, Image, Kind, Mask, nifti, output};
 
 use super::sam::{Network, note_decisions, write_decisions};
 use crate::cli::Outcome;
-use crate::talk;
+use crate::{picture, talk};
 
 /// Sharpen a coarse mask with a Segment Anything network
 ///
@@ -28,6 +29,12 @@ pub struct Args {
     network: Network,
     #[command(flatten)]
     how: How,
+    /// Picture of the slices in which most was changed: coarse orange, refined green, truth blue
+    #[arg(long, value_name = "PNG")]
+    picture: Option<PathBuf>,
+    /// True mask, for the picture
+    #[arg(long, value_name = "FILE", requires = "picture")]
+    truth: Option<PathBuf>,
     /// Names of labels, which choose the intensity window: a file, or 1=liver,2=spleen; else those
     /// beside the mask
     #[arg(long, value_name = "NAMES")]
@@ -87,10 +94,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     refuse_overwriting(args)?;
     let image = nifti::read_image(&args.image)?;
     let coarse = nifti::read_mask(&args.mask)?;
-    if let Some((expected, found)) = image.space.disagreement(&coarse.space) {
-        return Err(Error::new(&args.mask, Kind::Geometry, expected, found)
-            .hint(format!("the mask must have the grid of {}", args.image.display()))
-            .into());
+    check(&args.mask, &coarse, &image, args)?;
+    let truth = args.truth.as_deref().map(nifti::read_mask).transpose()?;
+    if let (Some(path), Some(truth)) = (&args.truth, &truth) {
+        check(path, truth, &image, args)?;
     }
     let names = names_of(args)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
@@ -107,9 +114,23 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // The decisions come first, so that no mask is ever without them.
     write_decisions(&folder, &case, &names, &refined.decisions)?;
     nifti::write_mask(&args.out, &refined.mask)?;
+    if let Some(path) = &args.picture {
+        match picture::changes(&image, [&coarse, &refined.mask], truth.as_ref())? {
+            Some(png) => output::atomically(path, |file| file.write_all(&png))?,
+            None => talk::note("nothing was changed, so there is no picture"),
+        }
+    }
     note_decisions(&case, &refined.decisions);
     talk::note(format_args!("refined by {model}: {}", args.out.display()));
     Ok(Outcome::Done)
+}
+
+/// A mask must lie on the scan's voxels.
+fn check(path: &Path, mask: &Mask, image: &Image, args: &Args) -> anyhow::Result<()> {
+    let Some((expected, found)) = image.space.disagreement(&mask.space) else { return Ok(()) };
+    Err(Error::new(path, Kind::Geometry, expected, found)
+        .hint(format!("the mask must have the grid of {}", args.image.display()))
+        .into())
 }
 
 /// The refined mask must take the place neither of the scan nor of the coarse mask.
