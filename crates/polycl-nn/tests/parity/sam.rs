@@ -1,12 +1,14 @@
 //! SAM, MobileSAM and LiteMedSAM against their PyTorch code, reduced in size and whole.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_nn::sam::{
     EncoderConfig, Frame, Model, Point, Prompt, Sam, SamConfig, TinyVitConfig, TwoWayConfig, VitConfig,
 };
+use polycl_nn::weights::archive::Archive;
 use polycl_nn::weights::{RawTensor, Weights};
 use polycl_volume::preprocess::Grid;
 
@@ -134,6 +136,74 @@ fn litemedsam_stage_by_stage() {
         let masks = sam.decode(&embedding, &prompts, multimask);
         reference.close_sample(&format!("box.{prefix}logits"), masks.logits.into_data());
         reference.close(&format!("box.{prefix}iou"), masks.iou.into_data());
+    }
+}
+
+/// Against the numbers that came with the project's material, absolute differences.
+#[test]
+fn litemedsam_on_a_real_slice() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/litemedsam");
+    if !folder.is_dir() {
+        eprintln!("skipped: no {}", folder.display());
+        return;
+    }
+    let Some(weights) = lite_weights() else { return };
+    let (_, sam) = Sam::open(&weights, None, polycl_nn::device::Device::Cpu).unwrap();
+    for name in ["chaos_z40", "medsam_img_demo"] {
+        let golden = Npz(folder.join(format!("{name}.npz")));
+        let close = |key: &str, found: &[f32], allowed: f32| {
+            let expected = golden.values(key);
+            assert_eq!(found.len(), expected.len(), "{name} {key}");
+            let differences = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+            // A NaN counts as the largest difference there is.
+            let worst = differences.fold(0f32, |worst, d| if d.is_nan() || d > worst { d } else { worst });
+            println!("{name} {key}: {worst:.1e}");
+            assert!(worst <= allowed, "{name} {key}: {worst} > {allowed}");
+        };
+        let grey =
+            Tensor::<4>::from_data(TensorData::new(golden.values("input"), [1, 256, 256, 1]), &device());
+        let embedding = sam.embed_watched(grey.expand([1, 256, 256, 3]), &mut |stage, map| {
+            // Theirs are tokens but for the patches, [B, C, H, W]; the corner's first values.
+            let map = if stage == "patch_embed" { nchw(map) } else { map.clone() };
+            let values = floats(map.into_data());
+            let stage = stage.replace("layers.", "layer");
+            close(&format!("stage_{stage}_first8"), &values[..8], 1e-4);
+            close(&format!("stage_{stage}_stats"), &statistics(&values), 1e-4);
+        });
+        close("image_embedding", &floats(nchw(&embedding).into_data()), 1e-4);
+        let corners = golden.values("box_xyxy_256");
+        let prompts = [Prompt::bounds([corners[0], corners[1], corners[2], corners[3]])];
+        close("sparse", &floats(sam.encode(&prompts).0.into_data()), 1e-4);
+        for (prefix, multimask) in [("lowres_logits iou", false), ("multi_logits multi_iou", true)] {
+            let masks = sam.decode(&embedding, &prompts, multimask);
+            let (logits, iou) = prefix.split_once(' ').unwrap();
+            close(logits, &floats(masks.logits.into_data()), 1e-3);
+            close(iou, &floats(masks.iou.into_data()), 1e-4);
+        }
+    }
+}
+
+/// Mean, deviation, least and largest value.
+fn statistics(values: &[f32]) -> [f32; 4] {
+    let count = values.len() as f64;
+    let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let variance = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let least = values.iter().copied().fold(f32::MAX, f32::min);
+    [mean as f32, variance.sqrt() as f32, least, values.iter().copied().fold(f32::MIN, f32::max)]
+}
+
+/// Arrays of numpy, float32 in C order.
+struct Npz(PathBuf);
+
+impl Npz {
+    fn values(&self, key: &str) -> Vec<f32> {
+        let mut bytes = Vec::new();
+        let mut archive = Archive::open(&self.0).unwrap();
+        archive.content(&format!("{key}.npy")).unwrap().read_to_end(&mut bytes).unwrap();
+        let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        let text = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
+        assert!(text.contains("'<f4'") && text.contains("'fortran_order': False"), "{text}");
+        bytes[10 + header..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
     }
 }
 

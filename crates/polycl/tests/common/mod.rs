@@ -56,8 +56,14 @@ impl Folder {
 
     /// Exit code, stdout and stderr of `polycl`, run in this folder, whose place is not shown.
     pub fn polycl(&self, arguments: &str) -> String {
+        self.polycl_with(arguments, &[])
+    }
+
+    /// The same with variables of the environment set.
+    pub fn polycl_with(&self, arguments: &str, environment: &[(&str, &Path)]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_polycl"))
             .args(arguments.split_whitespace())
+            .envs(environment.iter().copied())
             .current_dir(self.0.path())
             .output()
             .unwrap();
