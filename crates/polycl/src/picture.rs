@@ -117,13 +117,13 @@ impl Picture {
         self.part[0].start + x / self.scale + self.row * (self.part[1].start + y / self.scale)
     }
 
-    /// Draws the border of every label of a mask, one picture pixel wide, inside the label.
+    /// Draws the border of every label of a mask, two picture pixels wide, inside the label.
     fn outlined(mut self, mask: &[u16], colour: [u8; 3]) -> Self {
         let [width, height] = self.size();
         for (x, y) in (0..width * height).map(|i| (i % width, i / width)) {
             let label = |x: usize, y: usize| mask[self.voxel(x, y)];
-            let [left, right] = [x.saturating_sub(1), (x + 1).min(width - 1)];
-            let [above, below] = [y.saturating_sub(1), (y + 1).min(height - 1)];
+            let [left, right] = [x.saturating_sub(2), (x + 2).min(width - 1)];
+            let [above, below] = [y.saturating_sub(2), (y + 2).min(height - 1)];
             let own = label(x, y);
             let surrounded = [label(left, y), label(right, y), label(x, above), label(x, below)] == [own; 4];
             if own != 0 && !surrounded {
@@ -154,6 +154,7 @@ impl Picture {
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, u32::try_from(width)?, u32::try_from(height)?);
         encoder.set_color(png::ColorType::Rgb);
+        encoder.set_compression(png::Compression::High);
         let mut writer = encoder.write_header()?;
         writer.write_image_data(self.rgb.as_flattened())?;
         writer.finish()?;

@@ -56,22 +56,35 @@ fn in_disc(place: DVec3, centre: [f64; 2], radius: f64) -> bool {
     (place.x - centre[0]).hypot(place.y - centre[1]) < radius
 }
 
-/// An organ of soft tissue in fat, 40 mm across, a little to the left of the one below in each slice.
+/// An organ about 40 mm across, which narrows from the feet on.
 fn organ(place: DVec3) -> bool {
-    in_disc(place, [-0.4 * place.z, 0.0], 20.0)
+    in_disc(place, [0.0, 0.0], 20.0 - 0.2 * place.z)
 }
 
+/// The organ in fat in air.
 fn scan(space: &Space) -> Image {
-    painted(space, |place| if organ(place) { 60.0 } else { -100.0 })
+    painted(space, |place| match () {
+        () if organ(place) => 60.0,
+        () if place.x.hypot(1.2 * place.y) < 45.0 => -100.0,
+        () => -1000.0,
+    })
 }
 
 fn truth(space: &Space) -> Mask {
     painted(space, |place| u16::from(organ(place)))
 }
 
-/// The organ, eroded and shifted.
+/// The organ drawn roughly: a square in the lowest slice, a quarter missing in the middle, eroded and
+/// shifted above.
 fn coarse(space: &Space) -> Mask {
-    painted(space, |place| u16::from(in_disc(place, [3.0 - 0.4 * place.z, -2.0], 15.0)))
+    painted(space, |place| {
+        let inside = match place.z {
+            ..2.5 => place.x.abs().max(place.y.abs()) < 20.0,
+            ..9.0 => in_disc(place, [0.0, 0.0], 19.5 - 0.2 * place.z) && place.x.min(place.y) < 0.0,
+            _ => in_disc(place, [3.0, -2.0], 13.0),
+        };
+        u16::from(inside)
+    })
 }
 
 /// A scan and a mask of it: `CASE.nii` and `CASE_coarse.nii`.
@@ -108,6 +121,12 @@ fn dice(a: &Mask, b: &Mask, label: u16) -> f64 {
     let of = |mask: &Mask| mask.voxels.iter().filter(|&&l| l == label).count();
     let both = a.voxels.iter().zip(&b.voxels).filter(|&(&a, &b)| a == label && b == label).count();
     2.0 * both as f64 / (of(a) + of(b)) as f64
+}
+
+fn slice(mask: &Mask, k: usize) -> Mask {
+    let [nx, ny, _] = mask.space.shape;
+    let space = Space::new([nx, ny, 1], mask.space.world_from_voxel);
+    Volume { space, voxels: mask.plane(k).to_vec() }
 }
 
 /// The rows of a table by the names of its columns.
@@ -180,11 +199,15 @@ fn a_coarse_mask_becomes_the_organ() {
     }
     let said = folder.done(&format!("{REFINE} --out out/mine.nii"));
     insta::assert_snapshot!(said + &without_evidence(&text(&folder, "out/refine.csv")));
-    let (before, after) = (read(&folder, "scan_coarse.nii"), read(&folder, "out/mine.nii"));
-    let (before, after) = (dice(&truth(&space), &before, 1), dice(&truth(&space), &after, 1));
-    assert!(before < 0.8 && after > 0.95, "Dice from {before:.3} to {after:.3}");
+    let masks = [truth(&space), read(&folder, "scan_coarse.nii"), read(&folder, "out/mine.nii")];
+    for k in 0..2 {
+        let [truth, before, after] = [0, 1, 2].map(|m| slice(&masks[m], k));
+        let (before, after) = (dice(&truth, &before, 1), dice(&truth, &after, 1));
+        assert!(before < 0.9 && after > 0.95, "slice {k}: Dice from {before:.3} to {after:.3}");
+    }
+    assert_eq!(masks[1].plane(2), masks[2].plane(2), "the gate keeps what the network does not mend");
     assert_eq!(geometry(&bytes(&folder, "scan.nii")), geometry(&bytes(&folder, "out/mine.nii")));
-    // No file but these two, and compressed where the name says so.
+    // No file but these two.
     assert_eq!(contents(&folder.at("out/.")).len(), 2);
 }
 
@@ -255,7 +278,7 @@ fn the_order_of_voxels_changes_nothing() {
         let own = read(&folder, &format!("{code}_out/{code}.nii"));
         let before = dice(&order.apply(&truth(&space)), &mask, 1);
         let after = dice(&order.apply(&truth(&space)), &own, 1);
-        assert!(before < 0.8 && after > 0.93, "{code}: Dice from {before:.3} to {after:.3}");
+        assert!(before < 0.9 && after > 0.95, "{code}: Dice from {before:.3} to {after:.3}");
         refined.push(Reorientation::to_canonical(&own.space).apply(&own));
 
         let rows = rows(&folder, &format!("{code}_out/refine.csv"));
@@ -347,9 +370,7 @@ fn other_ways_to_refine() {
     let Some(_) = weights() else { return };
     let folder = Folder::new();
     let space = grid(SMALL.0, SMALL.1);
-    let halves = painted(&space, |place| {
-        u16::from(organ(place) && place.x.abs() > 2.0 && in_disc(place, [0.0, 0.0], 17.0))
-    });
+    let halves = painted(&space, |place| u16::from(organ(place) && place.x.abs() > 4.0));
     write(&folder, "scan", &scan(&space), &halves);
     let refine = |how: &str, out: &str| {
         folder.done(&format!("{REFINE} {how} --cache kept --out {out}/scan.nii"));
@@ -360,7 +381,7 @@ fn other_ways_to_refine() {
     let paper = refine("--rule paper", "paper");
     assert_eq!(choices(&paper), ["refined"], "one box around both");
     let after = dice(&truth(&space), &read(&folder, "paper/scan.nii"), 1);
-    assert!(after > 0.95, "the bridge is found: {after:.3}");
+    assert!(after > 0.95, "the part between is found: {after:.3}");
     assert_eq!(kept(&folder, "kept").len(), 1);
 
     refine("--window 30,350.5", "window");
@@ -377,9 +398,8 @@ fn other_ways_to_refine() {
     assert_eq!(read(&folder, "both/scan.nii").voxels, read(&folder, "lung/scan.nii").voxels);
 }
 
-/// Of three slices the middle one is coarse in another place than its neighbours, where the organ is not.
 #[test]
-fn slices_that_fit_stay_refined_where_all_must() {
+fn slices_that_fit_their_neighbours_stay_refined() {
     let Some(_) = weights() else { return };
     let folder = Folder::new();
     let space = grid([64, 64, 3], [1.0, 1.0, 5.0]);
@@ -432,34 +452,38 @@ fn kept_embeddings_are_those_of_the_scans_geometry() {
     let Some(_) = weights() else { return };
     let folder = Folder::new();
     let space = grid([64, 48, 1], [1.0, 1.0, 5.0]);
-    let (scan, mask) = (scan(&space), coarse(&space));
+    let aside = |place: DVec3, reach: f64| in_disc(place, [9.0, 5.0], reach);
+    let scan = painted(&space, |place| if aside(place, 14.0) { 60.0 } else { -100.0 });
+    let square = |place: DVec3| (place.x - 9.0).abs().max((place.y - 5.0).abs()) < 14.0;
+    let mask = painted(&space, |place| u16::from(square(place)));
     write(&folder, "scan", &scan, &mask);
     folder.done(&format!("{REFINE} --cache kept --out out/scan.nii"));
     let stretched = grid([64, 48, 1], [1.0, 2.0, 5.0]);
-    let [mut turned] = [space.clone()];
+    let mut turned = space;
     turned.world_from_voxel.matrix3.x_axis *= -1.0;
     turned.world_from_voxel.matrix3.y_axis *= -1.0;
+    let mut wrong = Vec::new();
     for (case, space) in [("stretched", stretched), ("turned", turned)] {
-        let at = |voxels| Volume { space: space.clone(), voxels };
-        nifti::write_image(
-            &folder.at(&format!("{case}.nii")),
-            &Volume { space: space.clone(), voxels: scan.voxels.clone() },
-        )
-        .unwrap();
-        folder.mask(&format!("{case}_coarse.nii"), &at(mask.voxels.clone()));
+        let scan = Volume { space: space.clone(), ..scan.clone() };
+        write(&folder, case, &scan, &Volume { space, ..mask.clone() });
         let line = format!("refine {case}.nii --mask {case}_coarse.nii");
         folder.done(&format!("{line} --out fresh/{case}.nii"));
         folder.done(&format!("{line} --cache kept --out cached/{case}.nii"));
-        let of = |out: &str| bytes(&folder, &format!("{out}/{case}.nii"));
-        assert!(of("fresh") == of("cached"), "{case}: the embedding of another geometry was used");
+        // The table of decisions would tell a difference that the mask does not.
+        let table = |out: &str| rows(&folder, &format!("{out}/refine.csv")).pop().unwrap();
+        let mask = |out: &str| bytes(&folder, &format!("{out}/{case}.nii"));
+        if table("fresh") != table("cached") || mask("fresh") != mask("cached") {
+            wrong.push(case);
+        }
     }
+    assert_eq!(wrong, [""; 0], "embeddings of another geometry were used");
 }
 
 #[test]
 fn predictions_are_refined_on_request() {
     let folder = Folder::new();
     for line in [
-        "phantom --out cohort --patients 3 --size 32 --seed 3",
+        "phantom --out cohort --patients 5 --size 32 --seed 3",
         "import --manifest cohort/manifest.csv --out dataset --size 32",
         "finetune dataset --organ liver --epochs 2 --steps 3 --batch 4 --out run",
     ] {
@@ -538,7 +562,7 @@ fn files_that_do_not_belong_together_and_targets_that_are_taken() {
     moved.world_from_voxel.translation.z += 5.0;
     folder.mask("moved.nii", &Volume { space: moved, ..truth(&space) });
     folder.mask("spread.nii", &Volume { space: grid(SMALL.0, [1.01, 1.0, 5.0]), ..truth(&space) });
-    folder.write("file", "not a folder").write("odd.json", "{\"1\": 2}");
+    folder.write("file", "not a folder").write("odd.json", "{\"1\": [2]}");
     std::fs::create_dir(folder.at("inner")).unwrap();
     #[cfg(unix)]
     std::os::unix::fs::symlink(folder.at("scan.nii"), folder.at("inner/link.nii")).unwrap();
@@ -560,7 +584,6 @@ fn files_that_do_not_belong_together_and_targets_that_are_taken() {
         "refine scan.nii --mask scan_coarse.nii --out .nii",
         "refine scan.nii --mask scan_coarse.nii --names odd.json --out new/scan.nii",
         "refine scan.nii --mask scan_coarse.nii --names 1= --out new/scan.nii",
-        "refine scan.nii --mask scan_coarse.nii --window 40,0 --out new/scan.nii",
         "refine scan.nii --mask scan_coarse.nii --rule mine --out new/scan.nii",
         "refine scan.nii --mask scan_coarse.nii --model sam --out new/scan.nii",
         "refine scan.nii --mask scan_coarse.nii --out new/scan.nii",
@@ -570,6 +593,16 @@ fn files_that_do_not_belong_together_and_targets_that_are_taken() {
         "refine scan.nii --mask scan_coarse.nii --weights nothing.pth --out new/scan.nii",
     ];
     insta::assert_snapshot!(lines.map(|line| refused(&folder, line)).join("\n"));
+}
+
+#[test]
+fn windows_without_width() {
+    let folder = one_slice();
+    for window in ["40,0", "40,-400", "40,nan", "inf,400"] {
+        let said = refused(&folder, &format!("{REFINE} --window {window} --out new/scan.nii"));
+        assert!(said.contains("window"), "{said}");
+        assert!(!said.contains("polycl fetch"), "weights would not help: {said}");
+    }
 }
 
 #[test]

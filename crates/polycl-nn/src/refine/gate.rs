@@ -67,7 +67,9 @@ pub enum Gate {
         sure: f32,
         /// Agreement from which on there is nothing to mend.
         same: f32,
-        /// Gain from which on even a sure network is not believed in what it takes away.
+        /// Gain below which a sure network only takes away, and from which on it is not believed in what
+        /// it takes away.
+        little_more: f32,
         much_more: f32,
         /// An unsure network adds where its mask is stable, gains and loses this much at least.
         stable: f32,
@@ -80,18 +82,27 @@ pub enum Gate {
 
 impl Default for Gate {
     fn default() -> Self {
-        Self::Measured { sure: 0.89, same: 0.91, much_more: 0.22, stable: 0.3, more: 0.1, less: 0.03 }
+        Self::Measured {
+            sure: 0.89,
+            same: 0.91,
+            little_more: 0.06,
+            much_more: 0.22,
+            stable: 0.3,
+            more: 0.1,
+            less: 0.03,
+        }
     }
 }
 
 impl Gate {
     pub fn decide(&self, evidence: Evidence) -> Choice {
-        let Self::Measured { sure, same, much_more, stable, more, less } = *self else {
+        let Self::Measured { sure, same, little_more, much_more, stable, more, less } = *self else {
             return Choice::Refined;
         };
         let Evidence { predicted_iou, stability, agreement, lost, gained } = evidence;
         match predicted_iou >= sure {
             true if agreement >= same => Choice::Coarse,
+            true if gained < little_more => Choice::Intersection,
             true if gained < much_more => Choice::Refined,
             true => Choice::Union,
             false if stability >= stable && gained >= more && lost >= less => Choice::Union,
@@ -111,7 +122,8 @@ mod tests {
             Gate::default().decide(Evidence { predicted_iou, stability, agreement, lost, gained })
         };
         assert_eq!(evidence(0.96, 0.95, 0.97, 0.02, 0.04), Choice::Coarse, "nothing to mend");
-        assert_eq!(evidence(0.96, 0.95, 0.80, 0.30, 0.02), Choice::Refined, "a spill is cut off");
+        assert_eq!(evidence(0.96, 0.95, 0.80, 0.30, 0.02), Choice::Intersection, "a spill is cut off");
+        assert_eq!(evidence(0.96, 0.95, 0.85, 0.15, 0.15), Choice::Refined, "a shift is put right");
         assert_eq!(evidence(0.96, 0.95, 0.75, 0.05, 0.50), Choice::Union, "a missed part is found");
         assert_eq!(evidence(0.70, 0.60, 0.60, 0.30, 0.50), Choice::Union, "unsure, but of more");
         assert_eq!(evidence(0.70, 0.10, 0.60, 0.30, 0.50), Choice::Coarse, "another box, another mask");
