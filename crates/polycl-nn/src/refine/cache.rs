@@ -1,5 +1,6 @@
 //! Embeddings of a scan's slices on disk, for other commands and other masks: one file a slice, in a
-//! folder for each scan and network.
+//! folder for each scan and network. A scan whose voxels lie elsewhere is another scan: how a slice is
+//! cut and scaled hangs on its geometry.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,9 @@ impl Cache {
     pub fn new(root: &Path, image: &Image, model: Model, sam: &Sam) -> Self {
         let (side, dim) = (sam.config.side(), sam.config.decoder.dim);
         let scan = &image.fingerprint()[..16];
-        let folder = root.join(format!("{scan}-{model}-{:08x}", sam.checksum));
+        let affine = image.space.world_from_voxel.to_cols_array();
+        let place = crc32c::crc32c(&affine.map(f64::to_le_bytes).concat());
+        let folder = root.join(format!("{scan}-{place:08x}-{model}-{:08x}", sam.checksum));
         Self { folder, shape: [1, side, side, dim] }
     }
 

@@ -172,7 +172,7 @@ impl Refiner {
                 .for_each(|decision| decision.to_file(&reorientation, &scan.space, &image.space));
             decisions.sort_by_key(|decision| decision.slice);
             let refined = Volume { space: scan.space.clone(), voxels };
-            Refined { mask: reorientation.invert(&refined, &coarse.space), decisions }
+            Refined { mask: reorientation.invert(&refined, &image.space), decisions }
         });
         Ok(finished.collect())
     }
@@ -326,24 +326,26 @@ impl Slice<'_> {
         components: &[Component],
         proposals: &[Option<Proposal>],
     ) -> (Vec<u16>, Vec<Decision>) {
-        let (mut drawing, mut decisions) = (Drawing::new(self.labels), Vec::new());
+        let mut drawing = Drawing::new(self.labels);
+        let mut decisions = Vec::new();
         for (component, proposal) in components.iter().zip(proposals) {
             let choice = match (rule, proposal) {
                 (_, None) => Choice::Tiny,
                 (Rule::Paper, Some(_)) => Choice::Refined,
                 (Rule::Gate(gate), Some(proposal)) => gate.decide(proposal.evidence),
             };
-            let after = drawing.add(component, proposal.as_ref(), choice);
+            drawing.add(component, proposal.as_ref(), choice);
             decisions.push(Decision {
                 slice: self.number,
                 label: component.label,
                 first: [component.bounds[0], component.bounds[1], self.number],
                 last: [component.bounds[2], component.bounds[3], self.number],
-                pixels: [component.pixels.len(), after],
+                pixels: [component.pixels.len(), 0],
                 evidence: proposal.as_ref().map(|proposal| proposal.evidence),
                 choice,
             });
         }
+        decisions.iter_mut().zip(drawing.counts()).for_each(|(decision, count)| decision.pixels[1] = count);
         (drawing.finish(), decisions)
     }
 
@@ -386,40 +388,45 @@ fn iou(a: &[f32], b: &[f32]) -> f32 {
     if any == 0 { 1.0 } else { both as f32 / any as f32 }
 }
 
-/// The labels of a slice as components are decided. Where several claim a pixel, the one that had it
+/// The labels of a slice as components are decided. Where several claim a pixel, the label that had it
 /// keeps it; else the surest has it.
 struct Drawing<'a> {
     before: &'a [u16],
-    /// Label and vote of each pixel.
-    after: Vec<(u16, f32)>,
+    /// Labels of the components drawn so far.
+    labels: Vec<u16>,
+    /// Number of the component that has each pixel, and its vote.
+    after: Vec<Option<(usize, f32)>>,
 }
 
 impl<'a> Drawing<'a> {
     fn new(before: &'a [u16]) -> Self {
-        Self { before, after: vec![(0, 0.0); before.len()] }
+        Self { before, labels: Vec::new(), after: vec![None; before.len()] }
     }
 
-    /// Draws a component, and returns of how many pixels.
-    fn add(&mut self, component: &Component, proposal: Option<&Proposal>, choice: Choice) -> usize {
-        let mut coarse = vec![false; self.before.len()];
-        component.pixels.iter().for_each(|&i| coarse[i] = true);
-        let mut count = 0;
-        for (i, coarse) in coarse.into_iter().enumerate() {
+    fn add(&mut self, component: &Component, proposal: Option<&Proposal>, choice: Choice) {
+        let number = self.labels.len();
+        self.labels.push(component.label);
+        let mut coarse = component.pixels.iter().peekable();
+        for (i, after) in self.after.iter_mut().enumerate() {
+            let inside = coarse.next_if(|&&pixel| pixel == i).is_some();
             let vote = proposal.map_or(0.0, |proposal| proposal.votes[i]);
-            if !choice.inside(coarse, vote > 0.0) {
-                continue;
-            }
-            count += 1;
-            let own = self.before[i] == component.label;
-            let vote = if own { f32::INFINITY } else { vote };
-            if self.after[i].0 == 0 || vote > self.after[i].1 {
-                self.after[i] = (component.label, vote);
+            if choice.inside(inside, vote > 0.0) {
+                let vote = if self.before[i] == component.label { f32::INFINITY } else { vote };
+                if after.is_none_or(|(_, other)| vote > other) {
+                    *after = Some((number, vote));
+                }
             }
         }
-        count
+    }
+
+    /// Pixels that each component has in the end.
+    fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.labels.len()];
+        self.after.iter().flatten().for_each(|(number, _)| counts[*number] += 1);
+        counts
     }
 
     fn finish(self) -> Vec<u16> {
-        self.after.into_iter().map(|(label, _)| label).collect()
+        self.after.iter().map(|after| after.map_or(0, |(number, _)| self.labels[number])).collect()
     }
 }

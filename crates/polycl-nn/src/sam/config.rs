@@ -119,7 +119,9 @@ impl Model {
             ([], _) => {
                 let known = NAMES.map(|(model, _)| model);
                 let expected = format!("the tensors of {}", names(&known));
-                Err(Error::new(weights.path(), Kind::Checkpoint, expected, "those of another network"))
+                Err(Error::new(weights.path(), Kind::Checkpoint, expected, "those of another network").hint(
+                    "official checkpoints of these networks are read, and safetensors with their names",
+                ))
             }
             (fitting, Some(wanted)) if fitting.contains(&wanted) => Ok(wanted),
             (fitting, Some(wanted)) => {

@@ -302,9 +302,9 @@ impl View<'_> {
     }
 }
 
-/// How a storage holds its numbers.
+/// How a file holds its numbers.
 #[derive(Debug, Clone, Copy)]
-enum Format {
+pub(super) enum Format {
     F64,
     F32,
     F16,
@@ -330,7 +330,7 @@ impl Format {
         })
     }
 
-    fn width(self) -> usize {
+    pub(super) fn width(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,
             Self::F32 | Self::I32 => 4,
@@ -340,7 +340,7 @@ impl Format {
     }
 
     /// One number, of as many bytes as it is wide.
-    fn value(self, bytes: &[u8]) -> f32 {
+    pub(super) fn value(self, bytes: &[u8]) -> f32 {
         let mut wide = [0; 8];
         wide[..bytes.len()].copy_from_slice(bytes);
         let [a, b, c, d, ..] = wide;

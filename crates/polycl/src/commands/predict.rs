@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use indicatif::ProgressBar;
 use polycl_nn::predict::{Options, Prediction, Predictor};
 use polycl_nn::refine::Refiner;
@@ -56,12 +56,12 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let refiner = args.refiner()?;
     let predictor = Predictor::load(&args.run, args.device)?;
     if args.flip && !predictor.can_flip() {
         talk::note("note: --flip does nothing here: the network was trained without mirrored slices");
     }
     let scans = pairs::unlabelled(&args.images)?;
-    let refiner = args.refiner()?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, "make the folder", &e))?;
     refuse_overwriting(&args.out, &scans)?;
     let refined_by = refiner.as_ref().map(|refiner| args.how.describe(refiner));
@@ -89,7 +89,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 impl Args {
     fn refiner(&self) -> anyhow::Result<Option<Refiner>> {
-        let Some(model) = self.refine else { return Ok(None) };
+        self.how.check()?;
+        let Some(model) = self.refine else {
+            return self.how.given().map_or(Ok(None), |flag| bail!("{flag} needs --refine <NAME>"));
+        };
         let network = Network { model: Some(model), weights: self.weights.clone() };
         let (model, sam) = network.open(self.device)?;
         Ok(Some(Refiner::new(model, sam, self.device, self.how.cache.clone())))

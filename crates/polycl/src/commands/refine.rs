@@ -47,9 +47,9 @@ pub struct Args {
 /// How masks are refined.
 #[derive(clap::Args)]
 pub struct How {
-    /// Who decides about the network's masks
-    #[arg(long, value_enum, default_value = "gate")]
-    rule: RuleName,
+    /// Who decides about the network's masks; the gate without it
+    #[arg(long, value_enum)]
+    rule: Option<RuleName>,
     /// Intensity window in HU: centre,width; by the organ's name without it
     #[arg(long, value_name = "C,W", value_parser = super::import::window, allow_hyphen_values = true)]
     window: Option<[f32; 2]>,
@@ -73,24 +73,48 @@ impl How {
     /// In words, for the record.
     pub fn describe(&self, refiner: &Refiner) -> String {
         let rule = match self.rule {
-            RuleName::Gate => "gate",
-            RuleName::Paper => "paper",
+            None | Some(RuleName::Gate) => "gate",
+            Some(RuleName::Paper) => "paper",
         };
         let window = self.window.map_or_else(String::new, |[c, w]| format!(", window {c},{w}"));
         let consistent = if self.consistent { ", consistent" } else { "" };
         format!("{} {:08x}, {rule}{window}{consistent}", refiner.model, refiner.checksum())
     }
 
+    /// A sentence about settings that make no sense.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if let Some([centre, width]) = self.window {
+            let makes_sense = centre.is_finite() && width.is_finite() && width > 0.0;
+            anyhow::ensure!(
+                makes_sense,
+                "--window: expected a centre and a width above 0 in HU, found {centre},{width}"
+            );
+        }
+        Ok(())
+    }
+
+    /// The first of the flags that was given.
+    pub fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--rule", self.rule.is_some()),
+            ("--window", self.window.is_some()),
+            ("--consistent", self.consistent),
+            ("--cache", self.cache.is_some()),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+
     pub fn options(&self) -> Options {
         let rule = match self.rule {
-            RuleName::Gate => Rule::Gate(Gate::default()),
-            RuleName::Paper => Rule::Paper,
+            None | Some(RuleName::Gate) => Rule::Gate(Gate::default()),
+            Some(RuleName::Paper) => Rule::Paper,
         };
         Options { rule, window: self.window, consistent: self.consistent }
     }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.how.check()?;
     refuse_overwriting(args)?;
     let image = nifti::read_image(&args.image)?;
     let coarse = nifti::read_mask(&args.mask)?;
@@ -138,6 +162,9 @@ fn refuse_overwriting(args: &Args) -> anyhow::Result<()> {
     if nifti::case_name(&args.out).is_none() {
         let expected = "a name that ends in .nii.gz or .nii";
         return Err(Error::new(&args.out, Kind::Request, expected, "another").into());
+    }
+    if args.out.is_dir() {
+        return Err(Error::io(&args.out, "write it", &std::io::ErrorKind::IsADirectory.into()).into());
     }
     let Ok(out) = args.out.canonicalize() else { return Ok(()) };
     for (input, what) in [(&args.image, "the scan"), (&args.mask, "the coarse mask")] {

@@ -8,7 +8,7 @@ use polycl_nn::device::Device;
 use polycl_nn::refine::{Choice, Decision};
 use polycl_nn::sam::{Model, Sam};
 use polycl_volume::dataset::names::Names;
-use polycl_volume::output;
+use polycl_volume::{Error, Kind, output};
 
 use crate::{fetch, talk};
 
@@ -36,6 +36,26 @@ impl Network {
     }
 }
 
+/// Columns of `refine.csv`.
+const COLUMNS: [&str; 16] = [
+    "case",
+    "label",
+    "name",
+    "slice",
+    "i0",
+    "j0",
+    "k0",
+    "i1",
+    "j1",
+    "k1",
+    "pixels_before",
+    "pixels_after",
+    "predicted_iou",
+    "stability",
+    "agreement",
+    "choice",
+];
+
 /// Writes what was decided about a case into `refine.csv` of a folder, where rows of other cases stay.
 pub fn write_decisions(
     folder: &Path,
@@ -43,36 +63,51 @@ pub fn write_decisions(
     names: &Names,
     decisions: &[Decision],
 ) -> anyhow::Result<()> {
-    const HEADER: &str = "case,label,name,slice,i0,j0,k0,i1,j1,k1,pixels_before,pixels_after,\
-                          predicted_iou,stability,agreement,choice";
     let path = folder.join("refine.csv");
-    let old = std::fs::read_to_string(&path).unwrap_or_default();
-    let own = format!("{},", quoted(case));
-    let others = old.lines().skip(1).filter(|line| !line.starts_with(&own));
-    output::atomically(&path, |file| {
-        writeln!(file, "{HEADER}")?;
-        others.clone().try_for_each(|line| writeln!(file, "{line}"))?;
-        decisions.iter().try_for_each(|decision| writeln!(file, "{own}{}", row(decision, names)))
-    })?;
-    Ok(())
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(COLUMNS)?;
+    for row in other_rows(&path, case)? {
+        table.write_record(&row)?;
+    }
+    for decision in decisions {
+        table.write_record(row(case, decision, names))?;
+    }
+    let text = table.into_inner()?;
+    Ok(output::atomically(&path, |file| file.write_all(&text))?)
 }
 
-fn row(decision: &Decision, names: &Names) -> String {
-    let Decision { slice, label, first: [i0, j0, k0], last: [i1, j1, k1], pixels: [before, after], .. } =
-        decision;
-    let name = names.get(label).map_or_else(String::new, |name| quoted(name));
-    let evidence = decision.evidence.map_or_else(
-        || ",,".to_owned(),
-        |e| format!("{:.4},{:.4},{:.4}", e.predicted_iou, e.stability, e.agreement),
-    );
-    let choice = decision.choice;
-    format!("{label},{name},{slice},{i0},{j0},{k0},{i1},{j1},{k1},{before},{after},{evidence},{choice}")
+/// The rows of other cases that are there already.
+fn other_rows(path: &Path, case: &str) -> anyhow::Result<Vec<csv::StringRecord>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |found: String| {
+        let expected = "the decisions of other cases, as polycl refine writes them";
+        Error::new(path, Kind::Format, expected, found)
+            .hint("move it out of the way, or choose another --out")
+    };
+    let mut table = csv::Reader::from_path(path).map_err(|e| unreadable(e.to_string()))?;
+    if table.headers().map_err(|e| unreadable(e.to_string()))? != &csv::StringRecord::from(&COLUMNS[..]) {
+        return Err(unreadable("other columns".to_owned()).into());
+    }
+    let rows = table.records().collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(e.to_string()))?;
+    Ok(rows.into_iter().filter(|row| row.get(0) != Some(case)).collect())
 }
 
-/// A field as CSV wants it.
-fn quoted(text: &str) -> String {
-    let plain = !text.contains([',', '"', '\n', '\r']);
-    if plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
+fn row(case: &str, decision: &Decision, names: &Names) -> Vec<String> {
+    let Decision { slice, label, first, last, pixels, evidence, choice } = decision;
+    let name = names.get(label).cloned().unwrap_or_default();
+    let numbers = [*slice].into_iter().chain(*first).chain(*last).chain(*pixels);
+    let evidence = match evidence {
+        Some(e) => [e.predicted_iou, e.stability, e.agreement].map(|number| format!("{number:.4}")),
+        None => Default::default(),
+    };
+    [case.to_owned(), label.to_string(), name]
+        .into_iter()
+        .chain(numbers.map(|number| number.to_string()))
+        .chain(evidence)
+        .chain([choice.to_string()])
+        .collect()
 }
 
 /// One line about all decisions of a case.
