@@ -59,7 +59,9 @@ pub fn moments(x: &[f32], shape: Shape, over: Over) -> Vec<f32> {
             }
         }
         merged.extend(total.iter().map(|&(_, mean, _)| mean as f32));
-        merged.extend(total.iter().map(|&(count, _, squares)| (squares / count).max(0.0) as f32));
+        // Rounding may go below zero; NaN stays what it is.
+        let variance = |squares: f64, count: f64| if squares < 0.0 { 0.0 } else { (squares / count) as f32 };
+        merged.extend(total.iter().map(|&(count, _, squares)| variance(squares, count)));
     }
     merged
 }

@@ -16,8 +16,12 @@ fn help() {
         "pretrain",
         "finetune",
         "predict",
+        "refine",
+        "fetch",
         "evaluate",
         "bench step",
+        "bench sam",
+        "bench refine",
         "bench read",
     ];
     let said = commands.map(|command| {

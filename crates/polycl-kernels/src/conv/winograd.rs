@@ -317,7 +317,7 @@ unsafe fn load_border<S: Simd, const N: usize>(
     for i in 0..N {
         for j in 0..N {
             let (y, x) = (y.wrapping_add(i), x.wrapping_add(j));
-            d[i][j] = if y < shape.h && x < shape.w {
+            d[i][j] = if y < shape.h && x < shape.w && count > 0 {
                 // SAFETY: within the map, as just checked.
                 unsafe { load_some(simd, map.add(y * shape.row() + x * shape.c), count) }
             } else {

@@ -85,7 +85,8 @@ vectorised! {
         for c in (0..raw.c).step_by(lanes::<S>()) {
             for x in 0..raw.w {
                 let (_, value) = raw.normalised::<S, FULL>(simd, y * raw.w + x, c);
-                let mut value = simd.max_f32s(value, simd.mul_f32s(value, slope));
+                let above = simd.greater_than_f32s(value, simd.splat_f32s(0.0));
+                let mut value = simd.select_f32s(above, value, simd.mul_f32s(value, slope));
                 if raw.dropout.is_some() {
                     value = simd.mul_f32s(value, load_part::<S, FULL>(simd, factors.add(x * raw.c + c), raw.c - c));
                 }
@@ -309,13 +310,20 @@ vectorised! {
                 for y in top..bottom {
                     for x in left..right {
                         let from = rows.add(((y - window.first) * w + x) * channels + c);
-                        best = simd.max_f32s(best, load_part::<S, FULL>(simd, from, channels - c));
+                        best = larger(simd, best, load_part::<S, FULL>(simd, from, channels - c));
                     }
                 }
                 store_part::<S, FULL>(simd, to.add(x * to_step + c), best, channels - c);
             }
         }
     }
+}
+
+/// The larger of two, and NaN where either is one: PyTorch's max-pool hides none.
+#[inline(always)]
+fn larger<S: pulp::Simd>(simd: S, best: S::f32s, value: S::f32s) -> S::f32s {
+    let larger = simd.select_f32s(simd.less_than_or_equal_f32s(value, best), best, value);
+    simd.select_f32s(simd.equal_f32s(best, best), larger, best)
 }
 
 vectorised! {
@@ -347,7 +355,7 @@ vectorised! {
                 let mut best = simd.splat_f32s(f32::NEG_INFINITY);
                 for y in top..bottom {
                     for x in left..right {
-                        best = simd.max_f32s(best, load_part::<S, FULL>(simd, first.wrapping_add((y * w + x) * channels), count));
+                        best = larger(simd, best, load_part::<S, FULL>(simd, first.wrapping_add((y * w + x) * channels), count));
                     }
                 }
                 // What is left to give: nothing, once a value as large as the best was met.
@@ -355,13 +363,13 @@ vectorised! {
                 for row in top..=y.min(bottom - 1) {
                     for x in left..right {
                         let value = load_part::<S, FULL>(simd, first.wrapping_add((row * w + x) * channels), count);
-                        let wins = simd.greater_than_or_equal_f32s(value, best);
+                        let loses = simd.less_than_f32s(value, best);
                         if row == y {
                             let to = to.add(x * channels + c);
-                            let share = simd.select_f32s(wins, left_over, zero);
+                            let share = simd.select_f32s(loses, zero, left_over);
                             store_part::<S, FULL>(simd, to, simd.add_f32s(load_part::<S, FULL>(simd, to, count), share), count);
                         }
-                        left_over = simd.select_f32s(wins, zero, left_over);
+                        left_over = simd.select_f32s(loses, left_over, zero);
                     }
                 }
             }

@@ -252,3 +252,31 @@ fn convolutions_of_two_sources_and_their_way_back() {
         assert_eq!(less.sources[1].as_ref().unwrap().map, second.map);
     }
 }
+
+/// A diverging network must be seen to diverge: no kernel turns NaN or infinity into something else.
+#[test]
+fn nan_and_infinity_pass_through() {
+    let shape = Shape { n: 1, h: 4, w: 4, c: 3 };
+    for (bad, place) in [(f32::NAN, 0), (f32::NAN, 15), (f32::INFINITY, 5)] {
+        let mut map = vec![1.0; shape.len()];
+        map[place * shape.c + 1] = bad;
+        let plain = Source {
+            map: &map,
+            shape,
+            norm: None,
+            residual: None,
+            slope: 1.0,
+            dropout: None,
+            resample: Resample::No,
+        };
+        let same = |values: &[f32], i: usize| values[i] == bad || values[i].is_nan() && bad.is_nan();
+        let relu = materialise(Source { slope: 0.0, ..plain });
+        assert!(same(&relu, place * shape.c + 1), "ReLU of {bad}");
+        let pooled =
+            materialise(Source { resample: Resample::MaxPool { size: 2, stride: 2, padding: 0 }, ..plain });
+        let window = place / 8 * 2 + place % 4 / 2;
+        assert!(same(&pooled, window * shape.c + 1), "pooling {bad}: {pooled:?}");
+        assert!(pooled.iter().filter(|value| value.is_finite()).count() == pooled.len() - 1);
+        assert!(!moments(&map, shape, Over::Image)[shape.c + 1].is_finite(), "variance of {bad}");
+    }
+}
