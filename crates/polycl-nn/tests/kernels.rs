@@ -267,3 +267,65 @@ fn views_are_not_mistaken_for_their_memory() {
     let flipped = convolve(&[&Map::plain(x.flip([0]))], &layer);
     close("flipped", flipped.flip([0]), whole);
 }
+
+/// The parts of transformers as other devices compose them of burn's operations: float64 has no kernel.
+#[test]
+fn transformers_of_burns_own_operations() {
+    use polycl_nn::kernels::transformer::{
+        Activation, Heads, Places, activate, attention, depthwise, layer_norm, linear, window_attention,
+    };
+    seed(9);
+    let types = [DType::F32, DType::F64];
+    let compare = |what: &str, [kernel, composed]: [Tensor<4>; 2]| {
+        close(what, kernel, composed.cast(DType::F32));
+    };
+    let plain = |dims| random::<4>(dims).inner();
+    let (x, residual, weight, norm) =
+        (plain([2, 5, 7, 24]), plain([1, 5, 7, 10]), plain([1, 1, 10, 24]), plain([1, 1, 2, 24]));
+    let taps = plain([24, 1, 3, 3]);
+    let row = |norm: &Tensor<4>, i: usize| norm.clone().narrow(2, i, 1).reshape([24]);
+    for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+        let of = types.map(|dtype| {
+            let weight = weight.clone().cast(dtype).reshape([10, 24]);
+            linear(x.clone().cast(dtype), &weight, None, Some(residual.clone().cast(dtype)), activation)
+        });
+        compare(&format!("linear, {activation:?}"), of);
+        compare(&format!("{activation:?}"), types.map(|dtype| activate(x.clone().cast(dtype), activation)));
+        let of = types.map(|dtype| {
+            let bias = row(&norm.clone().cast(dtype), 1);
+            depthwise(x.clone().cast(dtype), &taps.clone().cast(dtype), &bias, 2, activation)
+        });
+        compare(&format!("depthwise, {activation:?}"), of);
+    }
+    let of = types.map(|dtype| {
+        let norm = norm.clone().cast(dtype);
+        layer_norm(x.clone().cast(dtype), &row(&norm, 0), &row(&norm, 1), 1e-5)
+    });
+    compare("layer norm", of);
+    let heads = Heads::new(2, 8);
+    let (q, k) = (plain([1, 3, 6, 8]), plain([1, 1, 9, 8]));
+    let of = types.map(|dtype| {
+        let [q, k] = [q.clone().cast(dtype).squeeze_dim::<3>(0), k.clone().cast(dtype).squeeze_dim::<3>(0)];
+        attention(q, k.clone(), k * 2.0, heads).unsqueeze()
+    });
+    compare("attention to shared keys", of);
+    let (tables, outside) = (plain([1, 2, 16, 16]), plain([1, 1, 1, 24]));
+    let relative = plain([1, 2, 7, 4]);
+    for shape in ["table", "relative"] {
+        let of = types.map(|dtype| {
+            let axis = |i: usize| relative.clone().cast(dtype).narrow(1, i, 1).reshape([7, 4]);
+            let places = match shape {
+                "table" => Places::Table(tables.clone().cast(dtype).squeeze_dim::<3>(0)),
+                _ => Places::Relative([axis(0), axis(1)]),
+            };
+            window_attention(
+                x.clone().cast(dtype),
+                &outside.clone().cast(dtype).reshape([24]),
+                &places,
+                heads,
+                4,
+            )
+        });
+        compare(&format!("windows, {shape}"), of);
+    }
+}
