@@ -220,6 +220,70 @@ mod reading {
     }
 }
 
+/// The layers of LiteMedSAM's encoder and decoder.
+mod transformers {
+    use super::*;
+    use polycl_kernels::transformer::{
+        Activation, Depthwise, Heads, Linear, Position, Windows, attention, depthwise, layer_norm, linear,
+        window_attention,
+    };
+
+    /// Tokens, inputs, outputs, and whether a GELU follows.
+    #[divan::bench(args = [
+        (65536, 64, 256, true), (65536, 256, 64, true), (16384, 128, 384, false), (16384, 128, 512, true),
+        (16384, 512, 128, false), (4096, 160, 640, true), (4096, 320, 1280, true), (4096, 1280, 320, false),
+        (4096, 256, 128, false), (7, 256, 2048, false),
+    ])]
+    fn linear_layer(bencher: Bencher<'_, '_>, (tokens, inputs, outputs, gelu): (usize, usize, usize, bool)) {
+        let (x, weight, bias) = (noise(tokens * inputs), noise(outputs * inputs), noise(outputs));
+        let activation = if gelu { Activation::Gelu } else { Activation::None };
+        let layer = Linear { weight: &weight, bias: Some(&bias), outputs, inputs, activation };
+        bencher
+            .counter(ItemsCount::new(2 * tokens * inputs * outputs))
+            .bench_local(|| black_box(linear(&x, layer, None)));
+    }
+
+    /// Side of the map, channels, heads, side of the windows.
+    #[divan::bench(args = [(128, 128, 4, 7), (64, 160, 5, 14), (64, 320, 10, 7)])]
+    fn windows(bencher: Bencher<'_, '_>, (side, channels, heads, window): (usize, usize, usize, usize)) {
+        let shape = Shape { n: 1, h: side, w: side, c: 3 * channels };
+        let (qkv, outside) = (noise(shape.len()), noise(3 * channels));
+        let tokens = window * window;
+        let table = noise(heads * tokens * tokens);
+        let windows = Windows { side: window, outside: &outside, position: Position::Table(&table) };
+        bencher
+            .counter(ItemsCount::new(4 * side * side * tokens * channels))
+            .bench_local(|| black_box(window_attention(&qkv, shape, Heads::new(heads, channels), windows)));
+    }
+
+    /// Queries and keys of eight heads of 16 channels.
+    #[divan::bench(args = [(7, 4096), (4096, 7), (4096, 4096)])]
+    fn attention_of_eight_heads(bencher: Bencher<'_, '_>, (queries, keys): (usize, usize)) {
+        let (q, k, v) = (noise(queries * 128), noise(keys * 128), noise(keys * 128));
+        bencher
+            .counter(ItemsCount::new(4 * queries * keys * 128))
+            .bench_local(|| black_box(attention(&q, &k, &v, queries, keys, Heads::new(8, 128))));
+    }
+
+    #[divan::bench(args = [(256, 256), (64, 320)])]
+    fn depthwise_and_gelu(bencher: Bencher<'_, '_>, (side, c): (usize, usize)) {
+        let shape = Shape { n: 1, h: side, w: side, c };
+        let (x, weight, bias) = (noise(shape.len()), noise(9 * c), noise(c));
+        let layer = Depthwise { weight: &weight, bias: &bias, stride: 1, activation: Activation::Gelu };
+        bencher
+            .counter(BytesCount::of_many::<f32>(2 * x.len()))
+            .bench_local(|| black_box(depthwise(&x, shape, layer)));
+    }
+
+    #[divan::bench(args = [(16384, 128), (4096, 320)])]
+    fn norm_of_tokens(bencher: Bencher<'_, '_>, (tokens, channels): (usize, usize)) {
+        let (x, weight, bias) = (noise(tokens * channels), noise(channels), noise(channels));
+        bencher
+            .counter(BytesCount::of_many::<f32>(2 * x.len()))
+            .bench_local(|| black_box(layer_norm(&x, &weight, &bias, 1e-5)));
+    }
+}
+
 mod others {
     use super::*;
 

@@ -52,6 +52,9 @@ pub fn depthwise(x: &[f32], shape: Shape, layer: Depthwise<'_>) -> Vec<f32> {
     }
 }
 
+/// Pixels that are filtered channel by channel.
+const PIXELS: usize = 8;
+
 #[derive(Clone, Copy)]
 struct Filter {
     taps: *const f32,
@@ -67,28 +70,32 @@ vectorised! {
     unsafe fn filter_row<S, FULL of (channels)>(
         simd, rows: [*const f32; 3], width: usize, channels: usize, filter: Filter, outputs: usize, to: *mut f32,
     ) {
-        for c in (0..channels).step_by(lanes::<S>()) {
-            let count = channels - c;
-            let mut taps = [simd.splat_f32s(0.0); 9];
-            for tap in 0..9 {
-                taps[tap] = load_part::<S, FULL>(simd, filter.taps.add(tap * channels + c), count);
-            }
-            let bias = load_part::<S, FULL>(simd, filter.bias.add(c), count);
-            for output in 0..outputs {
-                let x = output * filter.stride;
-                let mut sum = bias;
-                for dx in 0..3 {
-                    if x + dx == 0 || x + dx > width {
-                        continue;
-                    }
-                    let pixel = (x + dx - 1) * channels + c;
-                    for dy in 0..3 {
-                        let value = load_part::<S, FULL>(simd, rows[dy].add(pixel), count);
-                        sum = fma(simd, value, taps[3 * dy + dx], sum);
-                    }
+        // Some pixels at a time, so that memory is read in its order.
+        for first in (0..outputs).step_by(PIXELS) {
+            let pixels = first..(first + PIXELS).min(outputs);
+            for c in (0..channels).step_by(lanes::<S>()) {
+                let count = channels - c;
+                let mut taps = [simd.splat_f32s(0.0); 9];
+                for tap in 0..9 {
+                    taps[tap] = load_part::<S, FULL>(simd, filter.taps.add(tap * channels + c), count);
                 }
-                let sum = filter.activation.of(simd, sum);
-                store_part::<S, FULL>(simd, to.add(output * channels + c), sum, count);
+                let bias = load_part::<S, FULL>(simd, filter.bias.add(c), count);
+                for output in pixels.start..pixels.end {
+                    let x = output * filter.stride;
+                    let mut sum = bias;
+                    for dx in 0..3 {
+                        if x + dx == 0 || x + dx > width {
+                            continue;
+                        }
+                        let pixel = (x + dx - 1) * channels + c;
+                        for dy in 0..3 {
+                            let value = load_part::<S, FULL>(simd, rows[dy].add(pixel), count);
+                            sum = fma(simd, value, taps[3 * dy + dx], sum);
+                        }
+                    }
+                    let sum = filter.activation.of(simd, sum);
+                    store_part::<S, FULL>(simd, to.add(output * channels + c), sum, count);
+                }
             }
         }
     }
