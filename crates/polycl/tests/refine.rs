@@ -677,7 +677,8 @@ fn weights_that_are_almost_those_of_the_network() {
     let folder = one_slice();
     let whole = std::fs::read(fetched.join("litemedsam.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&whole).unwrap();
-    let rewritten = |change: &dyn Fn(&mut Vec<(String, TensorView<'_>)>)| {
+    type Tensors<'a> = Vec<(String, TensorView<'a>)>;
+    let rewritten = |change: &dyn Fn(&mut Tensors<'_>)| {
         let mut tensors: Vec<_> = file.iter().map(|(name, view)| (name.to_owned(), view)).collect();
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         change(&mut tensors);

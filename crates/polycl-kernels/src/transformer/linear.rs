@@ -144,10 +144,8 @@ vectorised! {
     unsafe fn multiply_and_finish<S>(simd, rows: Rows, finish: Finish) {
         multiply_panels(simd, rows);
         for r in 0..finish.rows {
-            let residual = match finish.residual {
-                Some((residual, rows)) => Some(residual.add((finish.first + r) % rows * finish.row)),
-                None => None,
-            };
+            let own = |(first, rows): (*const f32, usize)| first.wrapping_add((finish.first + r) % rows * finish.row);
+            let residual = finish.residual.map(own);
             for c in (0..finish.columns).step_by(lanes::<S>()) {
                 let count = finish.columns - c;
                 let mut y = load_some(simd, rows.product.add(r * rows.product_row + c), count);

@@ -257,6 +257,7 @@ fn by_head(x: Tensor<3>, batch: usize, heads: Heads) -> Tensor<4> {
 
 /// What is added to scores within a window; see [`Position`].
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each block of a network")]
 pub enum Places {
     /// [heads, tokens, tokens]
     Table(Tensor<3>),

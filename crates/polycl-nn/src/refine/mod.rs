@@ -62,7 +62,7 @@ pub struct Decision {
 
 impl Decision {
     /// From canonical order to that of the file.
-    fn to_file(&mut self, reorientation: &Reorientation, canonical: &Space, file: &Space) {
+    fn move_to_file(&mut self, reorientation: &Reorientation, canonical: &Space, file: &Space) {
         let file_from_canonical = file.world_from_voxel.inverse() * canonical.world_from_voxel;
         let corners = [self.first, self.last].map(|corner| {
             let at = DVec3::from_array(corner.map(|i| i as f64));
@@ -169,7 +169,7 @@ impl Refiner {
             }
             decisions
                 .iter_mut()
-                .for_each(|decision| decision.to_file(&reorientation, &scan.space, &image.space));
+                .for_each(|decision| decision.move_to_file(&reorientation, &scan.space, &image.space));
             decisions.sort_by_key(|decision| decision.slice);
             let refined = Volume { space: scan.space.clone(), voxels };
             Refined { mask: reorientation.invert(&refined, &image.space), decisions }
@@ -184,7 +184,7 @@ impl Refiner {
         rules: &[Rule],
         window: impl Fn(u16) -> [f32; 2] + Copy,
     ) -> Result<Vec<(Vec<u16>, Vec<Decision>)>> {
-        let mut answers: [Option<(Vec<Component>, Vec<Option<Proposal>>)>; 2] = Default::default();
+        let mut answers: [Option<Answers>; 2] = Default::default();
         let mut results = Vec::with_capacity(rules.len());
         for rule in rules {
             // The gates share one set of boxes, the paper's rule has another.
@@ -192,11 +192,9 @@ impl Refiner {
             if own.is_none() {
                 let components = slice.components(*rule);
                 let proposals = self.propose_all(slice, &components, *rule, window)?;
-                *own = Some((components, proposals));
+                *own = Some(Answers { components, proposals });
             }
-            results.extend(
-                own.as_ref().map(|(components, proposals)| slice.decide(*rule, components, proposals)),
-            );
+            results.extend(own.as_ref().map(|own| slice.decide(*rule, own)));
         }
         Ok(results)
     }
@@ -292,6 +290,12 @@ struct Proposal {
     evidence: Evidence,
 }
 
+/// The components of a slice, and what the network says of each, but for tiny ones.
+struct Answers {
+    components: Vec<Component>,
+    proposals: Vec<Option<Proposal>>,
+}
+
 /// A slice in canonical order.
 struct Slice<'a> {
     /// From the feet.
@@ -320,12 +324,7 @@ impl Slice<'_> {
     }
 
     /// Labels by one rule, and what it decided.
-    fn decide(
-        &self,
-        rule: Rule,
-        components: &[Component],
-        proposals: &[Option<Proposal>],
-    ) -> (Vec<u16>, Vec<Decision>) {
+    fn decide(&self, rule: Rule, Answers { components, proposals }: &Answers) -> (Vec<u16>, Vec<Decision>) {
         let mut drawing = Drawing::new(self.labels);
         let mut decisions = Vec::new();
         for (component, proposal) in components.iter().zip(proposals) {
