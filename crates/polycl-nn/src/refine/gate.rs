@@ -85,7 +85,7 @@ impl Default for Gate {
         Self::Measured {
             sure: 0.89,
             same: 0.91,
-            little_more: 0.06,
+            little_more: 0.02,
             much_more: 0.22,
             stable: 0.3,
             more: 0.1,
@@ -122,7 +122,7 @@ mod tests {
             Gate::default().decide(Evidence { predicted_iou, stability, agreement, lost, gained })
         };
         assert_eq!(evidence(0.96, 0.95, 0.97, 0.02, 0.04), Choice::Coarse, "nothing to mend");
-        assert_eq!(evidence(0.96, 0.95, 0.80, 0.30, 0.02), Choice::Intersection, "a spill is cut off");
+        assert_eq!(evidence(0.96, 0.95, 0.80, 0.30, 0.01), Choice::Intersection, "a spill is cut off");
         assert_eq!(evidence(0.96, 0.95, 0.85, 0.15, 0.15), Choice::Refined, "a shift is put right");
         assert_eq!(evidence(0.96, 0.95, 0.75, 0.05, 0.50), Choice::Union, "a missed part is found");
         assert_eq!(evidence(0.70, 0.60, 0.60, 0.30, 0.50), Choice::Union, "unsure, but of more");
