@@ -96,59 +96,39 @@ fn part(values: &[f32], first: usize, len: usize) -> &[f32] {
 pub fn window_attention(qkv: &[f32], shape: Shape, heads: Heads, windows: Windows<'_>) -> Vec<f32> {
     let (c, side) = (heads.channels(), windows.side);
     assert!(shape.c == 3 * c && qkv.len() == shape.len() && side > 0 && windows.outside.len() == 3 * c);
-    let (rows, columns, tokens) = (shape.h.div_ceil(side), shape.w.div_ceil(side), side * side);
+    let (tiling, tokens) = (Tiling::new(shape, side), side * side);
     let sizes = Sizes { queries: tokens, keys: tokens, dim: heads.dim };
     windows.check(heads, tokens);
     // Small windows take all their heads in one task.
     let together = if tokens < 1024 { heads.count } else { 1 };
     let relative = Panels::new(2 * side - 1, heads.dim);
     scratch::with(2 * relative.len(), |packed| {
-        if let Position::Relative { y, x } = windows.position {
-            for (table, to) in [y, x].into_iter().zip([0, relative.len()]) {
-                let to = packed.part(to..to + relative.len());
-                // Reversed, so that keys, not queries, run forward.
-                let row = |i: usize| part(table, (relative.columns - 1 - i) * heads.dim, heads.dim);
-                (0..relative.count()).for_each(|i| relative.pack_rows(i, row, 1.0, to));
+        windows.pack(relative, packed);
+        let one_head = |window: usize, head: usize, out: Out<'_>| {
+            let token = |i: usize, kind: usize| {
+                let channel = kind * c + head * heads.dim;
+                match tiling.pixel(window, i) {
+                    Some(pixel) => part(qkv, pixel * 3 * c + channel, heads.dim),
+                    None => part(windows.outside, channel, heads.dim),
+                }
+            };
+            let places = Places {
+                position: windows.position.of_head(head, tokens),
+                side,
+                packed: Some((relative, packed)),
+            };
+            let to = |i| tiling.pixel(window, i).map(|pixel| out.at(pixel * c + head * heads.dim, heads.dim));
+            // SAFETY: the places of a head's channels in a window's pixels are its own.
+            unsafe {
+                attend(sizes, heads.scale, places, |i| token(i, 0), |i| token(i, 1), |i| token(i, 2), to);
             }
-        }
-        let output = Shape { c, ..shape };
+        };
         // SAFETY: every window writes its tokens within the map, every head its channels.
         unsafe {
-            filled(output.len(), |out| {
-                for_each(shape.n * rows * columns * heads.count / together, |task| {
-                    for head in task * together..(task + 1) * together {
-                        let (window, head) = (head / heads.count, head % heads.count);
-                        let (n, top, left) = (
-                            window / (rows * columns),
-                            window / columns % rows * side,
-                            window % columns * side,
-                        );
-                        let place = |i: usize| {
-                            let (y, x) = (top + i / side, left + i % side);
-                            (y < shape.h && x < shape.w).then_some((n * shape.h + y) * shape.w + x)
-                        };
-                        let token = |i: usize, kind: usize| {
-                            let channel = kind * c + head * heads.dim;
-                            match place(i) {
-                                Some(pixel) => part(qkv, pixel * 3 * c + channel, heads.dim),
-                                None => part(windows.outside, channel, heads.dim),
-                            }
-                        };
-                        let position = match windows.position {
-                            Position::Table(table) => {
-                                Position::Table(part(table, head * tokens * tokens, tokens * tokens))
-                            }
-                            position => position,
-                        };
-                        attend(
-                            sizes,
-                            heads.scale,
-                            Places { position, side, packed: Some((relative, packed)) },
-                            |i| token(i, 0),
-                            |i| token(i, 1),
-                            |i| token(i, 2),
-                            |i| place(i).map(|pixel| out.at(pixel * c + head * heads.dim, heads.dim)),
-                        );
+            filled(qkv.len() / 3, |out| {
+                for_each(tiling.count() * heads.count / together, |task| {
+                    for i in task * together..(task + 1) * together {
+                        one_head(i / heads.count, i % heads.count, out);
                     }
                 });
             })
@@ -156,7 +136,55 @@ pub fn window_attention(qkv: &[f32], shape: Shape, heads: Heads, windows: Window
     })
 }
 
+/// Where windows lie in a map.
+#[derive(Clone, Copy)]
+struct Tiling {
+    shape: Shape,
+    side: usize,
+    rows: usize,
+    columns: usize,
+}
+
+impl Tiling {
+    fn new(shape: Shape, side: usize) -> Self {
+        Self { shape, side, rows: shape.h.div_ceil(side), columns: shape.w.div_ceil(side) }
+    }
+
+    fn count(self) -> usize {
+        self.shape.n * self.rows * self.columns
+    }
+
+    /// The pixel of token `i` of a window, unless it is beyond the map.
+    fn pixel(self, window: usize, i: usize) -> Option<usize> {
+        let (n, row, column) =
+            (window / (self.rows * self.columns), window / self.columns % self.rows, window % self.columns);
+        let (y, x) = (row * self.side + i / self.side, column * self.side + i % self.side);
+        (y < self.shape.h && x < self.shape.w).then_some((n * self.shape.h + y) * self.shape.w + x)
+    }
+}
+
+impl Position<'_> {
+    /// What concerns one head.
+    fn of_head(self, head: usize, tokens: usize) -> Self {
+        match self {
+            Self::Table(table) => Self::Table(part(table, head * tokens * tokens, tokens * tokens)),
+            position => position,
+        }
+    }
+}
+
 impl Windows<'_> {
+    /// Puts the tables of relative positions into panels, y before x; reversed, so that keys, not
+    /// queries, run forward.
+    fn pack(&self, panels: Panels, to: Out<'_>) {
+        let Position::Relative { y, x } = self.position else { return };
+        for (table, first) in [y, x].into_iter().zip([0, panels.len()]) {
+            let to = to.part(first..first + panels.len());
+            let row = |i: usize| part(table, (panels.columns - 1 - i) * panels.depth, panels.depth);
+            (0..panels.count()).for_each(|i| panels.pack_rows(i, row, 1.0, to));
+        }
+    }
+
     fn check(&self, heads: Heads, tokens: usize) {
         match self.position {
             Position::None => {}
