@@ -19,6 +19,8 @@ pub struct Cache {
 }
 
 const NAME: &str = "embedding";
+/// To be raised when the same slice is embedded otherwise, so that old files are not taken for new ones.
+const VERSION: u32 = 1;
 
 impl Cache {
     pub fn new(root: &Path, image: &Image, model: Model, sam: &Sam) -> Self {
@@ -26,7 +28,7 @@ impl Cache {
         let scan = &image.fingerprint()[..16];
         let affine = image.space.world_from_voxel.to_cols_array();
         let place = crc32c::crc32c(&affine.map(f64::to_le_bytes).concat());
-        let folder = root.join(format!("{scan}-{place:08x}-{model}-{:08x}", sam.checksum));
+        let folder = root.join(format!("{scan}-{place:08x}-{model}-{:08x}-v{VERSION}", sam.checksum));
         Self { folder, shape: [1, side, side, dim] }
     }
 
