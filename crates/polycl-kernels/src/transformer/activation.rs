@@ -17,7 +17,11 @@ impl Activation {
     pub(super) fn of<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
         match self {
             Self::None => x,
-            Self::Relu => simd.max_f32s(x, simd.splat_f32s(0.0)),
+            // Not the larger of x and 0, which would hide NaN.
+            Self::Relu => {
+                let zero = simd.splat_f32s(0.0);
+                simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
+            }
             Self::Gelu => gelu(simd, x),
         }
     }

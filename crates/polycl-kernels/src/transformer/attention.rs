@@ -181,7 +181,8 @@ impl Windows<'_> {
         for (table, first) in [y, x].into_iter().zip([0, panels.len()]) {
             let to = to.part(first..first + panels.len());
             let row = |i: usize| part(table, (panels.columns - 1 - i) * panels.depth, panels.depth);
-            (0..panels.count()).for_each(|i| panels.pack_rows(i, row, 1.0, to));
+            // SAFETY: this thread alone has the memory yet.
+            (0..panels.count()).for_each(|i| unsafe { panels.pack_rows(i, row, 1.0, to) });
         }
     }
 
@@ -238,8 +239,11 @@ unsafe fn attend<'v>(
             next += size;
             room.part(next - size..next)
         });
-        (0..by_key.count()).for_each(|i| by_key.pack_rows(i, key, scale, k));
-        (0..keys).for_each(|i| by_value.pack_columns(i, value(i), v));
+        // SAFETY: the memory is this thread's.
+        unsafe {
+            (0..by_key.count()).for_each(|i| by_key.pack_rows(i, key, scale, k));
+            (0..keys).for_each(|i| by_value.pack_columns(i, value(i), v));
+        }
         for first in (0..queries).step_by(BLOCK) {
             let count = BLOCK.min(queries - first);
             let whole = count.next_multiple_of(ROWS);
@@ -382,7 +386,7 @@ unsafe fn add<S: pulp::Simd>(simd: S, count: usize, to: *mut f32, from: *const f
     }
 }
 
-/// Makes weights of scores; those beyond `keys` become zero.
+/// Makes weights of scores; those beyond `keys` become next to nothing (1e-38), and are not used.
 ///
 /// # Safety
 /// `row` has room for `padded` values, a multiple of a vector.

@@ -32,7 +32,8 @@ pub fn linear(x: &[f32], layer: Linear<'_>, residual: Option<&[f32]>) -> Vec<f32
     let (blocks, groups) = (rows.div_ceil(BLOCK), panels.count().div_ceil(PANELS));
     scratch::with(panels.len(), |packed| {
         for_each(panels.count(), |i| {
-            panels.pack_rows(i, |row| &weight[row * inputs..][..inputs], 1.0, packed);
+            // SAFETY: one task for each panel.
+            unsafe { panels.pack_rows(i, |row| &weight[row * inputs..][..inputs], 1.0, packed) };
         });
         // SAFETY: the tasks write all columns of all rows.
         unsafe {

@@ -34,7 +34,10 @@ impl Panels {
 
     /// Writes panel `i` of the transpose of a matrix whose row r is what `row` copies to a place.
     /// Rows of weights are such, and keys.
-    pub fn pack_rows<'r>(self, i: usize, row: impl Fn(usize) -> &'r [f32], scale: f32, to: Out<'_>) {
+    ///
+    /// # Safety
+    /// No other thread uses this panel.
+    pub unsafe fn pack_rows<'r>(self, i: usize, row: impl Fn(usize) -> &'r [f32], scale: f32, to: Out<'_>) {
         let panel = to.at(i * self.depth * self.width, self.depth * self.width);
         let columns = i * self.width..(i * self.width + self.width).min(self.columns);
         let rows: Vec<&[f32]> = columns.map(|c| &row(c)[..self.depth]).collect();
@@ -51,7 +54,10 @@ impl Panels {
     }
 
     /// Writes row k of the right side, `values`, into all panels.
-    pub fn pack_columns(self, k: usize, values: &[f32], to: Out<'_>) {
+    ///
+    /// # Safety
+    /// No other thread uses this row of the panels.
+    pub unsafe fn pack_columns(self, k: usize, values: &[f32], to: Out<'_>) {
         debug_assert_eq!(values.len(), self.columns);
         for (i, part) in values.chunks(self.width).enumerate() {
             let place = to.at((i * self.depth + k) * self.width, self.width);

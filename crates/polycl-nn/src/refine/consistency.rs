@@ -45,7 +45,7 @@ impl Slices<'_> {
                 }
             }
             for decision in decisions {
-                decision.choice = Choice::Coarse;
+                decision.choice = Choice::TakenBack;
                 decision.pixels[1] = decision.pixels[0];
             }
         }
@@ -84,6 +84,6 @@ mod tests {
         Slices { before: &before, after: &mut after, pixels: 6 }.make_consistent(&mut decisions);
         // Another label's pixel stays.
         assert_eq!(after[6..12], [1, 1, 0, 0, 0, 2]);
-        assert_eq!(decisions.map(|d| d.choice), [Choice::Refined, Choice::Coarse, Choice::Refined]);
+        assert_eq!(decisions.map(|d| d.choice), [Choice::Refined, Choice::TakenBack, Choice::Refined]);
     }
 }

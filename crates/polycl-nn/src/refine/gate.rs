@@ -25,6 +25,8 @@ pub enum Choice {
     Refined,
     Union,
     Intersection,
+    /// Decided for the network's mask, which then fitted the neighbouring slices less well.
+    TakenBack,
     /// Too small to prompt the network; left as it is.
     Tiny,
 }
@@ -32,13 +34,13 @@ pub enum Choice {
 impl Choice {
     /// Whether the coarse mask stays as it is.
     pub fn keeps(self) -> bool {
-        matches!(self, Self::Coarse | Self::Tiny)
+        matches!(self, Self::Coarse | Self::TakenBack | Self::Tiny)
     }
 
     /// Whether a pixel is inside, from whether it is in the coarse and in the refined mask.
     pub fn inside(self, coarse: bool, refined: bool) -> bool {
         match self {
-            Self::Coarse | Self::Tiny => coarse,
+            Self::Coarse | Self::TakenBack | Self::Tiny => coarse,
             Self::Refined => refined,
             Self::Union => coarse || refined,
             Self::Intersection => coarse && refined,
@@ -53,6 +55,7 @@ impl fmt::Display for Choice {
             Self::Refined => "refined",
             Self::Union => "union",
             Self::Intersection => "intersection",
+            Self::TakenBack => "taken back",
             Self::Tiny => "tiny",
         })
     }
@@ -65,7 +68,9 @@ pub enum Gate {
     Measured {
         /// Predicted IoU from which on the network is sure.
         sure: f32,
-        /// Agreement from which on there is nothing to mend.
+        /// Agreement below which the answer is about something else, and from which on there is nothing to
+        /// mend.
+        other: f32,
         same: f32,
         /// Gain below which a sure network only takes away, and from which on it is not believed in what
         /// it takes away.
@@ -75,6 +80,8 @@ pub enum Gate {
         stable: f32,
         more: f32,
         less: f32,
+        /// Gain from which on it is no correction but a leak.
+        leak: f32,
     },
     /// Believes everything; for measurements.
     Open,
@@ -84,23 +91,29 @@ impl Default for Gate {
     fn default() -> Self {
         Self::Measured {
             sure: 0.89,
+            other: 0.3,
             same: 0.91,
             little_more: 0.02,
             much_more: 0.22,
             stable: 0.3,
             more: 0.1,
             less: 0.03,
+            leak: 2.0,
         }
     }
 }
 
 impl Gate {
     pub fn decide(&self, evidence: Evidence) -> Choice {
-        let Self::Measured { sure, same, little_more, much_more, stable, more, less } = *self else {
+        let Self::Measured { sure, other, same, little_more, much_more, stable, more, less, leak } = *self
+        else {
             return Choice::Refined;
         };
         let Evidence { predicted_iou, stability, agreement, lost, gained } = evidence;
+        // Written so that what is no number changes nothing.
+        let about_this = agreement >= other && gained < leak;
         match predicted_iou >= sure {
+            _ if !about_this => Choice::Coarse,
             true if agreement >= same => Choice::Coarse,
             true if gained < little_more => Choice::Intersection,
             true if gained < much_more => Choice::Refined,
@@ -128,6 +141,9 @@ mod tests {
         assert_eq!(evidence(0.70, 0.60, 0.60, 0.30, 0.50), Choice::Union, "unsure, but of more");
         assert_eq!(evidence(0.70, 0.10, 0.60, 0.30, 0.50), Choice::Coarse, "another box, another mask");
         assert_eq!(evidence(0.70, 0.60, 0.60, 0.60, 0.01), Choice::Coarse, "unsure, and of less");
+        assert_eq!(evidence(0.95, 1.0, 0.0, 1.0, 0.0), Choice::Coarse, "an empty mask deletes nothing");
+        assert_eq!(evidence(0.95, 0.9, 0.0, 1.0, 0.9), Choice::Coarse, "something beside it");
+        assert_eq!(evidence(0.30, 0.5, 0.35, 0.05, 30.0), Choice::Coarse, "a leak over the body");
         assert_eq!(evidence(f32::NAN, f32::NAN, f32::NAN, 0.0, 0.0), Choice::Coarse);
         assert!(Choice::Intersection.inside(true, true) && !Choice::Intersection.inside(true, false));
     }

@@ -101,6 +101,9 @@ const TOGETHER: usize = 16;
 impl Refiner {
     /// `cache` is a folder in which embeddings are kept and found again.
     pub fn new(model: Model, sam: Sam, device: Device, cache: Option<PathBuf>) -> Self {
+        // Other instructions round otherwise: a kept embedding must be the one that would be computed.
+        let computer = format!("{}-{}", device, crate::kernels::instruction_set()).replace(':', "_");
+        let cache = cache.map(|folder| folder.join(computer));
         Self { model, sam, device: device.open(), cache }
     }
 
@@ -250,21 +253,18 @@ impl Refiner {
             Rule::Gate(_) => &BOXES,
             Rule::Paper => &[[0.0; 4]],
         };
-        let prompts: Vec<Prompt> = components
-            .iter()
-            .flat_map(|component| boxes.iter().map(|&margin| component.moved(margin, slice.grid.shape)))
-            .map(|corners| Prompt::bounds(slice.in_model(corners)))
-            .collect();
-        let mut answers = Vec::with_capacity(prompts.len());
-        for prompts in prompts.chunks(TOGETHER) {
-            answers.extend(self.answers(embedding, prompts)?);
+        let mut proposals = Vec::with_capacity(components.len());
+        for components in components.chunks(TOGETHER / boxes.len()) {
+            let prompts: Vec<Prompt> = components
+                .iter()
+                .flat_map(|component| boxes.iter().map(|&margin| component.moved(margin, slice.grid.shape)))
+                .map(|corners| Prompt::bounds(slice.in_model(corners)))
+                .collect();
+            let answers = self.answers(embedding, &prompts)?;
+            let each = components.iter().zip(answers.chunks_exact(boxes.len()));
+            proposals.extend(each.map(|(component, answers)| slice.proposal(component, answers)));
         }
-        let each = answers.chunks_exact(boxes.len());
-        Ok(components
-            .iter()
-            .zip(each)
-            .map(|(component, answers)| slice.proposal(component, answers))
-            .collect())
+        Ok(proposals)
     }
 
     fn answers(&self, embedding: &Tensor<4>, prompts: &[Prompt]) -> Result<Vec<Answer>> {
@@ -348,6 +348,16 @@ impl Slice<'_> {
         (drawing.finish(), decisions)
     }
 
+    /// Intersection over union of what is above zero; 1 where nothing is.
+    fn iou(&self, a: &[f32], b: &[f32]) -> f32 {
+        let (mut both, mut any) = (0u32, 0u32);
+        for (_, (a, b)) in a.iter().zip(b).enumerate().filter(|(i, _)| self.frame.holds(*i)) {
+            both += u32::from(*a > 0.0 && *b > 0.0);
+            any += u32::from(*a > 0.0 || *b > 0.0);
+        }
+        if any == 0 { 1.0 } else { both as f32 / any as f32 }
+    }
+
     fn is_tiny(&self, component: &Component) -> bool {
         component.area(self.grid) < TINY_AREA || component.pixels.len() < TINY_PIXELS
     }
@@ -364,7 +374,7 @@ impl Slice<'_> {
         let both = component.pixels.iter().filter(|&&i| votes[i] > 0.0).count();
         let coarse = component.pixels.len();
         let share = |pixels: usize| pixels as f32 / coarse as f32;
-        let stability = answers.iter().skip(1).map(|other| iou(&answers[0].logits, &other.logits));
+        let stability = answers.iter().skip(1).map(|other| self.iou(&answers[0].logits, &other.logits));
         let evidence = Evidence {
             predicted_iou: answers.iter().map(|answer| answer.predicted_iou).sum::<f32>()
                 / answers.len() as f32,
@@ -375,16 +385,6 @@ impl Slice<'_> {
         };
         Proposal { votes, evidence }
     }
-}
-
-/// Intersection over union of what is above zero; 1 where nothing is.
-fn iou(a: &[f32], b: &[f32]) -> f32 {
-    let (mut both, mut any) = (0u32, 0u32);
-    for (a, b) in a.iter().zip(b) {
-        both += u32::from(*a > 0.0 && *b > 0.0);
-        any += u32::from(*a > 0.0 || *b > 0.0);
-    }
-    if any == 0 { 1.0 } else { both as f32 / any as f32 }
 }
 
 /// The labels of a slice as components are decided. Where several claim a pixel, the label that had it

@@ -93,6 +93,12 @@ impl Frame {
         input
     }
 
+    /// Whether value `i` of a mask of the decoder is about the plane, not the padding beside it.
+    pub fn holds(&self, i: usize) -> bool {
+        let at = [i % self.masks, i / self.masks];
+        (0..2).all(|axis| at[axis] * self.image < self.content[axis] * self.masks)
+    }
+
     /// A mask of the decoder, [masks, masks], on the plane's pixels, [ny, nx]; above zero is inside.
     pub fn restore(&self, logits: &[f32]) -> Vec<f32> {
         let square = [self.masks; 2];
