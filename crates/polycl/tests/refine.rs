@@ -142,7 +142,7 @@ fn without_evidence(table: &str) -> String {
     let line = |line: &str| {
         let mut fields: Vec<_> = line.split(',').collect();
         if fields[12].parse::<f32>().is_ok() {
-            fields[11..15].fill("…");
+            fields[11..17].fill("…");
         }
         fields.join(",")
     };

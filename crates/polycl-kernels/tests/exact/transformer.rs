@@ -34,7 +34,7 @@ fn activate(activation: Activation, x: f64) -> f64 {
 fn linear_layers() {
     let mut random = Random::new(1);
     for (rows, inputs, outputs) in
-        [(1, 1, 1), (3, 5, 2), (8, 16, 32), (7, 256, 300), (131, 33, 65), (200, 64, 17)]
+        [(0, 3, 2), (1, 1, 1), (3, 5, 2), (8, 16, 32), (7, 256, 300), (131, 33, 65), (200, 64, 17)]
     {
         let activation = random.pick(&[Activation::None, Activation::Relu, Activation::Gelu]);
         let (x, weight) = (random.values(rows * inputs), random.values(outputs * inputs));

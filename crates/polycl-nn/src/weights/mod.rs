@@ -125,6 +125,8 @@ fn read_safetensors(path: &Path) -> Result<BTreeMap<String, RawTensor>> {
             Dtype::F16 => Format::F16,
             Dtype::BF16 => Format::Bf16,
             Dtype::I64 => Format::I64,
+            Dtype::I32 => Format::I32,
+            Dtype::U8 | Dtype::BOOL => Format::U8,
             other => return Err(broken(format!("'{name}' of type {other:?}"))),
         };
         let values = view.data().chunks_exact(format.width()).map(|bytes| format.value(bytes)).collect();

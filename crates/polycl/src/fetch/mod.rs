@@ -156,6 +156,11 @@ fn obtain(item: &Item, folder: &Path, environment: &Environment) -> Result<()> {
             Err(error) => failure = failure.or(Some(error)),
         }
     }
+    // pip may know more than we read: another index, a login, a certificate.
+    let by_pip = by_pip(item, folder, environment);
+    if by_pip.is_ok() {
+        return Ok(());
+    }
     if let Some(error) = failure {
         let hint = error.hint.as_ref().map_or(String::new(), |hint| format!("{hint}; or "));
         return Err(error.hint(hint + &pip::by_hand(item)));
@@ -164,7 +169,7 @@ fn obtain(item: &Item, folder: &Path, environment: &Environment) -> Result<()> {
         let found = "it in none of the places that pip is set up for";
         return Err(Error::new(item.wheel, Kind::Request, "the wheel", found).hint(pip::by_hand(item)));
     }
-    by_pip(item, folder, environment)
+    by_pip
 }
 
 fn by_pip(item: &Item, folder: &Path, environment: &Environment) -> Result<()> {

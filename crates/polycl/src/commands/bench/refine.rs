@@ -8,7 +8,7 @@ use polycl_volume::degrade::Degradation;
 use polycl_volume::metrics::{self, score};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::Grid;
-use polycl_volume::{Error, Kind, Mask, Volume, nifti, output};
+use polycl_volume::{Error, Kind, Mask, nifti, output};
 
 use crate::cli::Outcome;
 use crate::commands::sam::Network;
@@ -71,7 +71,8 @@ pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
     if let Some((expected, found)) = image.space.disagreement(&truth.space) {
         return Err(Error::new(&args.truth, Kind::Geometry, expected, found).into());
     }
-    let names = names::beside(&args.truth).unwrap_or_default();
+    let names =
+        names::file_beside(&args.truth).map(|file| names::read(&file)).transpose()?.unwrap_or_default();
     let temporary = tempfile::tempdir()?;
     let cache = args.cache.clone().unwrap_or_else(|| temporary.path().to_path_buf());
     let (model, sam) = args.network.open(args.device)?;
@@ -80,6 +81,7 @@ pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
     labels.sort_unstable();
     labels.dedup();
     labels.retain(|label| args.labels.is_empty() || args.labels.contains(label));
+    anyhow::ensure!(!labels.is_empty(), "{}: none of the labels asked for is in it", args.truth.display());
     let bar = talk::progress((labels.len() * 30) as u64, "masks");
     let (mut rows, mut trials) = (Vec::new(), Vec::new());
     for label in labels {
@@ -106,9 +108,15 @@ pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
 
 /// A label alone, on every `every`th slice that has it.
 fn one_label(truth: &Mask, label: u16, every: usize) -> Mask {
-    let pixels = truth.space.shape[0] * truth.space.shape[1];
-    let keep = |(i, &l): (usize, &u16)| if l == label && (i / pixels).is_multiple_of(every) { l } else { 0 };
-    Volume { space: truth.space.clone(), voxels: truth.voxels.iter().enumerate().map(keep).collect() }
+    let reorientation = Reorientation::to_canonical(&truth.space);
+    let mut mask = reorientation.apply(truth);
+    let pixels = mask.space.shape[0] * mask.space.shape[1];
+    for (i, voxel) in mask.voxels.iter_mut().enumerate() {
+        if *voxel != label || !(i / pixels).is_multiple_of(every) {
+            *voxel = 0;
+        }
+    }
+    reorientation.invert(&mask, &truth.space)
 }
 
 /// A mask made worse in every axial slice.
