@@ -31,9 +31,11 @@ pub fn overlay(image: &Image, truth: &Mask, prediction: &Mask, label: u16) -> an
         return Ok(None);
     };
     let [nx, ny, _] = image.space.shape;
+    let alone =
+        |mask: &Mask| -> Vec<u16> { mask.plane(k).iter().map(|&l| if l == label { l } else { 0 }).collect() };
     let picture = Picture::new(image.plane(k), nx, [0..nx, 0..ny])
-        .outlined(truth.plane(k), TRUTH)
-        .outlined(prediction.plane(k), PREDICTION);
+        .outlined(&alone(&truth), TRUTH)
+        .outlined(&alone(&prediction), PREDICTION);
     let png = base64::engine::general_purpose::STANDARD.encode(picture.png()?);
     Ok(Some(format!("data:image/png;base64,{png}")))
 }
