@@ -167,8 +167,8 @@ impl Preprocess {
     }
 }
 
-/// The labels of a plane in ascending order, background left out.
-pub(crate) fn labels_of(plane: &[u16]) -> impl Iterator<Item = u16> {
+/// The labels of a plane, or of a whole mask, in ascending order, background left out.
+pub fn labels_of(plane: &[u16]) -> impl Iterator<Item = u16> {
     let mut seen = vec![false; usize::from(u16::MAX) + 1];
     plane.iter().for_each(|&l| seen[usize::from(l)] = true);
     (1..=u16::MAX).filter(move |&l| seen[usize::from(l)])

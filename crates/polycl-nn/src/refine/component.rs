@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use glam::DAffine3;
 use polycl_volume::components::{Connectivity, components};
-use polycl_volume::preprocess::Grid;
+use polycl_volume::preprocess::{Grid, labels_of};
 use polycl_volume::{Space, Volume};
 
 /// A connected part (8 neighbours) of one organ in one slice.
@@ -22,11 +22,8 @@ impl Component {
     pub fn all(plane: &[u16], shape: [usize; 2]) -> Vec<Self> {
         let space = Space::new([shape[0], shape[1], 1], DAffine3::IDENTITY);
         let mask = Volume { space, voxels: plane.to_vec() };
-        let mut labels: Vec<u16> = plane.iter().copied().filter(|&label| label != 0).collect();
-        labels.sort_unstable();
-        labels.dedup();
         let mut all = Vec::new();
-        for label in labels {
+        for label in labels_of(plane) {
             let found = components(&mask, |l| l == label, Connectivity::Corners);
             let mut parts: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
             for (i, &number) in found.numbers.iter().enumerate().filter(|(_, number)| **number != 0) {

@@ -68,14 +68,24 @@ impl Frame {
             }
             Model::MobileSam | Model::SamVitB | Model::SamVitL | Model::SamVitH => {
                 let plane: Vec<u8> = windowed.map(|x| (x * 255.0) as u8).collect();
-                self.prepare_colour([&plane; 3])
+                let resized = self.resized(&plane);
+                self.coloured([&resized; 3])
             }
         }
     }
 
     /// Red, green and blue planes as SAM wants them.
     pub fn prepare_colour(&self, planes: [&[u8]; 3]) -> Vec<f32> {
-        let resized = planes.map(|plane| resize::antialiased_bytes(plane, self.shape, self.content));
+        let [red, green, blue] = planes.map(|plane| self.resized(plane));
+        self.coloured([&red, &green, &blue])
+    }
+
+    fn resized(&self, plane: &[u8]) -> Vec<u8> {
+        resize::antialiased_bytes(plane, self.shape, self.content)
+    }
+
+    /// Resized planes less the mean colour, in units of its deviation.
+    fn coloured(&self, resized: [&[u8]; 3]) -> Vec<f32> {
         let colour = |i: usize| {
             [0, 1, 2].map(|channel| (f32::from(resized[channel][i]) - MEAN[channel]) / DEVIATION[channel])
         };

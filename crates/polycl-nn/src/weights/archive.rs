@@ -277,14 +277,6 @@ enum Source<'a> {
     Deflated(Box<DeflateDecoder<BufReader<io::Take<&'a File>>>>),
 }
 
-impl Content<'_> {
-    /// Its bytes, as the directory has them.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.entry.size
-    }
-}
-
 impl Read for Content<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let n = match &mut self.source {

@@ -52,10 +52,6 @@ impl Weights {
         &self.path
     }
 
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
     /// The shape of a tensor that has not been taken yet.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|tensor| tensor.shape.as_slice())

@@ -1,12 +1,12 @@
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
 use polycl_volume::dataset::names::{self, Names};
-use polycl_volume::{Error, Image, Kind, Mask, nifti, output};
+use polycl_volume::{Error, Kind, nifti, output};
 
-use super::sam::{Network, check_decisions, note_decisions, write_decisions};
+use super::sam::{Network, check_decisions, check_grid, names_beside, note_decisions, write_decisions};
 use crate::cli::Outcome;
 use crate::{picture, talk};
 
@@ -119,10 +119,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     refuse_overwriting(args)?;
     let image = nifti::read_image(&args.image)?;
     let coarse = nifti::read_mask(&args.mask)?;
-    check(&args.mask, &coarse, &image, args)?;
+    check_grid(&args.mask, &coarse, &args.image, &image)?;
     let truth = args.truth.as_deref().map(nifti::read_mask).transpose()?;
     if let (Some(path), Some(truth)) = (&args.truth, &truth) {
-        check(path, truth, &image, args)?;
+        check_grid(path, truth, &args.image, &image)?;
     }
     let names = names_of(args)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
@@ -154,14 +154,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     note_decisions(&case, &refined.decisions);
     talk::note(format_args!("refined by {model}: {}", args.out.display()));
     Ok(Outcome::Done)
-}
-
-/// A mask must lie on the scan's voxels.
-fn check(path: &Path, mask: &Mask, image: &Image, args: &Args) -> anyhow::Result<()> {
-    let Some((expected, found)) = image.space.disagreement(&mask.space) else { return Ok(()) };
-    Err(Error::new(path, Kind::Geometry, expected, found)
-        .hint(format!("the mask must have the grid of {}", args.image.display()))
-        .into())
 }
 
 /// The refined mask must take the place neither of the scan nor of the coarse mask.
@@ -197,9 +189,6 @@ fn refuse_overwriting(args: &Args) -> anyhow::Result<()> {
 fn names_of(args: &Args) -> anyhow::Result<Names> {
     match &args.names {
         Some(given) => Ok(names::given(given, &PathBuf::new())?),
-        // Without names every organ is seen in the soft-tissue window.
-        None => {
-            Ok(names::file_beside(&args.mask).map(|file| names::read(&file)).transpose()?.unwrap_or_default())
-        }
+        None => names_beside(&args.mask),
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Choice, Decision};
 use polycl_nn::sam::{Model, Sam};
-use polycl_volume::dataset::names::Names;
-use polycl_volume::{Error, Kind, output};
+use polycl_volume::dataset::names::{self, Names};
+use polycl_volume::{Error, Image, Kind, Mask, output};
 
 use crate::{fetch, talk};
 
@@ -34,6 +34,19 @@ impl Network {
         };
         Ok(Sam::open(&path, self.model, device)?)
     }
+}
+
+/// Refuses a mask that does not lie on the scan's voxels.
+pub fn check_grid(path: &Path, mask: &Mask, image_path: &Path, image: &Image) -> anyhow::Result<()> {
+    let Some((expected, found)) = image.space.disagreement(&mask.space) else { return Ok(()) };
+    Err(Error::new(path, Kind::Geometry, expected, found)
+        .hint(format!("the mask must have the grid of {}", image_path.display()))
+        .into())
+}
+
+/// The names of labels beside a mask; without any, every organ is seen in the soft-tissue window.
+pub fn names_beside(mask: &Path) -> anyhow::Result<Names> {
+    Ok(names::file_beside(mask).map(|file| names::read(&file)).transpose()?.unwrap_or_default())
 }
 
 /// Columns of `refine.csv`.

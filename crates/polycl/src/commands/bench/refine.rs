@@ -3,15 +3,14 @@ use std::path::PathBuf;
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Evidence, Gate, Options, Refined, Refiner, Rule};
-use polycl_volume::dataset::names;
 use polycl_volume::degrade::Degradation;
 use polycl_volume::metrics::{self, score};
 use polycl_volume::orient::Reorientation;
-use polycl_volume::preprocess::Grid;
-use polycl_volume::{Error, Kind, Mask, nifti, output};
+use polycl_volume::preprocess::{Grid, labels_of};
+use polycl_volume::{Mask, nifti, output};
 
 use crate::cli::Outcome;
-use crate::commands::sam::Network;
+use crate::commands::sam::{Network, check_grid, names_beside};
 use crate::talk;
 
 /// Measure what refinement does to masks that were made worse on purpose
@@ -68,19 +67,14 @@ pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(args.every > 0, "--every: expected at least 1, found 0");
     let image = nifti::read_image(&args.image)?;
     let truth = nifti::read_mask(&args.truth)?;
-    if let Some((expected, found)) = image.space.disagreement(&truth.space) {
-        return Err(Error::new(&args.truth, Kind::Geometry, expected, found).into());
-    }
-    let names =
-        names::file_beside(&args.truth).map(|file| names::read(&file)).transpose()?.unwrap_or_default();
+    check_grid(&args.truth, &truth, &args.image, &image)?;
+    let names = names_beside(&args.truth)?;
     let temporary = tempfile::tempdir()?;
     let cache = args.cache.clone().unwrap_or_else(|| temporary.path().to_path_buf());
     let (model, sam) = args.network.open(args.device)?;
     let refiner = Refiner::new(model, sam, args.device, Some(cache));
-    let mut labels: Vec<u16> = truth.voxels.iter().copied().filter(|&label| label != 0).collect();
-    labels.sort_unstable();
-    labels.dedup();
-    labels.retain(|label| args.labels.is_empty() || args.labels.contains(label));
+    let wanted = |label: &u16| args.labels.is_empty() || args.labels.contains(label);
+    let labels: Vec<u16> = labels_of(&truth.voxels).filter(wanted).collect();
     anyhow::ensure!(!labels.is_empty(), "{}: none of the labels asked for is in it", args.truth.display());
     let bar = talk::progress((labels.len() * 30) as u64, "masks");
     let (mut rows, mut trials) = (Vec::new(), Vec::new());
