@@ -13,6 +13,7 @@ pub mod optim;
 pub mod predict;
 pub mod refine;
 pub mod sam;
+pub mod sam2;
 pub mod select;
 pub mod train;
 pub mod weights;

@@ -40,7 +40,9 @@ impl Command {
     /// Threads of a command that does not take all cores by default.
     fn threads(&self) -> Option<usize> {
         match self {
-            Self::Bench(bench::Bench::Step(_) | bench::Bench::Sam(_)) => Some(bench::THREADS),
+            Self::Bench(bench::Bench::Step(_) | bench::Bench::Sam(_) | bench::Bench::Sam2(_)) => {
+                Some(bench::THREADS)
+            }
             _ => None,
         }
     }

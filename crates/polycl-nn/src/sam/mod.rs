@@ -5,10 +5,10 @@
 //! that official checkpoints fit.
 
 mod config;
-mod decoder;
+pub(crate) mod decoder;
 mod frame;
-mod layers;
-mod prompt;
+pub(crate) mod layers;
+pub(crate) mod prompt;
 mod tiny_vit;
 mod transformer;
 mod vit;
@@ -25,7 +25,7 @@ pub use decoder::Masks;
 pub use frame::Frame;
 pub use prompt::{Point, Prompt};
 pub use tiny_vit::TinyVitConfig;
-pub use transformer::TwoWayConfig;
+pub use transformer::{MLP_NAMES, TwoWayConfig};
 pub use vit::VitConfig;
 
 use decoder::MaskDecoder;
