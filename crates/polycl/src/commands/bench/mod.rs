@@ -1,3 +1,4 @@
+mod propagate;
 mod refine;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub enum Bench {
     Step(StepArgs),
     Sam(SamArgs),
     Refine(refine::RefineArgs),
+    Propagate(propagate::PropagateArgs),
     Read(ReadArgs),
 }
 
@@ -85,6 +87,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
         Bench::Step(args) => time_step(args),
         Bench::Sam(args) => time_sam(args),
         Bench::Refine(args) => refine::run(args),
+        Bench::Propagate(args) => propagate::run(args),
         Bench::Read(args) => time_reads(args),
     }
 }
