@@ -11,6 +11,7 @@ pub mod loss;
 pub mod net;
 pub mod optim;
 pub mod predict;
+pub mod propagate;
 pub mod refine;
 pub mod sam;
 pub mod sam2;

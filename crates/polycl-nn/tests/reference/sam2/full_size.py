@@ -56,7 +56,7 @@ def stages(model, image):
 
 @torch.no_grad()
 def tame(model, images, run):
-    """Brings the neck's levels to a size near 2 and moves the object score above 0 on every frame."""
+    """Brings the neck's levels to a size near 2, masks to both sides of 0, and the object score above 0."""
     found = []
     hooks = [conv.register_forward_hook(lambda _, __, y: found.append(y.std().item())) for conv in model.image_encoder.neck.convs]
     model.image_encoder(images[:1])
@@ -65,11 +65,13 @@ def tame(model, images, run):
     for conv, std in zip(reversed(model.image_encoder.neck.convs), reversed(found)):
         conv.conv.weight.mul_(2 / std)
     for mlp in model.sam_mask_decoder.output_hypernetworks_mlps:
-        mlp.layers[-1].weight.mul_((32 / model.hidden_dim) ** 0.5)
+        last = mlp.layers[-1]
+        last.weight.sub_(last.weight.mean(0)).mul_((32 / model.hidden_dim) ** 0.5)  # What they are multiplied with has a mean.
+        last.bias.sub_(last.bias.mean())
     bias = model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias
     bias.fill_(100)
     halve(model)
-    lowest = min(call["score"] - 100 for call in run()[2])
+    lowest = min(call["score"] - 100 for call in run(images[:2])[2])
     bias.fill_(2 - lowest)
     halve(model)
 
@@ -85,7 +87,7 @@ def make(name, folder):
     steps = [{"call": "mask", "frame": 0, "object": 1, "mask": "mask.0"},
              {"call": "propagate", "conditioned": [1], "memories": [0, 1]}]
 
-    def run():
+    def run(images=images):
         return play(model, images, inputs, steps, video_frame=1, height=HEIGHT, width=WIDE)
 
     tame(model, images, run)

@@ -1,3 +1,4 @@
+mod propagate;
 mod refine;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub enum Bench {
     Sam(SamArgs),
     Sam2(Sam2Args),
     Refine(refine::RefineArgs),
+    Propagate(propagate::PropagateArgs),
     Read(ReadArgs),
 }
 
@@ -107,6 +109,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
         Bench::Sam(args) => time_sam(args),
         Bench::Sam2(args) => time_sam2(args),
         Bench::Refine(args) => refine::run(args),
+        Bench::Propagate(args) => propagate::run(args),
         Bench::Read(args) => time_reads(args),
     }
 }
