@@ -27,3 +27,41 @@ impl LabelWeight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Three slices of which a person drew the second; the spleen was sought in two.
+    fn scan(origin: &str, trust: Value) -> Scan {
+        serde_json::from_value(json!({
+            "case": "a", "patient": "a", "slices": 3, "first_slice": 0, "shape": [32, 32, 3],
+            "spacing": [1, 1, 1], "orientation": "LPS", "image": {"path": "a.nii", "sha256": ""},
+            "fingerprint": "", "drawn": ["liver", "spleen"], "presence": {}, "origin": origin, "trust": trust,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_least_believable_organ_decides() {
+        let liver = json!({"confidence": [0.5, 1, 0.25], "by_hand": [[1, 1]]});
+        let spleen = json!({"confidence": [0.75, 1, 0], "by_hand": [[1, 1]]});
+        let propagated = scan("propagated", json!({"liver": liver, "spleen": spleen}));
+        let weights = |weight: LabelWeight, scan: &Scan, organs: &[&str]| {
+            let organs: Vec<String> = organs.iter().map(|&organ| organ.to_owned()).collect();
+            [0, 1, 2].map(|slice| weight.of(scan, &organs, slice))
+        };
+        use LabelWeight::{Confidence, Drawn, Equal};
+        assert_eq!(weights(Confidence, &propagated, &["liver"]), [0.5, 1.0, 0.25]);
+        assert_eq!(weights(Confidence, &propagated, &["liver", "spleen"]), [0.5, 1.0, 0.0]);
+        assert_eq!(weights(Equal, &propagated, &["liver", "spleen"]), [1.0; 3]);
+        assert_eq!(weights(Drawn, &propagated, &["liver", "spleen"]), [0.0, 1.0, 0.0]);
+        for (origin, drawn) in [("hand", 1.0), ("predicted", 0.0)] {
+            let scan = scan(origin, json!({}));
+            assert_eq!(weights(Confidence, &scan, &["liver"]), [1.0; 3]);
+            assert_eq!(weights(Drawn, &scan, &["liver"]), [drawn; 3]);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use polycl_nn::train::LabelWeight;
 use polycl_nn::train::finetune::{FinetuneConfig, Plan, finetune};
 use polycl_volume::dataset::{Dataset, Origin};
 use serde::Serialize;
@@ -121,10 +122,15 @@ fn announce(plan: &Plan) {
         "{organs}: {slices} slices of {training_patients} patients, {validation_patients} more validate"
     ));
     if let Some(weight) = plan.label_weight {
-        let (origins, left_out) = (Origin::counts(plan.origins.iter().copied()), plan.left_out);
-        let weight = format!("{weight:?}").to_lowercase();
+        let origins = Origin::counts(plan.origins.iter().copied());
+        let counts = match weight {
+            LabelWeight::Confidence => "slices count by their confidence",
+            LabelWeight::Equal => "all slices count alike",
+            LabelWeight::Drawn => "only drawn slices count",
+        };
+        let left_out = plan.left_out;
         talk::note(format!(
-            "note: labels of the training scans: {origins}; weighted by {weight}, which leaves out {left_out} slices"
+            "note: masks of the training scans: {origins}; {counts}, {left_out} are left out"
         ));
     }
     if *partial > 0 {

@@ -154,14 +154,14 @@ pub fn summary(index: &Index, path: &Path) -> String {
     );
     let mut organs: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for scan in scans {
-        for (organ, ranges) in &scan.presence {
-            let shown: usize = ranges.iter().map(|[first, last]| last - first + 1).sum();
+        for organ in scan.presence.keys() {
+            let known = (0..scan.slices).filter_map(|slice| scan.shows(organ, slice));
             let counts = organs.entry(organ).or_default();
-            *counts = [
-                counts[0] + shown,
-                counts[1] + scan.slices,
-                counts[2] + usize::from(scan.drawn.contains(organ)),
-            ];
+            known.for_each(|shown| {
+                counts[0] += usize::from(shown);
+                counts[1] += 1;
+            });
+            counts[2] += usize::from(scan.drawn.contains(organ));
         }
     }
     let width = organs.keys().map(|organ| organ.chars().count()).max().unwrap_or(0).max("organ".len());
