@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::origin::{Origin, Records};
-use super::pairs::Pair;
+use super::pairs::{Label, Pair};
 use super::propagated::Trust;
 use crate::{Result, Space};
 
@@ -31,10 +31,8 @@ impl Making {
         records: &mut Records,
     ) -> Result<Self> {
         let mut making = Self { origin: pair.origin.unwrap_or_default(), ..Self::default() };
-        for (mask, organs) in pair.label.iter().flat_map(|label| label.files()) {
-            let organs = organs.into_iter().filter(|(organ, _)| numbering.contains_key(*organ));
-            let organs: Vec<_> = organs.collect();
-            if organs.is_empty() {
+        for (organ, mask, value) in pair.label.iter().flat_map(Label::parts) {
+            if !numbering.contains_key(organ) {
                 continue;
             }
             let maker = records.maker(mask)?;
@@ -45,16 +43,11 @@ impl Making {
                 (Some(maker), None) => making.origin = making.origin.max(maker.origin),
                 _ => {}
             }
-            let Some(propagation) = maker.and_then(|maker| maker.propagation) else {
-                making.organs.extend(organs.into_iter().map(|(organ, _)| organ.to_owned()));
-                continue;
-            };
-            for (organ, value) in organs {
-                if let Some(trust) = propagation.trust(value, space, kept)? {
-                    making.organs.insert(organ.to_owned());
-                    making.trust.insert(organ.to_owned(), trust);
-                }
+            if let Some(propagation) = maker.and_then(|maker| maker.propagation) {
+                let Some(trust) = propagation.trust(value, space, kept)? else { continue };
+                making.trust.insert(organ.to_owned(), trust);
             }
+            making.organs.insert(organ.to_owned());
         }
         Ok(making)
     }

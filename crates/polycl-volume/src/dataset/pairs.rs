@@ -138,26 +138,22 @@ impl Label {
         }
     }
 
-    /// The files, and the organs that each could draw with their values; where a file is one organ
-    /// whatever its values, none.
-    pub(super) fn files(&self) -> Vec<(&Path, Vec<(&str, Option<u16>)>)> {
+    /// Every organ that the label could draw, with its file and its value there; where the file is one
+    /// organ whatever its values, none.
+    pub(super) fn parts(&self) -> Vec<(&str, &Path, Option<u16>)> {
         match self {
             Self::Map(path, names) => {
-                let organs = names.iter().map(|(&value, name)| (name.as_str(), Some(value)));
-                vec![(path.as_path(), organs.collect())]
+                names.iter().map(|(&value, name)| (name.as_str(), path.as_path(), Some(value))).collect()
             }
             Self::Structures(files) => {
-                files.iter().map(|(name, path)| (path.as_path(), vec![(name.as_str(), None)])).collect()
+                files.iter().map(|(name, path)| (name.as_str(), path.as_path(), None)).collect()
             }
         }
     }
 
     /// Names of all that the label could draw.
     pub fn organs(&self) -> BTreeSet<&str> {
-        match self {
-            Self::Map(_, names) => names.values().map(String::as_str).collect(),
-            Self::Structures(files) => files.keys().map(String::as_str).collect(),
-        }
+        self.parts().into_iter().map(|(organ, ..)| organ).collect()
     }
 }
 
