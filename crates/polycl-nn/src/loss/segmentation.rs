@@ -23,7 +23,7 @@ const SMOOTH: f32 = 1.0;
 
 impl SegmentationLoss {
     /// `logits` and one-hot `target` are [B, C, H, W]; C = 1 is one organ (sigmoid), otherwise
-    /// channel 0 is background (softmax). `weights` [B] say how much each image counts: the loss is
+    /// channel 0 is background (softmax). `weights`, one an image, say how much it counts: the loss is
     /// the mean over images of weight times loss, so that weights of 1 change no bit and weights with
     /// a mean of 1 over all images keep the scale of the gradients, whatever the batches. Returns a
     /// scalar as `[1]`.

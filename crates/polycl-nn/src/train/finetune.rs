@@ -137,7 +137,7 @@ fn encoder_config(
 
 /// A slice that trains.
 #[derive(Debug, Clone, Copy)]
-pub struct Example {
+struct Example {
     id: SliceId,
     /// How much it counts; 1 in the mean over all examples.
     weight: f32,
@@ -335,12 +335,8 @@ impl Task for Finetuning<'_> {
 
     fn loss(&self, model: &Segmenter, batch: Batch, device: &Device) -> Tensor<1> {
         let logits = model.forward(Tensor::from_data(batch.images, device));
-        let [target, weights] = [batch.target, batch.weights];
-        self.config.loss.forward(
-            logits,
-            Tensor::from_data(target, device),
-            Tensor::from_data(weights, device),
-        )
+        let target = Tensor::from_data(batch.target, device);
+        self.config.loss.forward(logits, target, Tensor::from_data(batch.weights, device))
     }
 
     /// Mean Dice over the organs of each validation scan, then over the scans. It chooses the best
