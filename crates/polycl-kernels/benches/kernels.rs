@@ -250,7 +250,8 @@ mod transformers {
         let (qkv, outside) = (noise(shape.len()), noise(3 * channels));
         let tokens = window * window;
         let table = noise(heads * tokens * tokens);
-        let windows = Windows { side: window, outside: &outside, position: Position::Table(&table) };
+        let windows =
+            Windows { side: window, outside: &outside, position: Position::Table(&table), pooled: None };
         bencher
             .counter(ItemsCount::new(4 * side * side * tokens * channels))
             .bench_local(|| black_box(window_attention(&qkv, shape, Heads::new(heads, channels), windows)));
@@ -263,6 +264,15 @@ mod transformers {
         bencher
             .counter(ItemsCount::new(4 * queries * keys * 128))
             .bench_local(|| black_box(attention(&q, &k, &v, queries, keys, Heads::new(8, 128))));
+    }
+
+    /// SAM 2's memory attention: queries and keys of one head of 256 channels, values of 64.
+    #[divan::bench(args = [(1024, 7232), (4096, 28736)])]
+    fn attention_to_memories(bencher: Bencher<'_, '_>, (queries, keys): (usize, usize)) {
+        let (q, k, v) = (noise(queries * 256), noise(keys * 256), noise(keys * 64));
+        bencher
+            .counter(ItemsCount::new(2 * queries * keys * (256 + 64)))
+            .bench_local(|| black_box(attention(&q, &k, &v, queries, keys, Heads::new(1, 256))));
     }
 
     #[divan::bench(args = [(256, 256), (64, 320)])]

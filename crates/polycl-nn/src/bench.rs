@@ -1,10 +1,11 @@
 //! `polycl bench step`: the same work as `shared/bench/pytorch_step.py`, timed the same way; and
-//! `polycl bench sam`, which times the two halves of a Segment Anything network.
+//! `polycl bench sam` and `sam2`, which time the halves of a Segment Anything network.
 
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Distribution, Tensor};
+use polycl_volume::Result;
 use serde::Serialize;
 
 use crate::device::Device;
@@ -12,6 +13,7 @@ use crate::loss::{ContrastiveLoss, SegmentationLoss};
 use crate::net::{Contrastive, EncoderConfig, Net, SegmenterConfig};
 use crate::optim::Adam;
 use crate::sam::{Prompt, Sam};
+use crate::sam2::{Place, Sam2, Track};
 use crate::train::initialised;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -115,6 +117,28 @@ pub fn decoding(sam: &Sam, boxes: usize, repeats: [usize; 2], device: Device) ->
     let prompt = |i: usize| Prompt::bounds([0.1, 0.2, 0.6 + 0.01 * i as f32, 0.7].map(|part| part * size));
     let prompts: Vec<Prompt> = (0..boxes).map(prompt).collect();
     time(repeats, || drop(sam.decode(&embedding, &prompts, false).logits.into_data()), &device)
+}
+
+/// Seconds that SAM 2 takes to encode a random frame, and to find an object on it with all that it can look
+/// back at.
+///
+/// # Errors
+/// As [`Sam2::tracked`].
+pub fn tracking(network: &Sam2, repeats: [usize; 2], device: Device) -> Result<[Vec<f64>; 2]> {
+    let (side, device) = (network.config.image, device.open());
+    let frame = Tensor::random([1, side, side, 3], Distribution::Uniform(0.0, 1.0), &device);
+    let features = network.encode(frame.clone());
+    let mask: Vec<f32> = (0..side * side).map(|i| f32::from(u8::from(i % side > side / 2))).collect();
+    let mut track = Track::default();
+    let drawn = network.drawn(&features, &mask)?;
+    (1..16).for_each(|frame| track.restore(frame, false, drawn.clone()));
+    track.condition(0, drawn);
+    let place = Place { frame: 16, reverse: false, frames: 32 };
+    // The features stay unread until they are used.
+    let encoding =
+        time(repeats, || drop(network.encode(frame.clone()).maps()[2].clone().into_data()), &device);
+    let finding = time(repeats, || drop(network.tracked(&features, &track, place, None)), &device);
+    Ok([encoding, finding])
 }
 
 /// Seconds of each timed step, after some that are not timed.

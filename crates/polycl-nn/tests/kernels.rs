@@ -274,7 +274,8 @@ fn views_are_not_mistaken_for_their_memory() {
 #[test]
 fn transformers_of_burns_own_operations() {
     use polycl_nn::kernels::transformer::{
-        Activation, Heads, Places, activate, attention, depthwise, layer_norm, linear, window_attention,
+        Activation, Heads, Places, activate, attention, depthwise, layer_norm, linear, max_pool, rotate,
+        window_attention,
     };
     seed(9);
     let types = [DType::F32, DType::F64];
@@ -284,7 +285,7 @@ fn transformers_of_burns_own_operations() {
     let plain = |dims| random::<4>(dims).inner();
     let (x, residual, weight, norm) =
         (plain([2, 5, 7, 24]), plain([1, 5, 7, 10]), plain([1, 1, 10, 24]), plain([1, 1, 2, 24]));
-    let taps = plain([24, 1, 3, 3]);
+    let (small, large) = (plain([24, 1, 3, 3]), plain([24, 1, 7, 7]));
     let row = |norm: &Tensor<4>, i: usize| norm.clone().narrow(2, i, 1).reshape([24]);
     for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
         let of = types.map(|dtype| {
@@ -293,11 +294,13 @@ fn transformers_of_burns_own_operations() {
         });
         compare(&format!("linear, {activation:?}"), of);
         compare(&format!("{activation:?}"), types.map(|dtype| activate(x.clone().cast(dtype), activation)));
-        let of = types.map(|dtype| {
-            let bias = row(&norm.clone().cast(dtype), 1);
-            depthwise(x.clone().cast(dtype), &taps.clone().cast(dtype), &bias, 2, activation)
-        });
-        compare(&format!("depthwise, {activation:?}"), of);
+        for taps in [&small, &large] {
+            let of = types.map(|dtype| {
+                let bias = row(&norm.clone().cast(dtype), 1);
+                depthwise(x.clone().cast(dtype), &taps.clone().cast(dtype), &bias, 2, activation)
+            });
+            compare(&format!("depthwise {:?}, {activation:?}", taps.dims()), of);
+        }
     }
     let of = types.map(|dtype| {
         let norm = norm.clone().cast(dtype);
@@ -305,12 +308,23 @@ fn transformers_of_burns_own_operations() {
     });
     compare("layer norm", of);
     let heads = Heads::new(2, 8);
-    let (q, k) = (plain([1, 3, 6, 8]), plain([1, 1, 9, 8]));
+    let (q, k, v) = (plain([1, 3, 6, 8]), plain([1, 1, 9, 8]), plain([1, 1, 9, 12]));
     let of = types.map(|dtype| {
-        let [q, k] = [q.clone().cast(dtype).squeeze_dim::<3>(0), k.clone().cast(dtype).squeeze_dim::<3>(0)];
-        attention(q, k.clone(), k * 2.0, heads).unsqueeze()
+        let [q, k, v] = [&q, &k, &v].map(|x| x.clone().cast(dtype).squeeze_dim::<3>(0));
+        attention(q, k, v, heads).unsqueeze()
     });
     compare("attention to shared keys", of);
+    let (rows, angles) = (plain([1, 1, 9, 8]), plain([1, 1, 3, 4]));
+    for turned in [6, 9] {
+        let of = types.map(|dtype| {
+            let angles = angles.clone().cast(dtype).reshape([3, 4]);
+            let rows = rows.clone().cast(dtype).squeeze_dim::<3>(0);
+            rotate(rows, &angles.clone().cos(), &angles.sin(), turned).unsqueeze()
+        });
+        compare(&format!("{turned} rows turned"), of);
+    }
+    let even = plain([2, 6, 10, 24]);
+    compare("pooling", types.map(|dtype| max_pool(even.clone().cast(dtype), 8)));
     let (tables, outside) = (plain([1, 2, 16, 16]), plain([1, 1, 1, 24]));
     let relative = plain([1, 2, 7, 4]);
     for shape in ["table", "relative"] {
@@ -322,6 +336,7 @@ fn transformers_of_burns_own_operations() {
             };
             window_attention(
                 x.clone().cast(dtype),
+                None,
                 &outside.clone().cast(dtype).reshape([24]),
                 &places,
                 heads,
@@ -330,4 +345,10 @@ fn transformers_of_burns_own_operations() {
         });
         compare(&format!("windows, {shape}"), of);
     }
+    let of = types.map(|dtype| {
+        let x = even.clone().cast(dtype);
+        let outside = outside.clone().cast(dtype).reshape([24]);
+        window_attention(x.clone(), Some(max_pool(x, 8)), &outside, &Places::None, heads, 4)
+    });
+    compare("windows, pooled queries", of);
 }

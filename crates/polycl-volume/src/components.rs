@@ -55,6 +55,28 @@ pub fn largest_component(mask: &mut Mask, label: u16) {
     }
 }
 
+/// Drops the components (26-connected) of `label` that hold no voxel for which `anchored` is true. Takes
+/// memory for the label's runs alone, not for every voxel. The number of voxels dropped.
+pub fn keep_anchored(mask: &mut Mask, label: u16, anchored: impl Fn(usize) -> bool) -> usize {
+    let mut runs = Runs::find(mask, |l| l == label);
+    runs.join_touching(mask.space.shape, Connectivity::Corners);
+    let mut kept = vec![false; runs.runs.len()];
+    for run in 0..runs.runs.len() {
+        if runs.runs[run].clone().any(&anchored) {
+            let root = runs.root(run);
+            kept[root] = true;
+        }
+    }
+    let mut dropped = 0;
+    for run in 0..runs.runs.len() {
+        if !kept[runs.root(run)] {
+            mask.voxels[runs.runs[run].clone()].fill(0);
+            dropped += runs.runs[run].len();
+        }
+    }
+    dropped
+}
+
 struct Runs {
     /// Voxel indices; no run goes past the end of its row.
     runs: Vec<Range<usize>>,

@@ -100,24 +100,75 @@ impl Reorientation {
         self.slice_to_canonical(k, source)
     }
 
+    /// Plane `k` of the volume in the new voxel order, for those who do not need the rest.
+    pub fn plane<T: Copy>(&self, volume: &Volume<T>, k: usize) -> Vec<T> {
+        let walk = Walk::new(self, volume.space.shape);
+        let mut plane = Vec::with_capacity(walk.shape[0] * walk.shape[1]);
+        (0..walk.shape[1]).for_each(|j| walk.collect_row(&volume.voxels, j, k, &mut plane));
+        plane
+    }
+
+    /// Writes a plane in the new voxel order to where [`Self::plane`] takes it from.
+    ///
+    /// # Panics
+    /// If the plane has another number of pixels.
+    pub fn put_plane<T: Copy>(&self, volume: &mut Volume<T>, k: usize, plane: &[T]) {
+        let walk = Walk::new(self, volume.space.shape);
+        let [nx, ny, _] = walk.shape;
+        assert_eq!(plane.len(), nx * ny, "a plane of another shape");
+        for (p, &value) in plane.iter().enumerate() {
+            volume.voxels[walk.index([p % nx, p / nx, k])] = value;
+        }
+    }
+
     /// Collects the source's voxels in the new order, row by row.
     fn gather<T: Copy>(&self, source: &[T], shape: [usize; 3]) -> Vec<T> {
-        let [n0, n1, n2] = self.axes.map(|axis| shape[axis]);
-        let steps = [1, shape[0], shape[0] * shape[1]];
-        let at = |new: usize, index: usize| {
-            let axis = self.axes[new];
-            steps[axis] * if self.flip[new] { shape[axis] - 1 - index } else { index }
-        };
+        let walk = Walk::new(self, shape);
         let mut voxels = Vec::with_capacity(source.len());
-        for (k, j) in (0..n2).flat_map(|k| (0..n1).map(move |j| (k, j))) {
-            let row = at(2, k) + at(1, j);
-            match (self.axes[0], self.flip[0]) {
-                (0, false) => voxels.extend_from_slice(&source[row..row + n0]),
-                (0, true) => voxels.extend(source[row..row + n0].iter().rev()),
-                _ => voxels.extend((0..n0).map(|i| source[row + at(0, i)])),
-            }
+        for k in 0..walk.shape[2] {
+            (0..walk.shape[1]).for_each(|j| walk.collect_row(source, j, k, &mut voxels));
         }
         voxels
+    }
+}
+
+/// Where voxels of the new order are in the source's memory.
+struct Walk {
+    /// In the new order.
+    shape: [usize; 3],
+    first: isize,
+    steps: [isize; 3],
+}
+
+impl Walk {
+    fn new(order: &Reorientation, shape: [usize; 3]) -> Self {
+        let step = [1, shape[0], shape[0] * shape[1]];
+        let mut walk = Self { shape: order.axes.map(|axis| shape[axis]), first: 0, steps: [0; 3] };
+        for (new, &axis) in order.axes.iter().enumerate() {
+            walk.steps[new] = step[axis] as isize;
+            if order.flip[new] {
+                walk.first += walk.steps[new] * (shape[axis] as isize - 1);
+                walk.steps[new] = -walk.steps[new];
+            }
+        }
+        walk
+    }
+
+    fn index(&self, at: [usize; 3]) -> usize {
+        let along = |new: usize| at[new] as isize * self.steps[new];
+        (self.first + along(0) + along(1) + along(2)) as usize
+    }
+
+    fn collect_row<T: Copy>(&self, source: &[T], j: usize, k: usize, row: &mut Vec<T>) {
+        // An empty volume has no first voxel.
+        if self.shape[0] == 0 {
+            return;
+        }
+        match self.steps[0] {
+            1 => row.extend_from_slice(&source[self.index([0, j, k])..][..self.shape[0]]),
+            -1 => row.extend(source[self.index([self.shape[0] - 1, j, k])..][..self.shape[0]].iter().rev()),
+            _ => row.extend((0..self.shape[0]).map(|i| source[self.index([i, j, k])])),
+        }
     }
 }
 

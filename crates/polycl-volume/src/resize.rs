@@ -83,8 +83,32 @@ impl Spline {
 /// [`antialiased`] of bytes as PIL does it to the last bit: first along x, then along y, each in whole
 /// numbers (`Resample.c`).
 pub fn antialiased_bytes(plane: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    bytes(plane, from, to, 1.0, |x| (1.0 - x.abs()).max(0.0))
+}
+
+/// By cubic convolution (Keys, a = −1/2), antialiased, as PIL does it to the last bit: its default.
+pub fn bicubic_bytes(plane: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    bytes(plane, from, to, 2.0, |x| {
+        let x = x.abs();
+        match x {
+            0.0..1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+            1.0..2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+            _ => 0.0,
+        }
+    })
+}
+
+/// By a kernel that ends `reach` pixels from its centre.
+fn bytes(
+    plane: &[u8],
+    from: [usize; 2],
+    to: [usize; 2],
+    reach: f64,
+    kernel: impl Fn(f64) -> f64 + Copy,
+) -> Vec<u8> {
     assert_eq!(plane.len(), from[0] * from[1], "a plane of another shape");
-    let (columns, rows) = (Taps::all(from[0], to[0]), Taps::all(from[1], to[1]));
+    let (columns, rows) =
+        (Taps::all(from[0], to[0], reach, kernel), Taps::all(from[1], to[1], reach, kernel));
     let wide: Vec<u8> =
         plane.chunks_exact(from[0]).flat_map(|row| columns.iter().map(|taps| taps.sum(|x| row[x]))).collect();
     rows.iter().flat_map(|taps| (0..to[0]).map(|x| taps.sum(|y| wide[y * to[0] + x]))).collect()
@@ -100,16 +124,17 @@ struct Taps {
 const BITS: u32 = 22;
 
 impl Taps {
-    fn all(from: usize, to: usize) -> Vec<Self> {
+    fn all(from: usize, to: usize, reach: f64, kernel: impl Fn(f64) -> f64) -> Vec<Self> {
         let scale = from as f64 / to as f64;
-        let support = scale.max(1.0);
+        let support = reach * scale.max(1.0);
         let tap = |i: usize| {
             let centre = (i as f64 + 0.5) * scale;
             let first = (centre - support + 0.5).max(0.0) as usize;
             let last = ((centre + support + 0.5) as usize).min(from);
-            let weight = |x: usize| (1.0 - ((x as f64 - centre + 0.5) / support).abs()).max(0.0);
+            let weight = |x: usize| kernel((x as f64 - centre + 0.5) / scale.max(1.0));
             let total: f64 = (first..last).map(weight).sum();
-            let whole = |x| (weight(x) / total * f64::from(1 << BITS) + 0.5) as i64;
+            // Halves are rounded away from zero.
+            let whole = |x| (weight(x) / total * f64::from(1 << BITS)).round() as i64;
             Self { first, weights: (first..last).map(whole).collect() }
         };
         (0..to).map(tap).collect()

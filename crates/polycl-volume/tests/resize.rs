@@ -31,8 +31,14 @@ fn as_pil_torch_and_skimage_resize() {
         let bytes: Vec<u8> = numbers(&case["plane"]).iter().map(|&x| x as u8).collect();
         let plane: Vec<f32> = bytes.iter().map(|&x| f32::from(x)).collect();
         let what = |how: &str| format!("{before:?} to {after:?}, {how}");
-        let pil: Vec<u8> = numbers(&case["pil"]).iter().map(|&x| x as u8).collect();
-        assert_eq!(resize::antialiased_bytes(&bytes, before, after), pil, "{}", what("PIL"));
+        let pil = |how: &str| numbers(&case[how]).iter().map(|&x| x as u8).collect::<Vec<u8>>();
+        assert_eq!(resize::antialiased_bytes(&bytes, before, after), pil("pil"), "{}", what("PIL"));
+        assert_eq!(
+            resize::bicubic_bytes(&bytes, before, after),
+            pil("pil_bicubic"),
+            "{}",
+            what("PIL, bicubic")
+        );
         close(&what("antialiased"), &resize::antialiased(&plane, before, after), &case["antialiased"]);
         close(&what("interpolated"), &resize::interpolated(&plane, before, after), &case["interpolated"]);
         if case.get("cubic").is_some() {

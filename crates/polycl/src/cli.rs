@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, evaluate, fetch, finetune, import, inspect, phantom, predict, pretrain, refine,
+    bench, demo, evaluate, fetch, finetune, import, inspect, phantom, predict, pretrain, propagate, refine,
 };
 use crate::talk;
 
@@ -30,6 +30,7 @@ enum Command {
     Finetune(finetune::Args),
     Predict(predict::Args),
     Refine(refine::Args),
+    Propagate(propagate::Args),
     Fetch(fetch::Args),
     Evaluate(evaluate::Args),
     #[command(subcommand)]
@@ -40,7 +41,9 @@ impl Command {
     /// Threads of a command that does not take all cores by default.
     fn threads(&self) -> Option<usize> {
         match self {
-            Self::Bench(bench::Bench::Step(_) | bench::Bench::Sam(_)) => Some(bench::THREADS),
+            Self::Bench(bench::Bench::Step(_) | bench::Bench::Sam(_) | bench::Bench::Sam2(_)) => {
+                Some(bench::THREADS)
+            }
             _ => None,
         }
     }
@@ -86,6 +89,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Finetune(args) => finetune::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Refine(args) => refine::run(&args),
+        Command::Propagate(args) => propagate::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Bench(bench) => bench::run(&bench),

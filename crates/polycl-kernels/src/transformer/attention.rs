@@ -1,5 +1,7 @@
 //! softmax(q kᵀ · scale + position) v, head by head, without a matrix of all scores: some queries at
-//! a time meet all keys.
+//! a time meet some keys at a time.
+
+use std::ops::Range;
 
 use super::math::exp;
 use super::panels::{Panels, Rows, multiply_panels};
@@ -52,37 +54,50 @@ pub struct Windows<'a> {
     /// Query, key and value (3 · channels) of a token beyond the map.
     pub outside: &'a [f32],
     pub position: Position<'a>,
+    /// Queries of a map of half the sides, [N, H / 2, W / 2, C], which stand in for those of the pixels;
+    /// positions are not for them.
+    pub pooled: Option<&'a [f32]>,
 }
 
-/// Queries [B, N, C], keys and values [B, M, C], or of one batch that all share (B = 1) → [B, N, C].
+/// Queries [B, N, C], keys [B, M, C] and values [B, M, V], or of one batch that all share (B = 1) →
+/// [B, N, V]. Heads share out V as they do C.
 pub fn attention(q: &[f32], k: &[f32], v: &[f32], queries: usize, keys: usize, heads: Heads) -> Vec<f32> {
     let c = heads.channels();
-    assert!(queries > 0 && keys > 0 && k.len() == v.len());
-    assert!(q.len().is_multiple_of(queries * c) && k.len().is_multiple_of(keys * c));
+    assert!(queries > 0 && keys > 0 && q.len().is_multiple_of(queries * c));
+    assert!(k.len().is_multiple_of(keys * c));
     let (batch_q, batch_k) = (q.len() / (queries * c), k.len() / (keys * c));
     let batch = batch_q.max(batch_k);
     assert!((batch_q == batch || batch_q == 1) && (batch_k == batch || batch_k == 1));
-    let sizes = Sizes { queries, keys, dim: heads.dim };
-    let none = Places { position: Position::None, side: 0, packed: None };
+    assert!(v.len().is_multiple_of(batch_k * keys * heads.count));
+    let value_dim = v.len() / (batch_k * keys * heads.count);
+    let c_v = heads.count * value_dim;
+    let tiles = Tiles::new(Sizes { keys, dim: heads.dim, values: value_dim }, TILE);
+    let blocks = queries.div_ceil(LARGE_BLOCK);
     // SAFETY: every head writes its channels of all queries.
     unsafe {
-        filled(batch * queries * c, |out| {
-            for_each(batch * heads.count, |i| {
-                let (b, first) = (i / heads.count, i % heads.count * heads.dim);
-                let row = |values, b: usize, count: usize, i: usize| {
-                    part(values, (b * count + i) * c + first, heads.dim)
-                };
+        filled(batch * queries * c_v, |out| {
+            for b in 0..batch {
                 let (bq, bk) = (b % batch_q, b % batch_k);
-                attend(
-                    sizes,
-                    heads.scale,
-                    none,
-                    |i| row(q, bq, queries, i),
-                    |i| row(k, bk, keys, i),
-                    |i| row(v, bk, keys, i),
-                    |i| Some(out.at((b * queries + i) * c + first, heads.dim)),
-                );
-            });
+                let key = |head, i| part(k, (bk * keys + i) * c + head * heads.dim, heads.dim);
+                let value = |head, i| part(v, (bk * keys + i) * c_v + head * value_dim, value_dim);
+                scratch::with(heads.count * tiles.len(), |packed| {
+                    for_each(heads.count * tiles.count(), |i| {
+                        let (head, tile) = (i / tiles.count(), i % tiles.count());
+                        let to = packed.part(head * tiles.len()..(head + 1) * tiles.len());
+                        tiles.pack(tile, heads.scale, |i| key(head, i), |i| value(head, i), to);
+                    });
+                    for_each(heads.count * blocks, |i| {
+                        let (head, first) = (i / blocks, i % blocks * LARGE_BLOCK);
+                        attend(
+                            Packed { tiles, at: packed.at(head * tiles.len(), tiles.len()) },
+                            first..(first + LARGE_BLOCK).min(queries),
+                            Places::NONE,
+                            |i| part(q, (bq * queries + i) * c + head * heads.dim, heads.dim),
+                            |i| Some(out.at((b * queries + i) * c_v + head * value_dim, value_dim)),
+                        );
+                    });
+                });
+            }
         })
     }
 }
@@ -92,13 +107,26 @@ fn part(values: &[f32], first: usize, len: usize) -> &[f32] {
 }
 
 /// Attention within each window of a map whose pixels hold query, key and value one after the other,
-/// [N, H, W, 3 C] → [N, H, W, C].
+/// [N, H, W, 3 C] → [N, H, W, C], or of the queries' own map where they were pooled.
 pub fn window_attention(qkv: &[f32], shape: Shape, heads: Heads, windows: Windows<'_>) -> Vec<f32> {
     let (c, side) = (heads.channels(), windows.side);
     assert!(shape.c == 3 * c && qkv.len() == shape.len() && side > 0 && windows.outside.len() == 3 * c);
     let (tiling, tokens) = (Tiling::new(shape, side), side * side);
-    let sizes = Sizes { queries: tokens, keys: tokens, dim: heads.dim };
+    // Queries lie in windows of their own, as many as those of the keys.
+    let (asking, asked) = match windows.pooled {
+        Some(pooled) => {
+            let halves = Shape { h: shape.h / 2, w: shape.w / 2, c, ..shape };
+            assert!(
+                [shape.h, shape.w, side].iter().all(|n| n.is_multiple_of(2)) && pooled.len() == halves.len()
+            );
+            (Tiling::new(halves, side / 2), pooled)
+        }
+        None => (tiling, qkv),
+    };
     windows.check(heads, tokens);
+    // Tiles of whole rows of a window.
+    let sizes = Sizes { keys: tokens, dim: heads.dim, values: heads.dim };
+    let tiles = Tiles::new(sizes, side * (TILE / side).max(1));
     // Small windows take all their heads in one task.
     let together = if tokens < 1024 { heads.count } else { 1 };
     let relative = Panels::new(2 * side - 1, heads.dim);
@@ -112,20 +140,34 @@ pub fn window_attention(qkv: &[f32], shape: Shape, heads: Heads, windows: Window
                     None => part(windows.outside, channel, heads.dim),
                 }
             };
+            let query = |i: usize| match asking.pixel(window, i) {
+                Some(pixel) => part(asked, pixel * asking.shape.c + head * heads.dim, heads.dim),
+                None => part(windows.outside, head * heads.dim, heads.dim),
+            };
             let places = Places {
                 position: windows.position.of_head(head, tokens),
                 side,
                 packed: Some((relative, packed)),
             };
-            let to = |i| tiling.pixel(window, i).map(|pixel| out.at(pixel * c + head * heads.dim, heads.dim));
-            // SAFETY: the places of a head's channels in a window's pixels are its own.
-            unsafe {
-                attend(sizes, heads.scale, places, |i| token(i, 0), |i| token(i, 1), |i| token(i, 2), to);
-            }
+            let to = |i| asking.pixel(window, i).map(|pixel| out.at(pixel * c + head * heads.dim, heads.dim));
+            scratch::with(tiles.len(), |room| {
+                let count = asking.side * asking.side;
+                // SAFETY: the memory is this thread's, and the places of a head's channels in a
+                // window's pixels are its own.
+                unsafe {
+                    for tile in 0..tiles.count() {
+                        tiles.pack(tile, heads.scale, |i| token(i, 1), |i| token(i, 2), room);
+                    }
+                    let packed = Packed { tiles, at: room.at(0, tiles.len()) };
+                    for first in (0..count).step_by(BLOCK) {
+                        attend(packed, first..(first + BLOCK).min(count), places, query, to);
+                    }
+                }
+            });
         };
         // SAFETY: every window writes its tokens within the map, every head its channels.
         unsafe {
-            filled(qkv.len() / 3, |out| {
+            filled(asking.shape.len() / asking.shape.c * c, |out| {
                 for_each(tiling.count() * heads.count / together, |task| {
                     for i in task * together..(task + 1) * together {
                         one_head(i / heads.count, i % heads.count, out);
@@ -187,6 +229,7 @@ impl Windows<'_> {
     }
 
     fn check(&self, heads: Heads, tokens: usize) {
+        assert!(self.pooled.is_none() || matches!(self.position, Position::None));
         match self.position {
             Position::None => {}
             Position::Table(table) => assert_eq!(table.len(), heads.count * tokens * tokens),
@@ -197,12 +240,80 @@ impl Windows<'_> {
     }
 }
 
-/// Of one head.
+/// Keys of one head, their channels and those of their values.
 #[derive(Clone, Copy)]
 struct Sizes {
-    queries: usize,
     keys: usize,
     dim: usize,
+    values: usize,
+}
+
+/// Keys and values of one head in tiles that fit a cache: the panels of a tile's keys, then those of its
+/// values.
+#[derive(Clone, Copy)]
+struct Tiles {
+    sizes: Sizes,
+    /// Keys of a tile.
+    tile: usize,
+}
+
+impl Tiles {
+    fn new(sizes: Sizes, tile: usize) -> Self {
+        Self { sizes, tile: tile.min(sizes.keys) }
+    }
+
+    fn count(self) -> usize {
+        self.sizes.keys.div_ceil(self.tile)
+    }
+
+    fn keys(self, tile: usize) -> Range<usize> {
+        tile * self.tile..((tile + 1) * self.tile).min(self.sizes.keys)
+    }
+
+    /// Keys and values of `keys` keys.
+    fn panels(self, keys: usize) -> (Panels, Panels) {
+        (Panels::new(keys, self.sizes.dim), Panels::new(self.sizes.values, keys))
+    }
+
+    /// Values from one tile to the next.
+    fn step(self) -> usize {
+        let (keys, values) = self.panels(self.tile);
+        keys.len() + values.len()
+    }
+
+    fn len(self) -> usize {
+        self.count() * self.step()
+    }
+
+    /// # Safety
+    /// `to` has room for all tiles, and no other thread uses this one.
+    unsafe fn pack<'v>(
+        self,
+        tile: usize,
+        scale: f32,
+        key: impl Fn(usize) -> &'v [f32],
+        value: impl Fn(usize) -> &'v [f32],
+        to: Out<'_>,
+    ) {
+        let range = self.keys(tile);
+        let (keys, values) = self.panels(range.len());
+        let first = tile * self.step();
+        let (k, v) = (first..first + keys.len(), first + keys.len()..first + keys.len() + values.len());
+        // SAFETY: the caller's.
+        unsafe {
+            let k = to.part(k);
+            (0..keys.count()).for_each(|i| keys.pack_rows(i, |i| key(range.start + i), scale, k));
+            let v = to.part(v);
+            range.clone().for_each(|i| values.pack_columns(i - range.start, value(i), v));
+        }
+    }
+}
+
+/// [`Tiles`] that have been packed.
+#[derive(Clone, Copy)]
+struct Packed {
+    tiles: Tiles,
+    at: *const f32,
 }
 
 /// Positions of one head; the tables of relative ones in panels, y before x.
@@ -213,66 +324,63 @@ struct Places<'a> {
     packed: Option<(Panels, Out<'a>)>,
 }
 
-/// Queries that meet all keys together.
-const BLOCK: usize = 32;
+impl Places<'_> {
+    const NONE: Self = Self { position: Position::None, side: 0, packed: None };
+}
 
-/// One head. The result of query i is written where `to(i)` says.
+/// Keys that are met together, about.
+const TILE: usize = 256;
+/// Queries that meet a tile together: those of a window, and of many more keys.
+const BLOCK: usize = 32;
+const LARGE_BLOCK: usize = 128;
+
+/// A block of queries of one head. The result of query i is written where `to(i)` says.
 ///
 /// # Safety
-/// Where `to` says, there is room for the head's channels, and no other thread writes there.
+/// All tiles have been packed. Where `to` says, there is room for the head's values, and no other thread
+/// writes there.
 unsafe fn attend<'v>(
-    Sizes { queries, keys, dim }: Sizes,
-    scale: f32,
+    packed: Packed,
+    queries: Range<usize>,
     places: Places<'_>,
     query: impl Fn(usize) -> &'v [f32],
-    key: impl Fn(usize) -> &'v [f32] + Copy,
-    value: impl Fn(usize) -> &'v [f32],
     to: impl Fn(usize) -> Option<*mut f32>,
 ) {
-    let (by_key, by_value) = (Panels::new(keys, dim), Panels::new(dim, keys));
-    let (scores, outputs) = (BLOCK * by_key.padded(), BLOCK * by_value.padded());
-    let relative = places.packed.map_or(0, |(panels, _)| BLOCK * panels.padded());
-    let sizes = [by_key.len(), by_value.len(), BLOCK * dim, scores, outputs, 2 * relative];
+    let Sizes { dim, values, .. } = packed.tiles.sizes;
+    let (by_key, by_value) = packed.tiles.panels(packed.tiles.tile);
+    let whole = queries.len().next_multiple_of(ROWS);
+    let relative = places.packed.map_or(0, |(panels, _)| whole * panels.padded());
+    let sizes = [whole * dim, whole * by_key.padded(), whole * by_value.padded(), whole, whole, 2 * relative];
     scratch::with(sizes.iter().sum(), |room| {
         let mut next = 0;
-        let [k, v, q, scores, outputs, relative] = sizes.map(|size| {
+        let [q, scores, outputs, largest, sums, relative] = sizes.map(|size| {
             next += size;
             room.part(next - size..next)
         });
-        // SAFETY: the memory is this thread's.
-        unsafe {
-            (0..by_key.count()).for_each(|i| by_key.pack_rows(i, key, scale, k));
-            (0..keys).for_each(|i| by_value.pack_columns(i, value(i), v));
+        for i in 0..whole {
+            let row = query((queries.start + i).min(queries.end - 1));
+            // SAFETY: room for a block of queries; a row has `dim` values.
+            unsafe { q.at(i * dim, dim).copy_from_nonoverlapping(row.as_ptr(), dim) };
         }
-        for first in (0..queries).step_by(BLOCK) {
-            let count = BLOCK.min(queries - first);
-            let whole = count.next_multiple_of(ROWS);
-            for i in 0..whole {
-                let row = query((first + i).min(queries - 1));
-                // SAFETY: room for a block of queries; a row has `dim` values.
-                unsafe { q.at(i * dim, dim).copy_from_nonoverlapping(row.as_ptr(), dim) };
-            }
-            let block = Block {
-                first,
-                count,
-                whole,
-                keys: by_key,
-                values: by_value,
-                k: k.at(0, k.len()),
-                v: v.at(0, v.len()),
-                q: q.at(0, q.len()),
-                scores: scores.at(0, scores.len()),
-                outputs: outputs.at(0, outputs.len()),
-                position: At::new(places, relative),
-            };
-            // SAFETY: all matrices have been packed, and have room for a block.
-            unsafe { block_of_queries(block) };
-            for i in 0..count {
-                if let Some(to) = to(first + i) {
-                    let from = outputs.at(i * by_value.padded(), dim);
-                    // SAFETY: the caller's, and the products are there.
-                    unsafe { to.copy_from_nonoverlapping(from, dim) };
-                }
+        let block = Block {
+            first: queries.start,
+            count: queries.len(),
+            whole,
+            packed,
+            q: q.at(0, q.len()),
+            scores: scores.at(0, scores.len()),
+            outputs: outputs.at(0, outputs.len()),
+            largest: largest.at(0, whole),
+            sums: sums.at(0, whole),
+            position: At::new(places, relative),
+        };
+        // SAFETY: the caller's, and there is room for a block.
+        unsafe { block_of_queries(block) };
+        for i in 0..queries.len() {
+            if let Some(to) = to(queries.start + i) {
+                let from = outputs.at(i * by_value.padded(), values);
+                // SAFETY: the caller's, and the products are there.
+                unsafe { to.copy_from_nonoverlapping(from, values) };
             }
         }
     });
@@ -286,13 +394,13 @@ struct Block {
     count: usize,
     /// `count` as products are made.
     whole: usize,
-    keys: Panels,
-    values: Panels,
-    k: *const f32,
-    v: *const f32,
+    packed: Packed,
     q: *const f32,
     scores: *mut f32,
     outputs: *mut f32,
+    /// Of each query's scores so far, and the sum of their exponentials beside it.
+    largest: *mut f32,
+    sums: *mut f32,
     position: At,
 }
 
@@ -301,7 +409,7 @@ struct Block {
 enum At {
     None,
     Table(*const f32),
-    Relative { side: usize, panels: Panels, tables: *const f32, products: *mut f32 },
+    Relative { side: usize, panels: Panels, tables: *const f32, products: *mut f32, block: usize },
 }
 
 impl At {
@@ -312,7 +420,8 @@ impl At {
                 side: places.side,
                 panels,
                 tables: packed.at(0, 2 * panels.len()),
-                products: room.at(0, 2 * BLOCK * panels.padded()),
+                products: room.at(0, room.len()),
+                block: room.len() / (2 * panels.padded()),
             },
             _ => Self::None,
         }
@@ -320,50 +429,81 @@ impl At {
 }
 
 vectorised! {
+    /// Softmax as the tiles come, by Milakov and Gimelshein, "Online normalizer calculation for softmax"
+    /// (2018).
+    ///
     /// # Safety
-    /// The matrices of the block are packed as its [`Panels`] say, and there is room for a block of
+    /// The matrices of the block are packed as its [`Tiles`] say, and there is room for a block of
     /// scores, of outputs and of products with tables.
     unsafe fn block_of_queries<S>(simd, block: Block) {
-        let (dim, padded) = (block.keys.depth, block.keys.padded());
-        let times = |panels: *const f32, shape: Panels, product: *mut f32| Rows {
+        let tiles = block.packed.tiles;
+        let dim = tiles.sizes.dim;
+        let (by_key, by_value) = tiles.panels(tiles.tile);
+        let (score_row, output_row) = (by_key.padded(), by_value.padded());
+        let times = |panels: *const f32, shape: Panels, product: *mut f32, product_row: usize| Rows {
             count: block.whole, left: block.q, left_row: dim, panels, shape,
-            wanted: shape.count(), product, product_row: shape.padded(),
+            wanted: shape.count(), product, product_row, add: false,
         };
-        multiply_panels(simd, times(block.k, block.keys, block.scores));
         if let At::Relative { panels, tables, products, .. } = block.position {
-            multiply_panels(simd, times(tables, panels, products));
-            multiply_panels(simd, times(tables.add(panels.len()), panels, products.add(BLOCK * panels.padded())));
+            multiply_panels(simd, times(tables, panels, products, panels.padded()));
+            let second = products.add(block.whole * panels.padded());
+            multiply_panels(simd, times(tables.add(panels.len()), panels, second, panels.padded()));
         }
+        block.outputs.write_bytes(0, block.whole * output_row);
         for i in 0..block.whole {
-            let row = block.scores.add(i * padded);
-            if i < block.count {
-                add_position(simd, block.position, block.keys.columns, block.first + i, i, row);
-            }
-            softmax(simd, row, block.keys.columns, padded);
+            block.largest.add(i).write(f32::MIN);
+            block.sums.add(i).write(0.0);
         }
-        multiply_panels(simd, Rows {
-            count: block.whole, left: block.scores, left_row: padded, panels: block.v, shape: block.values,
-            wanted: block.values.count(), product: block.outputs, product_row: block.values.padded(),
-        });
+        for tile in 0..tiles.count() {
+            let (start, count) = (tile * tiles.tile, tiles.tile.min(tiles.sizes.keys - tile * tiles.tile));
+            let (keys, values) = tiles.panels(count);
+            let k = block.packed.at.add(tile * tiles.step());
+            multiply_panels(simd, times(k, keys, block.scores, score_row));
+            for i in 0..block.whole {
+                let row = block.scores.add(i * score_row);
+                if i < block.count {
+                    add_position(simd, block.position, tiles.sizes.keys, [start, count], block.first + i, i, row);
+                }
+                let state = (block.largest.add(i), block.sums.add(i));
+                let output = block.outputs.add(i * output_row);
+                weigh(simd, row, count, keys.padded(), state, output, output_row);
+            }
+            multiply_panels(simd, Rows {
+                count: block.whole, left: block.scores, left_row: score_row, panels: k.add(keys.len()),
+                shape: values, wanted: values.count(), product: block.outputs, product_row: output_row, add: true,
+            });
+        }
+        for i in 0..block.count {
+            scale(simd, block.outputs.add(i * output_row), output_row, 1.0 / *block.sums.add(i));
+        }
     }
 }
 
 /// # Safety
-/// `row` holds the scores of query `query`, which is row `i` of the products with the tables.
+/// `row` holds the scores of query `query` with `count` keys from `start` on, which is row `i` of the
+/// products with the tables; keys of relative positions come in whole rows of the window.
 #[inline(always)]
-unsafe fn add_position<S: pulp::Simd>(simd: S, at: At, keys: usize, query: usize, i: usize, row: *mut f32) {
+unsafe fn add_position<S: pulp::Simd>(
+    simd: S,
+    at: At,
+    keys: usize,
+    [start, count]: [usize; 2],
+    query: usize,
+    i: usize,
+    row: *mut f32,
+) {
     // SAFETY: the caller's; all partial vectors stay within the keys.
     unsafe {
         match at {
             At::None => {}
-            At::Table(table) => add(simd, keys, row, table.add(query * keys), 0.0),
-            At::Relative { side, panels, products, .. } => {
+            At::Table(table) => add(simd, count, row, table.add(query * keys + start), 0.0),
+            At::Relative { side, panels, products, block, .. } => {
                 // Places of the first key; those of the others follow.
                 let (y, x) = (side - 1 - query / side, side - 1 - query % side);
                 let by_y = products.add(i * panels.padded() + y);
-                let by_x = products.add((BLOCK + i) * panels.padded() + x);
-                for key_y in 0..side {
-                    add(simd, side, row.add(key_y * side), by_x, *by_y.add(key_y));
+                let by_x = products.add((block + i) * panels.padded() + x);
+                for key_y in 0..count / side {
+                    add(simd, side, row.add(key_y * side), by_x, *by_y.add(start / side + key_y));
                 }
             }
         }
@@ -386,31 +526,58 @@ unsafe fn add<S: pulp::Simd>(simd: S, count: usize, to: *mut f32, from: *const f
     }
 }
 
-/// Makes weights of scores; those beyond `keys` become next to nothing (1e-38), and are not used.
+/// Makes weights of a tile's scores, relative to the largest score so far, and those of the tiles before
+/// relative to it, too; those beyond `keys` become next to nothing (1e-38), and are not used.
 ///
 /// # Safety
-/// `row` has room for `padded` values, a multiple of a vector.
+/// `row` has room for `padded` values, a multiple of a vector, and `output` for `len`, another one; the
+/// state, which is the largest score and the sum of weights, can be read and written.
 #[inline(always)]
-unsafe fn softmax<S: pulp::Simd>(simd: S, row: *mut f32, keys: usize, padded: usize) {
+unsafe fn weigh<S: pulp::Simd>(
+    simd: S,
+    row: *mut f32,
+    keys: usize,
+    padded: usize,
+    (largest, sum): (*mut f32, *mut f32),
+    output: *mut f32,
+    len: usize,
+) {
     // SAFETY: the caller's.
     unsafe {
         for c in keys..padded {
             row.add(c).write(f32::MIN);
         }
-        let mut largest = simd.splat_f32s(f32::MIN);
+        let before = *largest;
+        let mut now = simd.splat_f32s(before);
         for c in (0..padded).step_by(lanes::<S>()) {
-            largest = simd.max_f32s(largest, load(simd, row.add(c)));
+            now = simd.max_f32s(now, load(simd, row.add(c)));
         }
-        let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
-        let mut sum = simd.splat_f32s(0.0);
+        let now = simd.reduce_max_f32s(now);
+        *largest = now;
+        let mut total = simd.splat_f32s(0.0);
         for c in (0..padded).step_by(lanes::<S>()) {
-            let e = exp(simd, simd.sub_f32s(load(simd, row.add(c)), largest));
+            let e = exp(simd, simd.sub_f32s(load(simd, row.add(c)), simd.splat_f32s(now)));
             store(simd, row.add(c), e);
-            sum = simd.add_f32s(sum, e);
+            total = simd.add_f32s(total, e);
         }
-        let share = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sum));
-        for c in (0..padded).step_by(lanes::<S>()) {
-            store(simd, row.add(c), simd.mul_f32s(load(simd, row.add(c)), share));
+        let total = simd.reduce_sum_f32s(total);
+        if now == before {
+            *sum += total;
+        } else {
+            let shrunk = simd.reduce_max_f32s(exp(simd, simd.splat_f32s(before - now)));
+            *sum = *sum * shrunk + total;
+            scale(simd, output, len, shrunk);
         }
+    }
+}
+
+/// # Safety
+/// `row` has `len` values, a multiple of a vector.
+#[inline(always)]
+unsafe fn scale<S: pulp::Simd>(simd: S, row: *mut f32, len: usize, factor: f32) {
+    let factor = simd.splat_f32s(factor);
+    for c in (0..len).step_by(lanes::<S>()) {
+        // SAFETY: the caller's.
+        unsafe { store(simd, row.add(c), simd.mul_f32s(load(simd, row.add(c)), factor)) };
     }
 }

@@ -96,6 +96,7 @@ unsafe fn block(
             wanted,
             product,
             product_row: padded,
+            add: false,
         };
         let finish = Finish {
             bias: layer.bias.map(|bias| bias[column..][..columns].as_ptr()),

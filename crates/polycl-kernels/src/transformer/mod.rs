@@ -9,9 +9,13 @@ mod layer_norm;
 mod linear;
 mod math;
 mod panels;
+mod pool;
+mod rotary;
 
 pub use activation::{Activation, activate};
 pub use attention::{Heads, Position, Windows, attention, window_attention};
 pub use depthwise::{Depthwise, depthwise};
 pub use layer_norm::layer_norm;
 pub use linear::{Linear, linear};
+pub use pool::max_pool;
+pub use rotary::rotate;

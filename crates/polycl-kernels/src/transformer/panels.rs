@@ -85,11 +85,14 @@ pub struct Rows {
     pub wanted: usize,
     pub product: *mut f32,
     pub product_row: usize,
+    /// Whether the product is added to what is there.
+    pub add: bool,
 }
 
 /// # Safety
 /// Rows of the left side can be read for the panels' depth, the panels can be read, and every row of
-/// the product can be written for all wanted panels.
+/// the product can be written for all wanted panels, and read
+/// if it is added to.
 #[inline(always)]
 pub unsafe fn multiply_panels<S: pulp::Simd>(simd: S, rows: Rows) {
     let Panels { depth, width: panel, .. } = rows.shape;
@@ -105,7 +108,7 @@ pub unsafe fn multiply_panels<S: pulp::Simd>(simd: S, rows: Rows) {
                 right_step: panel,
                 product: rows.product.add(i * panel),
                 product_row: rows.product_row,
-                add: false,
+                add: rows.add,
             };
             multiply(simd, rows.count, panel / width(), product);
         }

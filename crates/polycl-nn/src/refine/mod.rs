@@ -1,15 +1,12 @@
 //! Coarse masks sharpened by a Segment Anything network: the box around each component prompts it, and
 //! a gate decides what becomes of its answer.
 
-mod cache;
-mod component;
 mod consistency;
 mod gate;
-mod window;
 
 use std::path::PathBuf;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use glam::DVec3;
 use polycl_volume::dataset::names::Names;
 use polycl_volume::orient::Reorientation;
@@ -17,13 +14,10 @@ use polycl_volume::preprocess::Grid;
 use polycl_volume::{Image, Mask, Result, Space, Volume};
 
 use crate::device::Device;
-use crate::sam::{Frame, Model, Prompt, Sam};
+use crate::sam::{self, Component, Drawn, Embedder, Model, Prompt, Sam, window_of};
 
-use cache::Cache;
-pub use component::Component;
 use consistency::Slices;
 pub use gate::{Choice, Evidence, Gate};
-pub use window::window_of;
 
 /// Who decides.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,11 +74,7 @@ pub struct Refined {
 }
 
 pub struct Refiner {
-    pub model: Model,
-    sam: Sam,
-    device: burn::tensor::Device,
-    /// Where embeddings are kept, if they are.
-    cache: Option<PathBuf>,
+    network: Embedder,
 }
 
 /// Components smaller than this, in mm² or in pixels, do not prompt the network.
@@ -101,15 +91,16 @@ const TOGETHER: usize = 16;
 impl Refiner {
     /// `cache` is a folder in which embeddings are kept and found again.
     pub fn new(model: Model, sam: Sam, device: Device, cache: Option<PathBuf>) -> Self {
-        // Other instructions round otherwise: a kept embedding must be the one that would be computed.
-        let computer = format!("{}-{}", device, crate::kernels::instruction_set()).replace(':', "_");
-        let cache = cache.map(|folder| folder.join(computer));
-        Self { model, sam, device: device.open(), cache }
+        Self { network: Embedder::new(model, sam, device, cache) }
+    }
+
+    pub fn model(&self) -> Model {
+        self.network.model
     }
 
     /// Tells the network's weights from others.
     pub fn checksum(&self) -> u32 {
-        self.sam.checksum
+        self.network.sam.checksum
     }
 
     /// Refines every slice of a mask in its scan's grid; `done` hears the number of slices finished so
@@ -149,13 +140,12 @@ impl Refiner {
         let reorientation = Reorientation::to_canonical(&image.space);
         let (scan, mask) = (reorientation.apply(image), reorientation.apply(coarse));
         let (grid, slices) = (Grid::of(&scan.space), scan.space.shape[2]);
-        let frame = Frame::new(self.model, &self.sam.config, grid);
-        let cache = self.cache.as_ref().map(|root| Cache::new(root, image, self.model, &self.sam));
+        let (frame, cache) = (self.network.frame(grid), self.network.cache(image));
         let mut found: Vec<(Vec<u16>, Vec<Decision>)> = options.iter().map(|_| Default::default()).collect();
         let rules: Vec<Rule> = options.iter().map(|options| options.rule).collect();
         for k in 0..slices {
-            let (plane, labels, cache) = (scan.plane(k), mask.plane(k), cache.as_ref());
-            let slice = Slice { number: k, plane, labels, grid, frame, cache };
+            let seen = sam::Slice { number: k, plane: scan.plane(k), frame, cache: cache.as_ref() };
+            let slice = Slice { seen, labels: mask.plane(k), grid };
             let window = |label: u16| options[0].window.unwrap_or_else(|| window_of(names.get(&label)));
             for ((voxels, decisions), (labels, new)) in
                 found.iter_mut().zip(self.refine_slice(&slice, &rules, window)?)
@@ -217,7 +207,7 @@ impl Refiner {
         windows.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
         windows.dedup();
         for of_window in windows {
-            let embedding = self.embed(slice, of_window)?;
+            let embedding = self.network.embed(&slice.seen, of_window)?;
             let asked: Vec<usize> =
                 asked.iter().copied().filter(|&i| window(components[i].label) == of_window).collect();
             let wanted: Vec<&Component> = asked.iter().map(|&i| &components[i]).collect();
@@ -226,20 +216,6 @@ impl Refiner {
             }
         }
         Ok(proposals)
-    }
-
-    /// The embedding of a slice, [1, side, side, dim], computed or found.
-    fn embed(&self, slice: &Slice<'_>, window: [f32; 2]) -> Result<Tensor<4>> {
-        if let Some(found) = slice.cache.and_then(|cache| cache.get(slice.number, window, &self.device)) {
-            return Ok(found);
-        }
-        let side = self.sam.config.image;
-        let input = TensorData::new(slice.frame.prepare(slice.plane, window), [1, side, side, 3]);
-        let embedding = self.sam.embed(Tensor::from_data(input, &self.device));
-        if let Some(cache) = slice.cache {
-            cache.put(slice.number, window, &embedding)?;
-        }
-        Ok(embedding)
     }
 
     fn propose(
@@ -260,27 +236,12 @@ impl Refiner {
                 .flat_map(|component| boxes.iter().map(|&margin| component.moved(margin, slice.grid.shape)))
                 .map(|corners| Prompt::bounds(slice.in_model(corners)))
                 .collect();
-            let answers = self.answers(embedding, &prompts)?;
+            let answers = self.network.draw(embedding, &prompts)?;
             let each = components.iter().zip(answers.chunks_exact(boxes.len()));
             proposals.extend(each.map(|(component, answers)| slice.proposal(component, answers)));
         }
         Ok(proposals)
     }
-
-    fn answers(&self, embedding: &Tensor<4>, prompts: &[Prompt]) -> Result<Vec<Answer>> {
-        let masks = self.sam.decode(embedding, prompts, false);
-        let iou = crate::predict::floats(masks.iou)?;
-        let logits = crate::predict::floats(masks.logits)?;
-        let pixels = logits.len() / prompts.len();
-        let each = logits.chunks_exact(pixels).zip(iou);
-        Ok(each.map(|(logits, predicted_iou)| Answer { logits: logits.to_vec(), predicted_iou }).collect())
-    }
-}
-
-/// The mask of one box on the decoder's grid.
-struct Answer {
-    logits: Vec<f32>,
-    predicted_iou: f32,
 }
 
 /// A component as the network has it.
@@ -298,13 +259,9 @@ struct Answers {
 
 /// A slice in canonical order.
 struct Slice<'a> {
-    /// From the feet.
-    number: usize,
-    plane: &'a [f32],
+    seen: sam::Slice<'a>,
     labels: &'a [u16],
     grid: Grid,
-    frame: Frame,
-    cache: Option<&'a Cache>,
 }
 
 impl Slice<'_> {
@@ -335,10 +292,10 @@ impl Slice<'_> {
             };
             drawing.add(component, proposal.as_ref(), choice);
             decisions.push(Decision {
-                slice: self.number,
+                slice: self.seen.number,
                 label: component.label,
-                first: [component.bounds[0], component.bounds[1], self.number],
-                last: [component.bounds[2], component.bounds[3], self.number],
+                first: [component.bounds[0], component.bounds[1], self.seen.number],
+                last: [component.bounds[2], component.bounds[3], self.seen.number],
                 pixels: [component.pixels.len(), 0],
                 evidence: proposal.as_ref().map(|proposal| proposal.evidence),
                 choice,
@@ -351,7 +308,7 @@ impl Slice<'_> {
     /// Intersection over union of what is above zero; 1 where nothing is.
     fn iou(&self, a: &[f32], b: &[f32]) -> f32 {
         let (mut both, mut any) = (0u32, 0u32);
-        for (_, (a, b)) in a.iter().zip(b).enumerate().filter(|(i, _)| self.frame.holds(*i)) {
+        for (_, (a, b)) in a.iter().zip(b).enumerate().filter(|(i, _)| self.seen.frame.holds(*i)) {
             both += u32::from(*a > 0.0 && *b > 0.0);
             any += u32::from(*a > 0.0 || *b > 0.0);
         }
@@ -364,12 +321,12 @@ impl Slice<'_> {
 
     fn in_model(&self, [x0, y0, x1, y1]: [f32; 4]) -> [f32; 4] {
         let ([x0, y0], [x1, y1]) =
-            (self.frame.model_from_voxel([x0, y0]), self.frame.model_from_voxel([x1, y1]));
+            (self.seen.frame.model_from_voxel([x0, y0]), self.seen.frame.model_from_voxel([x1, y1]));
         [x0, y0, x1, y1]
     }
 
-    fn proposal(&self, component: &Component, answers: &[Answer]) -> Proposal {
-        let votes = self.frame.restore(&answers[0].logits);
+    fn proposal(&self, component: &Component, answers: &[Drawn]) -> Proposal {
+        let votes = self.seen.frame.restore(&answers[0].logits);
         let refined = votes.iter().filter(|&&vote| vote > 0.0).count();
         let both = component.pixels.iter().filter(|&&i| votes[i] > 0.0).count();
         let coarse = component.pixels.len();

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use polycl_volume::{Error, Kind, Result};
 
-use super::{TinyVitConfig, TwoWayConfig, VitConfig};
+use super::{MLP_NAMES, TinyVitConfig, TwoWayConfig, VitConfig};
 use crate::weights::Weights;
 
 /// The shape of a whole network.
@@ -60,7 +60,7 @@ const NAMES: [(Model, &str); 6] = [
 
 impl Model {
     pub fn config(self) -> SamConfig {
-        let decoder = TwoWayConfig { depth: 2, dim: 256, heads: 8, mlp: 2048 };
+        let decoder = TwoWayConfig { depth: 2, dim: 256, heads: 8, mlp: 2048, mlp_names: MLP_NAMES[0] };
         let tiny = |patch_kernel, classes| {
             EncoderConfig::TinyVit(TinyVitConfig {
                 patch_kernel,

@@ -22,6 +22,15 @@ pub struct Frame {
     content: [usize; 2],
 }
 
+/// The decoder's square grid, of which the plane fills the first `content` pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lattice {
+    pub side: usize,
+    pub content: [usize; 2],
+    /// Millimetres between pixels along x and y.
+    pub spacing: [f64; 2],
+}
+
 impl Frame {
     /// MedSAM stretches planes to its square; the others make the longest side fit. Where pixels are
     /// not square, which the original code does not know of, sides are measured in millimetres.
@@ -107,6 +116,31 @@ impl Frame {
     pub fn holds(&self, i: usize) -> bool {
         let at = [i % self.masks, i / self.masks];
         (0..2).all(|axis| at[axis] * self.image < self.content[axis] * self.masks)
+    }
+
+    /// The grid of the decoder's masks.
+    pub fn lattice(&self, spacing: [f64; 2]) -> Lattice {
+        let content = self.content.map(|n| (n * self.masks).div_ceil(self.image));
+        let sides = [0, 1].map(|axis| self.shape[axis] as f64 * spacing[axis]);
+        let spacing = [0, 1].map(|axis| sides[axis] / content[axis] as f64);
+        Lattice { side: self.masks, content, spacing }
+    }
+
+    /// Values of the plane on the decoder's grid, antialiased; 0 beside the plane.
+    pub fn on_masks(&self, plane: &[f32]) -> Vec<f32> {
+        let content = self.content.map(|n| (n * self.masks).div_ceil(self.image));
+        let resized = resize::antialiased(plane, self.shape, content);
+        let mut masks = vec![0.0; self.masks * self.masks];
+        for (row, values) in masks.chunks_exact_mut(self.masks).zip(resized.chunks_exact(content[0])) {
+            row[..content[0]].copy_from_slice(values);
+        }
+        masks
+    }
+
+    /// A place in the network's input from one on the decoder's grid, by the centres of pixels.
+    pub fn model_from_masks(&self, xy: [f32; 2]) -> [f32; 2] {
+        let scale = self.image as f32 / self.masks as f32;
+        xy.map(|place| (place + 0.5) * scale - 0.5)
     }
 
     /// A mask of the decoder, [masks, masks], on the plane's pixels, [ny, nx]; above zero is inside.

@@ -21,6 +21,13 @@ impl Linear {
         Ok(Self { weight, bias: Some(weights.tensor(&format!("{name}.bias"), [outputs])?) })
     }
 
+    /// A 1×1 convolution.
+    pub fn load_conv(weights: &mut Weights, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
+        let weight = weights.values(&format!("{name}.weight"), &[outputs, inputs, 1, 1])?;
+        let bias = weights.tensor(&format!("{name}.bias"), [outputs])?;
+        Ok(Self { weight: weights.upload(weight, [outputs, inputs]), bias: Some(bias) })
+    }
+
     pub fn new(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
         Self { weight, bias }
     }

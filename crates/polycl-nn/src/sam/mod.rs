@@ -4,14 +4,18 @@
 //! For inference alone. Maps are [B, H, W, C] between layers; module names are the published ones, so
 //! that official checkpoints fit.
 
+mod cache;
+mod component;
 mod config;
-mod decoder;
+pub(crate) mod decoder;
+mod embedder;
 mod frame;
-mod layers;
-mod prompt;
+pub(crate) mod layers;
+pub(crate) mod prompt;
 mod tiny_vit;
 mod transformer;
 mod vit;
+mod window;
 
 use std::path::Path;
 
@@ -20,13 +24,17 @@ use polycl_volume::Result;
 
 use crate::device::Device;
 use crate::weights::{self, Weights};
+pub use cache::Cache;
+pub use component::Component;
 pub use config::{EncoderConfig, Model, SamConfig};
 pub use decoder::Masks;
-pub use frame::Frame;
+pub use embedder::{Drawn, Embedder, Slice, computer};
+pub use frame::{Frame, Lattice};
 pub use prompt::{Point, Prompt};
 pub use tiny_vit::TinyVitConfig;
-pub use transformer::TwoWayConfig;
+pub use transformer::{MLP_NAMES, TwoWayConfig};
 pub use vit::VitConfig;
+pub use window::window_of;
 
 use decoder::MaskDecoder;
 use prompt::PromptEncoder;

@@ -100,6 +100,22 @@ impl PromptEncoder {
         tokens
     }
 
+    /// Corners and points of a prompt as SAM 2 has them, [1, tokens, dim]: corners are points like others,
+    /// before them, and none at all is a point that is none.
+    pub fn sparse_of_video(&self, prompt: &Prompt) -> Tensor<3> {
+        let corners = Prompt { points: Vec::new(), bounds: prompt.bounds, mask: None };
+        let points = Prompt { points: prompt.points.clone(), ..Prompt::default() };
+        let mut tokens = [self.tokens(&corners), self.tokens(&points)].concat();
+        if prompt.points.is_empty() {
+            tokens.extend(&self.not_a_point);
+        }
+        if prompt.points.is_empty() && prompt.bounds.is_none() {
+            tokens.extend(&self.not_a_point);
+        }
+        let count = tokens.len() / self.dim;
+        like(tokens, [1, count, self.dim], &self.no_mask)
+    }
+
     /// What is added to every pixel of the embedding: [1, 1, 1, dim] where there are no masks, else
     /// [B, side, side, dim].
     ///

@@ -201,7 +201,7 @@ impl Attention {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let qkv = self.qkv.forward(self.norm.forward(x.clone()));
-        let y = window_attention(qkv, &self.outside, &self.places, self.heads, self.side);
+        let y = window_attention(qkv, None, &self.outside, &self.places, self.heads, self.side);
         self.proj.added(y, x, Activation::None)
     }
 }

@@ -10,14 +10,19 @@ use super::layers::{LayerNorm, Linear};
 use crate::kernels::transformer::{Activation, Heads, attention};
 use crate::weights::Weights;
 
-/// Shape of the transformer.
+/// Shape of the decoder's transformer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TwoWayConfig {
     pub depth: usize,
     pub dim: usize,
     pub heads: usize,
     pub mlp: usize,
+    /// What checkpoints call the two layers of the MLP.
+    pub mlp_names: [&'static str; 2],
 }
+
+/// The names of SAM, and those of SAM 2.
+pub const MLP_NAMES: [[&str; 2]; 2] = [["lin1", "lin2"], ["layers.0", "layers.1"]];
 
 #[derive(Debug, Clone)]
 pub struct TwoWayTransformer {
@@ -68,7 +73,7 @@ struct Layer {
 
 impl Layer {
     fn load(weights: &mut Weights, name: &str, config: TwoWayConfig, places: &Tensor<3>) -> Result<Self> {
-        let TwoWayConfig { dim, mlp, .. } = config;
+        let TwoWayConfig { dim, mlp, mlp_names: [first, second], .. } = config;
         let attention = |weights: &mut Weights, part: &str, narrower: usize| {
             Attention::load(weights, &format!("{name}.{part}"), config, narrower)
         };
@@ -79,8 +84,8 @@ impl Layer {
             norm1: norm(weights, 1)?,
             token_to_image: TokenToImage::new(attention(weights, "cross_attn_token_to_image", 2)?, places),
             norm2: norm(weights, 2)?,
-            lin1: Linear::load(weights, &format!("{name}.mlp.lin1"), dim, mlp)?,
-            lin2: Linear::load(weights, &format!("{name}.mlp.lin2"), mlp, dim)?,
+            lin1: Linear::load(weights, &format!("{name}.mlp.{first}"), dim, mlp)?,
+            lin2: Linear::load(weights, &format!("{name}.mlp.{second}"), mlp, dim)?,
             norm3: norm(weights, 3)?,
             image_to_token: ImageToToken::new(attention(weights, "cross_attn_image_to_token", 2)?, places),
             norm4: norm(weights, 4)?,

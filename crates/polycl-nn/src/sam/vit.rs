@@ -102,7 +102,7 @@ impl Block {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let qkv = self.qkv.forward(self.norm1.forward(x.clone()));
-        let y = window_attention(qkv, &self.outside, &self.places, self.heads, self.window);
+        let y = window_attention(qkv, None, &self.outside, &self.places, self.heads, self.window);
         let x = self.proj.added(y, x, Activation::None);
         let y = self.lin1.activated(self.norm2.forward(x.clone()), Activation::Gelu);
         self.lin2.added(y, x, Activation::None)

@@ -6,4 +6,5 @@ mod losses;
 mod networks;
 mod reference;
 mod sam;
+mod sam2;
 mod training;

@@ -61,6 +61,11 @@ impl Reference {
         self.about["cases"][case][setting].clone()
     }
 
+    /// What the generator says of its numbers.
+    pub fn about(&self, what: &str) -> &Value {
+        &self.about[what]
+    }
+
     fn is_roundoff(&self, key: &str) -> bool {
         self.about["roundoff_only"].as_array().is_some_and(|keys| keys.iter().any(|k| k == key))
     }
@@ -153,6 +158,9 @@ fn data(view: &safetensors::tensor::TensorView<'_>) -> TensorData {
         Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect(),
         Dtype::I64 => {
             bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect()
+        }
+        Dtype::I32 => {
+            bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap()) as f32).collect()
         }
         Dtype::F64 => {
             bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap()) as f32).collect()

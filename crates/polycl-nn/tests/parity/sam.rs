@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_nn::sam::{
-    EncoderConfig, Frame, Model, Point, Prompt, Sam, SamConfig, TinyVitConfig, TwoWayConfig, VitConfig,
+    EncoderConfig, Frame, MLP_NAMES, Model, Point, Prompt, Sam, SamConfig, TinyVitConfig, TwoWayConfig,
+    VitConfig,
 };
 use polycl_nn::weights::archive::Archive;
 use polycl_nn::weights::{RawTensor, Weights};
@@ -28,7 +29,7 @@ fn weights(name: &str) -> Weights {
     Weights::new(Path::new(name), tensors, &device())
 }
 
-const DECODER: TwoWayConfig = TwoWayConfig { depth: 2, dim: 32, heads: 4, mlp: 64 };
+const DECODER: TwoWayConfig = TwoWayConfig { depth: 2, dim: 32, heads: 4, mlp: 64, mlp_names: MLP_NAMES[0] };
 
 fn vit() -> SamConfig {
     let encoder = VitConfig {

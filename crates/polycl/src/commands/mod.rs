@@ -1,4 +1,5 @@
 pub mod bench;
+mod case;
 pub mod demo;
 pub mod evaluate;
 pub mod fetch;
@@ -8,6 +9,7 @@ pub mod inspect;
 pub mod phantom;
 pub mod predict;
 pub mod pretrain;
+pub mod propagate;
 pub mod refine;
 pub mod sam;
 mod training;

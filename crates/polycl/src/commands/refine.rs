@@ -3,10 +3,12 @@ use std::path::PathBuf;
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
-use polycl_volume::dataset::names::{self, Names};
-use polycl_volume::{Error, Kind, nifti, output};
+use polycl_volume::{nifti, output};
 
-use super::sam::{Network, check_decisions, check_grid, names_beside, note_decisions, write_decisions};
+use super::case::{Targets, write_names};
+use super::sam::{
+    Network, check_decisions, check_grid, check_window, given_or_beside, note_decisions, write_decisions,
+};
 use crate::cli::Outcome;
 use crate::{picture, talk};
 
@@ -79,19 +81,12 @@ impl How {
         };
         let window = self.window.map_or_else(String::new, |[c, w]| format!(", window {c},{w}"));
         let consistent = if self.consistent { ", consistent" } else { "" };
-        format!("{} {:08x}, {rule}{window}{consistent}", refiner.model, refiner.checksum())
+        format!("{} {:08x}, {rule}{window}{consistent}", refiner.model(), refiner.checksum())
     }
 
     /// A sentence about settings that make no sense.
     pub fn check(&self) -> anyhow::Result<()> {
-        if let Some([centre, width]) = self.window {
-            let makes_sense = centre.is_finite() && width.is_finite() && width > 0.0;
-            anyhow::ensure!(
-                makes_sense,
-                "--window: expected a centre and a width above 0 in HU, found {centre},{width}"
-            );
-        }
-        Ok(())
+        check_window(self.window)
     }
 
     /// The first of the flags that was given.
@@ -124,7 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let (Some(path), Some(truth)) = (&args.truth, &truth) {
         check_grid(path, truth, &args.image, &image)?;
     }
-    let names = names_of(args)?;
+    let names = given_or_beside(args.names.as_deref(), &args.mask)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
     let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);
     check_decisions(&folder)?;
@@ -139,11 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let refined = refined?;
     // The decisions come first, so that no mask is ever without them.
     write_decisions(&folder, &case, &names, &refined.decisions)?;
-    if !names.is_empty() {
-        let text = serde_json::to_string_pretty(&names)?;
-        let path = folder.join(format!("{case}.labels.json"));
-        output::atomically(&path, |file| writeln!(file, "{text}"))?;
-    }
+    write_names(&folder, &case, &names)?;
     nifti::write_mask(&args.out, &refined.mask)?;
     if let Some(path) = &args.picture {
         match picture::changes(&image, [&coarse, &refined.mask], truth.as_ref())? {
@@ -158,37 +149,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// The refined mask must take the place neither of the scan nor of the coarse mask.
 fn refuse_overwriting(args: &Args) -> anyhow::Result<()> {
-    if nifti::case_name(&args.out).is_none() {
-        let expected = "a name that ends in .nii.gz or .nii";
-        return Err(Error::new(&args.out, Kind::Request, expected, "another").into());
-    }
-    if args.out.is_dir() {
-        return Err(Error::io(&args.out, "write it", &std::io::ErrorKind::IsADirectory.into()).into());
-    }
-    if args.picture.as_ref() == Some(&args.out) {
-        let expected = "another file than the refined mask";
-        return Err(Error::new(&args.out, Kind::Request, expected, "it as the picture, too").into());
-    }
-    let inputs = [
+    let targets = Targets { mask: &args.out, picture: args.picture.as_deref(), what: "refined mask" };
+    targets.check(&[
         (Some(&args.image), "the scan"),
         (Some(&args.mask), "the coarse mask"),
         (args.truth.as_ref(), "the true mask"),
-    ];
-    for target in [Some(&args.out), args.picture.as_ref()].into_iter().flatten() {
-        let Ok(place) = target.canonicalize() else { continue };
-        let same =
-            |input: Option<&PathBuf>| input.is_some_and(|i| i.canonicalize().is_ok_and(|i| i == place));
-        if let Some((_, what)) = inputs.iter().find(|(input, _)| same(*input)) {
-            let expected = "another file than the inputs";
-            return Err(Error::new(target, Kind::Request, expected, *what).into());
-        }
-    }
-    Ok(())
-}
-
-fn names_of(args: &Args) -> anyhow::Result<Names> {
-    match &args.names {
-        Some(given) => Ok(names::given(given, &PathBuf::new())?),
-        None => names_beside(&args.mask),
-    }
+    ])
 }

@@ -1,15 +1,15 @@
 //! What the commands that use a Segment Anything network have in common.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Choice, Decision};
 use polycl_nn::sam::{Model, Sam};
 use polycl_volume::dataset::names::{self, Names};
-use polycl_volume::{Error, Image, Kind, Mask, output};
+use polycl_volume::{Error, Image, Kind, Mask};
 
+use super::case::CaseTable;
 use crate::{fetch, talk};
 
 /// Which network, and where its weights are.
@@ -44,32 +44,56 @@ pub fn check_grid(path: &Path, mask: &Mask, image_path: &Path, image: &Image) ->
         .into())
 }
 
+/// Refuses an intensity window that makes no sense.
+pub fn check_window(window: Option<[f32; 2]>) -> anyhow::Result<()> {
+    if let Some([centre, width]) = window {
+        let makes_sense = centre.is_finite() && width.is_finite() && width > 0.0;
+        anyhow::ensure!(
+            makes_sense,
+            "--window: expected a centre and a width above 0 in HU, found {centre},{width}"
+        );
+    }
+    Ok(())
+}
+
 /// The names of labels beside a mask; without any, every organ is seen in the soft-tissue window.
 pub fn names_beside(mask: &Path) -> anyhow::Result<Names> {
     Ok(names::file_beside(mask).map(|file| names::read(&file)).transpose()?.unwrap_or_default())
 }
 
-/// Columns of `refine.csv`.
-const COLUMNS: [&str; 18] = [
-    "case",
-    "label",
-    "name",
-    "slice",
-    "i0",
-    "j0",
-    "k0",
-    "i1",
-    "j1",
-    "k1",
-    "pixels_before",
-    "pixels_after",
-    "predicted_iou",
-    "stability",
-    "agreement",
-    "lost",
-    "gained",
-    "choice",
-];
+/// The names of labels as given by a flag, or those beside a mask.
+pub fn given_or_beside(given: Option<&str>, mask: &Path) -> anyhow::Result<Names> {
+    match given {
+        Some(given) => Ok(names::given(given, Path::new(""))?),
+        None => names_beside(mask),
+    }
+}
+
+/// What was decided about every part of every slice.
+const DECISIONS: CaseTable = CaseTable {
+    file: "refine.csv",
+    columns: &[
+        "case",
+        "label",
+        "name",
+        "slice",
+        "i0",
+        "j0",
+        "k0",
+        "i1",
+        "j1",
+        "k1",
+        "pixels_before",
+        "pixels_after",
+        "predicted_iou",
+        "stability",
+        "agreement",
+        "lost",
+        "gained",
+        "choice",
+    ],
+    what: "the decisions of other cases, as polycl refine writes them",
+};
 
 /// Writes what was decided about a case into `refine.csv` of a folder, where rows of other cases stay.
 pub fn write_decisions(
@@ -78,40 +102,12 @@ pub fn write_decisions(
     names: &Names,
     decisions: &[Decision],
 ) -> anyhow::Result<()> {
-    let path = folder.join("refine.csv");
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(COLUMNS)?;
-    for row in other_rows(&path, case)? {
-        table.write_record(&row)?;
-    }
-    for decision in decisions {
-        table.write_record(row(case, decision, names))?;
-    }
-    let text = table.into_inner()?;
-    Ok(output::atomically(&path, |file| file.write_all(&text))?)
+    DECISIONS.write(folder, case, decisions.iter().map(|decision| row(case, decision, names)))
 }
 
 /// Refuses a `refine.csv` that cannot be added to, before there is work to lose.
 pub fn check_decisions(folder: &Path) -> anyhow::Result<()> {
-    other_rows(&folder.join("refine.csv"), "").map(drop)
-}
-
-/// The rows of other cases that are there already.
-fn other_rows(path: &Path, case: &str) -> anyhow::Result<Vec<csv::StringRecord>> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let unreadable = |found: String| {
-        let expected = "the decisions of other cases, as polycl refine writes them";
-        Error::new(path, Kind::Format, expected, found)
-            .hint("move it out of the way, or choose another --out")
-    };
-    let mut table = csv::Reader::from_path(path).map_err(|e| unreadable(e.to_string()))?;
-    if table.headers().map_err(|e| unreadable(e.to_string()))? != &csv::StringRecord::from(&COLUMNS[..]) {
-        return Err(unreadable("other columns".to_owned()).into());
-    }
-    let rows = table.records().collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(e.to_string()))?;
-    Ok(rows.into_iter().filter(|row| row.get(0) != Some(case)).collect())
+    DECISIONS.check(folder)
 }
 
 fn row(case: &str, decision: &Decision, names: &Names) -> Vec<String> {

@@ -1,4 +1,4 @@
-"""Resized planes by the programs that SAM (PIL), MedSAM (scikit-image) and all of them (PyTorch) resize with.
+"""Resized planes by the programs that SAM and SAM 2 (PIL), MedSAM (scikit-image) and all of them (PyTorch) resize with.
 
     pip install torch pillow scikit-image
     python3 make.py
@@ -21,6 +21,7 @@ for before, after in (([7, 5], [16, 12]), ([9, 6], [9, 6]), ([13, 11], [29, 11])
     plane = random.integers(0, 256, (before[1], before[0])).astype(np.uint8)
     case = {"before": before, "after": after, "plane": plane.flatten().tolist()}
     case["pil"] = np.asarray(Image.fromarray(plane).resize(after, Image.BILINEAR)).flatten().tolist()
+    case["pil_bicubic"] = np.asarray(Image.fromarray(plane).resize(after, Image.BICUBIC)).flatten().tolist()
     torch_plane = torch.from_numpy(plane).double()[None, None]
     size = (after[1], after[0])
     for key, antialias in (("antialiased", True), ("interpolated", False)):

@@ -1,10 +1,12 @@
+mod propagate;
 mod refine;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use polycl_nn::bench::{Step, Work, decoding, embedding};
+use polycl_nn::bench::{Step, Work, decoding, embedding, tracking};
 use polycl_nn::net::Net;
+use polycl_nn::sam2::Sam2;
 use polycl_volume::dataset::Dataset;
 use serde_json::json;
 
@@ -16,7 +18,9 @@ use crate::talk;
 pub enum Bench {
     Step(StepArgs),
     Sam(SamArgs),
+    Sam2(Sam2Args),
     Refine(refine::RefineArgs),
+    Propagate(propagate::PropagateArgs),
     Read(ReadArgs),
 }
 
@@ -80,11 +84,32 @@ pub struct SamArgs {
     device: polycl_nn::device::Device,
 }
 
+/// Time SAM 2: encoding a frame, and finding an object on it with seven memories and sixteen pointers
+///
+/// Prints one JSON line. Takes two threads unless --threads says otherwise.
+#[derive(clap::Args)]
+pub struct Sam2Args {
+    /// Official checkpoint, or safetensors with its names
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Which network, where the weights fit several
+    #[arg(long, value_name = "NAME")]
+    model: Option<polycl_nn::sam2::Model>,
+    /// Timed repetitions
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    steps: usize,
+    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: polycl_nn::device::Device,
+}
+
 pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
     match bench {
         Bench::Step(args) => time_step(args),
         Bench::Sam(args) => time_sam(args),
+        Bench::Sam2(args) => time_sam2(args),
         Bench::Refine(args) => refine::run(args),
+        Bench::Propagate(args) => propagate::run(args),
         Bench::Read(args) => time_reads(args),
     }
 }
@@ -140,20 +165,35 @@ fn time_sam(args: &SamArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(args.boxes > 0 && args.steps > 0, "expected at least one box and one step");
     let (model, sam) = args.network.open(args.device)?;
     let repeats = [2, args.steps];
-    let sorted = |mut seconds: Vec<f64>| {
-        seconds.sort_by(f64::total_cmp);
-        median(&seconds)
-    };
     let timed = json!({
         "peer": concat!("polycl ", env!("CARGO_PKG_VERSION")),
         "device": args.device,
         "instruction_set": polycl_nn::kernels::instruction_set(),
         "model": model.to_string(),
         "threads": rayon::current_num_threads(),
-        "encoder_s": sorted(embedding(&sam, repeats, args.device)),
-        "decoder_s": sorted(decoding(&sam, 1, repeats, args.device)),
+        "encoder_s": median_of(embedding(&sam, repeats, args.device)),
+        "decoder_s": median_of(decoding(&sam, 1, repeats, args.device)),
         "boxes": args.boxes,
-        "decoder_boxes_s": sorted(decoding(&sam, args.boxes, repeats, args.device)),
+        "decoder_boxes_s": median_of(decoding(&sam, args.boxes, repeats, args.device)),
+        "peak_rss_mib": peak_rss_mib(),
+    });
+    talk::data(format_args!("{timed}\n"));
+    Ok(Outcome::Done)
+}
+
+fn time_sam2(args: &Sam2Args) -> anyhow::Result<Outcome> {
+    anyhow::ensure!(args.steps > 0, "expected at least one step");
+    let (model, network) = Sam2::open(&args.weights, args.model, args.device)?;
+    let [encoding, finding] = tracking(&network, [1, args.steps], args.device)?.map(median_of);
+    let timed = json!({
+        "peer": concat!("polycl ", env!("CARGO_PKG_VERSION")),
+        "device": args.device,
+        "instruction_set": polycl_nn::kernels::instruction_set(),
+        "model": model.to_string(),
+        "threads": rayon::current_num_threads(),
+        "encoder_s": encoding,
+        "track_s": finding,
+        "frame_s": encoding + finding,
         "peak_rss_mib": peak_rss_mib(),
     });
     talk::data(format_args!("{timed}\n"));
@@ -174,6 +214,11 @@ fn step(args: &StepArgs) -> Step {
         warmup: args.warmup,
         device: args.device,
     }
+}
+
+fn median_of(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    median(&seconds)
 }
 
 fn median(sorted: &[f64]) -> f64 {

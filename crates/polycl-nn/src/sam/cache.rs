@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use polycl_volume::{Image, Result, output};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::sam::{Model, Sam};
+use super::{Model, Sam};
 
 /// The folder of one scan and network.
 #[derive(Debug, Clone)]

@@ -1,0 +1,75 @@
+//! How far each slice can be believed, and which to draw next.
+
+/// Where the pixels of a label in a slice come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Hand,
+    Propagated,
+}
+
+/// A label in a slice in which it was drawn or looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub label: u16,
+    /// Number along the file's slice axis, from 0.
+    pub slice: usize,
+    pub origin: Origin,
+    pub pixels: usize,
+    /// 0 to 1.
+    pub confidence: f32,
+    pub predicted_iou: Option<f32>,
+    /// The network's own score of whether the object is there, of networks that have one.
+    pub object_score: Option<f32>,
+    pub evidence: Option<Evidence>,
+}
+
+/// What speaks for a propagated slice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// How little depends on the exact box.
+    pub stability: f32,
+    /// Dice of what was found on the way up and on the way down, where both came by.
+    pub agreement: Option<f32>,
+    /// Mean Dice with the neighbouring slices.
+    pub continuity: f32,
+    /// Slices to the nearest shown one.
+    pub away: f32,
+}
+
+/// The slice that most deserves to be drawn next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Suggestion {
+    pub label: u16,
+    pub slice: usize,
+    pub confidence: f32,
+}
+
+impl Row {
+    pub fn by_hand(label: u16, slice: usize) -> Self {
+        Self {
+            label,
+            slice,
+            origin: Origin::Hand,
+            pixels: 0,
+            confidence: 1.0,
+            predicted_iou: None,
+            object_score: None,
+            evidence: None,
+        }
+    }
+
+    /// Confidence by the evidence.
+    pub fn rate(&mut self) {
+        let (Some(evidence), Some(iou)) = (self.evidence, self.predicted_iou) else { return };
+        let iou = iou.clamp(0.0, 1.0);
+        self.confidence = iou * evidence.stability * evidence.continuity.sqrt();
+    }
+}
+
+/// The slice where most pixels are in doubt.
+pub fn suggest(rows: &[Row]) -> Option<Suggestion> {
+    let doubt = |row: &&Row| (1.0 - row.confidence) * row.pixels as f32;
+    let found = rows.iter().filter(|row| row.origin == Origin::Propagated && row.pixels > 0);
+    let row = found.max_by(|a, b| doubt(a).total_cmp(&doubt(b)))?;
+    Some(Suggestion { label: row.label, slice: row.slice, confidence: row.confidence })
+}

@@ -1,0 +1,87 @@
+//! A network at work on the slices of scans: what refinement and propagation have in common.
+
+use std::path::PathBuf;
+
+use burn::tensor::{Tensor, TensorData};
+use polycl_volume::preprocess::Grid;
+use polycl_volume::{Image, Result};
+
+use super::{Cache, Frame, Model, Prompt, Sam};
+use crate::device::Device;
+
+/// A network, the device it is on, and the folder in which embeddings are kept, if they are.
+pub struct Embedder {
+    pub model: Model,
+    pub sam: Sam,
+    device: burn::tensor::Device,
+    cache: Option<PathBuf>,
+}
+
+/// A slice of a scan in canonical order, as a network gets it.
+pub struct Slice<'a> {
+    /// From the feet.
+    pub number: usize,
+    pub plane: &'a [f32],
+    pub frame: Frame,
+    pub cache: Option<&'a Cache>,
+}
+
+/// The mask of one prompt on the decoder's grid.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    pub logits: Vec<f32>,
+    pub predicted_iou: f32,
+}
+
+impl Embedder {
+    /// `cache` is a folder in which embeddings are kept and found again.
+    pub fn new(model: Model, sam: Sam, device: Device, cache: Option<PathBuf>) -> Self {
+        let cache = cache.map(|folder| folder.join(computer(device)));
+        Self { model, sam, device: device.open(), cache }
+    }
+
+    /// How planes of this shape become the network's input.
+    pub fn frame(&self, grid: Grid) -> Frame {
+        Frame::new(self.model, &self.sam.config, grid)
+    }
+
+    /// Where the embeddings of a scan are kept, if they are.
+    pub fn cache(&self, image: &Image) -> Option<Cache> {
+        self.cache.as_ref().map(|root| Cache::new(root, image, self.model, &self.sam))
+    }
+
+    /// The embedding of a slice, [1, side, side, dim], computed or found.
+    ///
+    /// # Errors
+    /// [`polycl_volume::Kind::Io`] where the cache cannot be written.
+    pub fn embed(&self, slice: &Slice<'_>, window: [f32; 2]) -> Result<Tensor<4>> {
+        if let Some(found) = slice.cache.and_then(|cache| cache.get(slice.number, window, &self.device)) {
+            return Ok(found);
+        }
+        let side = self.sam.config.image;
+        let input = TensorData::new(slice.frame.prepare(slice.plane, window), [1, side, side, 3]);
+        let embedding = self.sam.embed(Tensor::from_data(input, &self.device));
+        if let Some(cache) = slice.cache {
+            cache.put(slice.number, window, &embedding)?;
+        }
+        Ok(embedding)
+    }
+
+    /// One mask for each prompt.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn draw(&self, embedding: &Tensor<4>, prompts: &[Prompt]) -> Result<Vec<Drawn>> {
+        let masks = self.sam.decode(embedding, prompts, false);
+        let iou = crate::predict::floats(masks.iou)?;
+        let logits = crate::predict::floats(masks.logits)?;
+        let pixels = logits.len() / prompts.len();
+        let each = logits.chunks_exact(pixels).zip(iou);
+        Ok(each.map(|(logits, predicted_iou)| Drawn { logits: logits.to_vec(), predicted_iou }).collect())
+    }
+}
+
+/// Other instructions round otherwise: what is kept must be what would be computed.
+pub fn computer(device: Device) -> String {
+    format!("{}-{}", device, crate::kernels::instruction_set()).replace(':', "_")
+}

@@ -1,0 +1,205 @@
+//! The published networks by name, from the official YAML files.
+
+use std::fmt;
+use std::str::FromStr;
+
+use polycl_volume::{Error, Kind, Result};
+
+use crate::sam::{MLP_NAMES, TwoWayConfig};
+use crate::weights::Weights;
+
+/// The shape of a whole network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sam2Config {
+    /// Side of the input in pixels, 16 times that of the embedding.
+    pub image: usize,
+    pub trunk: HieraConfig,
+    pub decoder: TwoWayConfig,
+    pub memory: MemoryConfig,
+    pub version: Version,
+}
+
+impl Sam2Config {
+    /// Side of the embedding.
+    pub fn side(&self) -> usize {
+        self.image / 16
+    }
+}
+
+/// The image encoder's trunk (Ryali et al. 2023). Stages after the first begin with a block that halves
+/// the sides and doubles channels and heads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HieraConfig {
+    /// Channels and heads of the first stage.
+    pub dim: usize,
+    pub heads: usize,
+    /// Blocks of each stage.
+    pub stages: [usize; 4],
+    /// Sides of the windows in each stage.
+    pub windows: [usize; 4],
+    /// Blocks that attend to the whole image.
+    pub global: [usize; 3],
+    /// Side of the grid of positions that is stretched over the image.
+    pub background: usize,
+}
+
+/// What is remembered of earlier frames, and how.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MemoryConfig {
+    /// Channels of a memory's pixels.
+    pub dim: usize,
+    /// Layers of the attention to memories, and the width of their MLPs.
+    pub layers: usize,
+    pub mlp: usize,
+}
+
+/// 2.1 knows how long ago a pointer was made, and marks memories of frames without the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    V2,
+    V21,
+}
+
+/// A published network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// Ravi et al. 2024, at 1024².
+    Sam2(Version, Size),
+    /// SAM 2.1's smallest, trained on medical images at 512² (Ma et al. 2025).
+    MedSam2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    Tiny,
+    Small,
+    BasePlus,
+    Large,
+}
+
+const NAMES: [(Model, &str); 9] = [
+    (Model::Sam2(Version::V21, Size::Tiny), "sam2.1-hiera-tiny"),
+    (Model::Sam2(Version::V21, Size::Small), "sam2.1-hiera-small"),
+    (Model::Sam2(Version::V21, Size::BasePlus), "sam2.1-hiera-base-plus"),
+    (Model::Sam2(Version::V21, Size::Large), "sam2.1-hiera-large"),
+    (Model::Sam2(Version::V2, Size::Tiny), "sam2-hiera-tiny"),
+    (Model::Sam2(Version::V2, Size::Small), "sam2-hiera-small"),
+    (Model::Sam2(Version::V2, Size::BasePlus), "sam2-hiera-base-plus"),
+    (Model::Sam2(Version::V2, Size::Large), "sam2-hiera-large"),
+    (Model::MedSam2, "medsam2"),
+];
+
+impl Model {
+    pub fn config(self) -> Sam2Config {
+        let (image, version, size) = match self {
+            Self::Sam2(version, size) => (1024, version, size),
+            Self::MedSam2 => (512, Version::V21, Size::Tiny),
+        };
+        let windows = [8, 4, 14, 7];
+        let trunk = match size {
+            Size::Tiny => HieraConfig {
+                dim: 96,
+                heads: 1,
+                stages: [1, 2, 7, 2],
+                windows,
+                global: [5, 7, 9],
+                background: 7,
+            },
+            Size::Small => HieraConfig {
+                dim: 96,
+                heads: 1,
+                stages: [1, 2, 11, 2],
+                windows,
+                global: [7, 10, 13],
+                background: 7,
+            },
+            Size::BasePlus => HieraConfig {
+                dim: 112,
+                heads: 2,
+                stages: [2, 3, 16, 3],
+                windows,
+                global: [12, 16, 20],
+                background: 14,
+            },
+            Size::Large => HieraConfig {
+                dim: 144,
+                heads: 2,
+                stages: [2, 6, 36, 4],
+                windows: [8, 4, 16, 8],
+                global: [23, 33, 43],
+                background: 7,
+            },
+        };
+        let decoder = TwoWayConfig { depth: 2, dim: 256, heads: 8, mlp: 2048, mlp_names: MLP_NAMES[1] };
+        let memory = MemoryConfig { dim: 64, layers: 4, mlp: 2048 };
+        Sam2Config { image, trunk, decoder, memory, version }
+    }
+
+    /// Whether the tensors of a file have the shapes of this network.
+    fn fits(self, weights: &Weights) -> bool {
+        let Sam2Config { trunk, version, .. } = self.config();
+        let depth: usize = trunk.stages.iter().sum();
+        let block = |i| weights.shape(&format!("image_encoder.trunk.blocks.{i}.norm1.weight"));
+        let dim = |i| block(i).and_then(|sides| sides.first().copied());
+        let marked = weights.shape("no_obj_embed_spatial").is_some();
+        dim(0) == Some(trunk.dim)
+            && dim(depth - 1).is_some()
+            && dim(depth).is_none()
+            && marked == (version == Version::V21)
+    }
+
+    /// The network that the tensors of a file belong to, `wanted` if it is one of several that are alike;
+    /// the larger input where nothing else tells.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] where they belong to none or another, [`Kind::Request`] where they fit
+    /// several and none was named.
+    pub fn recognise(weights: &Weights, wanted: Option<Self>) -> Result<Self> {
+        let fitting: Vec<Self> =
+            NAMES.map(|(model, _)| model).into_iter().filter(|m| m.fits(weights)).collect();
+        let names = |models: &[Self]| models.iter().map(Self::to_string).collect::<Vec<_>>().join(" or ");
+        match (fitting.as_slice(), wanted) {
+            ([], wanted) => {
+                let expected =
+                    wanted.map_or_else(|| "a SAM 2 network".to_owned(), |wanted| wanted.to_string());
+                let expected = format!("the tensors of {expected}");
+                Err(Error::new(weights.path(), Kind::Checkpoint, expected, "those of another network").hint(
+                    "official checkpoints of SAM 2, SAM 2.1 and MedSAM2 are read, and safetensors with \
+                     their names",
+                ))
+            }
+            (fitting, Some(wanted)) if fitting.contains(&wanted) => Ok(wanted),
+            (fitting, Some(wanted)) => {
+                let expected = format!("the tensors of {wanted}");
+                let found = format!("those of {}", names(fitting));
+                Err(Error::new(weights.path(), Kind::Checkpoint, expected, found)
+                    .hint(format!("--model {}", fitting[0])))
+            }
+            (&[model], None) => Ok(model),
+            (fitting, None) => {
+                let found = format!("tensors that fit {}", names(fitting));
+                Err(Error::new(weights.path(), Kind::Request, "the name of the network", found)
+                    .hint("they differ in the size of their input; say which it is with --model"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(model, _)| model == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Model {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = NAMES.iter().find(|(_, name)| *name == text);
+        found.map(|(model, _)| *model).ok_or_else(|| {
+            let names = NAMES.map(|(_, name)| name).join(", ");
+            format!("expected one of {names}, found '{text}'")
+        })
+    }
+}

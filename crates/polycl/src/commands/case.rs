@@ -1,0 +1,105 @@
+//! What commands that write one mask have in common: the tables beside it, in which rows of other
+//! cases stay, the names of its labels, and the care that it replaces no input.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polycl_volume::dataset::names::Names;
+use polycl_volume::{Error, Kind, nifti, output};
+
+/// A CSV file of a folder of masks. Its first column is the case.
+pub struct CaseTable {
+    pub file: &'static str,
+    pub columns: &'static [&'static str],
+    /// What its rows are, for a person whose file holds something else.
+    pub what: &'static str,
+}
+
+impl CaseTable {
+    /// Refuses a file that cannot be added to, before there is work to lose.
+    pub fn check(&self, folder: &Path) -> anyhow::Result<()> {
+        self.other_rows(&folder.join(self.file), "").map(drop)
+    }
+
+    /// Writes the rows of a case into the folder's table, where rows of other cases stay.
+    pub fn write(
+        &self,
+        folder: &Path,
+        case: &str,
+        rows: impl Iterator<Item = Vec<String>>,
+    ) -> anyhow::Result<()> {
+        let path = folder.join(self.file);
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(self.columns)?;
+        for row in self.other_rows(&path, case)? {
+            table.write_record(&row)?;
+        }
+        for row in rows {
+            table.write_record(row)?;
+        }
+        let text = table.into_inner()?;
+        Ok(output::atomically(&path, |file| file.write_all(&text))?)
+    }
+
+    /// The rows of other cases that are there already.
+    fn other_rows(&self, path: &Path, case: &str) -> anyhow::Result<Vec<csv::StringRecord>> {
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let unreadable = |found: String| {
+            Error::new(path, Kind::Format, self.what, found)
+                .hint("move it out of the way, or choose another --out")
+        };
+        let mut table = csv::Reader::from_path(path).map_err(|e| unreadable(e.to_string()))?;
+        if table.headers().map_err(|e| unreadable(e.to_string()))? != &csv::StringRecord::from(self.columns) {
+            return Err(unreadable("other columns".to_owned()).into());
+        }
+        let rows = table.records().collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(e.to_string()))?;
+        Ok(rows.into_iter().filter(|row| row.get(0) != Some(case)).collect())
+    }
+}
+
+/// Writes the names of a mask's labels beside it, if there are any.
+pub fn write_names(folder: &Path, case: &str, names: &Names) -> anyhow::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let text = serde_json::to_string_pretty(names)?;
+    let path = folder.join(format!("{case}.labels.json"));
+    Ok(output::atomically(&path, |file| writeln!(file, "{text}"))?)
+}
+
+/// What a command writes.
+pub struct Targets<'a> {
+    pub mask: &'a Path,
+    pub picture: Option<&'a Path>,
+    /// The mask in words.
+    pub what: &'a str,
+}
+
+impl Targets<'_> {
+    /// Refuses targets that are no files to be, or that would take the place of an input.
+    pub fn check(&self, inputs: &[(Option<&PathBuf>, &str)]) -> anyhow::Result<()> {
+        if nifti::case_name(self.mask).is_none() {
+            let expected = "a name that ends in .nii.gz or .nii";
+            return Err(Error::new(self.mask, Kind::Request, expected, "another").into());
+        }
+        if self.mask.is_dir() {
+            return Err(Error::io(self.mask, "write it", &std::io::ErrorKind::IsADirectory.into()).into());
+        }
+        if self.picture == Some(self.mask) {
+            let expected = format!("another file than the {}", self.what);
+            return Err(Error::new(self.mask, Kind::Request, expected, "it as the picture, too").into());
+        }
+        for target in [Some(self.mask), self.picture].into_iter().flatten() {
+            let Ok(place) = target.canonicalize() else { continue };
+            let same =
+                |input: Option<&PathBuf>| input.is_some_and(|i| i.canonicalize().is_ok_and(|i| i == place));
+            if let Some((_, what)) = inputs.iter().find(|(input, _)| same(*input)) {
+                let expected = "another file than the inputs";
+                return Err(Error::new(target, Kind::Request, expected, *what).into());
+            }
+        }
+        Ok(())
+    }
+}
