@@ -65,8 +65,8 @@ pub struct Scan {
     /// For each organ about which something is known: the store's slices that show it, as
     /// inclusive ranges. An organ known to be absent has no ranges; an unknown one is not listed.
     pub presence: BTreeMap<String, Vec<[usize; 2]>>,
-    /// How far the slices of organs can be believed that were propagated; others are drawn or
-    /// predicted in all slices alike.
+    /// How far the slices of organs can be believed that were propagated; others are as drawn or as
+    /// predicted in one slice as in the next.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, Trust>,
 }

@@ -12,13 +12,14 @@ use crate::orient::Reorientation;
 use crate::{Error, Kind, Result, Space};
 
 /// Columns that are read; any others may stand beside them.
-const COLUMNS: [&str; 5] = ["case", "label", "slice", "origin", "confidence"];
+const COLUMNS: [&str; 6] = ["case", "label", "slice", "origin", "pixels", "confidence"];
 
 /// How far the slices of an organ can be believed that no person has drawn in all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
-    /// Of each slice of the store, from 0 to 1; 0 where nobody has looked for the organ.
+    /// Of each slice of the store, from 0 to 1. Beyond an end at which the organ was looked for and
+    /// not found it is over, and those slices are believed as that end is; 0 where nobody has looked.
     pub confidence: Vec<f32>,
     /// The slices that a person has drawn, as inclusive ranges.
     pub by_hand: Slices,
@@ -49,15 +50,23 @@ struct Slice {
     label: u16,
     /// Counted from 0 along the slice axis in the order of the file.
     slice: usize,
+    known: Known,
+}
+
+/// What is known of an organ in a slice.
+#[derive(Debug, Clone, Copy)]
+struct Known {
     by_hand: bool,
+    /// Whether it was found there.
+    found: bool,
     confidence: f32,
 }
 
 /// Reads a `propagate.csv` by case.
 ///
 /// # Errors
-/// [`Kind::Format`] for a missing column, a label, slice or origin that is none, a confidence that
-/// is not from 0 to 1, and two rows of one label in one slice; [`Kind::Io`].
+/// [`Kind::Format`] for a missing column, a label, slice, origin or count of pixels that is none, a
+/// confidence that is not from 0 to 1, and two rows of one label in one slice; [`Kind::Io`].
 pub fn read(file: &Path) -> Result<BTreeMap<String, Propagation>> {
     let mut cases: BTreeMap<String, Propagation> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -75,9 +84,9 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, Propagation>> {
 
 fn slice(row: &Row, file: &Path) -> Result<Slice> {
     let wrong = |expected: &str, found: &str| row.error(file, Kind::Format, expected, found);
-    let [label, slice, origin, confidence] =
-        ["label", "slice", "origin", "confidence"].map(|column| row.need(column, file));
-    let (label, slice, origin, confidence) = (label?, slice?, origin?, confidence?);
+    let cell = |column| row.need(column, file);
+    let (label, slice, origin) = (cell("label")?, cell("slice")?, cell("origin")?);
+    let (pixels, confidence) = (cell("pixels")?, cell("confidence")?);
     let by_hand = match origin {
         "hand" => true,
         "propagated" => false,
@@ -87,12 +96,15 @@ fn slice(row: &Row, file: &Path) -> Result<Slice> {
     Ok(Slice {
         label: label.parse().ok().filter(|&label| label > 0).ok_or_else(|| wrong("a label from 1", label))?,
         slice: slice.parse().map_err(|_| wrong("a slice from 0", slice))?,
-        by_hand,
-        confidence: confidence
-            .parse()
-            .ok()
-            .filter(within)
-            .ok_or_else(|| wrong("a confidence from 0 to 1", confidence))?,
+        known: Known {
+            by_hand,
+            found: pixels.parse::<u64>().map_err(|_| wrong("a count of pixels", pixels))? > 0,
+            confidence: confidence
+                .parse()
+                .ok()
+                .filter(within)
+                .ok_or_else(|| wrong("a confidence from 0 to 1", confidence))?,
+        },
     })
 }
 
@@ -105,7 +117,7 @@ impl Propagation {
     pub fn trust(&self, label: Option<u16>, space: &Space, kept: &Range<usize>) -> Result<Option<Trust>> {
         let canonical = Reorientation::to_canonical(space);
         let slices = space.shape[canonical.slice_axis()];
-        let mut known: Vec<Option<(f32, bool)>> = vec![None; slices];
+        let mut known: Vec<Option<Known>> = vec![None; slices];
         for row in self.rows.iter().filter(|row| label.is_none_or(|label| row.label == label)) {
             if row.slice >= slices {
                 let expected = format!("slices below {slices} of label {}, as its scan has", row.label);
@@ -113,16 +125,39 @@ impl Propagation {
                     .hint("slices are counted from 0"));
             }
             let known = &mut known[canonical.slice_to_canonical(row.slice, space)];
-            let (confidence, by_hand) = known.unwrap_or((1.0, true));
-            *known = Some((confidence.min(row.confidence), by_hand && row.by_hand));
+            *known = Some(known.map_or(row.known, |other| other.and(row.known)));
         }
         if known.iter().all(Option::is_none) {
             return Ok(None);
         }
+        for _ in ["from the feet", "from the head"] {
+            extend(&mut known);
+            known.reverse();
+        }
         let kept = &known[kept.clone()];
         Ok(Some(Trust {
-            confidence: kept.iter().map(|known| known.map_or(0.0, |(confidence, _)| confidence)).collect(),
-            by_hand: ranges_of(kept.iter().map(|known| known.is_some_and(|(_, by_hand)| by_hand))),
+            confidence: kept.iter().map(|known| known.map_or(0.0, |known| known.confidence)).collect(),
+            by_hand: ranges_of(kept.iter().map(|known| known.is_some_and(|known| known.by_hand))),
         }))
+    }
+}
+
+impl Known {
+    /// What is known of two labels as one.
+    fn and(self, other: Self) -> Self {
+        Self {
+            by_hand: self.by_hand && other.by_hand,
+            found: self.found || other.found,
+            confidence: self.confidence.min(other.confidence),
+        }
+    }
+}
+
+/// Slices before the first of which something is known are as that one, if it does not show the
+/// organ: nobody needs to look any further.
+fn extend(known: &mut [Option<Known>]) {
+    let Some(first) = known.iter().position(Option::is_some) else { return };
+    if let Some(end) = known[first].filter(|known| !known.found) {
+        known[..first].fill(Some(Known { by_hand: false, ..end }));
     }
 }

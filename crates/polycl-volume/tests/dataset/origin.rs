@@ -10,13 +10,13 @@ const HEADER: &str = "case,label,name,slice,origin,pixels,confidence,slip\n";
 fn scan(signs: [f64; 3]) -> Folder {
     let folder = Folder::new();
     image(&folder.at("images/a.nii.gz"), &space(signs));
-    mask(&folder.at("labels/a.nii.gz"), &space(signs), &[(3, [1, 3], 10)]);
+    mask(&folder.at("labels/a.nii.gz"), &space(signs), &[(3, [0, 3], 10)]);
     folder.write("labels/labels.json", r#"{"3": "liver", "4": "spleen"}"#);
     folder
 }
 
-/// Slices 0 to 4 of the liver: the third is drawn, the first is known not to show it.
-const ROWS: &str = "a,3,liver,0,propagated,0,0.5,\na,3,liver,1,propagated,320,0.7,\n\
+/// Slices 0 to 4 of the liver: the third is drawn, the last ends it.
+const ROWS: &str = "a,3,liver,0,propagated,320,0.5,\na,3,liver,1,propagated,320,0.7,\n\
                     a,3,liver,2,hand,320,1,\na,3,liver,3,propagated,320,0.9,1.5\na,3,liver,4,propagated,0,0.6,\n";
 
 fn import(folder: &Folder, rows: &str) -> Result<Index> {
@@ -33,8 +33,9 @@ fn told(folder: &Folder) -> Result<Origin> {
 
 #[test]
 fn slices_of_a_propagated_mask_are_believed_as_far_as_they_say() {
-    let up = [0.5, 0.7, 1.0, 0.9, 0.6, 0.0];
-    let down = [0.0, 0.6, 0.9, 1.0, 0.7, 0.5];
+    // Nobody has looked at the sixth slice, but the liver had ended before.
+    let up = [0.5, 0.7, 1.0, 0.9, 0.6, 0.6];
+    let down = [0.6, 0.6, 0.9, 1.0, 0.7, 0.5];
     for (signs, keep, confidence, drawn) in [
         (LPS, 1.0, &up[..], 2),
         (LPI, 1.0, &down[..], 3),
@@ -54,8 +55,6 @@ fn slices_of_a_propagated_mask_are_believed_as_far_as_they_say() {
         for (slice, &confidence) in confidence.iter().enumerate() {
             assert_eq!(scan.confidence("liver", slice), confidence);
             assert_eq!(scan.by_hand("liver", slice), slice == drawn);
-            // What nobody has looked at is not known to be absent.
-            assert_eq!(scan.shows("liver", slice).is_some(), confidence > 0.0);
         }
         let masked = |slice| folder.dataset().unwrap().mask(0, slice).unwrap().contains(&3);
         assert!(masked(drawn), "the drawn slice is where the mask is");
@@ -70,9 +69,12 @@ fn an_organ_that_was_not_looked_for_is_unknown() {
     assert!(scan.draws(&["liver".to_owned()]) && !scan.draws(&["spleen".to_owned()]));
     assert_eq!(scan.shows("spleen", 0), None);
     let folder = self::scan(LPS);
-    let index = import(&folder, &format!("{ROWS}a,4,,2,hand,0,1,\n")).unwrap();
+    let index = import(&folder, &format!("{ROWS}a,4,,1,propagated,0,0.5,\na,4,,3,hand,9,1,\n")).unwrap();
     assert!(index.scans[0].draws(&["spleen".to_owned()]));
-    assert_eq!(index.scans[0].trust["spleen"].confidence, [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+    // It ends below; between and above nobody has looked, and it is not known to be absent.
+    assert_eq!(index.scans[0].trust["spleen"].confidence, [0.5, 0.5, 0.0, 1.0, 0.0, 0.0]);
+    let shown = |slice| index.scans[0].shows("spleen", slice);
+    assert_eq!([0, 1, 2, 3, 4].map(shown), [Some(false), Some(false), None, Some(false), None]);
     // Nothing is drawn of what is kept: the scan is not labelled.
     let folder = self::scan(LPS);
     folder.write("labels/propagate.csv", &format!("{HEADER}{ROWS}"));
@@ -169,6 +171,7 @@ fn tables_of_propagation_that_make_no_sense_are_refused() {
         "a,3,liver,1,propagated,1,,\n",
         ",3,liver,1,propagated,1,0.5,\n",
         "a,3,liver,1,propagated\n",
+        "a,3,liver,1,propagated,-1,0.5,\n",
         "a,3,liver,1,propagated,1,0.5,\na,3,liver,1,hand,1,1,\n",
     ] {
         let folder = scan(LPS);
@@ -177,7 +180,7 @@ fn tables_of_propagation_that_make_no_sense_are_refused() {
         assert!(!folder.0.path().join("dataset").exists());
     }
     for (file, text) in [
-        ("propagate.csv", "case,label,slice,origin\na,3,1,hand\n"),
+        ("propagate.csv", "case,label,slice,origin,pixels\na,3,1,hand,9\n"),
         ("propagate.csv", ""),
         ("polycl.json", "{"),
         ("polycl.json", r#"{"cases": "a"}"#),
