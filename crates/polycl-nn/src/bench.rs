@@ -52,8 +52,9 @@ impl Step {
         let model = initialised(0, &device, || self.segmenter().init(&device));
         let [images, target] = [0, 1].map(|_| self.random(&device));
         let target = target.greater_elem(0.7).float();
+        let weights = Tensor::ones([target.dims()[0]], &device);
         self.train(model, |model| {
-            SegmentationLoss::Dice.forward(model.forward(images.clone()), target.clone())
+            SegmentationLoss::Dice.forward(model.forward(images.clone()), target.clone(), weights.clone())
         })
     }
 

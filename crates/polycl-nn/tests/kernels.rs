@@ -208,10 +208,12 @@ fn dice_and_cross_entropy_of_one_organ() {
     for loss in [SegmentationLoss::Dice, SegmentationLoss::DiceCrossEntropy] {
         let entropy = if loss == SegmentationLoss::Dice { 0.0 } else { 1.0 };
         let [ours, theirs] = [0, 1].map(|_| Tensor::from_inner(logits.clone()).require_grad());
-        let fused = soft_dice(ours.clone(), target.clone(), entropy);
+        let weights = Tensor::<1>::from_floats([1.0, 0.25, 1.5], &target.device());
+        let fused = soft_dice(ours.clone(), target.clone(), weights.clone(), entropy);
         let other = loss.forward(
             both(theirs.clone(), theirs.zeros_like()),
             both(target.clone(), target.ones_like() - target.clone()),
+            weights,
         );
         close("loss", fused.clone().inner(), other.clone().inner());
         let (a, b) = ((fused * 2.0).backward(), (other * 2.0).backward());

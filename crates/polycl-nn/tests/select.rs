@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use polycl_nn::select::{Selector, SliceId, Strategy, Triplet};
-use polycl_volume::dataset::{Index, Scan, Source};
+use polycl_volume::dataset::{Index, Origin, Scan, Source};
 use polycl_volume::preprocess::Preprocess;
 use polycl_volume::{Kind, Result};
 
@@ -25,10 +25,12 @@ fn scan(case: usize, slices: usize, liver: Option<&[[usize; 2]]>) -> Scan {
         image: Source { path: PathBuf::from("x.nii"), sha256: String::new() },
         fingerprint: String::new(),
         masks: Vec::new(),
+        origin: Origin::Hand,
         drawn: BTreeSet::new(),
         presence: liver
             .map(|ranges| BTreeMap::from([(ORGAN.to_owned(), ranges.to_vec())]))
             .unwrap_or_default(),
+        trust: BTreeMap::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 use common::{Folder, boxes, space};
 use polycl_nn::net::{EncoderConfig, Net};
 use polycl_nn::train::{Model, RunCard, Seen};
+use polycl_volume::dataset::Origin;
 use polycl_volume::preprocess::Preprocess;
 use polycl_volume::{Image, Mask, nifti};
 
@@ -88,6 +89,7 @@ fn run_card() -> String {
         case: case.into(),
         patient: patient.into(),
         fingerprint: "00".repeat(32),
+        origin: Origin::Hand,
     };
     let card = RunCard {
         polycl_run: 1,

@@ -44,8 +44,8 @@ fn everything() -> Vec<u32> {
         let pool = Resample::MaxPool { size: 3, stride: 2, padding: 1 };
         all.extend(materialise(source(&b, high, &moments_b, pool)));
     }
-    all.push(soft_dice(&a, &a, 3, 1.0));
-    all.extend(soft_dice_backward(&a, &a, 3, 1.0, 1.0));
+    all.push(soft_dice(&a, &a, &[1.0, 0.3, 0.7], 1.0));
+    all.extend(soft_dice_backward(&a, &a, &[1.0, 0.3, 0.7], 1.0, 1.0));
     all.into_iter().map(f32::to_bits).collect()
 }
 

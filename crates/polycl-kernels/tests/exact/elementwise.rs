@@ -39,18 +39,18 @@ fn a_constant_has_no_variance() {
     }
 }
 
-fn dice(logits: &[f64], target: &[f64], images: usize, entropy: f64) -> f64 {
-    let pixels = logits.len() / images;
+fn dice(logits: &[f64], target: &[f64], weights: &[f64], entropy: f64) -> f64 {
+    let pixels = logits.len() / weights.len();
     let p = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let image = |(l, t): (&[f64], &[f64])| {
+    let log = |(&l, &t): (&f64, &f64)| l.max(0.0) - l * t + (-l.abs()).exp().ln_1p();
+    let image = |((l, t), weight): ((&[f64], &[f64]), &f64)| {
         let overlap: f64 = l.iter().zip(t).map(|(&l, t)| p(l) * t).sum();
         let total = l.iter().map(|&l| p(l)).sum::<f64>() + t.iter().sum::<f64>();
-        1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
+        let logs: f64 = l.iter().zip(t).map(log).sum();
+        weight * (1.0 - (2.0 * overlap + 1.0) / (total + 1.0) + entropy * logs / pixels as f64)
     };
-    let sum: f64 = logits.chunks(pixels).zip(target.chunks(pixels)).map(image).sum();
-    let log = |(&l, &t): (&f64, &f64)| l.max(0.0) - l * t + (-l.abs()).exp().ln_1p();
-    let logs: f64 = logits.iter().zip(target).map(log).sum();
-    sum / images as f64 + entropy * logs / logits.len() as f64
+    let sum: f64 = logits.chunks(pixels).zip(target.chunks(pixels)).zip(weights).map(image).sum();
+    sum / weights.len() as f64
 }
 
 #[test]
@@ -61,18 +61,19 @@ fn soft_dice_and_cross_entropy() {
             let logits: Vec<f32> = random.values(images * pixels).iter().map(|x| 6.0 * x).collect();
             let target: Vec<f32> =
                 random.values(images * pixels).iter().map(|&x| f32::from(u8::from(x > 0.4))).collect();
-            let (dl, dt) = (doubles(&logits), doubles(&target));
-            let expected = dice(&dl, &dt, images, f64::from(entropy));
-            close("loss", &[soft_dice(&logits, &target, images, entropy)], &[expected]);
+            let weights: Vec<f32> = [1.0, 0.25, 1.5].into_iter().take(images).collect();
+            let (dl, dt, dw) = (doubles(&logits), doubles(&target), doubles(&weights));
+            let expected = dice(&dl, &dt, &dw, f64::from(entropy));
+            close("loss", &[soft_dice(&logits, &target, &weights, entropy)], &[expected]);
             let slope = |i: usize| {
                 let moved = |by: f64| {
                     let mut moved = dl.clone();
                     moved[i] += by;
-                    dice(&moved, &dt, images, f64::from(entropy))
+                    dice(&moved, &dt, &dw, f64::from(entropy))
                 };
                 3.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5
             };
-            let actual = soft_dice_backward(&logits, &target, images, entropy, 3.0);
+            let actual = soft_dice_backward(&logits, &target, &weights, entropy, 3.0);
             let expected: Vec<f64> = (0..logits.len()).map(slope).collect();
             close("gradient", &actual, &expected);
         }
@@ -82,8 +83,8 @@ fn soft_dice_and_cross_entropy() {
 #[test]
 fn a_saturated_logit_stays_finite() {
     let (logits, target) = ([200.0, -200.0, 0.0], [0.0, 1.0, 1.0]);
-    assert!(soft_dice(&logits, &target, 1, 1.0).is_finite());
-    assert!(soft_dice_backward(&logits, &target, 1, 1.0, 1.0).iter().all(|g| g.is_finite()));
+    assert!(soft_dice(&logits, &target, &[1.0], 1.0).is_finite());
+    assert!(soft_dice_backward(&logits, &target, &[1.0], 1.0, 1.0).iter().all(|g| g.is_finite()));
 }
 
 #[test]

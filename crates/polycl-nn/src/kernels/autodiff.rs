@@ -58,14 +58,15 @@ impl Backward<Flex, 10> for Convolve {
 }
 
 impl Backward<Flex, 1> for SoftDice {
-    type State = (FlexTensor, FlexTensor, f32);
+    /// Logits, target, weights, share of cross-entropy.
+    type State = ([FlexTensor; 3], f32);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let upstream = dense(gradients.consume::<Flex>(&ops.node));
-        let (logits, target, entropy) = ops.state;
-        let images = logits.shape()[0];
+        let ([logits, target, weights], entropy) = ops.state;
         let upstream = values(&upstream)[0];
-        let back = kernels::soft_dice_backward(values(&logits), values(&target), images, entropy, upstream);
+        let [l, t, w] = [&logits, &target, &weights].map(values);
+        let back = kernels::soft_dice_backward(l, t, w, entropy, upstream);
         let [node] = ops.parents;
         register(gradients, node.map(|node| node.id), Some(back), &logits);
     }
@@ -149,12 +150,18 @@ impl<C: CheckpointStrategy> Kernels for Track<C> {
         Self::from_inner(Flex::moments(map.into_primitive(), over))
     }
 
-    fn soft_dice(logits: FloatTensor<Self>, target: FloatTensor<Self>, entropy: f32) -> FloatTensor<Self> {
+    fn soft_dice(
+        logits: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        entropy: f32,
+    ) -> FloatTensor<Self> {
         let prepared = SoftDice.prepare::<C>([logits.node()]).compute_bound().stateful();
-        let (logits, target) = (dense(logits.into_primitive()), dense(target.into_primitive()));
-        let output = Flex::soft_dice(logits.clone(), target.clone(), entropy);
+        let tensors = [logits, target, weights].map(|tensor| dense(tensor.into_primitive()));
+        let [l, t, w] = tensors.clone();
+        let output = Flex::soft_dice(l, t, w, entropy);
         match prepared {
-            OpsKind::Tracked(prepared) => prepared.finish((logits, target, entropy), output),
+            OpsKind::Tracked(prepared) => prepared.finish((tensors, entropy), output),
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
     }

@@ -67,7 +67,12 @@ pub trait Kernels: Backend {
 
     fn moments(map: FloatTensor<Self>, over: Over) -> FloatTensor<Self>;
 
-    fn soft_dice(logits: FloatTensor<Self>, target: FloatTensor<Self>, entropy: f32) -> FloatTensor<Self>;
+    fn soft_dice(
+        logits: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        entropy: f32,
+    ) -> FloatTensor<Self>;
 
     fn adam(
         values: FloatTensor<Self>,
@@ -110,10 +115,9 @@ impl Kernels for Flex {
         tensor(kernels::moments(values(&map), shape, over), [over.groups(shape.n), 2, shape.c])
     }
 
-    fn soft_dice(logits: FlexTensor, target: FlexTensor, entropy: f32) -> FlexTensor {
-        let (logits, target) = (dense(logits), dense(target));
-        let images = logits.shape()[0];
-        tensor(vec![kernels::soft_dice(values(&logits), values(&target), images, entropy)], [1])
+    fn soft_dice(logits: FlexTensor, target: FlexTensor, weights: FlexTensor, entropy: f32) -> FlexTensor {
+        let [logits, target, weights] = [logits, target, weights].map(dense);
+        tensor(vec![kernels::soft_dice(values(&logits), values(&target), values(&weights), entropy)], [1])
     }
 
     fn adam(

@@ -76,10 +76,11 @@ pub fn moments(x: &Tensor<4>, over: Over) -> Tensor<3> {
     composed::moments(composed::nchw(x.clone().detach()), over)
 }
 
-/// Soft Dice of one organ, plus `entropy` times binary cross-entropy, of logits [B, 1, H, W] as `[1]`.
-pub fn soft_dice(logits: Tensor<4>, target: Tensor<4>, entropy: f32) -> Tensor<1> {
-    let (logits, target) = (logits.into_dispatch(), target.into_dispatch());
-    Tensor::from_dispatch(Dispatch::soft_dice(logits, target, entropy))
+/// Soft Dice of one organ, plus `entropy` times binary cross-entropy, of logits [B, 1, H, W] as `[1]`:
+/// the mean over images of each one's loss times its weight.
+pub fn soft_dice(logits: Tensor<4>, target: Tensor<4>, weights: Tensor<1>, entropy: f32) -> Tensor<1> {
+    let (logits, target, weights) = (logits.into_dispatch(), target.into_dispatch(), weights.into_dispatch());
+    Tensor::from_dispatch(Dispatch::soft_dice(logits, target, weights, entropy))
 }
 
 /// One update of Adam: values, first and second moments after it.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use polycl_volume::dataset::Dataset;
 use polycl_volume::dataset::split::{self, Budget, Split};
+use polycl_volume::dataset::{Dataset, Origin};
 use polycl_volume::preprocess::Preprocess;
 use polycl_volume::rng::{Purpose, rng};
 use polycl_volume::{Error, Kind, Result};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::augment::{Augment, mirrored_classes};
 use super::run::{Model, Organ, Run, RunCard, Seen, weights};
+use super::weight::LabelWeight;
 use super::{Progress, Settings, State, Task, initialised, train};
 use crate::checkpoint::Checkpoint;
 use crate::loss::SegmentationLoss;
@@ -33,7 +34,7 @@ pub struct FinetuneConfig {
     /// What to segment; every organ of the data set where none is named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub organs: Vec<String>,
-    /// Labelled patients to use, validation included …
+    /// Labelled patients to use, validation included and those labelled by hand first …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cases: Option<usize>,
     /// … or the fraction of them; all of them without either.
@@ -43,6 +44,9 @@ pub struct FinetuneConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     pub loss: SegmentationLoss,
+    /// How much slices count that no person has drawn; left out where a person drew them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_weight: Option<LabelWeight>,
     /// Epochs for which the encoder stays as it was pre-trained.
     pub freeze: usize,
     /// Epochs without a better validation score after which training ends; 0 goes on to the last.
@@ -57,6 +61,11 @@ pub struct Plan {
     pub training_patients: usize,
     pub validation_patients: usize,
     pub slices: usize,
+    /// Slices of the training scans that count for nothing.
+    pub left_out: usize,
+    /// Who drew the masks of the training scans.
+    pub origins: Vec<Origin>,
+    pub label_weight: Option<LabelWeight>,
     pub flip: bool,
     /// Scans with masks that do not draw every organ, and so take no part.
     pub partial: usize,
@@ -126,6 +135,14 @@ fn encoder_config(
     Ok(encoder)
 }
 
+/// A slice that trains.
+#[derive(Debug, Clone, Copy)]
+struct Example {
+    id: SliceId,
+    /// How much it counts; 1 in the mean over all examples.
+    weight: f32,
+}
+
 struct Finetuning<'a> {
     dataset: &'a Dataset,
     config: FinetuneConfig,
@@ -134,7 +151,10 @@ struct Finetuning<'a> {
     mirrored: Option<Vec<u8>>,
     /// Numbers of scans in the index.
     training: Vec<usize>,
+    /// Of scans drawn by hand alone.
     validation: Vec<usize>,
+    /// The slices that train.
+    examples: Vec<Example>,
     /// Scans with masks that do not draw every organ, and so take no part.
     partial: usize,
 }
@@ -150,8 +170,11 @@ impl<'a> Finetuning<'a> {
             usable.iter().copied().filter(belongs).collect()
         };
         let mirrored = mirrored_classes(&names).filter(|_| config.augment.flip);
-        let (training, validation) = (of(&split.train), of(&split.validation));
-        Ok(Self { dataset, config, organs, mirrored, training, validation, partial })
+        let (training, mut validation) = (of(&split.train), of(&split.validation));
+        // A patient who validates may have scans that no person has drawn.
+        validation.retain(|&scan| dataset.index.scans[scan].origin.is_hand());
+        let examples = examples(dataset, &training, &names, config.label_weight.unwrap_or_default())?;
+        Ok(Self { dataset, config, organs, mirrored, training, validation, examples, partial })
     }
 
     /// Writes into the settings what was left open, so that the run's file holds what was done.
@@ -160,6 +183,14 @@ impl<'a> Finetuning<'a> {
         self.config.organs = self.organs.iter().map(|organ| organ.name.clone()).collect();
         self.config.augment.flip = self.mirrored.is_some();
         self.config.training.rate.get_or_insert(Self::RATE);
+        if self.origins().any(|origin| !origin.is_hand()) {
+            self.config.label_weight.get_or_insert_default();
+        }
+    }
+
+    /// Who drew the masks of the training scans.
+    fn origins(&self) -> impl Iterator<Item = Origin> {
+        self.training.iter().map(|&scan| self.dataset.index.scans[scan].origin)
     }
 
     fn card(&self, segmenter: SegmenterConfig, pretrained: Option<RunCard>) -> RunCard {
@@ -201,7 +232,10 @@ impl<'a> Finetuning<'a> {
             organs: self.organs.iter().map(|organ| organ.name.clone()).collect(),
             training_patients: patients(&self.training),
             validation_patients: patients(&self.validation),
-            slices: slices(self.dataset, &self.training).len(),
+            slices: self.examples.len(),
+            left_out: slices(self.dataset, &self.training).len() - self.examples.len(),
+            origins: self.origins().collect(),
+            label_weight: self.config.label_weight,
             flip: self.mirrored.is_some(),
             partial: self.partial,
         }
@@ -216,20 +250,25 @@ impl<'a> Finetuning<'a> {
         Ok((self.dataset.image(id.scan, id.slice)?, mask.iter().map(class).collect()))
     }
 
-    fn batch(&self, slices: &[(Vec<f32>, Vec<u8>)]) -> Batch {
+    fn images(&self, slices: &[(Vec<f32>, Vec<u8>)]) -> TensorData {
+        let size = self.dataset.index.preprocess.size;
+        let images: Vec<f32> = slices.iter().flat_map(|(image, _)| image).copied().collect();
+        TensorData::new(images, [slices.len(), 1, size, size])
+    }
+
+    fn batch(&self, slices: &[(Vec<f32>, Vec<u8>)], weights: Vec<f32>) -> Batch {
         let size = self.dataset.index.preprocess.size;
         let channels = if self.organs.len() == 1 { vec![1] } else { (0..=self.organs.len() as u8).collect() };
-        let mut images = Vec::with_capacity(slices.len() * size * size);
         let mut target = Vec::with_capacity(channels.len() * slices.len() * size * size);
-        for (image, classes) in slices {
-            images.extend_from_slice(image);
+        for (_, classes) in slices {
             for channel in &channels {
                 target.extend(classes.iter().map(|class| f32::from(u8::from(class == channel))));
             }
         }
         Batch {
-            images: TensorData::new(images, [slices.len(), 1, size, size]),
+            images: self.images(slices),
             target: TensorData::new(target, [slices.len(), channels.len(), size, size]),
+            weights: TensorData::new(weights, [slices.len()]),
         }
     }
 
@@ -239,7 +278,7 @@ impl<'a> Finetuning<'a> {
         let mut counts = vec![[0u64; 3]; self.organs.len() + 1]; // prediction, truth, both
         for ids in slices(self.dataset, &[scan]).chunks(self.config.training.batch) {
             let slices = ids.iter().map(|&id| self.slice(id)).collect::<Result<Vec<_>>>()?;
-            let images = Tensor::from_data(self.batch(&slices).images, device);
+            let images = Tensor::from_data(self.images(&slices), device);
             let predicted = crate::predict::classes(model.probabilities(images))?;
             let truth = slices.iter().flat_map(|(_, classes)| classes);
             for (&predicted, &truth) in predicted.iter().zip(truth) {
@@ -253,35 +292,37 @@ impl<'a> Finetuning<'a> {
     }
 }
 
-/// Images [B, 1, S, S] and one-hot targets [B, C, S, S].
+/// Images [B, 1, S, S], one-hot targets [B, C, S, S] and weights [B].
 struct Batch {
     images: TensorData,
     target: TensorData,
+    weights: TensorData,
 }
 
 impl Task for Finetuning<'_> {
     type Model = Segmenter;
-    type Item = SliceId;
+    type Item = Example;
     type Batch = Batch;
 
     const RATE: f64 = 1e-3;
 
-    fn plan(&self, epoch: usize) -> Vec<SliceId> {
-        let mut slices = slices(self.dataset, &self.training);
-        slices.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [epoch as u64, 0]));
-        slices
+    fn plan(&self, epoch: usize) -> Vec<Example> {
+        let mut examples = self.examples.clone();
+        examples.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [epoch as u64, 0]));
+        examples
     }
 
-    fn load(&self, epoch: usize, ids: &[SliceId]) -> Result<Batch> {
+    fn load(&self, epoch: usize, examples: &[Example]) -> Result<Batch> {
         let size = self.dataset.index.preprocess.size;
-        let augmented = |&id: &SliceId| {
+        let augmented = |&Example { id, .. }: &Example| {
             let (mut image, mut classes) = self.slice(id)?;
             let at = [epoch as u64, (id.scan as u64) << 32 | id.slice as u64];
             let (mirrored, seed) = (self.mirrored.as_deref(), self.config.training.seed);
             self.config.augment.apply(&mut image, &mut classes, size, mirrored, seed, at);
             Ok((image, classes))
         };
-        Ok(self.batch(&ids.iter().map(augmented).collect::<Result<Vec<_>>>()?))
+        let slices = examples.iter().map(augmented).collect::<Result<Vec<_>>>()?;
+        Ok(self.batch(&slices, examples.iter().map(|example| example.weight).collect()))
     }
 
     fn enter(&self, epoch: usize, mut model: Segmenter) -> Segmenter {
@@ -294,7 +335,8 @@ impl Task for Finetuning<'_> {
 
     fn loss(&self, model: &Segmenter, batch: Batch, device: &Device) -> Tensor<1> {
         let logits = model.forward(Tensor::from_data(batch.images, device));
-        self.config.loss.forward(logits, Tensor::from_data(batch.target, device))
+        let target = Tensor::from_data(batch.target, device);
+        self.config.loss.forward(logits, target, Tensor::from_data(batch.weights, device))
     }
 
     /// Mean Dice over the organs of each validation scan, then over the scans. It chooses the best
@@ -318,6 +360,28 @@ impl Task for Finetuning<'_> {
 fn slices(dataset: &Dataset, scans: &[usize]) -> Vec<SliceId> {
     let of = |&scan: &usize| (0..dataset.index.scans[scan].slices).map(move |slice| SliceId { scan, slice });
     scans.iter().flat_map(of).collect()
+}
+
+/// The slices that count, with weights that are 1 in the mean: confidence decides how much a slice
+/// counts beside others, never how large the steps are, and where all are 1 nothing changes.
+fn examples(
+    dataset: &Dataset,
+    scans: &[usize],
+    organs: &[String],
+    weight: LabelWeight,
+) -> Result<Vec<Example>> {
+    let example =
+        |id: SliceId| Example { weight: weight.of(&dataset.index.scans[id.scan], organs, id.slice), id };
+    let mut examples: Vec<Example> = slices(dataset, scans).into_iter().map(example).collect();
+    examples.retain(|example| example.weight > 0.0);
+    if examples.is_empty() {
+        let expected = format!("slices in which somebody has drawn or looked for {}", organs.join(", "));
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, "none that count")
+            .hint("`polycl inspect` tells who drew the masks; --label-weight equal takes all slices"));
+    }
+    let mean = examples.iter().map(|example| f64::from(example.weight)).sum::<f64>() / examples.len() as f64;
+    examples.iter_mut().for_each(|example| example.weight = (f64::from(example.weight) / mean) as f32);
+    Ok(examples)
 }
 
 /// The organs asked for, or all, with their values in the data set.
@@ -367,7 +431,10 @@ fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<
         (None, Some(fraction)) => Budget::Fraction(fraction),
         (None, None) => Budget::All,
     };
-    let patients: Vec<String> = scans.iter().map(|&s| dataset.index.scans[s].patient.clone()).collect();
-    split::budget(&patients, budget, config.training.seed)
+    let scans = || scans.iter().map(|&scan| &dataset.index.scans[scan]);
+    let patients = |by_hand| -> Vec<String> {
+        scans().filter(|scan| scan.origin.is_hand() == by_hand).map(|scan| scan.patient.clone()).collect()
+    };
+    split::budget(&patients(true), &patients(false), budget, config.training.seed)
         .map_err(|error| Error { file: dataset.dir.clone(), ..error })
 }

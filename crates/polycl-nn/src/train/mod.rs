@@ -6,6 +6,7 @@ mod events;
 pub mod finetune;
 pub mod pretrain;
 mod run;
+mod weight;
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -23,6 +24,7 @@ use crate::device;
 use crate::optim::{Adam, Schedule, clip_scale, global_norm};
 pub use augment::{Augment, mirrored_classes};
 pub use run::{Model, Organ, Run, RunCard, Seen, read_log, weights};
+pub use weight::LabelWeight;
 
 /// What every training has in common; the `[training]` table of a run's `config.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

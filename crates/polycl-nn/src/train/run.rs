@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use polycl_volume::dataset::{Index, Scan};
+use polycl_volume::dataset::{Index, Origin, Scan};
 use polycl_volume::preprocess::Preprocess;
 use polycl_volume::{Error, Kind, Result, output};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,9 @@ pub struct Seen {
     pub patient: String,
     /// [`polycl_volume::Image::fingerprint`].
     pub fingerprint: String,
+    /// Who drew its mask; earlier versions knew none but people.
+    #[serde(default)]
+    pub origin: Origin,
 }
 
 /// More channels than any network here has; a corrupt description must not ask for all memory.
@@ -82,6 +85,7 @@ impl Seen {
             case: scan.case.clone(),
             patient: scan.patient.clone(),
             fingerprint: scan.fingerprint.clone(),
+            origin: scan.origin,
         };
         scans.iter().map(|&scan| seen(&index.scans[scan])).collect()
     }

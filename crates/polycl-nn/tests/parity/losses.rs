@@ -45,7 +45,9 @@ fn segmentation() {
                 panic!("no reference for {case}");
             }
             let logits = reference.tensor::<4>(&format!("{case}.logits"), &device).require_grad();
-            let value = loss.forward(logits.clone(), target(&reference, &case, logits.dims()[1]));
+            let [images, channels, ..] = logits.dims();
+            let weights = Tensor::ones([images], &device);
+            let value = loss.forward(logits.clone(), target(&reference, &case, channels), weights);
             let gradients = value.backward();
             reference.close(&format!("{case}.loss"), value.into_data());
             reference.close(&format!("{case}.grad.logits"), logits.grad(&gradients).unwrap().into_data());

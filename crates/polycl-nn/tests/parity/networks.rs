@@ -1,4 +1,4 @@
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use polycl_nn::loss::{ContrastiveLoss, SegmentationLoss};
 use polycl_nn::net::{Contrastive, EncoderConfig, Net, Segmenter, SegmenterConfig, probabilities};
 
@@ -62,7 +62,11 @@ fn gradients(folder: &str, net: Net) {
     let model = segmenter(net, &weights, &device);
     let image = reference.tensor::<4>("input", &device).require_grad();
     let mask = reference.tensor::<4>("mask", &device);
-    let loss = SegmentationLoss::Dice.forward(model.forward(image.clone()), mask);
+    let loss = SegmentationLoss::Dice.forward(
+        model.forward(image.clone()),
+        mask,
+        Tensor::ones([image.dims()[0]], &device),
+    );
     let gradients = loss.backward();
     reference.close("loss", loss.into_data());
     reference.close("grad.input", image.grad(&gradients).unwrap().into_data());

@@ -29,7 +29,8 @@ fn supervised(folder: &str, net: Net) {
     let reference = Reference::open(&format!("training/{folder}_supervised"));
     let model = ten_steps(&reference, segmenter(net, &initial, &device), |model: &Segmenter, batch| {
         let logits = model.forward(batches.tensor(&format!("{batch}.image"), &device));
-        SegmentationLoss::Dice.forward(logits, batches.tensor(&format!("{batch}.mask"), &device))
+        let weights = Tensor::ones([logits.dims()[0]], &device);
+        SegmentationLoss::Dice.forward(logits, batches.tensor(&format!("{batch}.mask"), &device), weights)
     });
     let image = batches.tensor::<4>("fixed.input", &Device::flex());
     reference.close("output", probabilities(model.valid().forward(image)).into_data());

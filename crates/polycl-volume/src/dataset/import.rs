@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::making::Making;
+use super::origin::{Origin, Records};
 use super::pairs::{Label, Pair};
 use super::presence::{Ranges, Slices, ranges_of};
 use super::store::{self, Writer};
@@ -37,9 +39,10 @@ impl Plan {
     /// that cannot be imported ends it, and nothing is left behind.
     ///
     /// # Errors
-    /// As [`nifti::read_image`] and [`Ranges`]; [`Kind::Geometry`] where a mask does not belong to
+    /// As [`nifti::read_image`], [`Ranges`] and [`Records::maker`]; [`Kind::Geometry`] where a mask does not belong to
     /// its image, [`Kind::Labels`] for label values without a name, organs that nobody has, or
-    /// masks and ranges that contradict each other; [`Kind::Request`] or [`Kind::Io`] for `out`.
+    /// masks and ranges that contradict each other; [`Kind::Request`] for a mask that is stated to be
+    /// drawn by hand and was not; [`Kind::Request`] or [`Kind::Io`] for `out`.
     pub fn import(&self, out: &Path, report: &mut dyn FnMut(Event)) -> Result<Index> {
         self.preprocess
             .check()
@@ -48,13 +51,13 @@ impl Plan {
         if let Some(ranges) = &self.ranges {
             ranges.check_cases(&self.pairs.iter().map(|pair| pair.case.as_str()).collect())?;
         }
-        self.check_files(&numbering)?;
+        let makings = self.check_files(&numbering)?;
         output::folder_atomically(out, |folder| {
             let writer = Writer::create(folder)?;
             let mut scans = Vec::new();
-            for (number, pair) in self.pairs.iter().enumerate() {
+            for (number, (pair, making)) in self.pairs.iter().zip(makings).enumerate() {
                 report(Event::Scan { case: &pair.case, number, of: self.pairs.len() });
-                let scan = self.scan(pair, &numbering, &writer, report)?;
+                let scan = self.scan(pair, making, &numbering, &writer, report)?;
                 refuse_twin(&scan, &scans)?;
                 scans.push(scan);
             }
@@ -66,12 +69,23 @@ impl Plan {
         })
     }
 
-    /// Looks at the headers of all files, so that the last row's slip is not found after hours.
-    fn check_files(&self, numbering: &BTreeMap<String, u16>) -> Result<()> {
-        self.pairs.iter().try_for_each(|pair| match &pair.label {
-            Some(label) => masks::check(label, &pair.image, numbering),
-            None => nifti::read_space(&pair.image).map(drop),
-        })
+    /// Looks at the headers of all files and at what lies beside masks, so that the last row's slip
+    /// is not found after hours.
+    fn check_files(&self, numbering: &BTreeMap<String, u16>) -> Result<Vec<Making>> {
+        let mut records = Records::default();
+        let check = |pair: &Pair| {
+            let space = nifti::read_space(&pair.image)?;
+            if let Some(label) = &pair.label {
+                masks::check(label, &pair.image, &space, numbering)?;
+            }
+            Making::of(pair, &space, &self.kept(&space), numbering, &mut records)
+        };
+        self.pairs.iter().map(check).collect()
+    }
+
+    /// The slices of a scan that are kept, in canonical order.
+    fn kept(&self, space: &Space) -> Range<usize> {
+        self.preprocess.kept(space.shape[Reorientation::to_canonical(space).slice_axis()])
     }
 
     /// The data set's label of every organ that is kept.
@@ -102,6 +116,7 @@ impl Plan {
     fn scan(
         &self,
         pair: &Pair,
+        making: Making,
         numbering: &BTreeMap<String, u16>,
         writer: &Writer,
         report: &mut dyn FnMut(Event),
@@ -109,7 +124,7 @@ impl Plan {
         let (image, sha256) = nifti::read_image_hashed(&pair.image)?;
         let space = image.space.clone();
         let canonical = Reorientation::to_canonical(&space);
-        let kept = self.preprocess.kept(space.shape[canonical.slice_axis()]);
+        let kept = self.kept(&space);
         writer.group(&format!("/{}", pair.case))?;
         let stored = |plane: &[f32], grid| self.preprocess.stored(plane, grid);
         let (fingerprint, written) = rayon::join(
@@ -131,13 +146,14 @@ impl Plan {
             image: Source { path: pair.image.clone(), sha256 },
             fingerprint,
             masks: Vec::new(),
+            origin: Origin::Hand,
             drawn: BTreeSet::new(),
             presence: BTreeMap::new(),
+            trust: BTreeMap::new(),
         };
-        let label = pair.label.as_ref();
-        let drawn =
-            label.map(|label| masks::read(label, &pair.image, &space, numbering)).transpose()?.flatten();
-        if let Some(drawn) = drawn {
+        let Making { origin, organs, trust } = making;
+        let read = |label| masks::read(label, organs, &pair.image, &space, numbering);
+        if let Some(drawn) = pair.label.as_ref().map(read).transpose()?.flatten() {
             if drawn.contested > 0 {
                 let note = "voxels are in more than one structure; the smallest has them";
                 report(Event::Note(format!("{}: {} {note}", pair.case, drawn.contested)));
@@ -148,6 +164,7 @@ impl Plan {
             scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
             scan.masks = drawn.sources;
             scan.drawn = drawn.organs;
+            (scan.origin, scan.trust) = (origin, trust);
         }
         self.add_ranges(&mut scan, &space, &kept)?;
         Ok(scan)

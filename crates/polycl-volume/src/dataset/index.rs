@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::origin::Origin;
+use super::presence::in_order;
+use super::propagated::Trust;
 use crate::preprocess::Preprocess;
 use crate::volume::hex;
 use crate::{Error, Kind, Result, output};
@@ -53,12 +56,19 @@ pub struct Scan {
     /// The mask file, or one file per structure; empty where nothing is drawn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<Source>,
+    /// Who drew the masks; nothing where it was a person, or where nothing is drawn.
+    #[serde(default, skip_serializing_if = "Origin::is_hand")]
+    pub origin: Origin,
     /// Organs that the masks draw. Any other is unknown to them: it may lie in their background.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub drawn: BTreeSet<String>,
     /// For each organ about which something is known: the store's slices that show it, as
     /// inclusive ranges. An organ known to be absent has no ranges; an unknown one is not listed.
     pub presence: BTreeMap<String, Vec<[usize; 2]>>,
+    /// How far the slices of organs can be believed that were propagated; others are as drawn or as
+    /// predicted in one slice as in the next.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trust: BTreeMap<String, Trust>,
 }
 
 /// A file that went into the data set.
@@ -137,14 +147,30 @@ impl Index {
 }
 
 impl Scan {
-    /// Whether `organ` is in slice `slice` of the store; `None` where nobody has said.
+    /// Whether `organ` is in slice `slice` of the store; `None` where nobody has said, or has looked.
     pub fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
         let ranges = self.presence.get(organ)?;
+        if self.confidence(organ, slice) == 0.0 {
+            return None;
+        }
         Some(ranges.iter().any(|&[first, last]| (first..=last).contains(&slice)))
     }
 
     pub fn labelled(&self) -> bool {
         !self.masks.is_empty()
+    }
+
+    /// How far the mask of an organ can be believed in a slice of the store, from 0 to 1: as
+    /// propagation tells, and 1 where nothing is told.
+    pub fn confidence(&self, organ: &str, slice: usize) -> f32 {
+        self.trust.get(organ).map_or(1.0, |trust| trust.confidence.get(slice).copied().unwrap_or(0.0))
+    }
+
+    /// Whether a person drew the organ's mask in a slice of the store.
+    pub fn by_hand(&self, organ: &str, slice: usize) -> bool {
+        let drawn =
+            |trust: &Trust| trust.by_hand.iter().any(|&[first, last]| (first..=last).contains(&slice));
+        self.trust.get(organ).map_or(self.origin.is_hand(), drawn)
     }
 
     /// Whether all of `organs` are drawn on this scan, if only by an empty mask.
@@ -161,14 +187,15 @@ impl Scan {
         if self.first_slice.checked_add(self.slices).is_none_or(|end| end > longest) {
             return Err(format!("{} slices from {} of {longest}", self.slices, self.first_slice));
         }
-        let in_order = |ranges: &[[usize; 2]]| {
-            let each = ranges.iter().all(|&[first, last]| first <= last && last < self.slices);
-            each && ranges.windows(2).all(|w| w[0][1] < w[1][0])
-        };
-        match self.presence.iter().find(|(_, ranges)| !in_order(ranges)) {
-            Some((organ, ranges)) => Err(format!("ranges {ranges:?} of {organ} in {} slices", self.slices)),
-            None => Ok(()),
+        if let Some((organ, ranges)) = self.presence.iter().find(|(_, r)| !in_order(r, self.slices)) {
+            return Err(format!("ranges {ranges:?} of {organ} in {} slices", self.slices));
         }
+        if self.origin.is_hand() && !self.trust.is_empty() {
+            return Err("masks drawn by hand that are not to be believed in full".into());
+        }
+        self.trust.iter().try_for_each(|(organ, trust)| {
+            trust.check(self.slices).map_err(|found| format!("{found} for {organ}"))
+        })
     }
 }
 

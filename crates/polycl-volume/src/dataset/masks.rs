@@ -17,20 +17,19 @@ pub(super) struct Drawn {
     pub(super) contested: usize,
 }
 
-/// Reads the label of an image; `numbering` holds the names that are kept and their labels.
-/// `None` where it draws none of them.
+/// Reads the label of an image, which draws `organs`; `numbering` holds the names that are kept and
+/// their labels. `None` where it draws none of them.
 ///
 /// # Errors
 /// As [`nifti::read_mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
 /// [`Kind::Labels`] for a label value without a name.
 pub(super) fn read(
     label: &Label,
+    organs: BTreeSet<String>,
     image: &Path,
     space: &Space,
     numbering: &BTreeMap<String, u16>,
 ) -> Result<Option<Drawn>> {
-    let kept = label.organs().into_iter().filter(|organ| numbering.contains_key(*organ));
-    let organs: BTreeSet<String> = kept.map(str::to_owned).collect();
     if organs.is_empty() {
         return Ok(None);
     }
@@ -54,9 +53,13 @@ pub(super) fn read(
 ///
 /// # Errors
 /// As [`nifti::read_space`]; [`Kind::Geometry`].
-pub(super) fn check(label: &Label, image: &Path, numbering: &BTreeMap<String, u16>) -> Result<()> {
-    let space = nifti::read_space(image)?;
-    let lies_on = |path: &PathBuf| same_voxels(path, &nifti::read_space(path)?, image, &space);
+pub(super) fn check(
+    label: &Label,
+    image: &Path,
+    space: &Space,
+    numbering: &BTreeMap<String, u16>,
+) -> Result<()> {
+    let lies_on = |path: &PathBuf| same_voxels(path, &nifti::read_space(path)?, image, space);
     match label {
         Label::Map(path, _) => lies_on(path),
         Label::Structures(files) => files

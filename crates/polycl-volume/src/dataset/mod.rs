@@ -3,10 +3,13 @@
 
 mod import;
 mod index;
+mod making;
 mod masks;
 pub mod names;
+mod origin;
 pub mod pairs;
 mod presence;
+mod propagated;
 pub mod split;
 mod store;
 mod table;
@@ -15,7 +18,9 @@ use std::path::{Path, PathBuf};
 
 pub use import::{Event, Plan};
 pub use index::{Index, Scan, Source, VERSION};
+pub use origin::{Maker, Origin, Records};
 pub use presence::Ranges;
+pub use propagated::{Propagation, Trust};
 
 use crate::{Error, Kind, Result};
 use store::{Slices, Storage};

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::names::{self, Names};
-use super::{index, table};
+use super::table::Row;
+use super::{Origin, index, table};
 use crate::error::some;
 use crate::nifti::{case_name, entries};
 use crate::{Error, Kind, Result};
@@ -17,6 +18,8 @@ pub struct Pair {
     pub domain: Option<String>,
     pub image: PathBuf,
     pub label: Option<Label>,
+    /// Who drew the label, where that is stated; else the files beside the masks tell.
+    pub origin: Option<Origin>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +46,7 @@ pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>)
         let case = case_of(&image)?;
         let own = case_name(&image).and_then(|name| masks.remove(&name));
         let label = own.or_else(|| masks.remove(&case));
-        Ok(Pair { patient: case.clone(), domain: None, image, label, case })
+        Ok(Pair { patient: case.clone(), domain: None, image, label, origin: None, case })
     };
     let pairs = files.into_iter().map(pair).collect::<Result<Vec<_>>>()?;
     if let Some((case, label)) = masks.pop_first() {
@@ -66,6 +69,7 @@ pub fn unlabelled(paths: &[PathBuf]) -> Result<Vec<Pair>> {
         patient: case.clone(),
         domain: None,
         label: None,
+        origin: None,
         case,
         image,
     };
@@ -73,7 +77,7 @@ pub fn unlabelled(paths: &[PathBuf]) -> Result<Vec<Pair>> {
 }
 
 /// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
-/// `names` (of the label values, as for `--names`) and `case`. Paths are relative to the manifest.
+/// `names` (of the label values, as for `--names`), `case` and `origin` (of the label). Paths are relative to the manifest.
 /// A label may be a folder of one file per structure. Without a patient, an image is a patient of
 /// its own; without a case, it is called after its file, and after its folder too where several
 /// files have the same name.
@@ -81,7 +85,7 @@ pub fn unlabelled(paths: &[PathBuf]) -> Result<Vec<Pair>> {
 /// # Errors
 /// As [`from_folders`], and [`Kind::Format`] for another layout.
 pub fn from_manifest(manifest: &Path, names: Option<&Names>) -> Result<Vec<Pair>> {
-    let rows = table::read(manifest, &["image"], &["label", "patient", "domain", "names", "case"])?;
+    let rows = table::read(manifest, &["image"], &["label", "patient", "domain", "names", "case", "origin"])?;
     if rows.is_empty() {
         return Err(Error::new(manifest, Kind::Pairing, "a row for each image", "no rows"));
     }
@@ -93,16 +97,26 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>) -> Result<Vec<Pair>
         let case = row.get("case").map_or(case, str::to_owned);
         let own = row.get("names").map(|text| names::given(text, base)).transpose()?;
         let label = row.get("label").map(|path| label_at(&base.join(path), own.as_ref().or(names)));
+        let origin = row.get("origin").map(|text| origin(row, text, manifest)).transpose()?;
         let patient = row.get("patient").unwrap_or(&case).to_owned();
         Ok(Pair {
             patient,
             domain: row.get("domain").map(str::to_owned),
             label: label.transpose()?,
+            origin,
             case,
             image,
         })
     });
     sorted(pairs.collect::<Result<_>>()?)
+}
+
+/// The origin that a row states of its label.
+fn origin(row: &Row, text: &str, manifest: &Path) -> Result<Origin> {
+    row.need("label", manifest)?;
+    text.parse().map_err(|_| {
+        row.error(manifest, Kind::Format, "the origin hand, propagated or predicted, or none", text)
+    })
 }
 
 /// A sentence about the images without a mask; `None` where all have one.
@@ -124,12 +138,22 @@ impl Label {
         }
     }
 
+    /// Every organ that the label could draw, with its file and its value there; where the file is one
+    /// organ whatever its values, none.
+    pub(super) fn parts(&self) -> Vec<(&str, &Path, Option<u16>)> {
+        match self {
+            Self::Map(path, names) => {
+                names.iter().map(|(&value, name)| (name.as_str(), path.as_path(), Some(value))).collect()
+            }
+            Self::Structures(files) => {
+                files.iter().map(|(name, path)| (name.as_str(), path.as_path(), None)).collect()
+            }
+        }
+    }
+
     /// Names of all that the label could draw.
     pub fn organs(&self) -> BTreeSet<&str> {
-        match self {
-            Self::Map(_, names) => names.values().map(String::as_str).collect(),
-            Self::Structures(files) => files.keys().map(String::as_str).collect(),
-        }
+        self.parts().into_iter().map(|(organ, ..)| organ).collect()
     }
 }
 

@@ -112,6 +112,12 @@ pub(super) fn ranges_of(shown: impl Iterator<Item = bool>) -> Slices {
     ranges
 }
 
+/// Whether ranges are ascending, apart, and within so many slices.
+pub(super) fn in_order(ranges: &[[usize; 2]], slices: usize) -> bool {
+    let each = ranges.iter().all(|&[first, last]| first <= last && last < slices);
+    each && ranges.windows(2).all(|w| w[0][1] < w[1][0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::ranges_of;

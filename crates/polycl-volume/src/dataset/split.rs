@@ -34,13 +34,24 @@ const ONE_IN: usize = 5;
 /// both parts nest: what 5 patients train (validate) on is among what 10 train (validate) on.
 /// Under 4 patients all of them train.
 ///
+/// Those who are labelled `by_hand` come first; those whom only a `machine` labelled come after
+/// them, whoever they are, and always train: what a machine drew tells nothing of how good a model
+/// is. Their presence changes nothing for the others.
+///
 /// # Errors
 /// [`Kind::Request`] for no patients, more than there are, or no fraction.
-pub fn budget(labelled: &[String], want: Budget, seed: u64) -> Result<Split> {
-    let mut order: Vec<&String> = BTreeSet::from_iter(labelled).into_iter().collect();
+pub fn budget(by_hand: &[String], machine: &[String], want: Budget, seed: u64) -> Result<Split> {
+    let by_hand = BTreeSet::from_iter(by_hand);
+    let machine = BTreeSet::from_iter(machine).difference(&by_hand).copied().collect();
+    let trusted = by_hand.len();
+    let shuffled = |patients: BTreeSet<_>, part| {
+        let mut order: Vec<&String> = patients.into_iter().collect();
+        order.shuffle(&mut rng(seed, Purpose::Split, [part, 0]));
+        order
+    };
+    let order = [shuffled(by_hand, 0), shuffled(machine, 1)].concat();
     let count = count(order.len(), want)?;
-    order.shuffle(&mut rng(seed, Purpose::Split, [0, 0]));
-    let validates = |place: usize| place % ONE_IN == WITH_VALIDATION - 1;
+    let validates = |place: usize| place < trusted && place % ONE_IN == WITH_VALIDATION - 1;
     let part = |validation: bool| {
         let places = (0..count).filter(|&place| validates(place) == validation);
         places.map(|place| order[place].clone()).collect()
@@ -82,7 +93,7 @@ mod tests {
         fn budgets_nest_and_parts_are_disjoint(n in 1_usize..80, few in 1_usize..80, more in 1_usize..80, seed: u64) {
             let (few, more) = (few.min(more).min(n), few.max(more).min(n));
             let all = patients(n);
-            let [small, large] = [few, more].map(|k| budget(&all, Budget::Cases(k), seed).unwrap());
+            let [small, large] = [few, more].map(|k| budget(&all, &[], Budget::Cases(k), seed).unwrap());
             prop_assert!(set(&small.train).is_subset(&set(&large.train)));
             prop_assert!(set(&small.validation).is_subset(&set(&large.validation)));
             for (split, k) in [(&small, few), (&large, more)] {
@@ -97,23 +108,43 @@ mod tests {
             let straight = patients(n);
             let mut twice: Vec<String> = straight.iter().rev().chain(&straight).cloned().collect();
             twice.rotate_left(n / 2);
-            prop_assert_eq!(budget(&straight, Budget::All, seed).unwrap(), budget(&twice, Budget::All, seed).unwrap());
+            prop_assert_eq!(budget(&straight, &[], Budget::All, seed).unwrap(), budget(&twice, &[], Budget::All, seed).unwrap());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn who_is_labelled_by_a_machine_trains_after_all_others(
+            hand in 0_usize..30, machine in 1_usize..30, few in 1_usize..60, seed: u64
+        ) {
+            let all = patients(hand + machine);
+            let few = few.min(all.len());
+            // Who is labelled by both is labelled by hand.
+            let (by_hand, by_machine) = (&all[..hand], &all[hand / 2..]);
+            let split = budget(by_hand, by_machine, Budget::Cases(few), seed).unwrap();
+            prop_assert_eq!(split.train.len() + split.validation.len(), few);
+            prop_assert!(split.validation.iter().all(|patient| by_hand.contains(patient)));
+            if hand > 0 {
+                let alone = budget(by_hand, &[], Budget::Cases(few.min(hand)), seed).unwrap();
+                prop_assert_eq!(&split.validation, &alone.validation);
+                prop_assert_eq!(&split.train[..alone.train.len()], &alone.train[..]);
+            }
         }
     }
 
     #[test]
     fn seeds_differ_and_few_patients_have_no_validation() {
-        let of = |n, seed| budget(&patients(20), Budget::Cases(n), seed).unwrap();
+        let of = |n, seed| budget(&patients(20), &[], Budget::Cases(n), seed).unwrap();
         assert_ne!(of(5, 1).train, of(5, 2).train);
         assert!(of(3, 1).validation.is_empty());
         assert_eq!(of(4, 1).validation.len(), 1);
-        assert_eq!(budget(&patients(20), Budget::Fraction(0.25), 1).unwrap(), of(5, 1));
-        assert_eq!(budget(&patients(20), Budget::Fraction(0.001), 1).unwrap(), of(1, 1));
+        assert_eq!(budget(&patients(20), &[], Budget::Fraction(0.25), 1).unwrap(), of(5, 1));
+        assert_eq!(budget(&patients(20), &[], Budget::Fraction(0.001), 1).unwrap(), of(1, 1));
     }
 
     #[test]
     fn impossible_requests_are_refused() {
-        let refused = |n, want| budget(&patients(n), want, 0).unwrap_err().kind == Kind::Request;
+        let refused = |n, want| budget(&patients(n), &[], want, 0).unwrap_err().kind == Kind::Request;
         assert!(refused(0, Budget::All));
         assert!(refused(7, Budget::Cases(0)));
         assert!(refused(7, Budget::Cases(8)));

@@ -1,4 +1,4 @@
-//! CSV files with a header, read whole: manifests, ranges, label names.
+//! CSV files with a header, read whole: manifests, ranges, label names, what propagation tells.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,6 +48,18 @@ pub(super) fn read(file: &Path, required: &[&str], optional: &[&str]) -> Result<
         return Err(layout());
     }
     Ok(rows)
+}
+
+/// Reads a CSV file whose header must hold every column of `required`, and may hold any others.
+///
+/// # Errors
+/// [`Kind::Format`] for a missing column, or a row of another length.
+pub(super) fn read_with(file: &Path, required: &[&str]) -> Result<Vec<Row>> {
+    let (columns, rows) = read_any(file)?;
+    match required.iter().find(|column| !columns.iter().any(|other| other == *column)) {
+        Some(_) => Err(Error::new(file, Kind::Format, columns_text(required, &[]), columns.join(","))),
+        None => Ok(rows),
+    }
 }
 
 /// Reads a CSV file whatever its columns are; their names come first.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::dataset::Records;
 use crate::error::some;
 use crate::{Error, Kind, Mask, Result, Space, nifti};
 
@@ -28,8 +29,9 @@ impl Pairs {
     ///
     /// # Errors
     /// `Pairing` where a reference lacks its prediction, where a case is there twice, and where
-    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder;
-    /// `Io` for what is not there.
+    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder,
+    /// and for a reference that a machine made, as the files beside it tell; `Io` for what is not
+    /// there.
     pub fn find(reference: &Path, prediction: &Path) -> Result<Self> {
         for path in [reference, prediction] {
             path.metadata().map_err(|e| Error::io(path, "read it", &e))?;
@@ -43,7 +45,11 @@ impl Pairs {
                 return Err(Error::new(prediction, Kind::Request, expected, found));
             }
         };
+        let mut records = Records::default();
         for pair in &found.pairs {
+            if let Some(maker) = records.maker(&pair.reference)? {
+                return Err(maker.refused(&pair.reference, "a mask drawn by hand, for only that is truth"));
+            }
             pair.same_space(&nifti::read_space(&pair.reference)?, &nifti::read_space(&pair.prediction)?)?;
         }
         Ok(found)

@@ -4,5 +4,6 @@ mod files;
 mod import;
 mod names;
 mod opening;
+mod origin;
 mod ranges;
 mod real;

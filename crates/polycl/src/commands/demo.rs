@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use polycl_nn::train::read_log;
+use polycl_nn::train::{RunCard, read_log};
+use polycl_volume::dataset::Origin;
 use polycl_volume::nifti;
 use serde_json::Value;
 
@@ -152,6 +153,10 @@ impl Demo<'_> {
              the seed of the training, which can move them as much. One seed decides nothing.",
         );
         report.heading("Training");
+        let [(network, _), _] = NETWORKS;
+        let trained = RunCard::read(&self.out.join(network))?.training_cases;
+        let origins = Origin::counts(trained.iter().map(|seen| seen.origin));
+        report.paragraph(&format!("Masks that each network learnt from: {origins}."));
         for (run, title) in [("encoder", "pre-training")].into_iter().chain(NETWORKS) {
             report.svg(&curve::svg(title, &read_log(&self.out.join(run))?)?);
         }

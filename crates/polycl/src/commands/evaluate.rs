@@ -15,6 +15,9 @@ use crate::talk;
 /// are matched by name where both folders hold names (labels.json), else by value; the table has
 /// the numbers of the first reference. Scores are in 3D and in mm. DIR/polycl.json beside the
 /// predictions, which `polycl predict` writes, tells which cases trained the model; so does --run.
+///
+/// References must have been drawn by hand: one that propagate.csv, polycl.json or refine.csv beside
+/// it knows of is refused, for agreement with a machine is not accuracy.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of reference masks, or one mask

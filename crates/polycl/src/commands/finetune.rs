@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
+use polycl_nn::train::LabelWeight;
 use polycl_nn::train::finetune::{FinetuneConfig, Plan, finetune};
-use polycl_volume::dataset::Dataset;
+use polycl_volume::dataset::{Dataset, Origin};
 use serde::Serialize;
 
 use super::training::{RunArgs, TrainingFlags, Watch, resolve};
@@ -11,8 +12,9 @@ use crate::talk;
 /// Train a segmentation network on the masks of a few patients
 ///
 /// Begins from a pre-trained encoder or from scratch. One organ is a sigmoid; several are a
-/// softmax with background. Patients, never slices, are split: about one in five of the budget
-/// chooses the best checkpoint, none under four.
+/// softmax with background. Patients, never slices, are split: about one in five of those labelled
+/// by hand chooses the best checkpoint, none under four. Masks that were propagated or predicted
+/// only train.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -30,7 +32,8 @@ struct Settings {
     #[arg(long, value_name = "RUN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     encoder: Option<PathBuf>,
-    /// Labelled patients to use, validation included; the 5 are among the 10
+    /// Labelled patients to use, validation included; the 5 are among the 10, and those labelled by
+    /// hand come first
     #[arg(long, value_name = "N", conflicts_with = "fraction")]
     #[serde(skip_serializing_if = "Option::is_none")]
     cases: Option<u32>,
@@ -54,6 +57,12 @@ struct Settings {
     #[arg(long, value_parser = ["dice", "dice+ce"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
+    /// What decides how much a slice counts that no person has drawn: the confidence of its
+    /// propagation (nothing where nobody has looked; predictions count in full), nothing (equal), or
+    /// it does not count at all (drawn) [default: confidence]
+    #[arg(long, value_parser = ["confidence", "equal", "drawn"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_weight: Option<String>,
     /// Epochs for which the encoder stays frozen [default: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,11 +116,23 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn announce(plan: &Plan) {
-    let Plan { organs, training_patients, validation_patients, slices, flip, partial } = plan;
+    let Plan { organs, training_patients, validation_patients, slices, flip, partial, .. } = plan;
     let organs = organs.join(", ");
     talk::note(format!(
         "{organs}: {slices} slices of {training_patients} patients, {validation_patients} more validate"
     ));
+    if let Some(weight) = plan.label_weight {
+        let origins = Origin::counts(plan.origins.iter().copied());
+        let counts = match weight {
+            LabelWeight::Confidence => "slices count by their confidence",
+            LabelWeight::Equal => "all slices count alike",
+            LabelWeight::Drawn => "only drawn slices count",
+        };
+        let left_out = plan.left_out;
+        talk::note(format!(
+            "note: masks of the training scans: {origins}; {counts}, {left_out} are left out"
+        ));
+    }
     if *partial > 0 {
         talk::note(format!(
             "note: {partial} scans with masks do not draw all of these organs and take no part"
@@ -119,7 +140,7 @@ fn announce(plan: &Plan) {
     }
     if *validation_patients == 0 {
         talk::note(
-            "note: too few patients to validate; the last epoch is the result, and --patience has nothing to go by",
+            "note: too few patients labelled by hand to validate; the last epoch is the result, and --patience has nothing to go by",
         );
     }
     if !flip {

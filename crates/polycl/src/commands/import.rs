@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polycl_volume::dataset::{Event, Index, Plan, Ranges, names, pairs};
+use polycl_volume::dataset::{Event, Index, Origin, Plan, Ranges, Scan, names, pairs};
 use polycl_volume::preprocess::{Fit, Normalise, Preprocess};
 
 use crate::cli::Outcome;
@@ -12,6 +12,10 @@ use crate::talk;
 /// Masks are paired with images by file name; a mask may also be a folder CASE with one file per
 /// structure. Label names come from CASE.labels.json, labels.json or dataset.json beside the
 /// masks or one level up, or from --names.
+///
+/// Who drew a mask is told by --origin or the column origin, else by what lies beside it:
+/// propagate.csv, polycl.json or refine.csv that knows of it. Any other was drawn by hand. Only
+/// masks drawn by hand validate.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of NIfTI images; each is a patient of its own
@@ -20,8 +24,11 @@ pub struct Args {
     /// Folder of masks named like their images
     #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
     labels: Option<PathBuf>,
-    /// CSV file with the columns image,label,patient,domain (and maybe names,case); all but image
-    /// may be empty or missing, paths are relative to the file
+    /// Who drew the masks: hand, propagated or predicted; as the files beside them tell without it
+    #[arg(long, value_name = "ORIGIN", requires = "labels")]
+    origin: Option<Origin>,
+    /// CSV file with the columns image,label,patient,domain (and maybe names,case,origin); all but
+    /// image may be empty or missing, paths are relative to the file
     #[arg(long, value_name = "FILE.csv")]
     manifest: Option<PathBuf>,
     /// Slices that show an organ, without a mask: CSV file with the columns
@@ -98,7 +105,8 @@ fn plan(args: &Args) -> polycl_volume::Result<Plan> {
         (Some(manifest), _) => pairs::from_manifest(manifest, names.as_ref())?,
         (None, images) => {
             let images = images.as_deref().unwrap_or(here);
-            let pairs = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
+            let mut pairs = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
+            pairs.iter_mut().for_each(|pair| pair.origin = args.origin);
             // Without --labels nobody expects masks.
             let bare = args.labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
             bare.into_iter().for_each(|text| talk::note(format!("note: {text}")));
@@ -121,28 +129,39 @@ fn preprocess(args: &Args) -> Preprocess {
     Preprocess { size: args.size, window: args.window, fit, normalise, keep: args.keep }
 }
 
+/// How many scans have masks, and who drew them if it was not all by hand.
+fn labelled(scans: &[Scan]) -> String {
+    let labelled = scans.iter().filter(|scan| scan.labelled());
+    let origins: Vec<Origin> = labelled.map(|scan| scan.origin).collect();
+    let count = origins.len();
+    if origins.iter().all(Origin::is_hand) {
+        return format!("{count} labelled");
+    }
+    format!("{count} labelled: {}", Origin::counts(origins))
+}
+
 /// What the data set holds: a line of counts and a line for each organ.
 pub fn summary(index: &Index, path: &Path) -> String {
     let scans = &index.scans;
     let slices: usize = scans.iter().map(|scan| scan.slices).sum();
-    let labelled = scans.iter().filter(|scan| scan.labelled()).count();
     let mut text = format!(
-        "{}: {} patients, {} scans ({labelled} labelled), {slices} slices of {size}x{size}\n",
+        "{}: {} patients, {} scans ({}), {slices} slices of {size}x{size}\n",
         path.display(),
         index.patients().len(),
         scans.len(),
+        labelled(scans),
         size = index.preprocess.size,
     );
     let mut organs: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for scan in scans {
-        for (organ, ranges) in &scan.presence {
-            let shown: usize = ranges.iter().map(|[first, last]| last - first + 1).sum();
+        for organ in scan.presence.keys() {
+            let known = (0..scan.slices).filter_map(|slice| scan.shows(organ, slice));
             let counts = organs.entry(organ).or_default();
-            *counts = [
-                counts[0] + shown,
-                counts[1] + scan.slices,
-                counts[2] + usize::from(scan.drawn.contains(organ)),
-            ];
+            known.for_each(|shown| {
+                counts[0] += usize::from(shown);
+                counts[1] += 1;
+            });
+            counts[2] += usize::from(scan.drawn.contains(organ));
         }
     }
     let width = organs.keys().map(|organ| organ.chars().count()).max().unwrap_or(0).max("organ".len());

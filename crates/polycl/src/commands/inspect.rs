@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use polycl_nn::train::{Model, RunCard, read_log};
 use polycl_volume::dataset::names::{self, Names};
-use polycl_volume::dataset::{Dataset, Index};
+use polycl_volume::dataset::{Dataset, Index, Origin};
 use polycl_volume::orient::{Reorientation, orientation_code};
 use polycl_volume::preprocess::{HU_RANGE, Preprocess};
 use polycl_volume::{Image, Space, nifti};
@@ -53,7 +53,11 @@ fn run_of(path: &Path) -> anyhow::Result<String> {
     ];
     for (group, cases) in groups.into_iter().filter(|(_, cases)| !cases.is_empty()) {
         let patients: BTreeSet<&str> = cases.iter().map(|seen| seen.patient.as_str()).collect();
-        text += &format!("{group:<12}{} cases of {} patients\n", cases.len(), patients.len());
+        text += &format!("{group:<12}{} cases of {} patients", cases.len(), patients.len());
+        // Pre-training looks at no mask.
+        let masks = cases.iter().map(|seen| seen.origin);
+        let machine = group != "pre-trained" && masks.clone().any(|origin| !origin.is_hand());
+        text += &if machine { format!(", masks {}\n", Origin::counts(masks)) } else { "\n".to_owned() };
     }
     if let Some(last) = read_log(path).ok().and_then(|mut log| log.pop()) {
         text += &format!("epochs      {}, loss {:.4} in the last\n", last.epoch, last.loss);
@@ -84,8 +88,11 @@ fn dataset(path: &Path, index: &Index) -> String {
     }
     let width = index.scans.iter().map(|scan| scan.case.chars().count()).max().unwrap_or(0);
     for scan in &index.scans {
-        let drawn =
-            if scan.labelled() { format!("{} organs drawn", scan.drawn.len()) } else { "unlabelled".into() };
+        let drawn = match scan.origin {
+            _ if !scan.labelled() => "unlabelled".into(),
+            Origin::Hand => format!("{} organs drawn", scan.drawn.len()),
+            machine => format!("{} organs {machine}", scan.drawn.len()),
+        };
         text += &format!("{:width$}  patient {}, {} slices, {drawn}\n", scan.case, scan.patient, scan.slices);
     }
     text

@@ -173,6 +173,10 @@ struct Card {
     /// How the masks were refined, if they were; this must not differ in a folder either.
     #[serde(default)]
     refined_by: Option<String>,
+    /// Cases whose masks in the folder are this network's, for `import` and `evaluate` to know them
+    /// by; none are listed, and all are meant, where an earlier version began the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cases: Option<BTreeSet<String>>,
     /// Cases whose masks trained the network.
     trained_on: BTreeSet<String>,
     /// Cases whose masks chose its best checkpoint.
@@ -190,6 +194,7 @@ impl Card {
             run: run.to_path_buf(),
             weights: predictor.weights.clone(),
             refined_by,
+            cases: Some(BTreeSet::new()),
             trained_on: BTreeSet::new(),
             validated_on: BTreeSet::new(),
             pretrained_on: BTreeSet::new(),
@@ -209,6 +214,9 @@ impl Card {
     }
 
     fn add(&mut self, network: &RunCard, case: &str, fingerprint: &str) {
+        if let Some(cases) = &mut self.cases {
+            cases.insert(case.to_owned());
+        }
         let among = |seen: &[Seen]| seen.iter().any(|seen| seen.fingerprint == fingerprint);
         let groups = [
             (&mut self.trained_on, &network.training_cases, "trained this network"),

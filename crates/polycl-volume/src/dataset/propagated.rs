@@ -1,0 +1,163 @@
+//! `propagate.csv`: what `polycl propagate` tells of every slice of the masks beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::presence::{Slices, in_order, ranges_of};
+use super::table::{self, Row};
+use crate::orient::Reorientation;
+use crate::{Error, Kind, Result, Space};
+
+/// Columns that are read; any others may stand beside them.
+const COLUMNS: [&str; 6] = ["case", "label", "slice", "origin", "pixels", "confidence"];
+
+/// How far the slices of an organ can be believed that no person has drawn in all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// Of each slice of the store, from 0 to 1. Beyond an end at which the organ was looked for and
+    /// not found it is over, and those slices are believed as that end is; 0 where nobody has looked.
+    pub confidence: Vec<f32>,
+    /// The slices that a person has drawn, as inclusive ranges.
+    pub by_hand: Slices,
+}
+
+impl Trust {
+    /// A sentence about what cannot be in a scan of so many slices.
+    pub(super) fn check(&self, slices: usize) -> std::result::Result<(), String> {
+        let sound =
+            self.confidence.len() == slices && self.confidence.iter().all(|c| (0.0..=1.0).contains(c));
+        if sound && in_order(&self.by_hand, slices) {
+            return Ok(());
+        }
+        Err(format!("confidence {:?} and by hand {:?} of {slices} slices", self.confidence, self.by_hand))
+    }
+}
+
+/// The rows of one case.
+#[derive(Debug, Clone)]
+pub struct Propagation {
+    file: PathBuf,
+    rows: Vec<Slice>,
+}
+
+/// A label in a slice: drawn by a person, propagated, or looked for.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    label: u16,
+    /// Counted from 0 along the slice axis in the order of the file.
+    slice: usize,
+    known: Known,
+}
+
+/// What is known of an organ in a slice.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    by_hand: bool,
+    /// Whether it was found there.
+    found: bool,
+    confidence: f32,
+}
+
+/// Reads a `propagate.csv` by case.
+///
+/// # Errors
+/// [`Kind::Format`] for a missing column, a label, slice, origin or count of pixels that is none, a
+/// confidence that is not from 0 to 1, and two rows of one label in one slice; [`Kind::Io`].
+pub fn read(file: &Path) -> Result<BTreeMap<String, Propagation>> {
+    let mut cases: BTreeMap<String, Propagation> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for row in table::read_with(file, &COLUMNS)? {
+        let (case, slice) = (row.need("case", file)?, slice(&row, file)?);
+        if !seen.insert((case.to_owned(), slice.label, slice.slice)) {
+            let found = format!("label {} in slice {} of {case} again", slice.label, slice.slice);
+            return Err(row.error(file, Kind::Format, "one row of each label in each slice", found));
+        }
+        let empty = || Propagation { file: file.to_path_buf(), rows: Vec::new() };
+        cases.entry(case.to_owned()).or_insert_with(empty).rows.push(slice);
+    }
+    Ok(cases)
+}
+
+fn slice(row: &Row, file: &Path) -> Result<Slice> {
+    let wrong = |expected: &str, found: &str| row.error(file, Kind::Format, expected, found);
+    let cell = |column| row.need(column, file);
+    let (label, slice, origin) = (cell("label")?, cell("slice")?, cell("origin")?);
+    let (pixels, confidence) = (cell("pixels")?, cell("confidence")?);
+    let by_hand = match origin {
+        "hand" => true,
+        "propagated" => false,
+        other => return Err(wrong("the origin hand or propagated", other)),
+    };
+    let within = |value: &f32| (0.0..=1.0).contains(value);
+    Ok(Slice {
+        label: label.parse().ok().filter(|&label| label > 0).ok_or_else(|| wrong("a label from 1", label))?,
+        slice: slice.parse().map_err(|_| wrong("a slice from 0", slice))?,
+        known: Known {
+            by_hand,
+            found: pixels.parse::<u64>().map_err(|_| wrong("a count of pixels", pixels))? > 0,
+            confidence: confidence
+                .parse()
+                .ok()
+                .filter(within)
+                .ok_or_else(|| wrong("a confidence from 0 to 1", confidence))?,
+        },
+    })
+}
+
+impl Propagation {
+    /// What is known of a label (of all labels as one, where none is given) in the kept slices of a
+    /// scan; `None` where no row speaks of it: it may then lie in the background.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] for a slice that the scan does not have.
+    pub fn trust(&self, label: Option<u16>, space: &Space, kept: &Range<usize>) -> Result<Option<Trust>> {
+        let canonical = Reorientation::to_canonical(space);
+        let slices = space.shape[canonical.slice_axis()];
+        let mut known: Vec<Option<Known>> = vec![None; slices];
+        for row in self.rows.iter().filter(|row| label.is_none_or(|label| row.label == label)) {
+            if row.slice >= slices {
+                let expected = format!("slices below {slices} of label {}, as its scan has", row.label);
+                return Err(Error::new(&self.file, Kind::Format, expected, row.slice.to_string())
+                    .hint("slices are counted from 0"));
+            }
+            let known = &mut known[canonical.slice_to_canonical(row.slice, space)];
+            *known = Some(known.map_or(row.known, |other| other.and(row.known)));
+        }
+        if known.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        for _ in ["from the feet", "from the head"] {
+            extend(&mut known);
+            known.reverse();
+        }
+        let kept = &known[kept.clone()];
+        Ok(Some(Trust {
+            confidence: kept.iter().map(|known| known.map_or(0.0, |known| known.confidence)).collect(),
+            by_hand: ranges_of(kept.iter().map(|known| known.is_some_and(|known| known.by_hand))),
+        }))
+    }
+}
+
+impl Known {
+    /// What is known of two labels as one.
+    fn and(self, other: Self) -> Self {
+        Self {
+            by_hand: self.by_hand && other.by_hand,
+            found: self.found || other.found,
+            confidence: self.confidence.min(other.confidence),
+        }
+    }
+}
+
+/// Slices before the first of which something is known are as that one, if it does not show the
+/// organ: nobody needs to look any further.
+fn extend(known: &mut [Option<Known>]) {
+    let Some(first) = known.iter().position(Option::is_some) else { return };
+    if let Some(end) = known[first].filter(|known| !known.found) {
+        known[..first].fill(Some(Known { by_hand: false, ..end }));
+    }
+}

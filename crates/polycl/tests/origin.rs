@@ -1,0 +1,212 @@
+//! The loop from one drawn slice to a trained network: labels of every origin, and what they may do.
+
+mod common;
+
+use common::Folder;
+use polycl_volume::nifti;
+use serde_json::Value;
+
+const FINETUNE: &str = "finetune dataset --organ liver --epochs 1 --steps 2 --batch 4 --net resnet18";
+
+/// Eight phantoms: a000 to a004 drawn by hand, a005 and a006 propagated, a007 predicted.
+fn cohort() -> Folder {
+    let folder = Folder::new();
+    folder.done("phantom --out cohort --patients 8 --size 32 --seed 3");
+    propagated(&folder, &["a005", "a006"], |slice, drawn| 1.0 / (1.0 + 0.1 * slice.abs_diff(drawn) as f32));
+    mask(&folder, "a007", "masks");
+    folder.write("masks/polycl.json", r#"{"cases": ["a007"]}"#);
+    let place = |case: usize| match case {
+        0..5 => "cohort/labels",
+        5..7 => "propagated",
+        _ => "masks",
+    };
+    let row = |case| format!("cohort/images/a00{case}.nii.gz,{}/a00{case}.nii.gz\n", place(case));
+    folder.write("scans.csv", &("image,label\n".to_owned() + &(0..8).map(row).collect::<String>()));
+    folder
+}
+
+/// Takes a phantom's mask into another folder, with its names.
+fn mask(folder: &Folder, case: &str, to: &str) {
+    let file = format!("{case}.nii.gz");
+    std::fs::copy(folder.at(&format!("cohort/labels/{file}")), folder.at(&format!("{to}/{file}"))).unwrap();
+    std::fs::copy(folder.at("cohort/labels/labels.json"), folder.at(&format!("{to}/labels.json"))).unwrap();
+}
+
+/// As `polycl propagate` leaves them: the liver from the slice in the middle, up to two from the ends.
+fn propagated(folder: &Folder, cases: &[&str], confidence: impl Fn(usize, usize) -> f32) {
+    let mut table = "case,label,name,slice,origin,pixels,confidence\n".to_owned();
+    for case in cases {
+        mask(folder, case, "propagated");
+        let space = nifti::read_space(&folder.at(&format!("propagated/{case}.nii.gz"))).unwrap();
+        let (slices, drawn) = (space.shape[2], space.shape[2] / 2);
+        for slice in 2..slices - 2 {
+            let (origin, confidence) =
+                if slice == drawn { ("hand", 1.0) } else { ("propagated", confidence(slice, drawn)) };
+            table += &format!("{case},1,liver,{slice},{origin},9,{confidence}\n");
+        }
+    }
+    folder.write("propagated/propagate.csv", &table);
+}
+
+fn card(folder: &Folder, run: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.at(&format!("{run}/run.json"))).unwrap()).unwrap()
+}
+
+/// Cases of a run and who drew them.
+fn seen(folder: &Folder, run: &str, group: &str) -> Vec<(String, String)> {
+    let card = card(folder, run);
+    let text = |seen: &Value, key: &str| seen[key].as_str().unwrap().to_owned();
+    card[group].as_array().unwrap().iter().map(|s| (text(s, "case"), text(s, "origin"))).collect()
+}
+
+fn weights(folder: &Folder, run: &str) -> Vec<u8> {
+    std::fs::read(folder.at(&format!("{run}/latest.safetensors"))).unwrap()
+}
+
+/// Lines that say nothing of time.
+fn notes(said: &str) -> String {
+    said.lines()
+        .filter(|line| line.contains("slices of") || line.starts_with("note:"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn labels_of_every_origin_train_and_those_by_hand_validate() {
+    let folder = cohort();
+    insta::assert_snapshot!(folder.done("import --manifest scans.csv --out dataset --size 32"));
+    insta::assert_snapshot!(folder.done("inspect dataset"));
+    insta::assert_snapshot!(notes(&folder.done(&format!("{FINETUNE} --out run"))));
+    let trained = seen(&folder, "run", "training_cases");
+    let of = |origin: &str| {
+        trained.iter().filter(|(_, o)| o == origin).map(|(case, _)| case.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("propagated"), of("predicted")), (vec!["a005", "a006"], vec!["a007"]));
+    assert_eq!(of("hand").len(), 4);
+    let validated = seen(&folder, "run", "validation_cases");
+    assert!(validated.len() == 1 && validated[0].1 == "hand", "{validated:?}");
+    let said = folder.done("inspect run");
+    assert!(
+        said.contains("trained on  7 cases of 7 patients, masks 4 by hand, 2 propagated, 1 predicted\n"),
+        "{said}"
+    );
+    assert!(said.contains("validated   1 cases of 1 patients\n"), "{said}");
+
+    // A budget takes those drawn by hand first, and they are split as if there were no others.
+    folder.done(&format!("{FINETUNE} --cases 5 --out five"));
+    assert_eq!(seen(&folder, "five", "validation_cases"), validated);
+    assert!(seen(&folder, "five", "training_cases").iter().all(|(_, origin)| origin == "hand"));
+    assert!(!std::fs::read_to_string(folder.at("five/config.toml")).unwrap().contains("label_weight"));
+}
+
+#[test]
+fn confidence_weighs_and_slices_nobody_looked_at_do_not_train() {
+    let folder = cohort();
+    folder.done("import --manifest scans.csv --out dataset --size 32");
+    folder.done(&format!("{FINETUNE} --out confidence"));
+    folder.done(&format!("{FINETUNE} --out same --threads 1"));
+    let equal = folder.done(&format!("{FINETUNE} --label-weight equal --out equal"));
+    let drawn = folder.done(&format!("{FINETUNE} --label-weight drawn --out drawn"));
+    assert!(weights(&folder, "confidence") == weights(&folder, "same"));
+    let runs = ["confidence", "equal", "drawn"];
+    assert!(runs.map(|run| weights(&folder, run)).windows(2).all(|two| two[0] != two[1]));
+    for run in runs {
+        let settings = std::fs::read_to_string(folder.at(&format!("{run}/config.toml"))).unwrap();
+        assert!(settings.contains(&format!("label_weight = \"{run}\"")), "{settings}");
+    }
+    insta::assert_snapshot!(notes(&equal) + "\n" + &notes(&drawn));
+    let other = folder.polycl(&format!("{FINETUNE} --out equal --label-weight drawn --resume"));
+    assert!(other.contains("label_weight"), "{other}");
+    assert!(folder.polycl(&format!("{FINETUNE} --label-weight half --out x")).starts_with("exit 2"));
+}
+
+#[test]
+fn full_confidence_changes_no_bit() {
+    let folder = Folder::new();
+    folder.done("phantom --out cohort --patients 3 --size 32 --seed 3");
+    folder.done("import --manifest cohort/manifest.csv --out dataset --size 32");
+    folder.done(&format!("{FINETUNE} --out hand"));
+    for row in ["a000", "a001", "a002"] {
+        mask(&folder, row, "propagated");
+    }
+    folder.done("import --images cohort/images --labels propagated --origin propagated --out twin --size 32");
+    folder.done(&format!("{} --out believed", FINETUNE.replace("dataset", "twin")));
+    let places = |run: &str| seen(&folder, run, "training_cases").into_iter().map(|(case, _)| case);
+    assert!(places("hand").eq(places("believed")));
+    assert!(weights(&folder, "hand") == weights(&folder, "believed"));
+}
+
+#[test]
+fn predictions_are_known_again_and_are_no_truth() {
+    let folder = cohort();
+    folder.done("import --manifest scans.csv --out dataset --size 32");
+    folder.done(&format!("{FINETUNE} --out run"));
+    folder.done("predict run cohort/images/a000.nii.gz cohort/images/a001.nii.gz --out found");
+    let card: Value =
+        serde_json::from_slice(&std::fs::read(folder.at("found/polycl.json")).unwrap()).unwrap();
+    assert_eq!(card["cases"], serde_json::json!(["a000", "a001"]));
+    // A mask that a person puts beside them is the person's.
+    mask(&folder, "a002", "found");
+    for case in ["a000", "a001", "a002"] {
+        let file = format!("{case}.nii.gz");
+        std::fs::copy(folder.at(&format!("cohort/images/{file}")), folder.at(&format!("some/{file}")))
+            .unwrap();
+    }
+    let said = folder.done("import --images some --labels found --only liver --out again --size 32");
+    assert!(said.contains("3 scans (3 labelled: 1 by hand, 2 predicted)"), "{said}");
+
+    let evaluate =
+        |reference: &str| format!("evaluate --reference {reference} --prediction cohort/labels --out scores");
+    let refused = [
+        folder.refused("import --images some --labels found --origin hand --out other --size 32"),
+        folder.refused("import --images some --labels found --origin machine --out other --size 32"),
+        folder.refused("import --images some --origin hand --out other --size 32"),
+        folder.refused(&evaluate("found")),
+        folder.refused(&evaluate("propagated")),
+        folder.refused(
+            &evaluate("propagated/a005.nii.gz").replace("cohort/labels", "cohort/labels/a005.nii.gz"),
+        ),
+    ];
+    insta::assert_snapshot!(refused.join("\n"));
+    // Corrected and copied elsewhere, it is a person's.
+    mask(&folder, "a005", "corrected");
+    folder.done(&evaluate("corrected"));
+}
+
+#[test]
+fn nothing_by_hand_trains_without_validation_and_nothing_that_counts_is_refused() {
+    let folder = cohort();
+    let rows: Vec<_> =
+        ["a005", "a006"].map(|case| format!("cohort/images/{case}.nii.gz,propagated/{case}.nii.gz\n")).into();
+    folder.write("scans.csv", &("image,label\n".to_owned() + &rows.concat()));
+    folder.done("import --manifest scans.csv --out dataset --size 32");
+    let said = notes(&folder.done(&format!("{FINETUNE} --out run")));
+    assert!(seen(&folder, "run", "validation_cases").is_empty());
+    folder.done("import --images cohort/images --labels masks --out predicted --size 32");
+    let predicted = FINETUNE.replace("dataset", "predicted");
+    let refused = folder.refused(&format!("{predicted} --label-weight drawn --out other"));
+    insta::assert_snapshot!(said + "\n" + &refused);
+}
+
+#[test]
+fn a_patient_with_a_hand_drawn_and_a_propagated_scan_stays_on_one_side() {
+    let folder = Folder::new();
+    folder.done("phantom --out cohort --patients 8 --size 32 --seed 3");
+    // Every patient has a scan of each kind.
+    propagated(&folder, &["a004", "a005", "a006", "a007"], |_, _| 0.5);
+    let row = |case: usize| {
+        let labels = if case < 4 { "cohort/labels" } else { "propagated" };
+        format!("cohort/images/a00{case}.nii.gz,{labels}/a00{case}.nii.gz,p{}\n", case % 4)
+    };
+    folder.write("scans.csv", &("image,label,patient\n".to_owned() + &(0..8).map(row).collect::<String>()));
+    folder.done("import --manifest scans.csv --out dataset --size 32");
+    folder.done(&format!("{FINETUNE} --out run"));
+    let card = card(&folder, "run");
+    let patients = |group: &str| {
+        card[group].as_array().unwrap().iter().map(|s| s["patient"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    let (training, validation) = (patients("training_cases"), patients("validation_cases"));
+    assert_eq!((training.len(), validation.len()), (6, 1), "the other scan of who validates takes no part");
+    assert!(!training.contains(&validation[0]));
+    assert_eq!(seen(&folder, "run", "validation_cases")[0].1, "hand");
+}
