@@ -238,6 +238,7 @@ fn absent(lattice: Lattice) -> Answer {
         predicted_iou: 0.0,
         presence: -1.0,
         stability: 1.0,
+        trace: None,
     }
 }
 
@@ -291,7 +292,7 @@ fn joined(drawn: &[Drawn], frame: Frame) -> Answer {
     };
     let stability = drawn.iter().map(|d| iou(&logits, &d.logits)).fold(1.0, f32::min);
     let predicted_iou = drawn.iter().map(|d| d.predicted_iou).sum::<f32>() / n;
-    Answer { logits, predicted_iou, presence: 1.0, stability }
+    Answer { logits, predicted_iou, presence: 1.0, stability, trace: None }
 }
 
 /// One answer from those of an object's parts, which count by their pixels.

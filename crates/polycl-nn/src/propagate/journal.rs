@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use half::f16;
+use half::{bf16, f16};
 use polycl_volume::{Error, Kind, Result, output};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::tracker::Answer;
+use super::tracker::{Answer, TRACES, Trace};
 
 /// To be raised when the same request is answered otherwise.
 const VERSION: u32 = 1;
@@ -74,12 +74,23 @@ impl Journal {
         self.folder.join(format!("{pass}{slice:05}.safetensors"))
     }
 
+    /// Where traces are, which are dropped before the answers are.
+    fn traces(&self, pass: Pass, slice: usize) -> PathBuf {
+        self.file(pass, slice).with_extension("traces")
+    }
+
     /// The answers about a slice by label; none where there are none, or damaged ones.
     pub fn get(&self, pass: Pass, slice: usize) -> Option<BTreeMap<u16, Answer>> {
         let bytes = std::fs::read(self.file(pass, slice)).ok()?;
         let file = SafeTensors::deserialize(&bytes).ok()?;
+        let traces = std::fs::read(self.traces(pass, slice)).ok();
+        let traces = traces.as_deref().map(SafeTensors::deserialize).transpose().ok()?;
         let labels = file.names().into_iter().filter_map(|name| name.strip_prefix("logits.")?.parse().ok());
-        labels.map(|label| Some((label, self.answer(&file, label)?))).collect()
+        let answer = |label| {
+            let trace = traces.as_ref().and_then(|traces| trace(traces, label));
+            Some((label, Answer { trace, ..self.answer(&file, label)? }))
+        };
+        labels.map(answer).collect()
     }
 
     fn answer(&self, file: &SafeTensors<'_>, label: u16) -> Option<Answer> {
@@ -94,6 +105,7 @@ impl Journal {
             predicted_iou: words.next()?,
             presence: words.next()?,
             stability: words.next()?,
+            trace: None,
         })
     }
 
@@ -102,7 +114,9 @@ impl Journal {
     /// # Errors
     /// [`Kind::Io`]
     pub fn put(&self, pass: Pass, slice: usize, answers: &mut BTreeMap<u16, Answer>) -> Result<()> {
-        let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        // Before the answers, which are never without them.
+        self.put_traces(pass, slice, answers)?;
+        let mut tensors = Vec::new();
         for (label, answer) in answers {
             let halves: Vec<f16> = answer.logits.iter().map(|&x| f16::from_f32(x)).collect();
             answer.logits = halves.iter().map(|x| x.to_f32()).collect();
@@ -112,16 +126,55 @@ impl Journal {
             let bytes = scores.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((format!("scores.{label}"), Dtype::F32, vec![3], bytes));
         }
-        let path = self.file(pass, slice);
-        let failed = |e: safetensors::SafeTensorError| {
-            Error::new(&path, Kind::Format, "answers about a slice", e.to_string())
-        };
-        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?))
-        });
-        let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None).map_err(failed)?;
-        output::atomically(&path, |file| file.write_all(&bytes))
+        write(&self.file(pass, slice), &tensors)
     }
+
+    /// Keeps the traces of a slice, and drops those that no slice will look back at.
+    fn put_traces(&self, pass: Pass, slice: usize, answers: &BTreeMap<u16, Answer>) -> Result<()> {
+        let mut tensors = Vec::new();
+        for (label, trace) in
+            answers.iter().filter_map(|(label, answer)| Some((label, answer.trace.as_ref()?)))
+        {
+            let bytes = trace.pointer.iter().flat_map(|x| x.to_le_bytes()).collect();
+            tensors.push((format!("pointer.{label}"), Dtype::F32, vec![trace.pointer.len()], bytes));
+            let bytes = trace.pixels.iter().flat_map(|x| x.to_le_bytes()).collect();
+            tensors.push((format!("pixels.{label}"), Dtype::BF16, vec![trace.pixels.len()], bytes));
+        }
+        if tensors.is_empty() {
+            return Ok(());
+        }
+        let old = match pass {
+            Pass::Prompts => None,
+            Pass::Up => slice.checked_sub(TRACES),
+            Pass::Down => Some(slice + TRACES),
+        };
+        if let Some(old) = old.map(|old| self.traces(pass, old)).filter(|old| old.exists()) {
+            std::fs::remove_file(&old).map_err(|e| Error::io(&old, "remove it", &e))?;
+        }
+        write(&self.traces(pass, slice), &tensors)
+    }
+}
+
+/// Name, type, shape and bytes.
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+
+fn write(path: &Path, tensors: &[Stored]) -> Result<()> {
+    let failed = |e: safetensors::SafeTensorError| {
+        Error::new(path, Kind::Format, "answers about a slice", e.to_string())
+    };
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?))
+    });
+    let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None).map_err(failed)?;
+    output::atomically(path, |file| file.write_all(&bytes))
+}
+
+fn trace(file: &SafeTensors<'_>, label: u16) -> Option<Trace> {
+    let pointer = file.tensor(&format!("pointer.{label}")).ok().filter(|view| view.dtype() == Dtype::F32)?;
+    let pixels = file.tensor(&format!("pixels.{label}")).ok().filter(|view| view.dtype() == Dtype::BF16)?;
+    let words = pointer.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let halves = pixels.data().chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]));
+    Some(Trace { pointer: words.collect(), pixels: halves.collect() })
 }
 
 fn is_answers(path: &Path) -> bool {

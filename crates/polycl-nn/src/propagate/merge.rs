@@ -85,6 +85,7 @@ fn blended(object: &Object, k: usize, kept: &[BTreeMap<u16, Answer>; 3]) -> Opti
         predicted_iou: mixed(up.predicted_iou, down.predicted_iou),
         presence: mixed(up.presence, down.presence),
         stability: mixed(up.stability, down.stability),
+        trace: None,
     };
     Some((answer, Some(dice(&up.logits, &down.logits))))
 }

@@ -4,7 +4,9 @@
 mod boxes;
 mod confidence;
 mod journal;
+mod memory;
 mod merge;
+mod network;
 mod object;
 mod request;
 mod shape;
@@ -22,6 +24,8 @@ use crate::sam::{Cache, Frame, Lattice, Slice};
 pub use boxes::Boxes;
 pub use confidence::{Evidence, Origin, Row, Suggestion};
 pub use journal::{Journal, Pass};
+pub use memory::Memory;
+pub use network::Network;
 pub use object::{Clue, Object, Place};
 pub use request::{Direction, Request, fingerprint};
 pub use shape::Shape;
@@ -73,9 +77,9 @@ pub fn propagate(
     let cache = tracker.cache(request.image);
     let lattice = frame.lattice(grid.spacing);
     let scene = Scene { image: request.image, order, grid, frame, lattice, cache };
-    tracker.set_step(space.spacing()[2]);
+    tracker.set_slices(space.shape[2], space.spacing()[2]);
     let mut walk = Walk { tracker, request, journal, scene: &scene, finished: 0, done };
-    walk.prompts()?;
+    walk.shown_slices()?;
     for pass in [Pass::Up, Pass::Down] {
         walk.sweep(pass)?;
     }
@@ -93,40 +97,55 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Finds what boxes and clicks tell of.
-    fn prompts(&mut self) -> Result<()> {
-        let mut of_slice: BTreeMap<usize, Vec<&Object>> = BTreeMap::new();
-        for object in self.request.objects {
-            object.prompted.keys().for_each(|&k| of_slice.entry(k).or_default().push(object));
+    /// Finds what boxes and clicks tell of, and what the tracker wants to know of drawn slices.
+    fn shown_slices(&mut self) -> Result<()> {
+        let mut of_slice: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (number, object) in self.request.objects.iter().enumerate() {
+            let drawn = object.drawn.iter().filter(|_| self.tracker.is_conditioned());
+            object.prompted.keys().chain(drawn).for_each(|&k| of_slice.entry(k).or_default().push(number));
         }
         for (k, objects) in of_slice {
-            if self.journal.get(Pass::Prompts, k).is_some() {
-                continue;
+            let answers = match self.journal.get(Pass::Prompts, k) {
+                Some(kept) => kept,
+                None => {
+                    let mut answers = self.look_at_shown(k, &objects)?;
+                    self.journal.put(Pass::Prompts, k, &mut answers)?;
+                    answers
+                }
+            };
+            for number in objects {
+                self.tracker.condition(number, k, &answers[&self.request.objects[number].label]);
             }
-            let plane = self.scene.plane(k);
-            let slice = self.scene.slice(k, &plane);
-            let mut answers = BTreeMap::new();
-            for object in objects {
-                let answer =
-                    self.tracker.prompt(&slice, self.scene.lattice, object.window, &object.prompted[&k])?;
-                answers.insert(object.label, answer);
-            }
-            self.journal.put(Pass::Prompts, k, &mut answers)?;
         }
         Ok(())
+    }
+
+    fn look_at_shown(&self, k: usize, objects: &[usize]) -> Result<BTreeMap<u16, Answer>> {
+        let plane = self.scene.plane(k);
+        let slice = self.scene.slice(k, &plane);
+        let mut answers = BTreeMap::new();
+        for object in objects.iter().map(|&number| &self.request.objects[number]) {
+            let answer = if object.drawn.contains(&k) {
+                self.tracker.draw(&slice, object.window, &self.drawn(object, k))?
+            } else {
+                self.tracker.prompt(&slice, self.scene.lattice, object.window, &object.prompted[&k])?
+            };
+            answers.insert(object.label, answer);
+        }
+        Ok(answers)
+    }
+
+    /// An object's pixels in a slice in which it is drawn.
+    fn drawn(&self, object: &Object, k: usize) -> Vec<bool> {
+        let mask = self.request.annotation.expect("what is drawn is in the annotation");
+        self.scene.order.plane(mask, k).iter().map(|&label| label == object.label).collect()
     }
 
     /// The outline of an object in a slice in which it is shown.
     fn shown(&self, object: &Object, k: usize) -> Shape {
         if object.drawn.contains(&k) {
-            let mask = self.request.annotation.expect("what is drawn is in the annotation");
-            let plane: Vec<f32> = self
-                .scene
-                .order
-                .plane(mask, k)
-                .iter()
-                .map(|&l| if l == object.label { 1.0 } else { 0.0 })
-                .collect();
+            let plane: Vec<f32> =
+                self.drawn(object, k).iter().map(|&inside| f32::from(u8::from(inside))).collect();
             let logits: Vec<f32> =
                 self.scene.frame.on_masks(&plane).iter().map(|share| share - 0.5).collect();
             return Shape::of(&logits, self.scene.lattice);
@@ -139,7 +158,7 @@ impl Walk<'_> {
     /// Goes once over the slices, and looks in each for all objects that have been shown before.
     fn sweep(&mut self, pass: Pass) -> Result<()> {
         let objects = self.request.objects;
-        self.tracker.begin(objects.len());
+        self.tracker.begin(objects.len(), pass);
         let slices: Vec<usize> = match pass {
             Pass::Down => self.request.range.clone().rev().collect(),
             _ => self.request.range.clone().collect(),
@@ -198,7 +217,7 @@ impl Walk<'_> {
             };
             for object in asked.iter().map(|a| a.object) {
                 let answer = &answers[&objects[object].label];
-                self.tracker.remember(self.scene.lattice, object, answer);
+                self.tracker.remember(self.scene.lattice, object, k, answer);
                 let there = answer.presence > 0.0;
                 missing[object] = Some(if there { 0 } else { missing[object].unwrap_or(0) + 1 });
             }

@@ -1,9 +1,12 @@
 //! Who follows objects from slice to slice.
 
+use half::bf16;
 use polycl_volume::preprocess::Grid;
 use polycl_volume::{Image, Result};
 
 use super::boxes::Boxes;
+use super::journal::Pass;
+use super::memory::Memory;
 use super::object::Place;
 use super::shape::Shape;
 use crate::sam::{Cache, Frame, Lattice, Slice};
@@ -12,6 +15,8 @@ use crate::sam::{Cache, Frame, Lattice, Slice};
 pub enum Tracker {
     /// The last outline gives the box that prompts the network in the next slice.
     Boxes(Boxes),
+    /// SAM 2 looks back at what it remembers of earlier slices.
+    Memory(Memory),
 }
 
 /// What is known of an object that is to be found in a slice.
@@ -33,13 +38,26 @@ pub struct Answer {
     pub presence: f32,
     /// How little depends on the exact prompt, 0 to 1.
     pub stability: f32,
+    /// What is remembered of it, by networks that do.
+    pub trace: Option<Trace>,
 }
+
+/// What SAM 2 remembers of an object in a slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    pub pointer: Vec<f32>,
+    pub pixels: Vec<bf16>,
+}
+
+/// How many slices [`Trace`]s are looked back at.
+pub const TRACES: usize = 16;
 
 impl Tracker {
     /// How planes become the network's input.
     pub fn frame(&self, grid: Grid) -> Frame {
         match self {
             Self::Boxes(boxes) => boxes.network.frame(grid),
+            Self::Memory(memory) => memory.frame(grid),
         }
     }
 
@@ -47,6 +65,7 @@ impl Tracker {
     pub fn side(&self) -> usize {
         match self {
             Self::Boxes(boxes) => 4 * boxes.network.sam.config.side(),
+            Self::Memory(memory) => memory.network.config.image / 4,
         }
     }
 
@@ -54,6 +73,7 @@ impl Tracker {
     pub fn fingerprint(&self) -> String {
         match self {
             Self::Boxes(Boxes { network, .. }) => format!("{} {:08x}", network.model, network.sam.checksum),
+            Self::Memory(Memory { network, model, .. }) => format!("{model} {:08x}", network.checksum),
         }
     }
 
@@ -61,20 +81,50 @@ impl Tracker {
     pub fn cache(&self, image: &Image) -> Option<Cache> {
         match self {
             Self::Boxes(boxes) => boxes.network.cache(image),
+            Self::Memory(_) => None,
         }
     }
 
-    /// Hears how many millimetres are between slices.
-    pub fn set_step(&mut self, step: f64) {
+    /// Hears how many slices there are, and how many millimetres apart.
+    pub fn set_slices(&mut self, slices: usize, step: f64) {
         match self {
             Self::Boxes(boxes) => boxes.set_step(step),
+            Self::Memory(memory) => memory.set_slices(slices, step),
         }
     }
 
-    /// Forgets all; another sweep begins.
-    pub fn begin(&mut self, objects: usize) {
+    /// Whether it wants to see all slices in which objects are shown before it begins.
+    pub fn is_conditioned(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    /// Remembers an object in a slice where a person drew it.
+    ///
+    /// # Errors
+    /// What the device or the cache says; so do the others.
+    ///
+    /// # Panics
+    /// If the tracker is not [`Self::is_conditioned`].
+    pub fn draw(&self, slice: &Slice<'_>, window: [f32; 2], drawn: &[bool]) -> Result<Answer> {
+        match self {
+            Self::Boxes(_) => unreachable!("boxes take outlines as they come by"),
+            Self::Memory(memory) => memory.draw(slice, window, drawn),
+        }
+    }
+
+    /// Takes notice of what a person has shown in a slice.
+    pub fn condition(&mut self, object: usize, slice: usize, answer: &Answer) {
+        match self {
+            Self::Boxes(_) => {}
+            Self::Memory(memory) => memory.condition(object, slice, answer),
+        }
+    }
+
+    /// Forgets what it has found; another sweep begins.
+    pub fn begin(&mut self, objects: usize, pass: Pass) {
         match self {
             Self::Boxes(boxes) => boxes.begin(objects),
+            Self::Memory(memory) => memory.begin(objects, pass),
         }
     }
 
@@ -88,13 +138,14 @@ impl Tracker {
     ) {
         match self {
             Self::Boxes(boxes) => boxes.show(slice, lattice, (object, window), shape),
+            Self::Memory(_) => {}
         }
     }
 
     /// Finds an object by boxes and clicks.
     ///
     /// # Errors
-    /// What the device or the cache says; so do the others.
+    /// As [`Self::draw`].
     pub fn prompt(
         &self,
         slice: &Slice<'_>,
@@ -104,20 +155,26 @@ impl Tracker {
     ) -> Result<Answer> {
         match self {
             Self::Boxes(boxes) => boxes.prompt(slice, lattice, window, places),
+            Self::Memory(memory) => memory.prompt(slice, window, places),
         }
     }
 
     /// Finds objects in the next slice.
+    ///
+    /// # Errors
+    /// As [`Self::draw`].
     pub fn follow(&self, slice: &Slice<'_>, lattice: Lattice, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
         match self {
             Self::Boxes(boxes) => boxes.follow(slice, lattice, asked),
+            Self::Memory(memory) => memory.follow(slice, asked),
         }
     }
 
     /// Takes notice of an answer, its own or one that was kept.
-    pub fn remember(&mut self, lattice: Lattice, object: usize, answer: &Answer) {
+    pub fn remember(&mut self, lattice: Lattice, object: usize, slice: usize, answer: &Answer) {
         match self {
             Self::Boxes(boxes) => boxes.remember(lattice, object, answer),
+            Self::Memory(memory) => memory.remember(object, slice, answer),
         }
     }
 
@@ -125,13 +182,12 @@ impl Tracker {
     pub fn patience(&self) -> usize {
         match self {
             Self::Boxes(_) => 1,
+            Self::Memory(memory) => memory.patience(),
         }
     }
 
     /// Whether [`Answer::presence`] is the network's own score.
     pub fn scores_objects(&self) -> bool {
-        match self {
-            Self::Boxes(_) => false,
-        }
+        matches!(self, Self::Memory(_))
     }
 }

@@ -10,10 +10,21 @@ use super::{Model, SamConfig};
 const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
 const DEVIATION: [f32; 3] = [58.395, 57.12, 57.375];
 
+/// How values become a network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    LiteMedSam,
+    MedSam,
+    /// All others of the first generation.
+    Sam,
+    /// SAM 2 and MedSAM2.
+    Sam2,
+}
+
 /// A plane of nx · ny pixels in the first `content` pixels of the square input.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame {
-    model: Model,
+    style: Style,
     /// Side of the input.
     image: usize,
     /// Side of the masks that the decoder makes.
@@ -36,8 +47,13 @@ impl Frame {
     /// not square, which the original code does not know of, sides are measured in millimetres.
     pub fn new(model: Model, config: &SamConfig, Grid { shape, spacing }: Grid) -> Self {
         let image = config.image;
-        let content = match model {
-            Model::MedSam => [image; 2],
+        let style = match model {
+            Model::LiteMedSam => Style::LiteMedSam,
+            Model::MedSam => Style::MedSam,
+            Model::MobileSam | Model::SamVitB | Model::SamVitL | Model::SamVitH => Style::Sam,
+        };
+        let content = match style {
+            Style::MedSam => [image; 2],
             _ => {
                 let sides = [0, 1].map(|axis| shape[axis] as f64 * spacing[axis]);
                 let scale = image as f64 / sides[0].max(sides[1]);
@@ -45,7 +61,12 @@ impl Frame {
                 sides.map(|side| ((side * scale + 0.5) as usize).clamp(1, image))
             }
         };
-        Self { model, image, masks: 4 * config.side(), shape, content }
+        Self { style, image, masks: 4 * config.side(), shape, content }
+    }
+
+    /// SAM 2 stretches planes to its square, of side `image`.
+    pub fn of_video(image: usize, Grid { shape, .. }: Grid) -> Self {
+        Self { style: Style::Sam2, image, masks: image / 4, shape, content: [image; 2] }
     }
 
     /// A place in the network's input from one in the plane, both in pixels whose centres are whole
@@ -60,37 +81,46 @@ impl Frame {
     pub fn prepare(&self, plane: &[f32], [centre, width]: [f32; 2]) -> Vec<f32> {
         let low = centre - width / 2.0;
         let windowed = plane.iter().map(|hu| ((hu - low) / width).clamp(0.0, 1.0));
-        match self.model {
+        match self.style {
             // The published script resizes bytes by area; without rounding, and antialiased as the rest
             // of PolyCL, masks of a CT are better (docs/sam.md).
-            Model::LiteMedSam => {
+            Style::LiteMedSam => {
                 let plane: Vec<f32> = windowed.collect();
                 let resized = resize::antialiased(&plane, self.shape, self.content);
                 self.padded(stretched(resized).into_iter().map(|x| [x; 3]))
             }
-            Model::MedSam => {
+            Style::MedSam => {
                 // The published script interpolates by cubic splines and then drops the fractions.
                 let plane: Vec<f32> = windowed.map(|x| (x * 255.0).floor()).collect();
                 let resized = resize::cubic(&plane, self.shape, self.content);
                 let bytes = resized.iter().map(|x| x.clamp(0.0, 255.0).floor()).collect();
                 self.padded(stretched(bytes).into_iter().map(|x| [x; 3]))
             }
-            Model::MobileSam | Model::SamVitB | Model::SamVitL | Model::SamVitH => {
+            Style::Sam | Style::Sam2 => {
                 let plane: Vec<u8> = windowed.map(|x| (x * 255.0) as u8).collect();
-                let resized = self.resized(&plane);
-                self.coloured([&resized; 3])
+                self.prepare_grey(&plane)
             }
         }
     }
 
-    /// Red, green and blue planes as SAM wants them.
+    /// A grey plane as SAM and SAM 2 want it.
+    pub fn prepare_grey(&self, plane: &[u8]) -> Vec<f32> {
+        let resized = self.resized(plane);
+        self.coloured([&resized; 3])
+    }
+
+    /// Red, green and blue planes as SAM and SAM 2 want them.
     pub fn prepare_colour(&self, planes: [&[u8]; 3]) -> Vec<f32> {
         let [red, green, blue] = planes.map(|plane| self.resized(plane));
         self.coloured([&red, &green, &blue])
     }
 
     fn resized(&self, plane: &[u8]) -> Vec<u8> {
-        resize::antialiased_bytes(plane, self.shape, self.content)
+        match self.style {
+            // PIL's default, by which upstream and MedSAM2's script resize frames.
+            Style::Sam2 => resize::bicubic_bytes(plane, self.shape, self.content),
+            _ => resize::antialiased_bytes(plane, self.shape, self.content),
+        }
     }
 
     /// Resized planes less the mean colour, in units of its deviation.
@@ -137,6 +167,16 @@ impl Frame {
         masks
     }
 
+    /// A drawn plane on the input's grid, zeros and ones, as SAM 2 takes it.
+    pub fn on_input(&self, drawn: &[bool]) -> Vec<f32> {
+        let plane: Vec<f32> = drawn.iter().map(|&inside| f32::from(u8::from(inside))).collect();
+        if self.shape == [self.image; 2] {
+            return plane;
+        }
+        let resized = resize::antialiased(&plane, self.shape, self.content);
+        resized.iter().map(|&share| f32::from(u8::from(share >= 0.5))).collect()
+    }
+
     /// A place in the network's input from one on the decoder's grid, by the centres of pixels.
     pub fn model_from_masks(&self, xy: [f32; 2]) -> [f32; 2] {
         let scale = self.image as f32 / self.masks as f32;
@@ -146,9 +186,10 @@ impl Frame {
     /// A mask of the decoder, [masks, masks], on the plane's pixels, [ny, nx]; above zero is inside.
     pub fn restore(&self, logits: &[f32]) -> Vec<f32> {
         let square = [self.masks; 2];
-        match self.model {
+        match self.style {
+            Style::Sam2 => resize::interpolated(logits, square, self.shape),
             // MedSAM interpolates probabilities; minus ½, their sign is what it decides by.
-            Model::MedSam => {
+            Style::MedSam => {
                 let inside: Vec<f32> = logits.iter().map(|x| 1.0 / (1.0 + (-x).exp()) - 0.5).collect();
                 resize::interpolated(&inside, square, self.shape)
             }
@@ -192,6 +233,23 @@ mod tests {
         let tall = frame([300, 300], [0.5, 1.0]);
         assert_eq!(tall.content, [128, 256]);
         assert_eq!(tall.model_from_voxel([150.0, 150.0]), [64.0, 128.0]);
+    }
+
+    /// A plane of SAM 2 comes back as it was drawn, but for the edge.
+    #[test]
+    fn what_is_drawn_for_sam_2() {
+        let frame = Frame::of_video(512, Grid { shape: [90, 40], spacing: [1.0, 2.0] });
+        let drawn: Vec<bool> = (0..90 * 40).map(|i| i % 90 < 45).collect();
+        let input = frame.on_input(&drawn);
+        assert_eq!(input.iter().filter(|&&x| x == 1.0).count(), 256 * 512);
+        let logits: Vec<f32> = frame.on_masks(&input_plane(&drawn)).iter().map(|x| x - 0.5).collect();
+        let back: Vec<bool> = frame.restore(&logits).iter().map(|&x| x > 0.0).collect();
+        assert_eq!(back, drawn);
+        assert_eq!(frame.model_from_voxel([45.0, 20.0]), [256.0, 256.0]);
+    }
+
+    fn input_plane(drawn: &[bool]) -> Vec<f32> {
+        drawn.iter().map(|&inside| f32::from(u8::from(inside))).collect()
     }
 
     /// A mask that fills the content's left half fills the plane's left half.

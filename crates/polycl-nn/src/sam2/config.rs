@@ -135,6 +135,11 @@ impl Model {
         Sam2Config { image, trunk, decoder, memory, version }
     }
 
+    /// Whether the tensors of a file are of SAM 2, whichever.
+    pub fn is_of(weights: &Weights) -> bool {
+        weights.shape("image_encoder.trunk.pos_embed").is_some()
+    }
+
     /// Whether the tensors of a file have the shapes of this network.
     fn fits(self, weights: &Weights) -> bool {
         let Sam2Config { trunk, version, .. } = self.config();

@@ -5,7 +5,6 @@
 //! official checkpoints fit. Prompts, mask decoder and two-way transformer are SAM's.
 
 mod config;
-mod frame;
 mod hiera;
 mod memory;
 mod position;
@@ -25,7 +24,6 @@ use crate::sam::layers::{Linear, Mlp, like};
 use crate::sam::prompt::PromptEncoder;
 use crate::weights::{self, Weights};
 pub use config::{HieraConfig, MemoryConfig, Model, Sam2Config, Size, Version};
-pub use frame::Frame;
 pub use memory::{MemoryAttention, MemoryEncoder};
 pub use video::{Place, Track, Video};
 

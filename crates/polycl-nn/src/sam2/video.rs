@@ -45,7 +45,7 @@ impl<'n> Video<'n> {
         self.objects.iter().map(|(&object, track)| (object, track))
     }
 
-    /// Says where an object is on a frame: a mask on the network's input ([`super::Frame::draw`]).
+    /// Says where an object is on a frame: a mask on the network's input ([`crate::sam::Frame::on_input`]).
     ///
     /// # Errors
     /// As [`Sam2::drawn`].

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use polycl_nn::sam::{MLP_NAMES, Point, Prompt, TwoWayConfig};
-use polycl_nn::sam2::{Features, Frame, HieraConfig, MemoryConfig, Model, Sam2, Sam2Config, Version, Video};
+use polycl_nn::sam::{Frame, MLP_NAMES, Point, Prompt, TwoWayConfig};
+use polycl_nn::sam2::{Features, HieraConfig, MemoryConfig, Model, Sam2, Sam2Config, Version, Video};
 use polycl_nn::weights::{self, RawTensor, Weights};
+use polycl_volume::preprocess::Grid;
 use serde_json::Value;
 
 use crate::reference::{Reference, floats};
@@ -60,18 +61,21 @@ fn close_map(reference: &Reference, key: &str, map: &Tensor<4>) {
     reference.close(&thinned, nchw(&Tensor::cat(columns, 2)));
 }
 
-/// Frames of a scene, prepared.
+/// Frames of a scene at the network's size.
 struct Scene {
     grey: Vec<u8>,
-    frame: Frame,
     image: usize,
+    /// How they are prepared, and what the video is like that they stand for.
+    own: Frame,
+    frame: Frame,
 }
 
 impl Scene {
     /// `video` is the size of the frames before they were resized.
     fn new(frames: &Reference, config: &Sam2Config, video: [usize; 2]) -> Self {
         let grey = floats(frames.data("frames")).iter().map(|&value| value as u8).collect();
-        Self { grey, frame: Frame::new(config, video), image: config.image }
+        let of = |shape| Frame::of_video(config.image, Grid { shape, spacing: [1.0; 2] });
+        Self { grey, image: config.image, own: of([config.image; 2]), frame: of(video) }
     }
 
     fn count(&self) -> usize {
@@ -80,7 +84,7 @@ impl Scene {
 
     fn input(&self, frame: usize) -> Tensor<4> {
         let pixels = self.image * self.image;
-        let input = self.frame.normalised(&self.grey[frame * pixels..][..pixels]);
+        let input = self.own.prepare_grey(&self.grey[frame * pixels..][..pixels]);
         Tensor::from_data(TensorData::new(input, [1, self.image, self.image, 3]), &device())
     }
 }
@@ -174,7 +178,7 @@ fn play(name: &str, reference: &Reference, network: &Sam2, scene: &Scene) {
             let output = if step["call"] == "mask" {
                 let mask = floats(reference.data(step["mask"].as_str().unwrap()));
                 let mask: Vec<bool> = mask.iter().map(|&inside| inside > 0.0).collect();
-                video.draw(object, frame, &features, &scene.frame.draw(&mask))
+                video.draw(object, frame, &features, &scene.frame.on_input(&mask))
             } else {
                 video.prompt(object, frame, &features, &prompt(step, reference, &scene.frame))
             };

@@ -2,18 +2,18 @@ use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{
-    Boxes, Clue, Direction, Journal, Object, Origin, Place, Propagated, Request, Row, Tracker, fingerprint,
+    Clue, Direction, Journal, Network, Object, Origin, Place, Propagated, Request, Row, Tracker, fingerprint,
     propagate,
 };
-use polycl_nn::sam::Embedder;
+use polycl_nn::sam::Model;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::{Error, Image, Kind, Mask, Space, nifti};
 
 use super::case::{CaseTable, Targets, write_names};
-use super::sam::{Network, check_grid, check_window, names_beside};
+use super::sam::{check_grid, check_window, names_beside};
 use crate::cli::Outcome;
-use crate::talk;
+use crate::{fetch, talk};
 
 /// Make a volume of one annotated slice, or of several
 ///
@@ -48,8 +48,15 @@ pub struct Args {
     /// ones are filled in any case
     #[arg(long, value_enum, value_name = "WAY", default_value_t = Way::Both)]
     direction: Way,
-    #[command(flatten)]
-    network: Network,
+    /// litemedsam, whose boxes go from slice to slice, or another network of its kind; medsam2,
+    /// sam2.1-hiera-tiny, -small, -base-plus, -large or sam2-hiera-…, which remember what they have seen.
+    /// Told by the weights where they can tell
+    #[arg(long, value_name = "NAME")]
+    model: Option<Network>,
+    /// Official checkpoint (.pt, .pth) or safetensors with its names; without it, what `polycl fetch`
+    /// has brought
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// Names of labels, which choose the intensity window: a file, or 1=liver,2=spleen; else those
     /// beside the annotation
     #[arg(long, value_name = "NAMES")]
@@ -149,8 +156,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let case = nifti::case_name(&args.out).unwrap_or_default();
     let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);
     TABLE.check(&folder)?;
-    let (model, sam) = args.network.open(args.device)?;
-    let mut tracker = Tracker::Boxes(Boxes::new(Embedder::new(model, sam, args.device, args.cache.clone())));
+    let (model, mut tracker) = open(args)?;
     let key = fingerprint(&tracker, &request, args.device);
     let (journal, kept) = Journal::open(&folder.join(format!(".{case}.propagate")), &key, tracker.side())?;
     if kept > 0 {
@@ -172,6 +178,21 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     talk::note(format_args!("propagated by {model}: {}", args.out.display()));
     note_suggestion(&found, &names);
     Ok(Outcome::Done)
+}
+
+/// The network with its weights, LiteMedSAM where nothing is said.
+fn open(args: &Args) -> anyhow::Result<(Network, Tracker)> {
+    let path = match (&args.weights, args.model) {
+        (Some(path), _) => path.clone(),
+        (None, Some(Network::Sam2(model))) => {
+            let expected = format!("--weights with the official checkpoint of {model}");
+            return Err(Error::new("--model", Kind::Request, expected, "no weights")
+                .hint("weights of SAM 2 are not on the package index: its authors and MedSAM2's offer them as .pt files")
+                .into());
+        }
+        (None, model) => fetch::needed(&model.unwrap_or(Network::Sam(Model::LiteMedSam)).to_string())?,
+    };
+    Ok(Network::open(&path, args.model, args.device, args.cache.clone())?)
 }
 
 fn names_of(args: &Args) -> anyhow::Result<Names> {

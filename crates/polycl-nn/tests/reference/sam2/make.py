@@ -44,8 +44,10 @@ class Recorder:
 
     def __init__(self, model):
         self.model, self.calls, self.attended, self.conditioned = model, [], None, None
-        self.replaced = [(model, "_forward_sam_heads", self.decode), (model, "_prepare_memory_conditioned_features", self.condition),
-                         (model.memory_attention, "forward", self.attend), (model.sam_mask_decoder, "predict_masks", self.predict)]
+        self.replaced = [(model, "_forward_sam_heads", self.decode),
+                         (model, "_prepare_memory_conditioned_features", self.condition),
+                         (model.memory_attention, "forward", self.attend),
+                         (model.sam_mask_decoder, "predict_masks", self.predict)]
         self.original = [getattr(owner, name) for owner, name, _ in self.replaced]
         self.own = [owner.__dict__.get(name) for owner, name, _ in self.replaced]
         for owner, name, function in self.replaced:
@@ -59,8 +61,9 @@ class Recorder:
 
     def decode(self, *args, **kwargs):
         out = self.original[0](*args, **kwargs)
-        self.calls.append({"iou": out[2][0], "score": out[6][0, 0].item(), "attended": self.attended, "conditioned": self.conditioned,
-                           "stability": None if len(out[2][0]) > 1 else self.stability, "ious": self.ious})
+        self.calls.append({"iou": out[2][0], "score": out[6][0, 0].item(), "attended": self.attended,
+                           "conditioned": self.conditioned, "ious": self.ious,
+                           "stability": None if len(out[2][0]) > 1 else self.stability})
         self.attended = self.conditioned = None
         return out
 
@@ -191,7 +194,8 @@ class Networks:
 
     def __init__(self, *weights):
         self.main = randomise(reduced("sam2.1"), *weights)
-        self.others = {"sam2": reduced("sam2"), "correction_as_condition": reduced("sam2.1", add_all_frames_to_correct_as_cond=True)}
+        self.others = {"sam2": reduced("sam2"),
+                       "correction_as_condition": reduced("sam2.1", add_all_frames_to_correct_as_cond=True)}
         self.set(self.main.state_dict())
 
     def set(self, state):

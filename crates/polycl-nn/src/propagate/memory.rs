@@ -1,0 +1,148 @@
+//! Objects followed by SAM 2: each slice looks back at what is remembered of shown slices and of those
+//! before it. Each direction is walked for itself, as MedSAM2's script does.
+
+use burn::tensor::{Tensor, TensorData};
+use polycl_volume::Result;
+use polycl_volume::preprocess::Grid;
+
+use super::journal::Pass;
+use super::object::Place;
+use super::tracker::{Answer, Asked, TRACES, Trace};
+use crate::device::Device;
+use crate::sam::{Frame, Point, Prompt, Slice};
+use crate::sam2::{Features, Model, Output, Place as At, Sam2, Track};
+
+/// Shown slices that a slice looks at, the closest ones. Upstream looks at all, which takes ever longer.
+const CLOSEST: usize = 8;
+/// An object that is gone may come back within so many millimetres.
+const GAP: f64 = 10.0;
+
+/// SAM 2, and what it remembers of the objects.
+pub struct Memory {
+    pub model: Model,
+    pub network: Sam2,
+    device: burn::tensor::Device,
+    slices: usize,
+    /// Millimetres between slices.
+    step: f64,
+    reverse: bool,
+    tracks: Vec<Track>,
+}
+
+impl Memory {
+    pub fn new(model: Model, network: Sam2, device: Device) -> Self {
+        let device = device.open();
+        Self { model, network, device, slices: 0, step: 1.0, reverse: false, tracks: Vec::new() }
+    }
+
+    pub fn frame(&self, grid: Grid) -> Frame {
+        Frame::of_video(self.network.config.image, grid)
+    }
+
+    pub fn set_slices(&mut self, slices: usize, step: f64) {
+        (self.slices, self.step) = (slices, step);
+    }
+
+    /// Slices without an object after which it is no longer looked for.
+    pub fn patience(&self) -> usize {
+        (GAP / self.step).ceil().max(1.0) as usize
+    }
+
+    pub fn condition(&mut self, object: usize, slice: usize, answer: &Answer) {
+        if let Some(output) = output(answer) {
+            self.track(object).condition(slice, output);
+        }
+    }
+
+    pub fn begin(&mut self, objects: usize, pass: Pass) {
+        self.reverse = pass == Pass::Down;
+        self.tracks.resize_with(objects.max(self.tracks.len()), || Track::of_closest(CLOSEST));
+        self.tracks.iter_mut().for_each(|track| track.forget_but(|_| false));
+    }
+
+    fn track(&mut self, object: usize) -> &mut Track {
+        self.tracks.resize_with(self.tracks.len().max(object + 1), || Track::of_closest(CLOSEST));
+        &mut self.tracks[object]
+    }
+
+    fn encode(&self, slice: &Slice<'_>, window: [f32; 2]) -> Features {
+        let side = self.network.config.image;
+        let input = TensorData::new(slice.frame.prepare(slice.plane, window), [1, side, side, 3]);
+        self.network.encode(Tensor::from_data(input, &self.device))
+    }
+
+    pub fn draw(&self, slice: &Slice<'_>, window: [f32; 2], drawn: &[bool]) -> Result<Answer> {
+        let features = self.encode(slice, window);
+        Ok(answer(self.network.drawn(&features, &slice.frame.on_input(drawn))?))
+    }
+
+    pub fn prompt(&self, slice: &Slice<'_>, window: [f32; 2], places: &[Place]) -> Result<Answer> {
+        let features = self.encode(slice, window);
+        let mut prompt = Prompt::default();
+        let place = |xy: [usize; 2]| slice.frame.model_from_voxel(xy.map(|x| x as f32));
+        for given in places {
+            match *given {
+                Place::Point { xy, positive } => prompt.points.push(Point { xy: place(xy), positive }),
+                Place::Box([x0, y0, x1, y1]) => {
+                    let (low, high) = (place([x0, y0]), place([x1, y1]));
+                    // One box is all that SAM 2 takes: that around all of them.
+                    let [a, b, c, d] = prompt.bounds.unwrap_or([low[0], low[1], high[0], high[1]]);
+                    let corners = [a.min(low[0]), b.min(low[1]), c.max(high[0]), d.max(high[1])];
+                    prompt.bounds = Some(corners);
+                }
+            }
+        }
+        Ok(answer(self.network.prompted(&features, &prompt)?))
+    }
+
+    pub fn follow(&self, slice: &Slice<'_>, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
+        let at = At { frame: slice.number, reverse: self.reverse, frames: self.slices };
+        let mut encoded: Vec<([f32; 2], Features)> = Vec::new();
+        let mut answers = Vec::with_capacity(asked.len());
+        for own in asked {
+            if !encoded.iter().any(|(window, _)| *window == own.window) {
+                encoded.push((own.window, self.encode(slice, own.window)));
+            }
+            let (_, features) =
+                encoded.iter().find(|(window, _)| *window == own.window).expect("just encoded");
+            answers.push(answer(self.network.tracked(features, &self.tracks[own.object], at, None)?));
+        }
+        Ok(answers)
+    }
+
+    pub fn remember(&mut self, object: usize, slice: usize, answer: &Answer) {
+        let reverse = self.reverse;
+        let track = self.track(object);
+        if let Some(output) = output(answer) {
+            track.restore(slice, reverse, output);
+        }
+        track.forget_but(|other| other.abs_diff(slice) < TRACES);
+    }
+}
+
+fn answer(output: Output) -> Answer {
+    let inside = |limit: f32| output.logits.iter().filter(|&&x| x > limit).count() as f32;
+    // How little depends on where logits are cut: the stability score of SAM.
+    let stability = if inside(-1.0) > 0.0 { inside(1.0) / inside(-1.0) } else { 1.0 };
+    let presence = if inside(0.0) > 0.0 { output.object_score } else { output.object_score.min(-1.0) };
+    Answer {
+        // More than a half-precision number holds is as sure.
+        logits: output.logits.iter().map(|x| x.clamp(-32.0, 32.0)).collect(),
+        predicted_iou: output.predicted_iou,
+        presence,
+        stability,
+        trace: Some(Trace { pointer: output.pointer, pixels: output.memory }),
+    }
+}
+
+/// What tracks need of an answer.
+fn output(answer: &Answer) -> Option<Output> {
+    let trace = answer.trace.clone()?;
+    Some(Output {
+        logits: Vec::new(),
+        predicted_iou: answer.predicted_iou,
+        object_score: answer.presence,
+        pointer: trace.pointer,
+        memory: trace.pixels,
+    })
+}
