@@ -210,3 +210,20 @@ fn a_patient_with_a_hand_drawn_and_a_propagated_scan_stays_on_one_side() {
     assert!(!training.contains(&validation[0]));
     assert_eq!(seen(&folder, "run", "validation_cases")[0].1, "hand");
 }
+
+#[test]
+fn what_propagate_writes_is_known_to_import() {
+    let folder = Folder::new();
+    folder.image("scans/a.nii.gz");
+    let said =
+        folder.polycl("propagate scans/a.nii.gz --box 2,10,8,25,20 --names 1=liver --out volumes/a.nii.gz");
+    if said.contains("polycl fetch") {
+        eprintln!("skipped: no weights of LiteMedSAM; polycl fetch litemedsam brings them");
+        return;
+    }
+    assert!(said.starts_with("exit 0"), "{said}");
+    let said = folder.done("import --images scans --labels volumes --out dataset --size 32");
+    assert!(said.contains("1 scans (1 labelled: 1 propagated)"), "{said}");
+    let said = folder.refused("evaluate --reference volumes --prediction volumes --out scores");
+    assert!(said.contains("volumes/propagate.csv"), "{said}");
+}
