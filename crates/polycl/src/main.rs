@@ -7,6 +7,7 @@ mod fetch;
 mod memory;
 mod picture;
 mod report;
+mod surface;
 mod talk;
 
 fn main() -> std::process::ExitCode {

@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use base64::Engine;
 use polycl_volume::orient::Reorientation;
+use polycl_volume::preprocess::labels_of;
 use polycl_volume::{Image, Mask};
+
+use crate::surface;
 
 /// Blue, orange and green: apart for the colour-blind, and on grey.
 pub const TRUTH: [u8; 3] = [86, 180, 233];
@@ -70,6 +73,51 @@ pub fn changes(
         masks.iter().fold(picture, |picture, (mask, colour)| picture.outlined(mask.plane(k), *colour))
     });
     Picture::together(&pictures.collect::<Vec<_>>()).png().map(Some)
+}
+
+/// What was drawn and what became of it: the drawn slice that shows most, four others from the feet up,
+/// and the surface from the front; as a PNG. Drawn outlines are blue, others have a colour for each label.
+/// `drawn` tells of a slice in canonical order whether somebody drew in it. `None` where the mask is empty.
+pub fn propagation(
+    image: &Image,
+    mask: &Mask,
+    drawn: impl Fn(usize) -> bool,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let reorientation = Reorientation::to_canonical(&image.space);
+    let (image, mask) = (reorientation.apply(image), reorientation.apply(mask));
+    let area = |k: usize| mask.plane(k).iter().filter(|&&l| l != 0).count();
+    let [nx, ny, nz] = image.space.shape;
+    let (own, others): (Vec<usize>, Vec<usize>) = (0..nz).filter(|&k| area(k) > 0).partition(|&k| drawn(k));
+    let own = own.into_iter().max_by_key(|&k| area(k));
+    let count = others.len().min(2 * COLUMNS - 1 - usize::from(own.is_some()));
+    let spread = (0..count).map(|i| others[(2 * i + 1) * others.len() / (2 * count)]);
+    let slices: Vec<usize> = own.into_iter().chain(spread).collect();
+    let planes = slices.iter().map(|&k| mask.plane(k));
+    let Some(part) = surroundings(planes, [nx, ny]) else { return Ok(None) };
+    let mut pictures: Vec<Picture> = Vec::new();
+    for k in slices {
+        let picture = Picture::new(image.plane(k), nx, part.clone());
+        let plane = mask.plane(k);
+        pictures.push(if Some(k) == own {
+            picture.outlined(plane, TRUTH)
+        } else {
+            labels_of(plane).into_iter().fold(picture, |picture, label| {
+                let alone: Vec<u16> = plane.iter().map(|&l| if l == label { l } else { 0 }).collect();
+                picture.outlined(&alone, colour_of(label))
+            })
+        });
+    }
+    let size = pictures[0].size();
+    let rgb = surface::view(&mask, size, colour_of);
+    pictures.push(Picture { row: size[0], part: size.map(|side| 0..side), scale: 1, rgb });
+    Picture::together(&pictures).png().map(Some)
+}
+
+/// One of six, apart for the colour-blind; not that of drawn outlines.
+fn colour_of(label: u16) -> [u8; 3] {
+    const COLOURS: [[u8; 3]; 6] =
+        [PREDICTION, REFINED, [240, 228, 66], [213, 94, 0], [204, 121, 167], [200, 200, 200]];
+    COLOURS[usize::from(label).saturating_sub(1) % COLOURS.len()]
 }
 
 /// The columns and rows that hold all labels of some planes, and a quarter more around them.

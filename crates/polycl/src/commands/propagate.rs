@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
@@ -8,12 +9,12 @@ use polycl_nn::propagate::{
 use polycl_nn::sam::Model;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::orient::Reorientation;
-use polycl_volume::{Error, Image, Kind, Mask, Space, nifti};
+use polycl_volume::{Error, Image, Kind, Mask, Space, nifti, output};
 
 use super::case::{CaseTable, Targets, write_names};
 use super::sam::{check_grid, check_window, names_beside};
 use crate::cli::Outcome;
-use crate::{fetch, talk};
+use crate::{fetch, picture, talk};
 
 /// Make a volume of one annotated slice, or of several
 ///
@@ -67,6 +68,9 @@ pub struct Args {
     /// Keep the network's embeddings of the slices in this folder, for later commands on the same scan
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Picture of the drawn slice, of others, and of the surface
+    #[arg(long, value_name = "PNG")]
+    picture: Option<PathBuf>,
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
@@ -141,7 +145,7 @@ fn parse_range(text: &str) -> Result<[usize; 2], String> {
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     check_window(args.window)?;
-    let targets = Targets { mask: &args.out, picture: None, what: "volume" };
+    let targets = Targets { mask: &args.out, picture: args.picture.as_deref(), what: "volume" };
     targets.check(&[(Some(&args.image), "the scan"), (args.annotation.as_ref(), "the annotation")])?;
     let image = nifti::read_image(&args.image)?;
     let annotation = args.annotation.as_deref().map(nifti::read_mask).transpose()?;
@@ -174,6 +178,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     write_names(&folder, &case, &names)?;
     nifti::write_mask(&args.out, &found.mask)?;
     journal.remove()?;
+    if let Some(path) = &args.picture {
+        draw(path, &image, &found, &objects)?;
+    }
     note_objects(&case, &found, &objects, &names);
     talk::note(format_args!("propagated by {model}: {}", args.out.display()));
     note_suggestion(&found, &names);
@@ -305,6 +312,15 @@ fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
         number(row.evidence.map(|e| e.continuity)),
         row.evidence.map_or_else(|| "0".to_owned(), |e| e.away.to_string()),
     ]
+}
+
+fn draw(path: &Path, image: &Image, found: &Propagated, objects: &[Object]) -> anyhow::Result<()> {
+    let drawn = |k: usize| objects.iter().any(|object| object.drawn.contains(&k));
+    match picture::propagation(image, &found.mask, drawn)? {
+        Some(png) => output::atomically(path, |file| file.write_all(&png))?,
+        None => talk::note("nothing was found, so there is no picture"),
+    }
+    Ok(())
 }
 
 fn title(label: u16, names: &Names) -> String {
