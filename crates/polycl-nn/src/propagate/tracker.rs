@@ -12,6 +12,7 @@ use super::shape::Shape;
 use crate::sam::{Cache, Frame, Lattice, Slice};
 
 /// A network with what it remembers of the objects in the slices that it has passed.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 pub enum Tracker {
     /// The last outline gives the box that prompts the network in the next slice.
     Boxes(Boxes),

@@ -173,7 +173,7 @@ impl Sam2 {
     /// An object on a frame where it was drawn: a mask of zeros and ones, [image, image].
     ///
     /// # Errors
-    /// As [`floats`].
+    /// What the device says.
     pub fn drawn(&self, features: &Features, mask: &[f32]) -> Result<Output> {
         let image = self.config.image;
         let scaled: Vec<f32> = mask.iter().map(|inside| SCALE * inside + BIAS).collect();
@@ -189,7 +189,7 @@ impl Sam2 {
     /// An object on a frame where it was pointed at, or boxed, and which has nothing to look back at.
     ///
     /// # Errors
-    /// As [`floats`].
+    /// What the device says.
     pub fn prompted(&self, features: &Features, prompt: &Prompt) -> Result<Output> {
         let pixels = features.embedding.clone() + self.no_mem_embed.clone();
         let seen = self.decode(features, pixels, prompt, ambiguous(prompt))?;
@@ -199,7 +199,7 @@ impl Sam2 {
     /// An object on a frame that looks back at memories of it; `prompt` corrects what would be found.
     ///
     /// # Errors
-    /// As [`floats`].
+    /// What the device says.
     ///
     /// # Panics
     /// If the track remembers nothing.
