@@ -31,8 +31,8 @@ pub enum Pass {
 }
 
 impl Journal {
-    /// Opens the folder of a request, and how many slices are in it. What another request has left
-    /// there is removed. `side` is that of the decoder's grid.
+    /// Opens the folder of a request, and how many slices' answers are in it, of all passes together. What
+    /// another request has left there is removed. `side` is that of the decoder's grid.
     ///
     /// # Errors
     /// [`Kind::Io`]
@@ -46,7 +46,7 @@ impl Journal {
             return Ok((Self { folder: folder.to_path_buf(), side }, slices));
         }
         if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(failed)?;
+            remove(folder).map_err(failed)?;
         }
         output::atomically(&key, |file| file.write_all(request.as_bytes()))?;
         Ok((Self { folder: folder.to_path_buf(), side }, 0))
@@ -62,7 +62,7 @@ impl Journal {
     /// # Errors
     /// [`Kind::Io`]
     pub fn remove(self) -> Result<()> {
-        std::fs::remove_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, "remove it", &e))
+        remove(&self.folder).map_err(|e| Error::io(&self.folder, "remove it", &e))
     }
 
     fn file(&self, pass: Pass, slice: usize) -> PathBuf {
@@ -83,14 +83,18 @@ impl Journal {
     pub fn get(&self, pass: Pass, slice: usize) -> Option<BTreeMap<u16, Answer>> {
         let bytes = std::fs::read(self.file(pass, slice)).ok()?;
         let file = SafeTensors::deserialize(&bytes).ok()?;
-        let traces = std::fs::read(self.traces(pass, slice)).ok();
-        let traces = traces.as_deref().map(SafeTensors::deserialize).transpose().ok()?;
         let labels = file.names().into_iter().filter_map(|name| name.strip_prefix("logits.")?.parse().ok());
-        let answer = |label| {
-            let trace = traces.as_ref().and_then(|traces| trace(traces, label));
-            Some((label, Answer { trace, ..self.answer(&file, label)? }))
-        };
-        labels.map(answer).collect()
+        labels.map(|label| Some((label, self.answer(&file, label)?))).collect()
+    }
+
+    /// [`Self::get`] with the traces that are still there.
+    pub fn get_traced(&self, pass: Pass, slice: usize) -> Option<BTreeMap<u16, Answer>> {
+        let mut answers = self.get(pass, slice)?;
+        let traces = std::fs::read(self.traces(pass, slice)).ok();
+        if let Some(traces) = traces.as_deref().and_then(|bytes| SafeTensors::deserialize(bytes).ok()) {
+            answers.iter_mut().for_each(|(&label, answer)| answer.trace = trace(&traces, label));
+        }
+        Some(answers)
     }
 
     fn answer(&self, file: &SafeTensors<'_>, label: u16) -> Option<Answer> {
@@ -175,6 +179,15 @@ fn trace(file: &SafeTensors<'_>, label: u16) -> Option<Trace> {
     let words = pointer.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let halves = pixels.data().chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]));
     Some(Trace { pointer: words.collect(), pixels: halves.collect() })
+}
+
+/// The key goes first: what a kill leaves of the rest is then nobody's.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    let key = folder.join(KEY);
+    if key.exists() {
+        std::fs::remove_file(key)?;
+    }
+    std::fs::remove_dir_all(folder)
 }
 
 fn is_answers(path: &Path) -> bool {

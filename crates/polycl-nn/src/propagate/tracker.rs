@@ -86,7 +86,7 @@ impl Tracker {
         }
     }
 
-    /// Hears how many slices there are, and how many millimetres apart.
+    /// Another scan begins: how many slices there are, and how many millimetres apart.
     pub fn set_slices(&mut self, slices: usize, step: f64) {
         match self {
             Self::Boxes(boxes) => boxes.set_step(step),
@@ -168,6 +168,14 @@ impl Tracker {
         match self {
             Self::Boxes(boxes) => boxes.follow(slice, lattice, asked),
             Self::Memory(memory) => memory.follow(slice, asked),
+        }
+    }
+
+    /// Whether an answer that was kept is all that it takes to go on from there.
+    pub fn can_go_on(&self, answer: &Answer) -> bool {
+        match self {
+            Self::Boxes(_) => true,
+            Self::Memory(memory) => memory.can_go_on(answer),
         }
     }
 

@@ -153,8 +153,7 @@ impl Model {
             && marked == (version == Version::V21)
     }
 
-    /// The network that the tensors of a file belong to, `wanted` if it is one of several that are alike;
-    /// the larger input where nothing else tells.
+    /// The network that the tensors of a file belong to, `wanted` if it is one of several that are alike.
     ///
     /// # Errors
     /// [`Kind::Checkpoint`] where they belong to none or another, [`Kind::Request`] where they fit

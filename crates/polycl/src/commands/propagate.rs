@@ -315,7 +315,7 @@ fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
 }
 
 fn draw(path: &Path, image: &Image, found: &Propagated, objects: &[Object]) -> anyhow::Result<()> {
-    let drawn = |k: usize| objects.iter().any(|object| object.drawn.contains(&k));
+    let drawn = |k: usize, label: u16| objects.iter().any(|o| o.label == label && o.drawn.contains(&k));
     match picture::propagation(image, &found.mask, drawn)? {
         Some(png) => output::atomically(path, |file| file.write_all(&png))?,
         None => talk::note("nothing was found, so there is no picture"),
