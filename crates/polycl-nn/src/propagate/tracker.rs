@@ -31,8 +31,6 @@ pub struct Answer {
     pub predicted_iou: f32,
     /// Whether the object is there at all: above zero if so.
     pub presence: f32,
-    /// How little depends on the exact prompt, 0 to 1.
-    pub stability: f32,
 }
 
 impl Tracker {
@@ -64,37 +62,33 @@ impl Tracker {
         }
     }
 
-    /// Hears how many millimetres are between slices.
-    pub fn set_step(&mut self, step: f64) {
+    /// Forgets all; another sweep begins, over slices that are `step` mm apart.
+    pub fn begin(&mut self, objects: usize, step: f64) {
         match self {
-            Self::Boxes(boxes) => boxes.set_step(step),
+            Self::Boxes(boxes) => boxes.begin(objects, step),
         }
     }
 
-    /// Forgets all; another sweep begins.
-    pub fn begin(&mut self, objects: usize) {
-        match self {
-            Self::Boxes(boxes) => boxes.begin(objects),
-        }
-    }
-
-    /// Hears how an object was drawn in a slice.
+    /// Hears how an object, known by its number and window, was drawn in a slice.
+    ///
+    /// # Errors
+    /// What the device or the cache says; so do the others.
     pub fn show(
         &mut self,
         slice: &Slice<'_>,
         lattice: Lattice,
-        (object, window): (usize, [f32; 2]),
+        object: (usize, [f32; 2]),
         shape: &Shape,
-    ) {
+    ) -> Result<()> {
         match self {
-            Self::Boxes(boxes) => boxes.show(slice, lattice, (object, window), shape),
+            Self::Boxes(boxes) => boxes.show(slice, lattice, object, shape),
         }
     }
 
     /// Finds an object by boxes and clicks.
     ///
     /// # Errors
-    /// What the device or the cache says; so do the others.
+    /// As [`Self::show`].
     pub fn prompt(
         &self,
         slice: &Slice<'_>,
@@ -108,6 +102,9 @@ impl Tracker {
     }
 
     /// Finds objects in the next slice.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
     pub fn follow(&self, slice: &Slice<'_>, lattice: Lattice, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
         match self {
             Self::Boxes(boxes) => boxes.follow(slice, lattice, asked),
