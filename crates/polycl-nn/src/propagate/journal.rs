@@ -101,14 +101,13 @@ impl Journal {
         let logits = file.tensor(&format!("logits.{label}")).ok()?;
         let scores = file.tensor(&format!("scores.{label}")).ok()?;
         let fits = logits.dtype() == Dtype::F16 && logits.shape() == [self.side; 2];
-        (fits && scores.dtype() == Dtype::F32 && scores.shape() == [3]).then_some(())?;
+        (fits && scores.dtype() == Dtype::F32 && scores.shape() == [2]).then_some(())?;
         let halves = logits.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32());
         let mut words = scores.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Some(Answer {
             logits: halves.collect(),
             predicted_iou: words.next()?,
             presence: words.next()?,
-            stability: words.next()?,
             trace: None,
         })
     }
@@ -126,9 +125,9 @@ impl Journal {
             answer.logits = halves.iter().map(|x| x.to_f32()).collect();
             let bytes = halves.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((format!("logits.{label}"), Dtype::F16, vec![self.side; 2], bytes));
-            let scores = [answer.predicted_iou, answer.presence, answer.stability];
+            let scores = [answer.predicted_iou, answer.presence];
             let bytes = scores.iter().flat_map(|x| x.to_le_bytes()).collect();
-            tensors.push((format!("scores.{label}"), Dtype::F32, vec![3], bytes));
+            tensors.push((format!("scores.{label}"), Dtype::F32, vec![2], bytes));
         }
         write(&self.file(pass, slice), &tensors)
     }

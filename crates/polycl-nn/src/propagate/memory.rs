@@ -140,16 +140,13 @@ impl Memory {
 }
 
 fn answer(output: Output) -> Answer {
-    let inside = |limit: f32| output.logits.iter().filter(|&&x| x > limit).count() as f32;
-    // How little depends on where logits are cut: the stability score of SAM.
-    let stability = if inside(-1.0) > 0.0 { inside(1.0) / inside(-1.0) } else { 1.0 };
-    let presence = if inside(0.0) > 0.0 { output.object_score } else { output.object_score.min(-1.0) };
+    let found = output.logits.iter().any(|&x| x > 0.0);
+    let presence = if found { output.object_score } else { output.object_score.min(-1.0) };
     Answer {
         // Else the -1024 of an absent object would outweigh all when two ways are blended.
         logits: output.logits.iter().map(|x| x.clamp(-32.0, 32.0)).collect(),
         predicted_iou: output.predicted_iou,
         presence,
-        stability,
         trace: Some(Trace { pointer: output.pointer, pixels: output.memory }),
     }
 }

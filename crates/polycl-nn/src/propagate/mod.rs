@@ -44,6 +44,8 @@ struct Scene<'a> {
     image: &'a Image,
     order: Reorientation,
     grid: Grid,
+    /// Millimetres between slices.
+    step: f64,
     frame: Frame,
     lattice: Lattice,
     cache: Option<Cache>,
@@ -76,8 +78,9 @@ pub fn propagate(
     let frame = tracker.frame(grid);
     let cache = tracker.cache(request.image);
     let lattice = frame.lattice(grid.spacing);
-    let scene = Scene { image: request.image, order, grid, frame, lattice, cache };
-    tracker.set_slices(space.shape[2], space.spacing()[2]);
+    let step = space.spacing()[2];
+    let scene = Scene { image: request.image, order, grid, step, frame, lattice, cache };
+    tracker.set_slices(space.shape[2], step);
     let mut walk = Walk { tracker, request, journal, scene: &scene, finished: 0, done };
     walk.shown_slices()?;
     for pass in [Pass::Up, Pass::Down] {
@@ -168,7 +171,7 @@ impl Walk<'_> {
     /// that it is not enough to go on from there.
     fn sweep(&mut self, pass: Pass, mut trusted: bool) -> Result<bool> {
         let objects = self.request.objects;
-        self.tracker.begin(objects.len(), pass);
+        self.tracker.begin(objects.len(), pass, self.scene.step);
         let slices: Vec<usize> = match pass {
             Pass::Down => self.request.range.clone().rev().collect(),
             _ => self.request.range.clone().collect(),
@@ -198,7 +201,7 @@ impl Walk<'_> {
             for o in shown {
                 let object = &objects[o];
                 let shape = self.shown(object, k);
-                self.tracker.show(&slice, self.scene.lattice, (o, object.window), &shape);
+                self.tracker.show(&slice, self.scene.lattice, (o, object.window), &shape)?;
                 missing[o] = Some(0);
                 let [below, above] = object.around(k);
                 let next = if pass == Pass::Down { below } else { above };
@@ -250,14 +253,11 @@ impl Walk<'_> {
 
     /// Whether slices are to be filled this way; those between shown ones are whatever the direction.
     fn goes(&self, pass: Pass, between: bool) -> bool {
-        let one_way = std::env::var("PT_ONCE").is_ok();
-        match (pass, between) {
-            (Pass::Up, true) => true,
-            (_, true) => !one_way,
-            (pass, false) => {
-                self.request.direction == Direction::Both
-                    || (pass == Pass::Up) == (self.request.direction == Direction::Up)
-            }
+        match self.request.direction {
+            _ if between => true,
+            Direction::Both => true,
+            Direction::Up => pass == Pass::Up,
+            Direction::Down => pass == Pass::Down,
         }
     }
 }
