@@ -119,6 +119,55 @@ fn the_files_beside_a_mask_tell_who_drew_it() {
 }
 
 #[test]
+fn of_several_records_the_least_believable_counts() {
+    let folder = scan(LPS);
+    folder.write("labels/propagate.csv", &format!("{HEADER}{ROWS}"));
+    for (file, text) in [("polycl.json", r#"{"cases": ["a"]}"#), ("refine.csv", "case,label\na,3\n")] {
+        let file = folder.write(&format!("labels/{file}"), text);
+        let index = folder.import(&folder.plan().unwrap()).unwrap();
+        assert_eq!(index.scans[0].origin, Origin::Predicted, "{text}");
+        assert!(index.scans[0].trust.is_empty(), "what the slices of another mask were");
+        std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn white_space_around_a_case_hides_nothing() {
+    for (file, text) in [
+        ("propagate.csv", format!("{HEADER}{}", ROWS.replace("a,3", "a ,3"))),
+        ("polycl.json", r#"{"cases": ["a "]}"#.to_owned()),
+        ("refine.csv", "case,label\na ,3\n".to_owned()),
+    ] {
+        let folder = scan(LPS);
+        for kind in ["images", "labels"] {
+            std::fs::rename(folder.at(&format!("{kind}/a.nii.gz")), folder.at(&format!("{kind}/a .nii.gz")))
+                .unwrap();
+        }
+        folder.write(&format!("labels/{file}"), &text);
+        assert_ne!(told(&folder).unwrap(), Origin::Hand, "{file}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_chain_of_links_is_followed_step_by_step() {
+    use std::os::unix::fs::symlink;
+    let folder = scan(LPS);
+    std::fs::rename(folder.at("labels/a.nii.gz"), folder.at("far/b.nii.gz")).unwrap();
+    folder.write("middle/polycl.json", r#"{"cases": ["m"]}"#);
+    symlink(folder.at("far/b.nii.gz"), folder.at("middle/m.nii.gz")).unwrap();
+    symlink("../middle/m.nii.gz", folder.at("labels/a.nii.gz")).unwrap();
+    assert_eq!(told(&folder).unwrap(), Origin::Predicted);
+    std::fs::remove_file(folder.at("middle/polycl.json")).unwrap();
+    assert_eq!(told(&folder).unwrap(), Origin::Hand);
+    // Links in a circle end nowhere, and are no mask.
+    std::fs::remove_file(folder.at("middle/m.nii.gz")).unwrap();
+    symlink(folder.at("labels/a.nii.gz"), folder.at("middle/m.nii.gz")).unwrap();
+    assert_eq!(told(&folder).unwrap_err().kind, Kind::Io);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_link_does_not_make_a_prediction_a_label_of_a_hand() {
     let folder = scan(LPS);
