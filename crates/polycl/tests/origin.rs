@@ -173,6 +173,83 @@ fn predictions_are_known_again_and_are_no_truth() {
     folder.done(&evaluate("corrected"));
 }
 
+/// A run of the cohort, for its predictions.
+fn trained() -> Folder {
+    let folder = cohort();
+    folder.done("import --manifest scans.csv --out dataset --size 32");
+    folder.done(&format!("{FINETUNE} --out run"));
+    folder
+}
+
+#[test]
+fn truth_of_a_machine_is_refused_wherever_truth_is_asked_for() {
+    let folder = cohort();
+    let (scan, truth) = ("cohort/images/a005.nii.gz", "propagated/a005.nii.gz");
+    for line in [
+        format!("bench propagate {scan} --truth {truth}"),
+        format!("bench refine {scan} --truth {truth}"),
+        format!("refine {scan} --mask {truth} --out new/a.nii.gz --picture new/a.png --truth {truth}"),
+    ] {
+        let said = folder.refused(&line);
+        assert!(
+            said.starts_with("exit 2") && said.contains("drawn by hand, for only that is truth"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_prediction_in_the_place_of_another_mask_has_no_other_record() {
+    let folder = trained();
+    let record = |file: &str| std::fs::read_to_string(folder.at(&format!("propagated/{file}"))).unwrap();
+    folder.write("propagated/refine.csv", "case,label\na005,1\na006,1\n");
+    let scan = "cohort/images/a005.nii.gz";
+    std::fs::remove_file(folder.at("propagated/labels.json")).unwrap();
+    folder.done(&format!("predict run {scan} --out propagated"));
+    assert!(!record("propagate.csv").contains("a005") && record("propagate.csv").contains("a006,1,liver"));
+    assert_eq!(record("refine.csv"), "case,label\na006,1\n");
+    assert!(record("polycl.json").contains("a005") && !record("polycl.json").contains("a006"));
+}
+
+#[test]
+fn predictions_of_two_processes_are_both_known() {
+    let folder = trained();
+    let predict = |case: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_polycl"))
+            .args(["predict", "run", &format!("cohort/images/{case}.nii.gz"), "--out", "found"])
+            .current_dir(folder.path())
+            .spawn()
+            .unwrap()
+    };
+    let cases = ["a000", "a001", "a002", "a003"];
+    for mut process in cases.map(predict) {
+        assert!(process.wait().unwrap().success());
+    }
+    let card: Value =
+        serde_json::from_slice(&std::fs::read(folder.at("found/polycl.json")).unwrap()).unwrap();
+    assert_eq!(card["cases"], serde_json::json!(cases));
+}
+
+#[test]
+fn a_mask_that_a_person_may_have_drawn_is_not_replaced() {
+    let folder = trained();
+    mask(&folder, "a000", "mine");
+    let before = std::fs::read(folder.at("mine/a000.nii.gz")).unwrap();
+    let scan = "cohort/images/a000.nii.gz";
+    let out = "--out mine/a000.nii.gz";
+    let refused = [
+        folder.refused(&format!("predict run {scan} --out mine")),
+        folder.refused("predict run cohort/images/a001.nii.gz --out mine"),
+        folder.refused(&format!("propagate {scan} --box 9,4,4,9,9 {out}")),
+        folder.refused(&format!("refine {scan} --mask cohort/labels/a000.nii.gz {out}")),
+    ];
+    insta::assert_snapshot!(refused.join("\n"));
+    assert!(before == std::fs::read(folder.at("mine/a000.nii.gz")).unwrap());
+    // What a machine made may be made again.
+    folder.done(&format!("predict run {scan} --out found"));
+    folder.done(&format!("predict run {scan} --out found"));
+}
+
 #[test]
 fn nothing_by_hand_trains_without_validation_and_nothing_that_counts_is_refused() {
     let folder = cohort();

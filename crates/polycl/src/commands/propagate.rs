@@ -7,11 +7,13 @@ use polycl_nn::propagate::{
     propagate,
 };
 use polycl_nn::sam::Model;
+use polycl_volume::dataset::Record;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::{Error, Image, Kind, Mask, Space, nifti, output};
 
 use super::case::{CaseTable, Targets, write_names};
+use super::records;
 use super::sam::{check_grid, check_window, names_beside};
 use crate::cli::Outcome;
 use crate::{fetch, picture, talk};
@@ -85,7 +87,7 @@ enum Way {
 
 /// What is known of every label in every slice.
 const TABLE: CaseTable = CaseTable {
-    file: "propagate.csv",
+    record: Record::Propagate,
     columns: &[
         "case",
         "label",
@@ -177,6 +179,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     TABLE.write(&folder, &case, found.rows.iter().map(|row| cells(&case, row, &names)))?;
     write_names(&folder, &case, &names)?;
     nifti::write_mask(&args.out, &found.mask)?;
+    records::settle(&folder, &case, &[Record::Propagate])?;
     journal.remove()?;
     if let Some(path) = &args.picture {
         draw(path, &image, &found, &objects)?;
