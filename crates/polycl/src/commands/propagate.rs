@@ -86,7 +86,7 @@ enum Way {
 }
 
 /// What is known of every label in every slice.
-const TABLE: CaseTable = CaseTable {
+pub(super) const TABLE: CaseTable = CaseTable {
     record: Record::Propagate,
     columns: &[
         "case",
@@ -294,7 +294,7 @@ fn request<'a>(
     Ok(Request { image, annotation, objects, range, direction })
 }
 
-fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
+pub(super) fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
     let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value:.4}"));
     let origin = match row.origin {
         Origin::Hand => "hand",

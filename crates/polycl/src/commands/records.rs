@@ -83,8 +83,18 @@ fn table_without(text: &[u8], case: &str) -> csv::Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use polycl_nn::propagate::{Origin, Row};
+    use polycl_volume::dataset::names::Names;
+    use polycl_volume::dataset::{self, Event, Plan, Scan, pairs};
+    use polycl_volume::preprocess::Preprocess;
+    use polycl_volume::{Space, Volume, nifti};
+
     use super::*;
     use crate::commands::case::CaseTable;
+    use crate::commands::propagate;
+    use crate::commands::sam::write_decisions;
 
     const TABLE: CaseTable = CaseTable { record: Record::Refine, columns: &["case", "label"], what: "rows" };
 
@@ -100,6 +110,68 @@ mod tests {
         });
         let text = std::fs::read_to_string(path.join("refine.csv")).unwrap();
         assert_eq!(text.lines().count(), 17, "{text}");
+    }
+
+    /// A scan of four slices, and its mask, whose second slice is drawn and whose last shows nothing.
+    fn scan_and_mask(folder: &Path) {
+        let columns = glam::DMat3::from_diagonal(glam::DVec3::new(-1.0, -1.0, 3.0));
+        let affine = glam::DAffine3 { matrix3: columns, translation: glam::DVec3::ZERO };
+        let space = Space::new([32, 32, 4], affine);
+        let voxels = (0..space.voxels()).map(|at| at as f32).collect();
+        nifti::write_image(&folder.join("images/a.nii.gz"), &Volume { space: space.clone(), voxels })
+            .unwrap();
+        let mut voxels = vec![0; space.voxels()];
+        for slice in 0..3 {
+            voxels[slice * 32 * 32..][..9].fill(1);
+        }
+        nifti::write_mask(&folder.join("labels/a.nii.gz"), &Volume { space, voxels }).unwrap();
+        std::fs::write(folder.join("labels/labels.json"), r#"{"1": "liver"}"#).unwrap();
+    }
+
+    /// The only scan of a folder as import sees it, and what import says.
+    fn imported(folder: &Path) -> (Scan, Vec<String>) {
+        let pairs = pairs::from_folders(&folder.join("images"), Some(&folder.join("labels")), None).unwrap();
+        let preprocess = Preprocess { size: 32, ..Preprocess::default() };
+        let plan = Plan { pairs, ranges: None, only: BTreeSet::new(), preprocess };
+        let mut notes = Vec::new();
+        let mut note = |event: Event| {
+            if let Event::Note(text) = event {
+                notes.push(text);
+            }
+        };
+        let out = tempfile::tempdir().unwrap();
+        let index = plan.import(out.path(), &mut note).unwrap();
+        (index.scans[0].clone(), notes)
+    }
+
+    #[test]
+    fn what_the_commands_write_is_what_import_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        scan_and_mask(folder.path());
+        let (labels, names) = (folder.path().join("labels"), Names::from([(1, "liver".to_owned())]));
+        let row = |slice: usize| Row {
+            label: 1,
+            slice,
+            origin: if slice == 1 { Origin::Hand } else { Origin::Propagated },
+            pixels: if slice < 3 { 9 } else { 0 },
+            confidence: if slice == 1 { 1.0 } else { 0.25 * slice as f32 },
+            predicted_iou: None,
+            object_score: Some(0.5),
+            evidence: None,
+        };
+        let rows = [0, 1, 2, 3].map(row);
+        let cells = rows.iter().map(|row| propagate::cells("a", row, &names));
+        propagate::TABLE.write(&labels, "a", cells).unwrap();
+        let (scan, notes) = imported(folder.path());
+        assert_eq!((scan.origin, notes), (dataset::Origin::Propagated, Vec::new()));
+        let trust = &scan.trust["liver"];
+        assert_eq!(trust.confidence, [Some(0.0), Some(1.0), Some(0.5), Some(0.75)]);
+        assert_eq!(trust.by_hand, [[1, 1]]);
+        // A refined mask is a network's, though there was nothing to refine.
+        write_decisions(&labels, "a", &names, &[]).unwrap();
+        assert_eq!(imported(folder.path()).0.origin, dataset::Origin::Predicted);
+        settle(&labels, "a", &[Record::Refine]).unwrap();
+        assert!(!std::fs::read_to_string(labels.join("propagate.csv")).unwrap().contains("liver"));
     }
 
     #[test]
