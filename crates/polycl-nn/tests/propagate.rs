@@ -104,11 +104,49 @@ fn what_is_killed_goes_on() {
     assert_eq!(whole.rows, resumed.rows);
     check_rows(&whole.rows);
     check_drawn(&whole.mask);
+    assert!(whole.rows.iter().any(|row| row.object_score > Some(0.0)), "nothing was found");
     // Traces of drawn slices stay, and the last sixteen of each way.
     let traces = std::fs::read_dir(&journal)
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "traces"));
     assert!(traces.count() <= 4 + 2 * 16);
+}
+
+/// What is lost or damaged on the way is found again, with the memories that it was found with first.
+#[test]
+fn damaged_journals() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = run(&folder.path().join("whole"), None).0.unwrap();
+    let files = |ending: &str, journal: &Path| {
+        let entries = std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> =
+            entries.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+        files.sort();
+        files
+    };
+    for damage in ["drawn", "trace", "answer", "rest"] {
+        let journal = folder.path().join(damage);
+        assert!(run(&journal, Some(66)).0.is_none());
+        let named = |ending: &str, start: &str| {
+            let files = files(ending, &journal);
+            let of = files
+                .into_iter()
+                .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(start));
+            of.collect::<Vec<_>>()
+        };
+        match damage {
+            "drawn" => std::fs::remove_file(&named("traces", "prompts")[0]).unwrap(),
+            "trace" => std::fs::write(named("traces", "down").last().unwrap(), b"broken").unwrap(),
+            "answer" => std::fs::write(&named("safetensors", "up")[4], b"broken").unwrap(),
+            _ => named("safetensors", "down")
+                .iter()
+                .step_by(2)
+                .for_each(|path| std::fs::remove_file(path).unwrap()),
+        }
+        let found = run(&journal, None).0.unwrap();
+        assert!(found.mask.voxels == whole.mask.voxels, "{damage}: other masks");
+        assert_eq!(found.rows, whole.rows, "{damage}");
+    }
 }
 
 fn check_rows(rows: &[Row]) {

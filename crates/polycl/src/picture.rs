@@ -77,17 +77,19 @@ pub fn changes(
 
 /// What was drawn and what became of it: the drawn slice that shows most, four others from the feet up,
 /// and the surface from the front; as a PNG. Drawn outlines are blue, others have a colour for each label.
-/// `drawn` tells of a slice in canonical order whether somebody drew in it. `None` where the mask is empty.
+/// `drawn` tells whether somebody drew a label in a slice, in canonical order. `None` where the mask is
+/// empty.
 pub fn propagation(
     image: &Image,
     mask: &Mask,
-    drawn: impl Fn(usize) -> bool,
+    drawn: impl Fn(usize, u16) -> bool,
 ) -> anyhow::Result<Option<Vec<u8>>> {
     let reorientation = Reorientation::to_canonical(&image.space);
     let (image, mask) = (reorientation.apply(image), reorientation.apply(mask));
     let area = |k: usize| mask.plane(k).iter().filter(|&&l| l != 0).count();
+    let by_hand = |k: &usize| labels_of(mask.plane(*k)).into_iter().any(|label| drawn(*k, label));
     let [nx, ny, nz] = image.space.shape;
-    let (own, others): (Vec<usize>, Vec<usize>) = (0..nz).filter(|&k| area(k) > 0).partition(|&k| drawn(k));
+    let (own, others): (Vec<usize>, Vec<usize>) = (0..nz).filter(|&k| area(k) > 0).partition(by_hand);
     let own = own.into_iter().max_by_key(|&k| area(k));
     let count = others.len().min(2 * COLUMNS - 1 - usize::from(own.is_some()));
     let spread = (0..count).map(|i| others[(2 * i + 1) * others.len() / (2 * count)]);
@@ -96,16 +98,13 @@ pub fn propagation(
     let Some(part) = surroundings(planes, [nx, ny]) else { return Ok(None) };
     let mut pictures: Vec<Picture> = Vec::new();
     for k in slices {
-        let picture = Picture::new(image.plane(k), nx, part.clone());
         let plane = mask.plane(k);
-        pictures.push(if Some(k) == own {
-            picture.outlined(plane, TRUTH)
-        } else {
-            labels_of(plane).into_iter().fold(picture, |picture, label| {
-                let alone: Vec<u16> = plane.iter().map(|&l| if l == label { l } else { 0 }).collect();
-                picture.outlined(&alone, colour_of(label))
-            })
-        });
+        let outlined = |picture: Picture, label: u16| {
+            let alone: Vec<u16> = plane.iter().map(|&l| if l == label { l } else { 0 }).collect();
+            picture.outlined(&alone, if drawn(k, label) { TRUTH } else { colour_of(label) })
+        };
+        let picture = Picture::new(image.plane(k), nx, part.clone());
+        pictures.push(labels_of(plane).into_iter().fold(picture, outlined));
     }
     let size = pictures[0].size();
     let rgb = surface::view(&mask, size, colour_of);

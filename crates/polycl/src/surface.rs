@@ -12,7 +12,7 @@ type Hit = Option<(f32, u16)>;
 
 /// A picture of `width` by `height` pixels of a mask in canonical order; `colour` is a label's.
 pub fn view(mask: &Mask, [width, height]: [usize; 2], colour: impl Fn(u16) -> [u8; 3]) -> Vec<[u8; 3]> {
-    let hits = meet(mask, [width, height]);
+    let (hits, size) = meet(mask, [width, height]);
     let depth = |x: usize, y: usize| smoothed(&hits, [width, height], x, y);
     let pixel = |i: usize| {
         let (x, y) = (i % width, i / width);
@@ -22,8 +22,7 @@ pub fn view(mask: &Mask, [width, height]: [usize; 2], colour: impl Fn(u16) -> [u
         let step = |a: Option<f32>, b: Option<f32>| (b.unwrap_or(here) - a.unwrap_or(here)) / 2.0;
         let across = step(x.checked_sub(1).and_then(|x| depth(x, y)), depth(x + 1, y));
         let up = step(depth(x, y + 1), y.checked_sub(1).and_then(|y| depth(x, y)));
-        // Both are millimetres a pixel; pixels are about as large.
-        let normal = [across, up, 1.0];
+        let normal = [across, up, size];
         let length = normal.iter().map(|n| n * n).sum::<f32>().sqrt();
         let lit = normal.iter().zip(LIGHT).map(|(n, l)| n * l).sum::<f32>() / length;
         let bright = SHADE + (1.0 - SHADE) * lit.max(0.0);
@@ -32,12 +31,12 @@ pub fn view(mask: &Mask, [width, height]: [usize; 2], colour: impl Fn(u16) -> [u
     (0..width * height).map(pixel).collect()
 }
 
-/// Sends a ray through every pixel of a picture that just holds the mask.
-fn meet(mask: &Mask, [width, height]: [usize; 2]) -> Vec<Hit> {
+/// Sends a ray through every pixel of a picture that just holds the mask; with the millimetres of a pixel.
+fn meet(mask: &Mask, [width, height]: [usize; 2]) -> (Vec<Hit>, f32) {
     let ([nx, ny, nz], spacing) = (mask.space.shape, mask.space.spacing().map(|s| s as f32));
-    let Some([(x0, x1), (z0, z1)]) = bounds(mask) else { return vec![None; width * height] };
+    let Some([(x0, x1), (z0, z1)]) = bounds(mask) else { return (vec![None; width * height], 1.0) };
     let sides = [(x1 - x0 + 3) as f32 * spacing[0], (z1 - z0 + 3) as f32 * spacing[2]];
-    let size = (sides[0] / width as f32).max(sides[1] / height as f32); // millimetres of a pixel
+    let size = (sides[0] / width as f32).max(sides[1] / height as f32);
     let middle = [(x0 + x1) as f32 / 2.0, (z0 + z1) as f32 / 2.0];
     let label = |x: isize, y: usize, z: isize| {
         let inside = (0..nx as isize).contains(&x) && (0..nz as isize).contains(&z);
@@ -56,16 +55,15 @@ fn meet(mask: &Mask, [width, height]: [usize; 2]) -> Vec<Hit> {
             (1, 1, fx * fz),
         ];
         let at = |y: usize| {
-            let mut inside = 0.0;
-            let mut found = 0;
+            let (mut inside, mut most) = (0.0, (0.0, 0));
             for (dx, dz, weight) in corners {
                 let own = label(x.floor() as isize + dx, y, z.floor() as isize + dz);
                 if own != 0 {
                     inside += weight;
-                    found = own;
+                    most = if weight > most.0 { (weight, own) } else { most };
                 }
             }
-            (inside, found)
+            (inside, most.1)
         };
         let mut before = 0.0;
         for y in 0..ny {
@@ -78,7 +76,7 @@ fn meet(mask: &Mask, [width, height]: [usize; 2]) -> Vec<Hit> {
         }
         None
     };
-    (0..width * height).map(ray).collect()
+    ((0..width * height).map(ray).collect(), size)
 }
 
 /// First and last column and slice with a label.

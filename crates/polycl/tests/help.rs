@@ -16,12 +16,14 @@ fn help() {
         "pretrain",
         "finetune",
         "predict",
+        "propagate",
         "refine",
         "fetch",
         "evaluate",
         "bench step",
         "bench sam",
         "bench refine",
+        "bench propagate",
         "bench read",
     ];
     let said = commands.map(|command| {

@@ -72,28 +72,34 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], queries: usize, keys: usize, h
     let value_dim = v.len() / (batch_k * keys * heads.count);
     let c_v = heads.count * value_dim;
     let tiles = Tiles::new(Sizes { keys, dim: heads.dim, values: value_dim }, TILE);
-    let blocks = queries.div_ceil(LARGE_BLOCK);
+    let (one, blocks) = (heads.count * tiles.len(), queries.div_ceil(LARGE_BLOCK));
+    // As many batches at a time as are worth their memory.
+    let together = if batch_k == 1 { batch } else { (PACKED / one).clamp(1, batch) };
     // SAFETY: every head writes its channels of all queries.
     unsafe {
         filled(batch * queries * c_v, |out| {
-            for b in 0..batch {
-                let (bq, bk) = (b % batch_q, b % batch_k);
-                let key = |head, i| part(k, (bk * keys + i) * c + head * heads.dim, heads.dim);
-                let value = |head, i| part(v, (bk * keys + i) * c_v + head * value_dim, value_dim);
-                scratch::with(heads.count * tiles.len(), |packed| {
-                    for_each(heads.count * tiles.count(), |i| {
-                        let (head, tile) = (i / tiles.count(), i % tiles.count());
-                        let to = packed.part(head * tiles.len()..(head + 1) * tiles.len());
-                        tiles.pack(tile, heads.scale, |i| key(head, i), |i| value(head, i), to);
+            for batches in (0..batch).step_by(together).map(|b| b..(b + together).min(batch)) {
+                let own = if batch_k == 1 { 1 } else { batches.len() };
+                scratch::with(own * one, |packed| {
+                    let of = |b: usize, head: usize| (b * heads.count + head) * tiles.len();
+                    for_each(own * heads.count * tiles.count(), |i| {
+                        let (b, tile) = (i / (heads.count * tiles.count()), i % tiles.count());
+                        let (head, bk) = (i / tiles.count() % heads.count, (batches.start + b) % batch_k);
+                        let key = |i| part(k, (bk * keys + i) * c + head * heads.dim, heads.dim);
+                        let value = |i| part(v, (bk * keys + i) * c_v + head * value_dim, value_dim);
+                        let to = packed.part(of(b, head)..of(b, head) + tiles.len());
+                        tiles.pack(tile, heads.scale, key, value, to);
                     });
-                    for_each(heads.count * blocks, |i| {
-                        let (head, first) = (i / blocks, i % blocks * LARGE_BLOCK);
+                    for_each(batches.len() * heads.count * blocks, |i| {
+                        let (b, first) = (i / (heads.count * blocks), i % blocks * LARGE_BLOCK);
+                        let (head, b_q) = (i / blocks % heads.count, (batches.start + b) % batch_q);
+                        let row = (batches.start + b) * queries;
                         attend(
-                            Packed { tiles, at: packed.at(head * tiles.len(), tiles.len()) },
+                            Packed { tiles, at: packed.at(of(b % own, head), tiles.len()) },
                             first..(first + LARGE_BLOCK).min(queries),
                             Places::NONE,
-                            |i| part(q, (bq * queries + i) * c + head * heads.dim, heads.dim),
-                            |i| Some(out.at((b * queries + i) * c_v + head * value_dim, value_dim)),
+                            |i| part(q, (b_q * queries + i) * c + head * heads.dim, heads.dim),
+                            |i| Some(out.at((row + i) * c_v + head * value_dim, value_dim)),
                         );
                     });
                 });
@@ -333,6 +339,8 @@ const TILE: usize = 256;
 /// Queries that meet a tile together: those of a window, and of many more keys.
 const BLOCK: usize = 32;
 const LARGE_BLOCK: usize = 128;
+/// Values of keys and values that are packed at a time, about, if there are several batches.
+const PACKED: usize = 1 << 23;
 
 /// A block of queries of one head. The result of query i is written where `to(i)` says.
 ///
@@ -527,7 +535,7 @@ unsafe fn add<S: pulp::Simd>(simd: S, count: usize, to: *mut f32, from: *const f
 }
 
 /// Makes weights of a tile's scores, relative to the largest score so far, and those of the tiles before
-/// relative to it, too; those beyond `keys` become next to nothing (1e-38), and are not used.
+/// relative to it, too; those beyond `keys` become next to nothing (1e-38).
 ///
 /// # Safety
 /// `row` has room for `padded` values, a multiple of a vector, and `output` for `len`, another one; the

@@ -117,6 +117,7 @@ impl Kernels for Flex {
 
     fn soft_dice(logits: FlexTensor, target: FlexTensor, weights: FlexTensor, entropy: f32) -> FlexTensor {
         let [logits, target, weights] = [logits, target, weights].map(dense);
+        assert_eq!(weights.shape()[0], logits.shape()[0], "a weight for each image");
         tensor(vec![kernels::soft_dice(values(&logits), values(&target), values(&weights), entropy)], [1])
     }
 

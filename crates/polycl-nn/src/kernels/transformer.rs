@@ -278,11 +278,23 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: Heads) -> Tens
     }
     let batch = q.dims()[0].max(k.dims()[0]);
     let (tokens, channels) = (q.dims()[1], v.dims()[2]);
+    // Some queries at a time, lest the scores be too large for a device.
+    let most = (SCORES / (batch * heads.count * k.dims()[1])).max(1);
+    if tokens > most {
+        let part = |first: usize| {
+            let q = q.clone().narrow(1, first, most.min(tokens - first));
+            attention(q, k.clone(), v.clone(), heads)
+        };
+        return Tensor::cat((0..tokens).step_by(most).map(part).collect(), 1);
+    }
     let [q, k, v] = [q, k, v].map(|x| by_head(x, batch, heads.count));
     let scores = q.matmul(k.transpose()) * heads.scale;
     let y = burn::tensor::activation::softmax(scores, 3).matmul(v);
     y.swap_dims(1, 2).reshape([batch, tokens, channels])
 }
+
+/// Scores of queries and keys that are computed at a time, where there are no kernels.
+const SCORES: usize = 1 << 25;
 
 /// [B, N, C] → [batch, heads, N, C / heads]
 fn by_head(x: Tensor<3>, batch: usize, heads: usize) -> Tensor<4> {

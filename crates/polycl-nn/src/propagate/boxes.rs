@@ -1,18 +1,37 @@
-//! Objects followed by boxes alone: what was found in one slice says where to look in the next.
+//! Objects followed by boxes: what was found in one slice says where to look in the next. The numbers
+//! were chosen on CTs other than those that propagation is measured on (docs/propagation.md).
 
 use burn::tensor::Tensor;
 use polycl_volume::Result;
-use polycl_volume::preprocess::Grid;
 
 use super::object::Place;
-use super::shape::{Shape, dice};
+use super::shape::Shape;
 use super::tissue::Tissue;
 use super::tracker::{Answer, Asked};
 use crate::sam::{Component, Drawn, Embedder, Frame, Lattice, Point, Prompt, Slice};
 
-pub fn tune(name: &str, default: f32) -> f32 {
-    std::env::var(format!("PT_{name}")).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
+/// How far boxes are moved out of the expected outline, in mm, and how much more for each mm between
+/// slices: an object may grow from one to the next.
+const MARGIN: f32 = 2.0;
+const MARGIN_PER_STEP: f32 = 0.3;
+/// And as a part of the box's sides, as the networks were trained.
+const MARGIN_SHARE: f32 = 0.02;
+/// How much the border is expected to go on moving as it did.
+const MOTION: f32 = 0.6;
+/// What the expected outline counts beside the network: logits at a distance of `PRIOR_REACH` mm and one
+/// slice, and the most they can be.
+const PRIOR: f32 = 3.0;
+const PRIOR_REACH: f32 = 2.0;
+/// Nothing is believed that is farther outside the expected outline than this, in mm and per mm of step.
+const REACH: f32 = 4.0;
+const REACH_PER_STEP: f32 = 1.5;
+/// Least predicted IoU of an object that is there.
+const SURE: f32 = 0.65;
+/// Parts smaller than this, or than this share of the largest, do not prompt the network.
+const TINY_PIXELS: usize = 9;
+const TINY_SHARE: f32 = 0.02;
+/// A logit that is outside for sure.
+const OUTSIDE: f32 = -8.0;
 
 /// A network that was trained on boxes, and what it has found last.
 pub struct Boxes {
@@ -26,43 +45,48 @@ pub struct Boxes {
 #[derive(Debug, Clone)]
 struct Trail {
     last: Shape,
-    /// The shape before the last.
     before: Option<Shape>,
     tissue: Tissue,
-    /// Pixels where it was shown last.
-    shown: usize,
+    /// The logit from which on a pixel is inside, by what was drawn.
+    threshold: f32,
 }
 
-/// Parts smaller than this do not prompt the network.
-const TINY_PIXELS: usize = 9;
-
-/// How corners of a box move out: part of the sides.
-const BOXES: [[f32; 4]; 4] = [[0.0; 4], [0.05; 4], [-0.03; 4], [0.04, -0.02, -0.02, 0.04]];
+/// A slice, and what was made of it.
+struct Sight {
+    frame: Frame,
+    lattice: Lattice,
+    /// The plane in its window on the decoder's grid.
+    hu: Vec<f32>,
+    embedding: Tensor<4>,
+}
 
 impl Boxes {
     pub fn new(network: Embedder) -> Self {
         Self { network, step: 1.0, trails: Vec::new() }
     }
 
-    pub fn set_step(&mut self, step: f64) {
+    /// Forgets all; slices are `step` mm apart.
+    pub fn begin(&mut self, objects: usize, step: f64) {
         self.step = step as f32;
-    }
-
-    pub fn begin(&mut self, objects: usize) {
         self.trails = vec![None; objects];
     }
 
+    /// Hears how an object was drawn, learns of what it is made, and how the network would have drawn it.
     pub fn show(
         &mut self,
         slice: &Slice<'_>,
         lattice: Lattice,
         (object, window): (usize, [f32; 2]),
         shape: &Shape,
-    ) {
-        let hu = slice.frame.on_masks(&clamped(slice.plane, window));
-        let tissue = Tissue::of(&hu, shape, lattice);
-        let trail = Trail { last: shape.clone(), before: None, tissue, shown: shape.pixels() };
-        self.trails[object] = Some(trail);
+    ) -> Result<()> {
+        let sight = self.sight(slice, lattice, window)?;
+        let tissue = Tissue::of(&sight.hu, &shape.distance);
+        let threshold = match self.ask(&sight, shape)? {
+            Some(answer) => best_threshold(&answer.logits, &shape.distance),
+            None => 0.0,
+        };
+        self.trails[object] = Some(Trail { last: shape.clone(), before: None, tissue, threshold });
+        Ok(())
     }
 
     pub fn remember(&mut self, lattice: Lattice, object: usize, answer: &Answer) {
@@ -74,6 +98,7 @@ impl Boxes {
         }
     }
 
+    /// One mask for all boxes of a slice, each with all its points; or for the points alone.
     pub fn prompt(
         &self,
         slice: &Slice<'_>,
@@ -81,17 +106,13 @@ impl Boxes {
         window: [f32; 2],
         places: &[Place],
     ) -> Result<Answer> {
-        let embedding = self.network.embed(slice, window)?;
-        let mut points = Vec::new();
-        let mut prompts = Vec::new();
+        let in_model = |xy: [usize; 2]| slice.frame.model_from_voxel(xy.map(|x| x as f32));
+        let (mut points, mut prompts) = (Vec::new(), Vec::new());
         for place in places {
             match *place {
-                Place::Point { xy, positive } => {
-                    points.push(Point { xy: slice.frame.model_from_voxel(xy.map(|x| x as f32)), positive });
-                }
+                Place::Point { xy, positive } => points.push(Point { xy: in_model(xy), positive }),
                 Place::Box([x0, y0, x1, y1]) => {
-                    let low = slice.frame.model_from_voxel([x0 as f32, y0 as f32]);
-                    let high = slice.frame.model_from_voxel([x1 as f32, y1 as f32]);
+                    let (low, high) = (in_model([x0, y0]), in_model([x1, y1]));
                     prompts.push(Prompt::bounds([low[0], low[1], high[0], high[1]]));
                 }
             }
@@ -100,132 +121,98 @@ impl Boxes {
             prompts.push(Prompt::default());
         }
         prompts.iter_mut().for_each(|prompt| prompt.points.clone_from(&points));
-        let parts: Vec<Answer> = self
-            .network
-            .draw(&embedding, &prompts)?
-            .into_iter()
-            .map(|drawn| joined(&[drawn], slice.frame))
-            .collect();
-        Ok(united(&parts, lattice))
+        let drawn = self.network.draw(&self.network.embed(slice, window)?, &prompts)?;
+        Ok(united(drawn.into_iter().map(|drawn| (drawn, 1.0)), slice.frame, lattice))
     }
 
+    /// Slices are embedded once for each window that objects want.
     pub fn follow(&self, slice: &Slice<'_>, lattice: Lattice, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
-        let mut windows: Vec<[f32; 2]> = Vec::new();
+        let mut sights: Vec<([f32; 2], Sight)> = Vec::new();
+        let mut answers = Vec::with_capacity(asked.len());
         for own in asked {
-            if !windows.contains(&own.window) {
-                windows.push(own.window);
+            if !sights.iter().any(|(window, _)| *window == own.window) {
+                sights.push((own.window, self.sight(slice, lattice, own.window)?));
             }
+            let sight = sights.iter().find(|(window, _)| *window == own.window).map(|(_, sight)| sight);
+            let found = match (sight, &self.trails[own.object]) {
+                (Some(sight), Some(trail)) => self.find(sight, trail, own)?,
+                _ => absent(lattice),
+            };
+            answers.push(found);
         }
-        let mut answers: Vec<Option<Answer>> = asked.iter().map(|_| None).collect();
-        for window in windows {
-            let embedding = self.network.embed(slice, window)?;
-            let hu = slice.frame.on_masks(&clamped(slice.plane, window));
-            for (i, own) in asked.iter().enumerate().filter(|(_, own)| own.window == window) {
-                if let Some(trail) = &self.trails[own.object] {
-                    let sight = Sight { slice, lattice, hu: &hu, embedding: &embedding };
-                    answers[i] = Some(self.find(&sight, trail, own)?);
-                }
-            }
-        }
-        Ok(answers.into_iter().map(|a| a.unwrap_or_else(|| absent(lattice))).collect())
+        Ok(answers)
     }
 
-    fn find(&self, sight: &Sight<'_>, trail: &Trail, asked: &Asked<'_>) -> Result<Answer> {
-        let lattice = sight.lattice;
-        let mut prior = trail.last.clone();
-        let motion = tune("MOTION", 0.0);
-        if let (Some(before), true) = (&trail.before, motion > 0.0) {
-            let each = prior.distance.iter().zip(&before.distance);
-            let limit = 2.0 * self.step;
-            prior =
-                Shape { distance: each.map(|(a, b)| a + (motion * (a - b)).clamp(-limit, limit)).collect() };
+    fn sight(&self, slice: &Slice<'_>, lattice: Lattice, window: [f32; 2]) -> Result<Sight> {
+        let embedding = self.network.embed(slice, window)?;
+        let hu = slice.frame.on_masks(&clamped(slice.plane, window));
+        Ok(Sight { frame: slice.frame, lattice, hu, embedding })
+    }
+
+    fn find(&self, sight: &Sight, trail: &Trail, asked: &Asked<'_>) -> Result<Answer> {
+        let expected = self.expected(trail, asked.ahead);
+        let Some(mut answer) = self.ask(sight, &expected)? else { return Ok(absent(sight.lattice)) };
+        trail.tissue.weigh(&sight.hu, &mut answer.logits);
+        self.hold_to(&expected, trail.threshold, &mut answer.logits);
+        drop_strays(&mut answer.logits, &expected, sight.lattice);
+        let pixels = answer.logits.iter().filter(|&&x| x > 0.0).count();
+        let alike = trail.tissue.is_like(&sight.hu, &answer.logits);
+        let doubtful = answer.predicted_iou < SURE || !alike;
+        // Between drawn slices it must be somewhere.
+        if pixels < TINY_PIXELS || doubtful && asked.ahead.is_none() {
+            answer.presence = -1.0;
         }
-        if let Some((away, ahead)) = asked.ahead {
-            prior = trail.last.towards(ahead, 1.0 / away as f32);
-        }
-        let margin = tune("MARGIN", 0.0) + tune("MARGIN_STEP", 0.0) * self.step;
-        let parts = parts(&prior, lattice);
-        if parts.is_empty() {
-            return Ok(absent(lattice));
-        }
-        let rel = tune("REL", 0.02);
-        let mut answers = Vec::new();
-        let candidates = tune("BOXES", 4.0) as usize;
-        for part in &parts {
-            let prompts: Vec<Prompt> = BOXES[..candidates]
-                .iter()
-                .map(|moved| Prompt::bounds(corners(part, moved.map(|m| m + rel), margin, sight)))
-                .collect();
-            let drawn = self.network.draw(sight.embedding, &prompts)?;
-            let mut answer = joined(&drawn, sight.slice.frame);
-            for _ in 0..tune("AGAIN", 0.0) as usize {
-                // Ask again with the box of the answer.
-                let inside = limited(&answer.logits, &prior, self.reach());
-                let Some(own) = bounding(&inside, lattice) else { break };
-                let prompts: Vec<Prompt> = BOXES[..candidates]
-                    .iter()
-                    .map(|moved| Prompt::bounds(corners(&own, moved.map(|m| m + rel), margin, sight)))
-                    .collect();
-                answer = joined(&self.network.draw(sight.embedding, &prompts)?, sight.slice.frame);
-            }
-            answers.push(answer);
-        }
-        let mut answer = united(&answers, lattice);
-        answer.logits = limited(&answer.logits, &prior, self.reach());
-        drop_strays(&mut answer.logits, &prior, lattice);
-        self.judge(&mut answer, sight, trail, asked.ahead.is_some());
         Ok(answer)
     }
 
-    fn reach(&self) -> f32 {
-        tune("REACH", 4.0) + tune("REACH_STEP", 1.5) * self.step
+    /// The outline to look for: the last one, moving on; between drawn slices on the way to the next.
+    fn expected(&self, trail: &Trail, ahead: Option<(usize, &Shape)>) -> Shape {
+        let Trail { last, before, .. } = trail;
+        match (ahead, before) {
+            (Some((away, shape)), _) => last.towards(shape, 1.0 / away as f32),
+            (None, Some(before)) => {
+                let moved = last.moving_on(before, MOTION, self.step);
+                if moved.pixels() < 2 * TINY_PIXELS { last.clone() } else { moved }
+            }
+            (None, None) => last.clone(),
+        }
     }
 
-    /// Whether the object is there.
-    fn judge(&self, answer: &mut Answer, sight: &Sight<'_>, trail: &Trail, between: bool) {
-        let inside = answer.logits.iter().filter(|&&x| x > 0.0).count();
-        let last = trail.last.pixels();
-        let mut presence = answer.predicted_iou - tune("IOU", 0.5);
-        if inside < TINY_PIXELS {
-            presence = -1.0;
+    /// The network's mask of the box around each part of an outline; none where there are only tiny ones.
+    fn ask(&self, sight: &Sight, shape: &Shape) -> Result<Option<Answer>> {
+        let parts = parts(shape, sight.lattice);
+        let mut drawn = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let prompt = Prompt::bounds(self.corners(part, sight));
+            let found = self.network.draw(&sight.embedding, &[prompt])?;
+            drawn.extend(found.into_iter().map(|found| (found, part.pixels.len() as f32)));
         }
-        let share = inside as f32 / last as f32;
-        if !between && share < tune("SHRINK", 0.0) {
-            presence = -0.5;
-        }
-        if !between {
-            let own = trail.tissue.likeness(sight.hu, &answer.logits);
-            if own < tune("TISSUE", 0.0) {
-                presence = -0.25;
+        Ok((!drawn.is_empty()).then(|| united(drawn.into_iter(), sight.frame, sight.lattice)))
+    }
+
+    /// The box around a part, moved out, in the network's input.
+    fn corners(&self, part: &Component, sight: &Sight) -> [f32; 4] {
+        let [x0, y0, x1, y1] = part.bounds.map(|corner| corner as f32);
+        let sides = [x1 - x0 + 1.0, y1 - y0 + 1.0];
+        let mm = MARGIN + MARGIN_PER_STEP * self.step;
+        let out = [0, 1].map(|a| MARGIN_SHARE * sides[a] + mm / sight.lattice.spacing[a] as f32);
+        let last = sight.lattice.content.map(|n| n as f32 - 1.0);
+        let within =
+            |xy: [f32; 2]| sight.frame.model_from_masks([0, 1].map(|axis| xy[axis].clamp(0.0, last[axis])));
+        let (low, high) = (within([x0 - out[0], y0 - out[1]]), within([x1 + out[0], y1 + out[1]]));
+        [low[0], low[1], high[0], high[1]]
+    }
+
+    /// Adds what the expected outline says; far from it nothing is inside.
+    fn hold_to(&self, expected: &Shape, threshold: f32, logits: &mut [f32]) {
+        let reach = REACH + REACH_PER_STEP * self.step;
+        for (logit, &distance) in logits.iter_mut().zip(&expected.distance) {
+            *logit += (PRIOR * distance / (PRIOR_REACH + self.step)).clamp(-PRIOR, PRIOR) - threshold;
+            if distance < -reach {
+                *logit = logit.min(-1.0);
             }
         }
-        if std::env::var("PT_TRACE").is_ok() {
-            eprintln!(
-                "TRACE slice {} iou {:.3} stab {:.3} area {} share {:.3} tissue {:.3} presence {:.3} dice_last {:.3}",
-                sight.slice.number,
-                answer.predicted_iou,
-                answer.stability,
-                inside,
-                share,
-                trail.tissue.likeness(sight.hu, &answer.logits),
-                presence,
-                dice(&answer.logits, &trail.last.distance)
-            );
-        }
-        answer.presence = presence;
-        if std::env::var("PT_NOSTOP").is_ok() && inside >= TINY_PIXELS {
-            answer.presence = 1.0;
-        }
     }
-}
-
-/// A slice, and what was made of it.
-struct Sight<'a> {
-    slice: &'a Slice<'a>,
-    lattice: Lattice,
-    /// The plane on the decoder's grid.
-    hu: &'a [f32],
-    embedding: &'a Tensor<4>,
 }
 
 fn clamped(plane: &[f32], [centre, width]: [f32; 2]) -> Vec<f32> {
@@ -233,106 +220,60 @@ fn clamped(plane: &[f32], [centre, width]: [f32; 2]) -> Vec<f32> {
 }
 
 fn absent(lattice: Lattice) -> Answer {
-    Answer {
-        logits: vec![-8.0; lattice.side * lattice.side],
-        predicted_iou: 0.0,
-        presence: -1.0,
-        stability: 1.0,
-        trace: None,
-    }
+    let logits = vec![OUTSIDE; lattice.side * lattice.side];
+    Answer { logits, predicted_iou: 0.0, presence: -1.0, trace: None }
 }
 
 /// The connected parts of a shape that are large enough.
 fn parts(shape: &Shape, lattice: Lattice) -> Vec<Component> {
     let plane: Vec<u16> = shape.distance.iter().map(|&d| u16::from(d > 0.0)).collect();
-    if tune("WHOLE", 0.0) > 0.0 {
-        return bounding(&shape.distance, lattice).into_iter().collect();
-    }
     let mut all = Component::all(&plane, [lattice.side; 2]);
     let largest = all.iter().map(|part| part.pixels.len()).max().unwrap_or(0);
-    let least = (largest as f32 * tune("PART", 0.02)) as usize;
-    all.retain(|part| part.pixels.len() >= TINY_PIXELS.max(least));
+    let least = TINY_PIXELS.max((largest as f32 * TINY_SHARE) as usize);
+    all.retain(|part| part.pixels.len() >= least);
     all
 }
 
-fn bounding(values: &[f32], lattice: Lattice) -> Option<Component> {
-    let pixels: Vec<usize> = (0..values.len()).filter(|&i| values[i] > 0.0).collect();
-    (pixels.len() >= TINY_PIXELS).then(|| Component::new(1, pixels, lattice.side))
-}
-
-fn corners(part: &Component, moved: [f32; 4], margin: f32, sight: &Sight<'_>) -> [f32; 4] {
-    let lattice = sight.lattice;
-    let [x0, y0, x1, y1] = part.bounds.map(|c| c as f32);
-    let sides = [x1 - x0 + 1.0, y1 - y0 + 1.0];
-    let mm = lattice.spacing.map(|s| margin / s as f32);
-    let low = [x0 - moved[0] * sides[0] - mm[0], y0 - moved[1] * sides[1] - mm[1]];
-    let high = [x1 + moved[2] * sides[0] + mm[0], y1 + moved[3] * sides[1] + mm[1]];
-    let last = lattice.content.map(|n| n as f32 - 1.0);
-    let clamp = |xy: [f32; 2]| [0, 1].map(|axis| xy[axis].clamp(0.0, last[axis]));
-    let (low, high) = (clamp(low), clamp(high));
-    let (low, high) = (sight.slice.frame.model_from_masks(low), sight.slice.frame.model_from_masks(high));
-    [low[0], low[1], high[0], high[1]]
-}
-
-/// One answer from several boxes of one part.
-fn joined(drawn: &[Drawn], frame: Frame) -> Answer {
-    let n = drawn.len() as f32;
-    let mean_mode = tune("MEAN", 1.0) > 0.0;
-    let logits: Vec<f32> = (0..drawn[0].logits.len())
-        .map(|i| {
-            if !frame.holds(i) {
-                return -8.0;
-            }
-            if mean_mode { drawn.iter().map(|d| d.logits[i]).sum::<f32>() / n } else { drawn[0].logits[i] }
-        })
-        .collect();
-    let iou = |a: &[f32], b: &[f32]| {
-        let d = dice(a, b);
-        d / (2.0 - d)
-    };
-    let stability = drawn.iter().map(|d| iou(&logits, &d.logits)).fold(1.0, f32::min);
-    let predicted_iou = drawn.iter().map(|d| d.predicted_iou).sum::<f32>() / n;
-    Answer { logits, predicted_iou, presence: 1.0, stability, trace: None }
-}
-
-/// One answer from those of an object's parts, which count by their pixels.
-fn united(parts: &[Answer], lattice: Lattice) -> Answer {
+/// One answer from those of an object's parts, which count by their weights.
+fn united(parts: impl Iterator<Item = (Drawn, f32)>, frame: Frame, lattice: Lattice) -> Answer {
     let mut all = absent(lattice);
-    let (mut sum, mut iou, mut stability) = (0.0, 0.0, 0.0);
-    for part in parts {
-        let mut inside = 1e-3;
-        for (all, own) in all.logits.iter_mut().zip(&part.logits) {
-            *all = all.max(*own);
-            inside += f32::from(u8::from(*own > 0.0));
+    let (mut sum, mut iou) = (0.0, 0.0);
+    for (part, weight) in parts {
+        for (i, (all, own)) in all.logits.iter_mut().zip(&part.logits).enumerate() {
+            if frame.holds(i) {
+                *all = all.max(*own);
+            }
         }
-        sum += inside;
-        iou += inside * part.predicted_iou;
-        stability += inside * part.stability;
+        sum += weight;
+        iou += weight * part.predicted_iou;
     }
-    if sum > 0.0 {
-        (all.predicted_iou, all.stability, all.presence) = (iou / sum, stability / sum, 1.0);
-    }
-    all
+    Answer { predicted_iou: iou / sum, presence: 1.0, ..all }
 }
 
-/// Nothing is inside that is farther than `reach` mm from where it is expected.
-fn limited(logits: &[f32], prior: &Shape, reach: f32) -> Vec<f32> {
-    let each = logits.iter().zip(&prior.distance);
-    each.map(|(&x, &distance)| if distance < -reach { x.min(-1.0) } else { x }).collect()
+/// The logit at which the network's mask is most like the drawn one. The network may be made stricter by
+/// what a person drew, but not more generous: that leaks.
+fn best_threshold(logits: &[f32], drawn: &[f32]) -> f32 {
+    let mut best = (0.0, 0.0);
+    for threshold in (0..=12).map(|i| i as f32 * 0.25) {
+        let (mut both, mut sum) = (0u32, 0u32);
+        for (&logit, &drawn) in logits.iter().zip(drawn) {
+            both += u32::from(logit > threshold && drawn > 0.0);
+            sum += u32::from(logit > threshold) + u32::from(drawn > 0.0);
+        }
+        let dice = 2.0 * both as f32 / sum.max(1) as f32 - 0.0005 * threshold;
+        if dice > best.0 {
+            best = (dice, threshold);
+        }
+    }
+    best.1
 }
 
 /// Parts that do not touch what is expected are something else.
-fn drop_strays(logits: &mut [f32], prior: &Shape, lattice: Lattice) {
+fn drop_strays(logits: &mut [f32], expected: &Shape, lattice: Lattice) {
     let plane: Vec<u16> = logits.iter().map(|&x| u16::from(x > 0.0)).collect();
     for part in Component::all(&plane, [lattice.side; 2]) {
-        if !part.pixels.iter().any(|&i| prior.distance[i] > 0.0) {
+        if !part.pixels.iter().any(|&i| expected.distance[i] > 0.0) {
             part.pixels.iter().for_each(|&i| logits[i] = -1.0);
         }
     }
-}
-
-/// A grid of the decoder as one of a plane.
-#[allow(dead_code)]
-fn grid(lattice: Lattice) -> Grid {
-    Grid { shape: [lattice.side; 2], spacing: lattice.spacing }
 }

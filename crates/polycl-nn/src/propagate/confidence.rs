@@ -26,8 +26,6 @@ pub struct Row {
 /// What speaks for a propagated slice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
-    /// How little depends on the exact box.
-    pub stability: f32,
     /// Dice of what was found on the way up and on the way down, where both came by.
     pub agreement: Option<f32>,
     /// Mean Dice with the neighbouring slices.
@@ -58,11 +56,16 @@ impl Row {
         }
     }
 
-    /// Confidence by the evidence.
+    /// Confidence by the evidence. That of an absence is the more, the less there was to be found.
     pub fn rate(&mut self) {
         let (Some(evidence), Some(iou)) = (self.evidence, self.predicted_iou) else { return };
         let iou = iou.clamp(0.0, 1.0);
-        self.confidence = iou * evidence.stability * evidence.continuity.sqrt();
+        let agreement = evidence.agreement.unwrap_or(1.0);
+        self.confidence = match self.object_score {
+            _ if self.pixels > 0 => iou * evidence.continuity * agreement,
+            Some(score) => 1.0 / (1.0 + score.exp()),
+            None => 1.0 - iou,
+        };
     }
 }
 

@@ -31,8 +31,8 @@ pub enum Pass {
 }
 
 impl Journal {
-    /// Opens the folder of a request, and how many slices are in it. What another request has left
-    /// there is removed. `side` is that of the decoder's grid.
+    /// Opens the folder of a request, and how many slices' answers are in it, of all passes together. What
+    /// another request has left there is removed. `side` is that of the decoder's grid.
     ///
     /// # Errors
     /// [`Kind::Io`]
@@ -46,7 +46,7 @@ impl Journal {
             return Ok((Self { folder: folder.to_path_buf(), side }, slices));
         }
         if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(failed)?;
+            remove(folder).map_err(failed)?;
         }
         output::atomically(&key, |file| file.write_all(request.as_bytes()))?;
         Ok((Self { folder: folder.to_path_buf(), side }, 0))
@@ -62,7 +62,7 @@ impl Journal {
     /// # Errors
     /// [`Kind::Io`]
     pub fn remove(self) -> Result<()> {
-        std::fs::remove_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, "remove it", &e))
+        remove(&self.folder).map_err(|e| Error::io(&self.folder, "remove it", &e))
     }
 
     fn file(&self, pass: Pass, slice: usize) -> PathBuf {
@@ -83,28 +83,31 @@ impl Journal {
     pub fn get(&self, pass: Pass, slice: usize) -> Option<BTreeMap<u16, Answer>> {
         let bytes = std::fs::read(self.file(pass, slice)).ok()?;
         let file = SafeTensors::deserialize(&bytes).ok()?;
-        let traces = std::fs::read(self.traces(pass, slice)).ok();
-        let traces = traces.as_deref().map(SafeTensors::deserialize).transpose().ok()?;
         let labels = file.names().into_iter().filter_map(|name| name.strip_prefix("logits.")?.parse().ok());
-        let answer = |label| {
-            let trace = traces.as_ref().and_then(|traces| trace(traces, label));
-            Some((label, Answer { trace, ..self.answer(&file, label)? }))
-        };
-        labels.map(answer).collect()
+        labels.map(|label| Some((label, self.answer(&file, label)?))).collect()
+    }
+
+    /// [`Self::get`] with the traces that are still there.
+    pub fn get_traced(&self, pass: Pass, slice: usize) -> Option<BTreeMap<u16, Answer>> {
+        let mut answers = self.get(pass, slice)?;
+        let traces = std::fs::read(self.traces(pass, slice)).ok();
+        if let Some(traces) = traces.as_deref().and_then(|bytes| SafeTensors::deserialize(bytes).ok()) {
+            answers.iter_mut().for_each(|(&label, answer)| answer.trace = trace(&traces, label));
+        }
+        Some(answers)
     }
 
     fn answer(&self, file: &SafeTensors<'_>, label: u16) -> Option<Answer> {
         let logits = file.tensor(&format!("logits.{label}")).ok()?;
         let scores = file.tensor(&format!("scores.{label}")).ok()?;
         let fits = logits.dtype() == Dtype::F16 && logits.shape() == [self.side; 2];
-        (fits && scores.dtype() == Dtype::F32 && scores.shape() == [3]).then_some(())?;
+        (fits && scores.dtype() == Dtype::F32 && scores.shape() == [2]).then_some(())?;
         let halves = logits.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32());
         let mut words = scores.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Some(Answer {
             logits: halves.collect(),
             predicted_iou: words.next()?,
             presence: words.next()?,
-            stability: words.next()?,
             trace: None,
         })
     }
@@ -122,9 +125,9 @@ impl Journal {
             answer.logits = halves.iter().map(|x| x.to_f32()).collect();
             let bytes = halves.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((format!("logits.{label}"), Dtype::F16, vec![self.side; 2], bytes));
-            let scores = [answer.predicted_iou, answer.presence, answer.stability];
+            let scores = [answer.predicted_iou, answer.presence];
             let bytes = scores.iter().flat_map(|x| x.to_le_bytes()).collect();
-            tensors.push((format!("scores.{label}"), Dtype::F32, vec![3], bytes));
+            tensors.push((format!("scores.{label}"), Dtype::F32, vec![2], bytes));
         }
         write(&self.file(pass, slice), &tensors)
     }
@@ -175,6 +178,15 @@ fn trace(file: &SafeTensors<'_>, label: u16) -> Option<Trace> {
     let words = pointer.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let halves = pixels.data().chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]));
     Some(Trace { pointer: words.collect(), pixels: halves.collect() })
+}
+
+/// The key goes first: what a kill leaves of the rest is then nobody's.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    let key = folder.join(KEY);
+    if key.exists() {
+        std::fs::remove_file(key)?;
+    }
+    std::fs::remove_dir_all(folder)
 }
 
 fn is_answers(path: &Path) -> bool {

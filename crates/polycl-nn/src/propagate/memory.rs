@@ -1,6 +1,8 @@
 //! Objects followed by SAM 2: each slice looks back at what is remembered of shown slices and of those
 //! before it. Each direction is walked for itself, as MedSAM2's script does.
 
+use std::cell::RefCell;
+
 use burn::tensor::{Tensor, TensorData};
 use polycl_volume::Result;
 use polycl_volume::preprocess::Grid;
@@ -27,20 +29,26 @@ pub struct Memory {
     step: f64,
     reverse: bool,
     tracks: Vec<Track>,
+    /// What the encoder made of one slice, in each window; objects come one by one.
+    encoded: RefCell<(usize, Vec<([f32; 2], Features)>)>,
 }
 
 impl Memory {
     pub fn new(model: Model, network: Sam2, device: Device) -> Self {
         let device = device.open();
-        Self { model, network, device, slices: 0, step: 1.0, reverse: false, tracks: Vec::new() }
+        let encoded = RefCell::default();
+        Self { model, network, device, slices: 0, step: 1.0, reverse: false, tracks: Vec::new(), encoded }
     }
 
     pub fn frame(&self, grid: Grid) -> Frame {
         Frame::of_video(self.network.config.image, grid)
     }
 
+    /// Another scan begins.
     pub fn set_slices(&mut self, slices: usize, step: f64) {
         (self.slices, self.step) = (slices, step);
+        self.tracks.clear();
+        self.encoded = RefCell::default();
     }
 
     /// Slices without an object after which it is no longer looked for.
@@ -66,9 +74,26 @@ impl Memory {
     }
 
     fn encode(&self, slice: &Slice<'_>, window: [f32; 2]) -> Features {
+        let mut encoded = self.encoded.borrow_mut();
+        if encoded.0 != slice.number {
+            *encoded = (slice.number, Vec::new());
+        }
+        if let Some((_, features)) = encoded.1.iter().find(|(own, _)| *own == window) {
+            return features.clone();
+        }
         let side = self.network.config.image;
         let input = TensorData::new(slice.frame.prepare(slice.plane, window), [1, side, side, 3]);
-        self.network.encode(Tensor::from_data(input, &self.device))
+        let features = self.network.encode(Tensor::from_data(input, &self.device));
+        encoded.1.push((window, features.clone()));
+        features
+    }
+
+    /// Whether what is remembered of an answer is there.
+    pub fn can_go_on(&self, answer: &Answer) -> bool {
+        let config = &self.network.config;
+        let pixels = config.side() * config.side() * config.memory.dim;
+        let whole = |trace: &Trace| trace.pointer.len() == config.decoder.dim && trace.pixels.len() == pixels;
+        answer.trace.as_ref().is_some_and(whole)
     }
 
     pub fn draw(&self, slice: &Slice<'_>, window: [f32; 2], drawn: &[bool]) -> Result<Answer> {
@@ -97,17 +122,11 @@ impl Memory {
 
     pub fn follow(&self, slice: &Slice<'_>, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
         let at = At { frame: slice.number, reverse: self.reverse, frames: self.slices };
-        let mut encoded: Vec<([f32; 2], Features)> = Vec::new();
-        let mut answers = Vec::with_capacity(asked.len());
-        for own in asked {
-            if !encoded.iter().any(|(window, _)| *window == own.window) {
-                encoded.push((own.window, self.encode(slice, own.window)));
-            }
-            let (_, features) =
-                encoded.iter().find(|(window, _)| *window == own.window).expect("just encoded");
-            answers.push(answer(self.network.tracked(features, &self.tracks[own.object], at, None)?));
-        }
-        Ok(answers)
+        let find = |own: &Asked<'_>| {
+            let features = self.encode(slice, own.window);
+            self.network.tracked(&features, &self.tracks[own.object], at, None).map(answer)
+        };
+        asked.iter().map(find).collect()
     }
 
     pub fn remember(&mut self, object: usize, slice: usize, answer: &Answer) {
@@ -121,16 +140,13 @@ impl Memory {
 }
 
 fn answer(output: Output) -> Answer {
-    let inside = |limit: f32| output.logits.iter().filter(|&&x| x > limit).count() as f32;
-    // How little depends on where logits are cut: the stability score of SAM.
-    let stability = if inside(-1.0) > 0.0 { inside(1.0) / inside(-1.0) } else { 1.0 };
-    let presence = if inside(0.0) > 0.0 { output.object_score } else { output.object_score.min(-1.0) };
+    let found = output.logits.iter().any(|&x| x > 0.0);
+    let presence = if found { output.object_score } else { output.object_score.min(-1.0) };
     Answer {
-        // More than a half-precision number holds is as sure.
+        // Else the -1024 of an absent object would outweigh all when two ways are blended.
         logits: output.logits.iter().map(|x| x.clamp(-32.0, 32.0)).collect(),
         predicted_iou: output.predicted_iou,
         presence,
-        stability,
         trace: Some(Trace { pointer: output.pointer, pixels: output.memory }),
     }
 }

@@ -44,12 +44,7 @@ pub fn merge(
                     confidence: 0.0,
                     predicted_iou: Some(answer.predicted_iou),
                     object_score: scores.then_some(answer.presence),
-                    evidence: Some(Evidence {
-                        stability: answer.stability,
-                        agreement,
-                        continuity: 0.0,
-                        away: away as f32,
-                    }),
+                    evidence: Some(Evidence { agreement, continuity: 0.0, away: away as f32 }),
                 });
             }
         }
@@ -84,7 +79,6 @@ fn blended(object: &Object, k: usize, kept: &[BTreeMap<u16, Answer>; 3]) -> Opti
         logits: up.logits.iter().zip(&down.logits).map(|(up, down)| mixed(*up, *down)).collect(),
         predicted_iou: mixed(up.predicted_iou, down.predicted_iou),
         presence: mixed(up.presence, down.presence),
-        stability: mixed(up.stability, down.stability),
         trace: None,
     };
     Some((answer, Some(dice(&up.logits, &down.logits))))

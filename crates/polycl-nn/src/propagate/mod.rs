@@ -13,7 +13,7 @@ mod shape;
 mod tissue;
 mod tracker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::Grid;
@@ -29,7 +29,7 @@ pub use network::Network;
 pub use object::{Clue, Object, Place};
 pub use request::{Direction, Request, fingerprint};
 pub use shape::Shape;
-pub use tracker::{Answer, Asked, Tracker};
+pub use tracker::{Answer, Asked, TRACES, Tracker};
 
 pub struct Propagated {
     pub mask: Mask,
@@ -44,6 +44,8 @@ struct Scene<'a> {
     image: &'a Image,
     order: Reorientation,
     grid: Grid,
+    /// Millimetres between slices.
+    step: f64,
     frame: Frame,
     lattice: Lattice,
     cache: Option<Cache>,
@@ -76,12 +78,15 @@ pub fn propagate(
     let frame = tracker.frame(grid);
     let cache = tracker.cache(request.image);
     let lattice = frame.lattice(grid.spacing);
-    let scene = Scene { image: request.image, order, grid, frame, lattice, cache };
-    tracker.set_slices(space.shape[2], space.spacing()[2]);
+    let step = space.spacing()[2];
+    let scene = Scene { image: request.image, order, grid, step, frame, lattice, cache };
+    tracker.set_slices(space.shape[2], step);
     let mut walk = Walk { tracker, request, journal, scene: &scene, finished: 0, done };
     walk.shown_slices()?;
     for pass in [Pass::Up, Pass::Down] {
-        walk.sweep(pass)?;
+        if !walk.sweep(pass, true)? {
+            walk.sweep(pass, false)?;
+        }
     }
     let scores = walk.tracker.scores_objects();
     merge::merge(request, journal, &scene, scores)
@@ -105,7 +110,13 @@ impl Walk<'_> {
             object.prompted.keys().chain(drawn).for_each(|&k| of_slice.entry(k).or_default().push(number));
         }
         for (k, objects) in of_slice {
-            let answers = match self.journal.get(Pass::Prompts, k) {
+            let kept = self.journal.get_traced(Pass::Prompts, k).filter(|kept| {
+                let label = |&number: &usize| self.request.objects[number].label;
+                let whole =
+                    |answer: &Answer| !self.tracker.is_conditioned() || self.tracker.can_go_on(answer);
+                objects.iter().all(|number| kept.get(&label(number)).is_some_and(whole))
+            });
+            let answers = match kept {
                 Some(kept) => kept,
                 None => {
                     let mut answers = self.look_at_shown(k, &objects)?;
@@ -155,10 +166,12 @@ impl Walk<'_> {
         Shape::of(logits.unwrap_or(&vec![-1.0; self.scene.lattice.side.pow(2)]), self.scene.lattice)
     }
 
-    /// Goes once over the slices, and looks in each for all objects that have been shown before.
-    fn sweep(&mut self, pass: Pass) -> Result<()> {
+    /// Goes once over the slices, and looks in each for all objects that have been shown before. What was
+    /// kept is taken up to the first slice that is missing, if it is `trusted` at all; false if it turns out
+    /// that it is not enough to go on from there.
+    fn sweep(&mut self, pass: Pass, mut trusted: bool) -> Result<bool> {
         let objects = self.request.objects;
-        self.tracker.begin(objects.len(), pass);
+        self.tracker.begin(objects.len(), pass, self.scene.step);
         let slices: Vec<usize> = match pass {
             Pass::Down => self.request.range.clone().rev().collect(),
             _ => self.request.range.clone().collect(),
@@ -167,6 +180,8 @@ impl Walk<'_> {
         let mut missing: Vec<Option<usize>> = vec![None; objects.len()];
         let mut ahead: Vec<Option<(usize, Shape)>> = vec![None; objects.len()];
         let all = 2 * slices.len();
+        // Of the last slices that were kept, whether one can go on from them.
+        let mut sound: VecDeque<bool> = VecDeque::new();
         for (i, &k) in slices.iter().enumerate() {
             (self.done)(self.finished + i, all);
             let wanted: Vec<usize> = (0..objects.len())
@@ -186,7 +201,7 @@ impl Walk<'_> {
             for o in shown {
                 let object = &objects[o];
                 let shape = self.shown(object, k);
-                self.tracker.show(&slice, self.scene.lattice, (o, object.window), &shape);
+                self.tracker.show(&slice, self.scene.lattice, (o, object.window), &shape)?;
                 missing[o] = Some(0);
                 let [below, above] = object.around(k);
                 let next = if pass == Pass::Down { below } else { above };
@@ -202,12 +217,22 @@ impl Walk<'_> {
             if asked.is_empty() {
                 continue;
             }
-            let kept = self.journal.get(pass, k).filter(|kept| {
+            let kept = trusted.then(|| self.journal.get_traced(pass, k)).flatten().filter(|kept| {
                 kept.len() == asked.len() && asked.iter().all(|a| kept.contains_key(&objects[a.object].label))
             });
             let answers = match kept {
-                Some(kept) => kept,
+                Some(kept) => {
+                    sound.push_back(kept.values().all(|answer| self.tracker.can_go_on(answer)));
+                    if sound.len() == TRACES {
+                        sound.pop_front();
+                    }
+                    kept
+                }
                 None => {
+                    if trusted && sound.contains(&false) {
+                        return Ok(false);
+                    }
+                    trusted = false;
                     let found = self.tracker.follow(&slice, self.scene.lattice, &asked)?;
                     let mut answers: BTreeMap<u16, Answer> =
                         asked.iter().map(|a| objects[a.object].label).zip(found).collect();
@@ -223,19 +248,16 @@ impl Walk<'_> {
             }
         }
         self.finished += slices.len();
-        Ok(())
+        Ok(true)
     }
 
     /// Whether slices are to be filled this way; those between shown ones are whatever the direction.
     fn goes(&self, pass: Pass, between: bool) -> bool {
-        let one_way = std::env::var("PT_ONCE").is_ok();
-        match (pass, between) {
-            (Pass::Up, true) => true,
-            (_, true) => !one_way,
-            (pass, false) => {
-                self.request.direction == Direction::Both
-                    || (pass == Pass::Up) == (self.request.direction == Direction::Up)
-            }
+        match self.request.direction {
+            _ if between => true,
+            Direction::Both => true,
+            Direction::Up => pass == Pass::Up,
+            Direction::Down => pass == Pass::Down,
         }
     }
 }

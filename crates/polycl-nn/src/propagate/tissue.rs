@@ -1,36 +1,60 @@
 //! What an object is made of, told by its CT numbers.
 
-use super::shape::Shape;
-use crate::sam::Lattice;
+/// Deviations from the mean from which on a pixel speaks against being inside, and how much each more
+/// counts, in logits.
+const FAR: f32 = 1.5;
+const WEIGHT: f32 = 4.0;
+/// Deviations of the mean of what is found from which on it is something else.
+const OTHER: f32 = 1.5;
+/// No tissue is known better than this, in HU.
+const LEAST_DEVIATION: f32 = 15.0;
 
 /// Mean and deviation in HU within a drawn outline.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tissue {
-    pub mean: f32,
-    pub deviation: f32,
+    mean: f32,
+    deviation: f32,
 }
 
 impl Tissue {
-    /// The border is left out, where pixels are of both sides.
-    pub fn of(hu: &[f32], shape: &Shape, lattice: Lattice) -> Self {
-        let border = lattice.spacing[0].max(lattice.spacing[1]) as f32;
-        let inner: Vec<f32> = within(hu, &shape.distance, border);
-        let values = if inner.len() >= 9 { inner } else { within(hu, &shape.distance, 0.0) };
-        let n = values.len().max(1) as f32;
-        let mean = values.iter().sum::<f32>() / n;
-        let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt();
-        Self { mean, deviation }
+    /// Of the pixels whose distance from the border is above zero.
+    pub fn of(hu: &[f32], distance: &[f32]) -> Self {
+        let inside = || hu.iter().zip(distance).filter(|(_, d)| **d > 0.0).map(|(hu, _)| *hu);
+        let count = inside().count().max(1) as f32;
+        let mean = inside().sum::<f32>() / count;
+        let deviation = (inside().map(|x| (x - mean).powi(2)).sum::<f32>() / count).sqrt();
+        Self { mean, deviation: deviation.max(LEAST_DEVIATION) }
     }
 
-    /// The share of what is found that looks like it: within two and a half deviations of the mean.
-    pub fn likeness(&self, hu: &[f32], logits: &[f32]) -> f32 {
-        let values = within(hu, logits, 0.0);
-        let far = 2.5 * self.deviation.max(10.0);
-        let alike = values.iter().filter(|&&x| (x - self.mean).abs() < far).count();
-        alike as f32 / values.len().max(1) as f32
+    /// Takes from the logits of pixels that do not look like it.
+    pub fn weigh(&self, hu: &[f32], logits: &mut [f32]) {
+        for (logit, hu) in logits.iter_mut().zip(hu) {
+            let away = (hu - self.mean).abs() / self.deviation;
+            *logit -= WEIGHT * (away - FAR).max(0.0);
+        }
+    }
+
+    /// Whether what is above zero looks like it as a whole.
+    pub fn is_like(&self, hu: &[f32], logits: &[f32]) -> bool {
+        let found = Self::of(hu, logits);
+        (found.mean - self.mean).abs() <= OTHER * self.deviation
     }
 }
 
-fn within(hu: &[f32], values: &[f32], above: f32) -> Vec<f32> {
-    hu.iter().zip(values).filter(|(_, value)| **value > above).map(|(hu, _)| *hu).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_tissue_is_told_apart() {
+        let hu: Vec<f32> = (0..100).map(|i| if i < 50 { 60.0 + (i % 10) as f32 } else { -100.0 }).collect();
+        let drawn: Vec<f32> = (0..100).map(|i| if i < 50 { 1.0 } else { -1.0 }).collect();
+        let tissue = Tissue::of(&hu, &drawn);
+        assert!(tissue.is_like(&hu, &drawn));
+        let beside: Vec<f32> = drawn.iter().map(|d| -d).collect();
+        assert!(!tissue.is_like(&hu, &beside));
+        let mut logits = vec![5.0; 100];
+        tissue.weigh(&hu, &mut logits);
+        assert!(logits[..50].iter().all(|&x| x == 5.0) && logits[50..].iter().all(|&x| x < -5.0));
+    }
 }

@@ -37,8 +37,6 @@ pub struct Answer {
     pub predicted_iou: f32,
     /// Whether the object is there at all: above zero if so.
     pub presence: f32,
-    /// How little depends on the exact prompt, 0 to 1.
-    pub stability: f32,
     /// What is remembered of it, by networks that do.
     pub trace: Option<Trace>,
 }
@@ -86,10 +84,10 @@ impl Tracker {
         }
     }
 
-    /// Hears how many slices there are, and how many millimetres apart.
+    /// Another scan begins: how many slices there are, and how many millimetres apart.
     pub fn set_slices(&mut self, slices: usize, step: f64) {
         match self {
-            Self::Boxes(boxes) => boxes.set_step(step),
+            Self::Boxes(_) => {}
             Self::Memory(memory) => memory.set_slices(slices, step),
         }
     }
@@ -121,25 +119,28 @@ impl Tracker {
         }
     }
 
-    /// Forgets what it has found; another sweep begins.
-    pub fn begin(&mut self, objects: usize, pass: Pass) {
+    /// Forgets what it has found; another sweep begins, over slices that are `step` mm apart.
+    pub fn begin(&mut self, objects: usize, pass: Pass, step: f64) {
         match self {
-            Self::Boxes(boxes) => boxes.begin(objects),
+            Self::Boxes(boxes) => boxes.begin(objects, step),
             Self::Memory(memory) => memory.begin(objects, pass),
         }
     }
 
-    /// Hears how an object was drawn in a slice.
+    /// Hears how an object, known by its number and window, was drawn in a slice.
+    ///
+    /// # Errors
+    /// As [`Self::draw`].
     pub fn show(
         &mut self,
         slice: &Slice<'_>,
         lattice: Lattice,
-        (object, window): (usize, [f32; 2]),
+        object: (usize, [f32; 2]),
         shape: &Shape,
-    ) {
+    ) -> Result<()> {
         match self {
-            Self::Boxes(boxes) => boxes.show(slice, lattice, (object, window), shape),
-            Self::Memory(_) => {}
+            Self::Boxes(boxes) => boxes.show(slice, lattice, object, shape),
+            Self::Memory(_) => Ok(()),
         }
     }
 
@@ -168,6 +169,14 @@ impl Tracker {
         match self {
             Self::Boxes(boxes) => boxes.follow(slice, lattice, asked),
             Self::Memory(memory) => memory.follow(slice, asked),
+        }
+    }
+
+    /// Whether an answer that was kept is all that it takes to go on from there.
+    pub fn can_go_on(&self, answer: &Answer) -> bool {
+        match self {
+            Self::Boxes(_) => true,
+            Self::Memory(memory) => memory.can_go_on(answer),
         }
     }
 

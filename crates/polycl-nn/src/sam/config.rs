@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use polycl_volume::{Error, Kind, Result};
+use polycl_volume::Result;
 
 use super::{MLP_NAMES, TinyVitConfig, TwoWayConfig, VitConfig};
-use crate::weights::Weights;
+use crate::weights::{self, Weights};
 
 /// The shape of a whole network.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,36 +111,12 @@ impl Model {
     /// alike.
     ///
     /// # Errors
-    /// [`Kind::Checkpoint`] where they belong to none or another, [`Kind::Request`] where they fit
+    /// [`polycl_volume::Kind::Checkpoint`] where they belong to none or another, [`polycl_volume::Kind::Request`] where they fit
     /// several and none was named.
     pub fn recognise(weights: &Weights, wanted: Option<Self>) -> Result<Self> {
-        let names = |models: &[Self]| models.iter().map(Self::to_string).collect::<Vec<_>>().join(" or ");
-        match (Self::candidates(weights), wanted) {
-            ([], _) => {
-                let known = NAMES.map(|(model, _)| model);
-                let expected = format!("the tensors of {}", names(&known));
-                Err(Error::new(weights.path(), Kind::Checkpoint, expected, "those of another network").hint(
-                    "official checkpoints of these networks are read, and safetensors with their names",
-                ))
-            }
-            (fitting, Some(wanted)) if fitting.contains(&wanted) => Ok(wanted),
-            (fitting, Some(wanted)) => {
-                let expected = format!("the tensors of {wanted}");
-                Err(Error::new(
-                    weights.path(),
-                    Kind::Checkpoint,
-                    expected,
-                    format!("those of {}", names(fitting)),
-                )
-                .hint(format!("--model {}", fitting[0])))
-            }
-            (&[model], None) => Ok(model),
-            (fitting, None) => {
-                let found = format!("tensors that fit {}", names(fitting));
-                Err(Error::new(weights.path(), Kind::Request, "the name of the network", found)
-                    .hint("they differ in how images are prepared; say which it is with --model"))
-            }
-        }
+        let known = NAMES.map(|(_, name)| name).join(" or ");
+        let differ = "how images are prepared";
+        weights::choose(weights, Self::candidates(weights), wanted, &known, differ)
     }
 }
 

@@ -56,7 +56,7 @@ impl MaskDecoder {
         let scored = weights.shape(&format!("{name}.obj_score_token.weight")).is_some();
         // The IoU's head may be wider than the rest.
         let hidden = weights.shape(&format!("{name}.iou_prediction_head.layers.0.weight"));
-        let hidden = hidden.and_then(|sides| sides.first().copied()).unwrap_or(dim);
+        let hidden = hidden.and_then(|sides| sides.first().copied()).filter(|&n| n > 0).unwrap_or(dim);
         let mut token = |part: &str, count| weights.values(&format!("{name}.{part}.weight"), &[count, dim]);
         let score = if scored { token("obj_score_token", 1)? } else { Vec::new() };
         let tokens = [score, token("iou_token", 1)?, token("mask_tokens", MASKS)?].concat();

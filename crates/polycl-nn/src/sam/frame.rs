@@ -174,7 +174,10 @@ impl Frame {
             return plane;
         }
         let resized = resize::antialiased(&plane, self.shape, self.content);
-        resized.iter().map(|&share| f32::from(u8::from(share >= 0.5))).collect()
+        // A few pixels of a large plane may be less than half of any here; they are still drawn.
+        let most = resized.iter().copied().fold(0.0, f32::max);
+        let limit = if most > 0.0 { most.min(0.5) } else { 0.5 };
+        resized.iter().map(|&share| f32::from(u8::from(share >= limit))).collect()
     }
 
     /// A place in the network's input from one on the decoder's grid, by the centres of pixels.

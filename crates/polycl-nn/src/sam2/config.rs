@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use polycl_volume::{Error, Kind, Result};
+use polycl_volume::Result;
 
 use crate::sam::{MLP_NAMES, TwoWayConfig};
-use crate::weights::Weights;
+use crate::weights::{self, Weights};
 
 /// The shape of a whole network.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -153,40 +153,14 @@ impl Model {
             && marked == (version == Version::V21)
     }
 
-    /// The network that the tensors of a file belong to, `wanted` if it is one of several that are alike;
-    /// the larger input where nothing else tells.
+    /// The network that the tensors of a file belong to, `wanted` if it is one of several that are alike.
     ///
     /// # Errors
-    /// [`Kind::Checkpoint`] where they belong to none or another, [`Kind::Request`] where they fit
+    /// [`polycl_volume::Kind::Checkpoint`] where they belong to none or another, [`polycl_volume::Kind::Request`] where they fit
     /// several and none was named.
     pub fn recognise(weights: &Weights, wanted: Option<Self>) -> Result<Self> {
-        let fitting: Vec<Self> =
-            NAMES.map(|(model, _)| model).into_iter().filter(|m| m.fits(weights)).collect();
-        let names = |models: &[Self]| models.iter().map(Self::to_string).collect::<Vec<_>>().join(" or ");
-        match (fitting.as_slice(), wanted) {
-            ([], wanted) => {
-                let expected =
-                    wanted.map_or_else(|| "a SAM 2 network".to_owned(), |wanted| wanted.to_string());
-                let expected = format!("the tensors of {expected}");
-                Err(Error::new(weights.path(), Kind::Checkpoint, expected, "those of another network").hint(
-                    "official checkpoints of SAM 2, SAM 2.1 and MedSAM2 are read, and safetensors with \
-                     their names",
-                ))
-            }
-            (fitting, Some(wanted)) if fitting.contains(&wanted) => Ok(wanted),
-            (fitting, Some(wanted)) => {
-                let expected = format!("the tensors of {wanted}");
-                let found = format!("those of {}", names(fitting));
-                Err(Error::new(weights.path(), Kind::Checkpoint, expected, found)
-                    .hint(format!("--model {}", fitting[0])))
-            }
-            (&[model], None) => Ok(model),
-            (fitting, None) => {
-                let found = format!("tensors that fit {}", names(fitting));
-                Err(Error::new(weights.path(), Kind::Request, "the name of the network", found)
-                    .hint("they differ in the size of their input; say which it is with --model"))
-            }
-        }
+        let fitting: Vec<Self> = NAMES.iter().map(|(model, _)| *model).filter(|m| m.fits(weights)).collect();
+        weights::choose(weights, &fitting, wanted, "a SAM 2 network", "the size of their input")
     }
 }
 

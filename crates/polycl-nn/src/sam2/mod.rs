@@ -20,7 +20,7 @@ use crate::device::Device;
 use crate::predict::floats;
 use crate::sam::Prompt;
 use crate::sam::decoder::{Decoded, MASKS, MaskDecoder};
-use crate::sam::layers::{Linear, Mlp, like};
+use crate::sam::layers::{Mlp, like};
 use crate::sam::prompt::PromptEncoder;
 use crate::weights::{self, Weights};
 pub use config::{HieraConfig, MemoryConfig, Model, Sam2Config, Size, Version};
@@ -35,7 +35,7 @@ const NO_OBJECT: f32 = -1024.0;
 /// What masks are for memories: 20 σ(logit) − 10.
 const SCALE: f32 = 20.0;
 const BIAS: f32 = -10.0;
-/// Memories of a frame that pass into the next: one conditioning frame and six before it.
+/// Times of memories: that of conditioning frames, and those of one to six frames ago.
 const MEMORIES: usize = 7;
 /// Pointers to the object, at most, but for those of conditioning frames.
 const POINTERS: usize = 16;
@@ -70,8 +70,8 @@ struct Times {
     pixels: Vec<f32>,
     /// For memories of 6, 5, … 1 frames ago, then for conditioning frames, [7, memory dim].
     frames: Vec<f32>,
-    /// How pointers know when they were made; 2.1 alone.
-    pointers: Option<Linear>,
+    /// How pointers know when they were made: weights [memory dim, dim] and what is added; 2.1 alone.
+    pointers: Option<(Vec<f32>, Vec<f32>)>,
 }
 
 /// What the image encoder makes of a frame.
@@ -135,7 +135,13 @@ impl Sam2 {
         let times = Times {
             pixels: position::of_pixels(side, memory_dim),
             frames: w.values("maskmem_tpos_enc", &[MEMORIES, 1, 1, memory_dim])?,
-            pointers: newer.then(|| Linear::load(w, "obj_ptr_tpos_proj", dim, memory_dim)).transpose()?,
+            pointers: match newer {
+                true => Some((
+                    w.values("obj_ptr_tpos_proj.weight", &[memory_dim, dim])?,
+                    w.values("obj_ptr_tpos_proj.bias", &[memory_dim])?,
+                )),
+                false => None,
+            },
         };
         let marks = newer.then(|| w.values("no_obj_embed_spatial", &[1, memory_dim])).transpose()?;
         let no_mem_embed = w.values("no_mem_embed", &[1, 1, dim])?;
@@ -183,7 +189,7 @@ impl Sam2 {
         let there = mask.iter().any(|&inside| inside > 0.0);
         let pointer = if there { seen.pointer } else { self.no_obj_ptr.clone() };
         let object_score = SCALE * f32::from(u8::from(there)) + BIAS;
-        self.remember(features, Output { logits, object_score, pointer, ..seen }, true)
+        self.remember(features, Output { logits, object_score, pointer, predicted_iou: 1.0, ..seen }, true)
     }
 
     /// An object on a frame where it was pointed at, or boxed, and which has nothing to look back at.
@@ -211,7 +217,7 @@ impl Sam2 {
         prompt: Option<&Prompt>,
     ) -> Result<Output> {
         let (side, dim) = (self.config.side(), self.config.decoder.dim);
-        let bank = self.bank(track, place)?;
+        let bank = self.bank(track, place);
         let pointers = bank.pointers;
         let (memories, places) = bank.tensors(self.config.memory.dim, &features.embedding);
         let frame = self.memory_attention.placed(features.embedding.clone().reshape([1, side * side, dim]));
@@ -295,34 +301,29 @@ impl Sam2 {
     }
 
     /// The memories that a frame looks back at.
-    fn bank(&self, track: &Track, place: Place) -> Result<Bank> {
+    fn bank(&self, track: &Track, place: Place) -> Bank {
         let channels = self.config.memory.dim;
         let mut bank = Bank::default();
-        for (ago, output) in track.memories(place) {
-            let time = &self.times.frames[(MEMORIES - 1 - ago) * channels..][..channels];
+        for (number, output) in track.memories(place) {
+            let time = &self.times.frames[(MEMORIES - 1 - number) * channels..][..channels];
             let places = self.times.pixels.iter().zip(time.iter().cycle()).map(|(pixel, time)| pixel + time);
             bank.add(output.memory.iter().map(|x| x.to_f32()), places);
         }
-        let pointers = track.pointers(place);
         let most = (place.frames.min(POINTERS) - 1).max(1) as f32;
-        let times = pointers.iter().map(|(ago, _)| *ago as f32 / most);
-        let times = self.times_of_pointers(times.collect())?;
-        for ((_, output), time) in pointers.iter().zip(times) {
+        for (ago, output) in track.pointers(place) {
+            let time = self.time_of_pointer(ago as f32 / most);
             let parts = output.pointer.len() / channels;
             bank.add(output.pointer.iter().copied(), time.iter().copied().cycle().take(parts * channels));
             bank.pointers += parts;
         }
-        Ok(bank)
+        bank
     }
 
-    fn times_of_pointers(&self, times: Vec<f32>) -> Result<Vec<Vec<f32>>> {
-        let (dim, channels) = (self.config.decoder.dim, self.config.memory.dim);
-        let Some(proj) = self.times.pointers.as_ref().filter(|_| !times.is_empty()) else {
-            return Ok(vec![vec![0.0; channels]; times.len()]);
-        };
-        let sines: Vec<f32> = times.iter().flat_map(|&time| position::of_number(time, dim)).collect();
-        let projected = floats(proj.forward(like(sines, [times.len(), dim], &self.no_mem_embed)))?;
-        Ok(projected.chunks_exact(channels).map(<[f32]>::to_vec).collect())
+    fn time_of_pointer(&self, time: f32) -> Vec<f32> {
+        let Some((weight, bias)) = &self.times.pointers else { return vec![0.0; self.config.memory.dim] };
+        let sines = position::of_number(time, self.config.decoder.dim);
+        let rows = weight.chunks_exact(sines.len()).zip(bias);
+        rows.map(|(row, bias)| row.iter().zip(&sines).map(|(w, s)| w * s).sum::<f32>() + bias).collect()
     }
 }
 

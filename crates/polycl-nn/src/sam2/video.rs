@@ -21,24 +21,11 @@ pub struct Video<'n> {
     /// Whether a frame that is corrected counts as drawn from then on. Upstream's predictor treats it as
     /// found, and finds it again where it passes it.
     pub corrections_condition: bool,
-    /// What new tracks begin as.
-    new: Track,
 }
 
 impl<'n> Video<'n> {
     pub fn new(network: &'n Sam2, frames: usize) -> Self {
-        Self {
-            network,
-            frames,
-            objects: BTreeMap::new(),
-            corrections_condition: false,
-            new: Track::default(),
-        }
-    }
-
-    /// [`Self::new`]; frames look at `most` conditioning frames, the closest ones.
-    pub fn of_closest(network: &'n Sam2, frames: usize, most: usize) -> Self {
-        Self { new: Track::of_closest(most), ..Self::new(network, frames) }
+        Self { network, frames, objects: BTreeMap::new(), corrections_condition: false }
     }
 
     pub fn objects(&self) -> impl Iterator<Item = (u16, &Track)> {
@@ -82,8 +69,9 @@ impl<'n> Video<'n> {
     }
 
     fn told(&mut self, object: u16, frame: usize, output: Output) -> &Output {
-        let track = self.objects.entry(object).or_insert_with(|| self.new.clone());
-        if self.corrections_condition || !track.walked.contains_key(&frame) {
+        let track = self.objects.entry(object).or_default();
+        let drawn = track.conditioning.contains_key(&frame) || !track.walked.contains_key(&frame);
+        if self.corrections_condition || drawn {
             track.found.remove(&frame);
             track.conditioning.insert(frame, output);
             &track.conditioning[&frame]

@@ -6,6 +6,7 @@ mod pickle;
 pub mod torch;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -91,6 +92,42 @@ impl Weights {
         let found = if others == 0 { format!("'{name}'") } else { format!("'{name}' and {others} more") };
         Err(Error::new(&self.path, Kind::Checkpoint, "no tensor but this network's", found)
             .hint("the file belongs to another network"))
+    }
+}
+
+/// Which of the networks that the tensors of a file fit they belong to: `wanted`, if it is one of several
+/// that are alike. `any` is what all known ones are, and `differ` what those that are alike differ in.
+///
+/// # Errors
+/// [`Kind::Checkpoint`] where they fit none or another, [`Kind::Request`] where they fit several and none
+/// was named.
+pub fn choose<M: Copy + PartialEq + fmt::Display>(
+    weights: &Weights,
+    fitting: &[M],
+    wanted: Option<M>,
+    any: &str,
+    differ: &str,
+) -> Result<M> {
+    let fit = fitting.iter().map(M::to_string).collect::<Vec<_>>().join(" or ");
+    let wrong = |kind, expected: String, found: String| Error::new(weights.path(), kind, expected, found);
+    match (fitting, wanted) {
+        ([], _) => {
+            let expected = wanted.map_or_else(|| any.to_owned(), |wanted| wanted.to_string());
+            let found = "those of another network".to_owned();
+            Err(wrong(Kind::Checkpoint, format!("the tensors of {expected}"), found)
+                .hint("official checkpoints are read, and safetensors with their names"))
+        }
+        (fitting, Some(wanted)) if fitting.contains(&wanted) => Ok(wanted),
+        (fitting, Some(wanted)) => {
+            Err(wrong(Kind::Checkpoint, format!("the tensors of {wanted}"), format!("those of {fit}"))
+                .hint(format!("--model {}", fitting[0])))
+        }
+        (&[model], None) => Ok(model),
+        _ => {
+            let found = format!("tensors that fit {fit}");
+            Err(wrong(Kind::Request, "the name of the network".to_owned(), found)
+                .hint(format!("they differ in {differ}; say which it is with --model")))
+        }
     }
 }
 

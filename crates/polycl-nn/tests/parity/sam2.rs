@@ -68,6 +68,7 @@ struct Scene {
     /// How they are prepared, and what the video is like that they stand for.
     own: Frame,
     frame: Frame,
+    video: [usize; 2],
 }
 
 impl Scene {
@@ -75,7 +76,15 @@ impl Scene {
     fn new(frames: &Reference, config: &Sam2Config, video: [usize; 2]) -> Self {
         let grey = floats(frames.data("frames")).iter().map(|&value| value as u8).collect();
         let of = |shape| Frame::of_video(config.image, Grid { shape, spacing: [1.0; 2] });
-        Self { grey, image: config.image, own: of([config.image; 2]), frame: of(video) }
+        Self { grey, image: config.image, own: of([config.image; 2]), frame: of(video), video }
+    }
+
+    /// A mask on the video's pixels, every third row and column.
+    fn on_video(&self, logits: &[f32]) -> Vec<f32> {
+        let [width, _] = self.video;
+        let mask = self.frame.restore(logits);
+        let rows = mask.chunks_exact(width).step_by(3);
+        rows.flat_map(|row| row.iter().step_by(3)).copied().collect()
     }
 
     fn count(&self) -> usize {
@@ -165,12 +174,20 @@ fn play(name: &str, reference: &Reference, network: &Sam2, scene: &Scene) {
     let mut video = Video::new(network, scene.count());
     video.corrections_condition = name == "correction_as_condition";
     let mut worst = Worst::default();
+    let mut compared = 0;
     for (i, step) in reference.about("steps").as_array().unwrap().iter().enumerate() {
         let mut found = Vec::new();
         if step["call"] == "propagate" {
             for frame in numbers(&step["frames"]) {
+                let first = found.len();
                 video.step(frame, step["reverse"] == true, &network.encode(scene.input(frame))).unwrap();
                 found.extend(video.objects().map(|(_, track)| track.get(frame).unwrap().clone()));
+                let key = format!("step{i}.video.{frame}@3");
+                if reference.has(&key) {
+                    let masks: Vec<f32> =
+                        found[first..].iter().flat_map(|o| scene.on_video(&o.logits)).collect();
+                    worst.compare(0, &masks, &floats(reference.data(&key)));
+                }
             }
         } else {
             let (frame, object) = (number(&step["frame"]), number(&step["object"]) as u16);
@@ -188,8 +205,10 @@ fn play(name: &str, reference: &Reference, network: &Sam2, scene: &Scene) {
         if !reference.has(&format!("step{i}.logits")) {
             continue;
         }
+        compared += 1;
         let expected = |what: &str| floats(reference.data(&format!("step{i}.{what}")));
         let (logits, scores, pointers) = (expected("logits"), expected("score"), expected("pointer"));
+        let ious = expected("iou");
         assert_eq!(found.len(), scores.len(), "{name}, step {i}");
         let pixels = logits.len() / found.len();
         for (k, output) in found.iter().enumerate() {
@@ -197,10 +216,17 @@ fn play(name: &str, reference: &Reference, network: &Sam2, scene: &Scene) {
             assert!(same, "{name}, step {i}: object {k} has {}, not {}", output.object_score, scores[k]);
             worst.compare(0, &output.logits, &logits[k * pixels..][..pixels]);
             worst.compare(1, &[output.object_score], &scores[k..=k]);
+            // That of the mask that counts; -1 where the decoder was not asked.
+            let ious = &ious[k * ious.len() / found.len()..(k + 1) * ious.len() / found.len()];
+            let best = ious.iter().copied().fold(-1.0, f32::max);
+            if best >= 0.0 && step["call"] != "mask" {
+                worst.compare(1, &[output.predicted_iou], &[best]);
+            }
             let dim = output.pointer.len();
             worst.compare(2, &output.pointer, &pointers[k * dim..][..dim]);
         }
     }
+    assert!(compared > 0, "{name}: nothing was compared");
     let noise = &reference.about("noise");
     println!("{name}: logits, score, pointer {:?}; PyTorch with other roundings {noise}", worst.0);
     assert!(worst.0.iter().all(|&worst| worst <= LOGITS), "{name}: {:?}", worst.0);

@@ -98,7 +98,6 @@ pub(super) const TABLE: CaseTable = CaseTable {
         "confidence",
         "predicted_iou",
         "object_score",
-        "stability",
         "agreement",
         "continuity",
         "away",
@@ -310,7 +309,6 @@ pub(super) fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
         number(Some(row.confidence)),
         number(row.predicted_iou),
         number(row.object_score),
-        number(row.evidence.map(|e| e.stability)),
         number(row.evidence.and_then(|e| e.agreement)),
         number(row.evidence.map(|e| e.continuity)),
         row.evidence.map_or_else(|| "0".to_owned(), |e| e.away.to_string()),
@@ -318,7 +316,7 @@ pub(super) fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
 }
 
 fn draw(path: &Path, image: &Image, found: &Propagated, objects: &[Object]) -> anyhow::Result<()> {
-    let drawn = |k: usize| objects.iter().any(|object| object.drawn.contains(&k));
+    let drawn = |k: usize, label: u16| objects.iter().any(|o| o.label == label && o.drawn.contains(&k));
     match picture::propagation(image, &found.mask, drawn)? {
         Some(png) => output::atomically(path, |file| file.write_all(&png))?,
         None => talk::note("nothing was found, so there is no picture"),

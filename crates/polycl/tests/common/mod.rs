@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use glam::{DAffine3, DMat3, DVec3};
 use polycl_volume::{Mask, Space, Volume, nifti};
 
 pub struct Folder(tempfile::TempDir);
@@ -114,4 +116,104 @@ pub fn boxes(space: Space, boxes: &[(u16, [usize; 3], [usize; 3])]) -> Mask {
         }
     }
     Volume { space, voxels }
+}
+
+/// The folder to which `polycl fetch litemedsam` has brought weights; says so where there are none.
+pub fn weights() -> Option<PathBuf> {
+    let cache = ["POLYCL_CACHE", "XDG_CACHE_HOME", "HOME"].into_iter().find_map(|variable| {
+        let folder = PathBuf::from(std::env::var_os(variable).filter(|value| !value.is_empty())?);
+        Some(match variable {
+            "POLYCL_CACHE" => folder,
+            "XDG_CACHE_HOME" => folder.join("polycl"),
+            _ => folder.join(".cache/polycl"),
+        })
+    });
+    let folder = cache?.join("litemedsam");
+    if folder.join("litemedsam.safetensors").is_file() {
+        return Some(folder);
+    }
+    eprintln!("skipped: nothing in {}; polycl fetch litemedsam brings it", folder.display());
+    None
+}
+
+/// A grid in LPS order about the origin.
+pub fn grid(shape: [usize; 3], spacing: [f64; 3]) -> Space {
+    let matrix3 = DMat3::from_diagonal(DVec3::new(-spacing[0], -spacing[1], spacing[2]));
+    let middle = DVec3::new((shape[0] - 1) as f64 / 2.0, (shape[1] - 1) as f64 / 2.0, 0.0);
+    Space::new(shape, DAffine3 { matrix3, translation: -(matrix3 * middle) })
+}
+
+/// Voxels by where they lie, in mm.
+pub fn painted<T>(space: &Space, colour: impl Fn(DVec3) -> T) -> Volume<T> {
+    let [nx, ny, _] = space.shape;
+    let place = |at: usize| {
+        let index = [at % nx, at / nx % ny, at / (nx * ny)].map(|i| i as f64);
+        space.world_from_voxel.transform_point3(DVec3::from_array(index))
+    };
+    Volume { space: space.clone(), voxels: (0..space.voxels()).map(|at| colour(place(at))).collect() }
+}
+
+pub fn in_disc(place: DVec3, centre: [f64; 2], radius: f64) -> bool {
+    (place.x - centre[0]).hypot(place.y - centre[1]) < radius
+}
+
+/// Every file below a folder and what is in it.
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+            all.insert(path, Vec::new());
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            all.insert(path, bytes);
+        }
+    }
+    all
+}
+
+/// What is said where a command is refused with exit code 2 and changes no file. There is nothing in the
+/// cache of weights then.
+pub fn refused(folder: &Folder, arguments: &str) -> String {
+    let before = contents(folder.path());
+    let shown = folder.polycl_with(arguments, &[("POLYCL_CACHE", &folder.path().join("no_cache"))]);
+    let code = shown.strip_prefix("exit 2\n");
+    let said = code.unwrap_or_else(|| panic!("polycl {arguments}: {shown}"));
+    let after = contents(folder.path());
+    let changed: Vec<_> = after.iter().filter(|&(path, bytes)| before.get(path) != Some(bytes)).collect();
+    assert!(changed.is_empty(), "polycl {arguments} left {:?}", changed.iter().map(|c| c.0));
+    assert_eq!(before.len(), after.len(), "polycl {arguments} removed a file");
+    format!("$ polycl {arguments}\n{said}")
+}
+
+/// The fields of a header that say where voxels lie.
+pub fn geometry(file: &[u8]) -> Vec<u8> {
+    [&file[76..108], &file[123..124], &file[252..328]].concat()
+}
+
+pub fn read(folder: &Folder, name: &str) -> Mask {
+    nifti::read_mask(&folder.at(name)).unwrap()
+}
+
+pub fn bytes(folder: &Folder, name: &str) -> Vec<u8> {
+    std::fs::read(folder.at(name)).unwrap()
+}
+
+pub fn text(folder: &Folder, name: &str) -> String {
+    String::from_utf8(bytes(folder, name)).unwrap()
+}
+
+pub fn dice(a: &Mask, b: &Mask, label: u16) -> f64 {
+    let of = |mask: &Mask| mask.voxels.iter().filter(|&&l| l == label).count();
+    let both = a.voxels.iter().zip(&b.voxels).filter(|&(&a, &b)| a == label && b == label).count();
+    2.0 * both as f64 / (of(a) + of(b)) as f64
+}
+
+/// The rows of a table by the names of its columns.
+pub fn rows(folder: &Folder, name: &str) -> Vec<BTreeMap<String, String>> {
+    let table = text(folder, name);
+    let mut lines = table.lines().map(|line| line.split(',').map(str::to_owned));
+    let header: Vec<_> = lines.next().unwrap().collect();
+    lines.map(|fields| header.iter().cloned().zip(fields).collect()).collect()
 }

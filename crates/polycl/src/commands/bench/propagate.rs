@@ -171,12 +171,11 @@ impl<'a> Trial<'a> {
         let area = truth.iter().filter(|&&l| l != 0).count();
         if let Some(e) = row.evidence {
             talk::data(format_args!(
-                "SLICE,{name},{},{k},{area},{},{dice:.4},{:.4},{:.4},{:.4},{:.4},{:.4},{}\n",
+                "SLICE,{name},{},{k},{area},{},{dice:.4},{:.4},{:.4},{:.4},{:.4},{}\n",
                 self.label,
                 row.pixels,
                 row.confidence,
                 row.predicted_iou.unwrap_or(0.0),
-                e.stability,
                 e.agreement.unwrap_or(f32::NAN),
                 e.continuity,
                 e.away
