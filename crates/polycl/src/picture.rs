@@ -104,7 +104,7 @@ pub fn propagation(
             picture.outlined(&alone, if drawn(k, label) { TRUTH } else { colour_of(label) })
         };
         let picture = Picture::new(image.plane(k), nx, part.clone());
-        pictures.push(labels_of(plane).into_iter().fold(picture, outlined));
+        pictures.push(labels_of(plane).fold(picture, outlined));
     }
     let size = pictures[0].size();
     let rgb = surface::view(&mask, size, colour_of);

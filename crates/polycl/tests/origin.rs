@@ -12,7 +12,9 @@ const FINETUNE: &str = "finetune dataset --organ liver --epochs 1 --steps 2 --ba
 fn cohort() -> Folder {
     let folder = Folder::new();
     folder.done("phantom --out cohort --patients 8 --size 32 --seed 3");
-    propagated(&folder, &["a005", "a006"], |slice, drawn| 1.0 / (1.0 + 0.1 * slice.abs_diff(drawn) as f32));
+    propagated(&folder, &["a005", "a006"], -2, |slice, drawn| {
+        1.0 / (1.0 + 0.1 * slice.abs_diff(drawn) as f32)
+    });
     mask(&folder, "a007", "masks");
     folder.write("masks/polycl.json", r#"{"cases": ["a007"]}"#);
     let place = |case: usize| match case {
@@ -32,17 +34,28 @@ fn mask(folder: &Folder, case: &str, to: &str) {
     std::fs::copy(folder.at("cohort/labels/labels.json"), folder.at(&format!("{to}/labels.json"))).unwrap();
 }
 
-/// As `polycl propagate` leaves them: the liver from the slice in the middle, up to two from the ends.
-fn propagated(folder: &Folder, cases: &[&str], confidence: impl Fn(usize, usize) -> f32) {
+/// As `polycl propagate` leaves them: the liver alone, from its slice in the middle to so many beyond its
+/// ends.
+fn propagated(folder: &Folder, cases: &[&str], beyond: isize, confidence: impl Fn(usize, usize) -> f32) {
     let mut table = "case,label,name,slice,origin,pixels,confidence\n".to_owned();
     for case in cases {
         mask(folder, case, "propagated");
-        let space = nifti::read_space(&folder.at(&format!("propagated/{case}.nii.gz"))).unwrap();
-        let (slices, drawn) = (space.shape[2], space.shape[2] / 2);
-        for slice in 2..slices - 2 {
+        let path = folder.at(&format!("propagated/{case}.nii.gz"));
+        let mut mask = nifti::read_mask(&path).unwrap();
+        let [nx, ny, slices] = mask.space.shape;
+        let shown: Vec<usize> = (0..slices).filter(|&slice| mask.plane(slice).contains(&1)).collect();
+        let drawn = shown[shown.len() / 2];
+        let end = |slice: usize, way: isize| slice.saturating_add_signed(beyond * way).min(slices - 1);
+        let sought = end(shown[0], -1)..end(shown[shown.len() - 1], 1) + 1;
+        for (at, label) in mask.voxels.iter_mut().enumerate() {
+            *label = u16::from(*label == 1 && sought.contains(&(at / (nx * ny))));
+        }
+        nifti::write_mask(&path, &mask).unwrap();
+        for slice in sought {
+            let pixels = mask.plane(slice).iter().filter(|&&label| label == 1).count();
             let (origin, confidence) =
                 if slice == drawn { ("hand", 1.0) } else { ("propagated", confidence(slice, drawn)) };
-            table += &format!("{case},1,liver,{slice},{origin},9,{confidence}\n");
+            table += &format!("{case},1,liver,{slice},{origin},{pixels},{confidence}\n");
         }
     }
     folder.write("propagated/propagate.csv", &table);
@@ -131,9 +144,17 @@ fn full_confidence_changes_no_bit() {
     }
     folder.done("import --images cohort/images --labels propagated --origin propagated --out twin --size 32");
     folder.done(&format!("{} --out believed", FINETUNE.replace("dataset", "twin")));
+    // With a table, too, in which every slice is believed in full.
+    propagated(&folder, &["a000", "a001", "a002"], 1, |_, _| 1.0);
+    folder.done("import --images cohort/images --labels propagated --out table --size 32");
+    assert!(std::fs::read_to_string(folder.at("table/index.json")).unwrap().contains("\"trust\""));
+    let said = folder.done(&format!("{} --out told", FINETUNE.replace("dataset", "table")));
+    assert!(said.contains("3 propagated; all slices count alike, 0 are left out"), "{said}");
     let places = |run: &str| seen(&folder, run, "training_cases").into_iter().map(|(case, _)| case);
-    assert!(places("hand").eq(places("believed")));
-    assert!(weights(&folder, "hand") == weights(&folder, "believed"));
+    for run in ["believed", "told"] {
+        assert!(places("hand").eq(places(run)));
+        assert!(weights(&folder, "hand") == weights(&folder, run), "{run}");
+    }
 }
 
 #[test]
@@ -161,6 +182,7 @@ fn predictions_are_known_again_and_are_no_truth() {
         folder.refused("import --images some --labels found --origin hand --out other --size 32"),
         folder.refused("import --images some --labels found --origin machine --out other --size 32"),
         folder.refused("import --images some --origin hand --out other --size 32"),
+        folder.refused("import --manifest scans.csv --origin hand --out other --size 32"),
         folder.refused(&evaluate("found")),
         folder.refused(&evaluate("propagated")),
         folder.refused(
@@ -173,6 +195,83 @@ fn predictions_are_known_again_and_are_no_truth() {
     folder.done(&evaluate("corrected"));
 }
 
+/// A run of the cohort, for its predictions.
+fn trained() -> Folder {
+    let folder = cohort();
+    folder.done("import --manifest scans.csv --out dataset --size 32");
+    folder.done(&format!("{FINETUNE} --out run"));
+    folder
+}
+
+#[test]
+fn truth_of_a_machine_is_refused_wherever_truth_is_asked_for() {
+    let folder = cohort();
+    let (scan, truth) = ("cohort/images/a005.nii.gz", "propagated/a005.nii.gz");
+    for line in [
+        format!("bench propagate {scan} --truth {truth}"),
+        format!("bench refine {scan} --truth {truth}"),
+        format!("refine {scan} --mask {truth} --out new/a.nii.gz --picture new/a.png --truth {truth}"),
+    ] {
+        let said = folder.refused(&line);
+        assert!(
+            said.starts_with("exit 2") && said.contains("drawn by hand, for only that is truth"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_prediction_in_the_place_of_another_mask_has_no_other_record() {
+    let folder = trained();
+    let record = |file: &str| std::fs::read_to_string(folder.at(&format!("propagated/{file}"))).unwrap();
+    folder.write("propagated/refine.csv", "case,label\na005,1\na006,1\n");
+    let scan = "cohort/images/a005.nii.gz";
+    std::fs::remove_file(folder.at("propagated/labels.json")).unwrap();
+    folder.done(&format!("predict run {scan} --out propagated"));
+    assert!(!record("propagate.csv").contains("a005") && record("propagate.csv").contains("a006,1,liver"));
+    assert_eq!(record("refine.csv"), "case,label\na006,1\n");
+    assert!(record("polycl.json").contains("a005") && !record("polycl.json").contains("a006"));
+}
+
+#[test]
+fn predictions_of_two_processes_are_both_known() {
+    let folder = trained();
+    let predict = |case: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_polycl"))
+            .args(["predict", "run", &format!("cohort/images/{case}.nii.gz"), "--out", "found"])
+            .current_dir(folder.path())
+            .spawn()
+            .unwrap()
+    };
+    let cases = ["a000", "a001", "a002", "a003"];
+    for mut process in cases.map(predict) {
+        assert!(process.wait().unwrap().success());
+    }
+    let card: Value =
+        serde_json::from_slice(&std::fs::read(folder.at("found/polycl.json")).unwrap()).unwrap();
+    assert_eq!(card["cases"], serde_json::json!(cases));
+}
+
+#[test]
+fn a_mask_that_a_person_may_have_drawn_is_not_replaced() {
+    let folder = trained();
+    mask(&folder, "a000", "mine");
+    let before = std::fs::read(folder.at("mine/a000.nii.gz")).unwrap();
+    let scan = "cohort/images/a000.nii.gz";
+    let out = "--out mine/a000.nii.gz";
+    let refused = [
+        folder.refused(&format!("predict run {scan} --out mine")),
+        folder.refused("predict run cohort/images/a001.nii.gz --out mine"),
+        folder.refused(&format!("propagate {scan} --box 9,4,4,9,9 {out}")),
+        folder.refused(&format!("refine {scan} --mask cohort/labels/a000.nii.gz {out}")),
+    ];
+    insta::assert_snapshot!(refused.join("\n"));
+    assert!(before == std::fs::read(folder.at("mine/a000.nii.gz")).unwrap());
+    // What a machine made may be made again.
+    folder.done(&format!("predict run {scan} --out found"));
+    folder.done(&format!("predict run {scan} --out found"));
+}
+
 #[test]
 fn nothing_by_hand_trains_without_validation_and_nothing_that_counts_is_refused() {
     let folder = cohort();
@@ -183,6 +282,14 @@ fn nothing_by_hand_trains_without_validation_and_nothing_that_counts_is_refused(
     let said = notes(&folder.done(&format!("{FINETUNE} --out run")));
     assert!(seen(&folder, "run", "validation_cases").is_empty());
     folder.done("import --images cohort/images --labels masks --out predicted --size 32");
+    let plain = notes(&folder.done(&format!("{} --out plain", FINETUNE.replace("dataset", "predicted"))));
+    assert!(plain.contains("1 predicted; all slices count alike, 0 are left out"), "{plain}");
+    // Pre-training looks at no mask, whoever drew it.
+    folder.done(
+        "pretrain predicted --strategy scan --epochs 1 --steps 1 --batch 2 --net resnet18 --out encoder",
+    );
+    let encoder = folder.done("inspect encoder");
+    assert!(encoder.contains("trained on") && !encoder.contains("masks"), "{encoder}");
     let predicted = FINETUNE.replace("dataset", "predicted");
     let refused = folder.refused(&format!("{predicted} --label-weight drawn --out other"));
     insta::assert_snapshot!(said + "\n" + &refused);
@@ -193,7 +300,7 @@ fn a_patient_with_a_hand_drawn_and_a_propagated_scan_stays_on_one_side() {
     let folder = Folder::new();
     folder.done("phantom --out cohort --patients 8 --size 32 --seed 3");
     // Every patient has a scan of each kind.
-    propagated(&folder, &["a004", "a005", "a006", "a007"], |_, _| 0.5);
+    propagated(&folder, &["a004", "a005", "a006", "a007"], -2, |_, _| 0.5);
     let row = |case: usize| {
         let labels = if case < 4 { "cohort/labels" } else { "propagated" };
         format!("cohort/images/a00{case}.nii.gz,{labels}/a00{case}.nii.gz,p{}\n", case % 4)

@@ -63,6 +63,8 @@ pub struct Plan {
     pub slices: usize,
     /// Slices of the training scans that count for nothing.
     pub left_out: usize,
+    /// Whether all others count alike.
+    pub alike: bool,
     /// Who drew the masks of the training scans.
     pub origins: Vec<Origin>,
     pub label_weight: Option<LabelWeight>,
@@ -234,6 +236,7 @@ impl<'a> Finetuning<'a> {
             validation_patients: patients(&self.validation),
             slices: self.examples.len(),
             left_out: slices(self.dataset, &self.training).len() - self.examples.len(),
+            alike: self.examples.windows(2).all(|two| two[0].weight == two[1].weight),
             origins: self.origins().collect(),
             label_weight: self.config.label_weight,
             flip: self.mirrored.is_some(),

@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn the_least_believable_organ_decides() {
         let liver = json!({"confidence": [0.5, 1, 0.25], "by_hand": [[1, 1]]});
-        let spleen = json!({"confidence": [0.75, 1, 0], "by_hand": [[1, 1]]});
+        let spleen = json!({"confidence": [0.75, 1, null], "by_hand": [[1, 1]]});
         let propagated = scan("propagated", json!({"liver": liver, "spleen": spleen}));
         let weights = |weight: LabelWeight, scan: &Scan, organs: &[&str]| {
             let organs: Vec<String> = organs.iter().map(|&organ| organ.to_owned()).collect();

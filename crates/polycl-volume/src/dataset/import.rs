@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::making::Making;
 use super::origin::{Origin, Records};
 use super::pairs::{Label, Pair};
-use super::presence::{Ranges, Slices, ranges_of};
+use super::presence::{Ranges, Slices, ranges_of, within};
+use super::propagated::Trust;
 use super::store::{self, Writer};
 use super::{Index, Scan, Source, VERSION, masks, names};
 use crate::orient::{Reorientation, orientation_code};
@@ -151,12 +152,14 @@ impl Plan {
             presence: BTreeMap::new(),
             trust: BTreeMap::new(),
         };
-        let Making { origin, organs, trust } = making;
-        let read = |label| masks::read(label, organs, &pair.image, &space, numbering);
+        let read = |label| masks::read(label, making.organs.clone(), &pair.image, &space, numbering);
         if let Some(drawn) = pair.label.as_ref().map(read).transpose()?.flatten() {
             if drawn.contested > 0 {
                 let note = "voxels are in more than one structure; the smallest has them";
                 report(Event::Note(format!("{}: {} {note}", pair.case, drawn.contested)));
+            }
+            for text in making.surprises(&drawn.pixels, numbering) {
+                report(Event::Note(format!("{}, {text}", pair.case)));
             }
             let mask = canonical.apply(&drawn.mask);
             let stored = |plane: &[u16], grid| self.preprocess.mask_slice(plane, grid);
@@ -164,9 +167,9 @@ impl Plan {
             scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
             scan.masks = drawn.sources;
             scan.drawn = drawn.organs;
-            (scan.origin, scan.trust) = (origin, trust);
+            (scan.origin, scan.trust) = (making.origin, making.trust);
         }
-        self.add_ranges(&mut scan, &space, &kept)?;
+        self.add_ranges(&mut scan, &space, &kept, report)?;
         Ok(scan)
     }
 
@@ -188,22 +191,52 @@ impl Plan {
         writer.write(&store::array_path(&pair.case, array), [kept.len(), size], slices)
     }
 
-    /// Adds what the ranges say about the scan. Of an organ that is drawn they must say the same.
-    fn add_ranges(&self, scan: &mut Scan, space: &Space, kept: &Range<usize>) -> Result<()> {
+    /// Adds what the ranges say about the scan. Where a person drew an organ they must say the same; over
+    /// a machine's mask they go.
+    fn add_ranges(
+        &self,
+        scan: &mut Scan,
+        space: &Space,
+        kept: &Range<usize>,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<()> {
         let Some(ranges) = &self.ranges else { return Ok(()) };
         for (organ, slices) in ranges.of(&scan.case, space, kept)? {
             if !self.keeps(&organ) {
                 continue;
             }
-            if let Some(drawn) = scan.presence.get(&organ).filter(|drawn| **drawn != slices) {
-                let expected = format!("{organ} where the mask of {} has it, in {drawn:?}", scan.case);
-                return Err(Error::new(ranges.file(), Kind::Labels, expected, format!("{slices:?}"))
-                    .hint("slices here are counted from the feet; leave out rows of what masks tell"));
+            if let Some(drawn) = scan.presence.get(&organ) {
+                let differs = |&slice: &usize| within(drawn, slice) != within(&slices, slice);
+                let wrong: Vec<usize> = (0..scan.slices).filter(differs).collect();
+                if wrong.iter().any(|&slice| scan.by_hand(&organ, slice)) {
+                    let expected = format!("{organ} where the mask of {} has it, in {drawn:?}", scan.case);
+                    return Err(Error::new(ranges.file(), Kind::Labels, expected, format!("{slices:?}"))
+                        .hint("slices here are counted from the feet; leave out rows of what masks tell"));
+                }
+                if !wrong.is_empty() {
+                    let count = wrong.len();
+                    let text =
+                        format!("the ranges go over a machine's mask in {count} slices, which do not train");
+                    report(Event::Note(format!("{}, {organ}: {text}", scan.case)));
+                }
+                overrule(scan, &organ, &wrong);
             }
             scan.presence.insert(organ, slices);
         }
         Ok(())
     }
+}
+
+/// A person has looked at all slices of an organ; a machine's mask is not believed where it is `wrong`,
+/// nor where nobody had looked before.
+fn overrule(scan: &mut Scan, organ: &str, wrong: &[usize]) {
+    if !wrong.is_empty() {
+        let predicted = Trust::full(scan.slices, false);
+        scan.trust.entry(organ.to_owned()).or_insert(predicted);
+    }
+    let Some(trust) = scan.trust.get_mut(organ) else { return };
+    trust.confidence.iter_mut().for_each(|confidence| *confidence = confidence.or(Some(0.0)));
+    wrong.iter().for_each(|&slice| trust.confidence[slice] = Some(0.0));
 }
 
 /// One scan under two patients would let a split by patient leak.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::origin::Origin;
-use super::presence::in_order;
+use super::presence::{in_order, within};
 use super::propagated::Trust;
 use crate::preprocess::Preprocess;
 use crate::volume::hex;
@@ -150,10 +150,10 @@ impl Scan {
     /// Whether `organ` is in slice `slice` of the store; `None` where nobody has said, or has looked.
     pub fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
         let ranges = self.presence.get(organ)?;
-        if self.confidence(organ, slice) == 0.0 {
-            return None;
+        if let Some(trust) = self.trust.get(organ) {
+            (*trust.confidence.get(slice)?)?;
         }
-        Some(ranges.iter().any(|&[first, last]| (first..=last).contains(&slice)))
+        Some(within(ranges, slice))
     }
 
     pub fn labelled(&self) -> bool {
@@ -161,16 +161,21 @@ impl Scan {
     }
 
     /// How far the mask of an organ can be believed in a slice of the store, from 0 to 1: as
-    /// propagation tells, and 1 where nothing is told.
+    /// propagation tells, 0 where nobody has looked, and 1 where nothing is told.
     pub fn confidence(&self, organ: &str, slice: usize) -> f32 {
-        self.trust.get(organ).map_or(1.0, |trust| trust.confidence.get(slice).copied().unwrap_or(0.0))
+        self.trust
+            .get(organ)
+            .map_or(1.0, |trust| trust.confidence.get(slice).copied().flatten().unwrap_or(0.0))
     }
 
     /// Whether a person drew the organ's mask in a slice of the store.
     pub fn by_hand(&self, organ: &str, slice: usize) -> bool {
-        let drawn =
-            |trust: &Trust| trust.by_hand.iter().any(|&[first, last]| (first..=last).contains(&slice));
-        self.trust.get(organ).map_or(self.origin.is_hand(), drawn)
+        self.trust.get(organ).map_or(self.origin.is_hand(), |trust| within(&trust.by_hand, slice))
+    }
+
+    /// Whether a person drew the organ's mask in every slice of the store.
+    pub fn all_by_hand(&self, organ: &str) -> bool {
+        (0..self.slices).all(|slice| self.by_hand(organ, slice))
     }
 
     /// Whether all of `organs` are drawn on this scan, if only by an empty mask.

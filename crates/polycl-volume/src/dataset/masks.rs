@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Source;
 use super::names::{self, Names};
 use super::pairs::Label;
+use crate::orient::Reorientation;
 use crate::{Error, Kind, Mask, Result, Space, nifti};
 
 /// Everything drawn on one scan, on the scan's own voxels.
@@ -15,6 +16,8 @@ pub(super) struct Drawn {
     pub(super) organs: BTreeSet<String>,
     /// Voxels that more than one structure claimed.
     pub(super) contested: usize,
+    /// Of each label in each slice of the file, before structures are painted over each other.
+    pub(super) pixels: BTreeMap<u16, Vec<u64>>,
 }
 
 /// Reads the label of an image, which draws `organs`; `numbering` holds the names that are kept and
@@ -33,19 +36,42 @@ pub(super) fn read(
     if organs.is_empty() {
         return Ok(None);
     }
-    let (voxels, sources, contested) = match label {
+    let (voxels, sources, contested, pixels) = match label {
         Label::Map(path, names) => {
             let (mask, source) = on_image(path, image, space)?;
-            (renumbered(mask, names, numbering, path)?, vec![source], 0)
+            let voxels = renumbered(mask, names, numbering, path)?;
+            let pixels = pixels(voxels.iter().copied().enumerate(), space);
+            (voxels, vec![source], 0, pixels)
         }
         Label::Structures(files) => {
             let files = files.iter().filter_map(|(name, path)| Some((*numbering.get(name)?, path)));
             let (structures, sources) = structures(files, image, space)?;
+            let pixels = pixels(structures.iter().flat_map(Structure::voxels), space);
             let (voxels, contested) = paint(structures, space.voxels());
-            (voxels, sources, contested)
+            (voxels, sources, contested, pixels)
         }
     };
-    Ok(Some(Drawn { mask: Mask { space: space.clone(), voxels }, sources, organs, contested }))
+    Ok(Some(Drawn { mask: Mask { space: space.clone(), voxels }, sources, organs, contested, pixels }))
+}
+
+/// Voxels of each label, but for the background, in each slice of the file.
+fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap<u16, Vec<u64>> {
+    let axis = Reorientation::to_canonical(space).slice_axis();
+    let (stride, slices) = (space.shape[..axis].iter().product::<usize>(), space.shape[axis]);
+    // By label, for there are many voxels.
+    let mut pixels: Vec<Vec<u64>> = Vec::new();
+    for (at, label) in voxels.filter(|&(_, label)| label != 0) {
+        let label = usize::from(label);
+        if pixels.len() <= label {
+            pixels.resize(label + 1, Vec::new());
+        }
+        let counts = &mut pixels[label];
+        if counts.is_empty() {
+            *counts = vec![0; slices];
+        }
+        counts[at / stride % slices] += 1;
+    }
+    (0..).zip(pixels).filter(|(_, counts)| !counts.is_empty()).collect()
 }
 
 /// Holds the headers of what [`read`] would read to that of the image: a mask that is missing or
@@ -107,9 +133,17 @@ fn renumbered(mask: Mask, names: &Names, numbering: &BTreeMap<String, u16>, path
 /// A structure as runs of voxels in memory order, so that many of them fit beside each other.
 struct Structure {
     label: u16,
-    voxels: usize,
+    size: usize,
     /// First voxel and length of each run.
     runs: Vec<[usize; 2]>,
+}
+
+impl Structure {
+    /// Its voxels with its label.
+    fn voxels(&self) -> impl Iterator<Item = (usize, u16)> {
+        let runs = self.runs.iter().flat_map(|&[first, length]| first..first + length);
+        runs.map(|at| (at, self.label))
+    }
 }
 
 fn structures<'a>(
@@ -128,7 +162,7 @@ fn structures<'a>(
                 _ => runs.push([at, 1]),
             }
         }
-        structures.push(Structure { label, voxels: runs.iter().map(|run| run[1]).sum(), runs });
+        structures.push(Structure { label, size: runs.iter().map(|run| run[1]).sum(), runs });
         sources.push(source);
     }
     Ok((structures, sources))
@@ -137,7 +171,7 @@ fn structures<'a>(
 /// Paints the largest structure first, so that where several overlap the smallest is seen: a
 /// lesion within its organ. Also the number of voxels that were painted more than once.
 fn paint(mut structures: Vec<Structure>, voxels: usize) -> (Vec<u16>, usize) {
-    structures.sort_by_key(|s| std::cmp::Reverse(s.voxels));
+    structures.sort_by_key(|s| std::cmp::Reverse(s.size));
     let mut mask = vec![0; voxels];
     let mut contested = 0;
     for structure in &structures {

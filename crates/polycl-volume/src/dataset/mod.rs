@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use import::{Event, Plan};
 pub use index::{Index, Scan, Source, VERSION};
-pub use origin::{Maker, Origin, Records};
+pub use origin::{Maker, Origin, Record, Records};
 pub use presence::Ranges;
 pub use propagated::{Propagation, Trust};
 

@@ -83,35 +83,82 @@ impl Maker {
     }
 }
 
+/// A file that says which of the masks beside it a machine made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// Of `polycl propagate`.
+    Propagate,
+    /// Of `polycl predict`.
+    Predict,
+    /// Of `polycl refine`, and of `polycl predict --refine`.
+    Refine,
+}
+
+impl Record {
+    pub const ALL: [Self; 3] = [Self::Propagate, Self::Predict, Self::Refine];
+
+    /// The name of the file.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Propagate => "propagate.csv",
+            Self::Predict => "polycl.json",
+            Self::Refine => "refine.csv",
+        }
+    }
+}
+
 /// What the files beside masks tell; each folder is read once.
 #[derive(Debug, Default)]
 pub struct Records(BTreeMap<PathBuf, Folder>);
 
 impl Records {
-    /// The machine that made a mask, as the files beside it tell, or those beside the file that it
-    /// is a link to. `None` where nothing is told: a person then drew it.
+    /// The machine that made a mask, as the files beside it tell, or those beside the files that it
+    /// is a link to; of several the least believable. `None` where nothing is told: a person then
+    /// drew it.
     ///
     /// # Errors
     /// [`Kind::Format`] or [`Kind::Io`] for a `propagate.csv`, `polycl.json` or `refine.csv` that
     /// cannot be read: a mask beside it must not become truth by a slip.
     pub fn maker(&mut self, mask: &Path) -> Result<Option<Maker>> {
-        let linked = mask.canonicalize().ok();
-        for path in [Some(mask), linked.as_deref()].into_iter().flatten() {
-            let Some(case) = case_name(path) else { continue };
+        let mut least: Option<Maker> = None;
+        for path in links(mask) {
+            let Some(case) = case_name(&path) else { continue };
             let folder = path.parent().unwrap_or(Path::new(""));
             if !self.0.contains_key(folder) {
                 self.0.insert(folder.to_path_buf(), Folder::read(folder)?);
             }
-            let maker = self.0[folder].maker(&case);
-            if maker.is_some() {
-                return Ok(maker);
+            let maker = self.0[folder].maker(case.trim());
+            let less = |maker: &Maker| least.as_ref().is_none_or(|least| maker.origin > least.origin);
+            if let Some(maker) = maker.filter(less) {
+                least = Some(maker);
             }
         }
-        Ok(None)
+        Ok(least)
+    }
+
+    /// Refuses a mask that a machine made where only truth will do.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] for such a mask; as [`Self::maker`].
+    pub fn check_truth(&mut self, mask: &Path) -> Result<()> {
+        let refused = |maker: Maker| maker.refused(mask, "a mask drawn by hand, for only that is truth");
+        self.maker(mask)?.map_or(Ok(()), |maker| Err(refused(maker)))
     }
 }
 
-/// The records of one folder, by case.
+/// More links in a row than any system follows.
+const MOST_LINKS: usize = 40;
+
+/// A path, the one that it links to, and so on.
+fn links(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let next = |path: &PathBuf| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        std::fs::read_link(path).ok().map(|target| folder.join(target))
+    };
+    std::iter::successors(Some(path.to_path_buf()), next).take(MOST_LINKS + 1)
+}
+
+/// The records of one folder, by case. White space around a case means nothing.
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
@@ -129,16 +176,12 @@ enum Predicted {
     Cases(BTreeSet<String>),
 }
 
-const PROPAGATE: &str = "propagate.csv";
-const PREDICT: &str = "polycl.json";
-const REFINE: &str = "refine.csv";
-
 impl Folder {
     fn read(folder: &Path) -> Result<Self> {
-        let present = |name: &str| Some(folder.join(name)).filter(|file| file.is_file());
-        let propagated = present(PROPAGATE).map(|file| propagated::read(&file)).transpose()?;
-        let predicted = present(PREDICT).map(|file| predicted(&file)).transpose()?;
-        let refined = present(REFINE).map(|file| cases(&file)).transpose()?;
+        let present = |record: Record| Some(folder.join(record.file())).filter(|file| file.is_file());
+        let propagated = present(Record::Propagate).map(|file| propagated::read(&file)).transpose()?;
+        let predicted = present(Record::Predict).map(|file| predicted(&file)).transpose()?;
+        let refined = present(Record::Refine).map(|file| cases(&file)).transpose()?;
         Ok(Self {
             path: folder.to_path_buf(),
             propagated: propagated.unwrap_or_default(),
@@ -147,20 +190,21 @@ impl Folder {
         })
     }
 
+    /// Of several records the least believable counts: one mask may have replaced another.
     fn maker(&self, case: &str) -> Option<Maker> {
-        let propagation = self.propagated.get(case);
         let predicted = match &self.predicted {
             Predicted::None => false,
             Predicted::All => true,
             Predicted::Cases(cases) => cases.contains(case),
         };
-        let (origin, record) = match () {
-            () if propagation.is_some() => (Origin::Propagated, PROPAGATE),
-            () if predicted => (Origin::Predicted, PREDICT),
-            () if self.refined.contains(case) => (Origin::Predicted, REFINE),
+        let propagation = self.propagated.get(case);
+        let (origin, record, propagation) = match () {
+            () if predicted => (Origin::Predicted, Record::Predict, None),
+            () if self.refined.contains(case) => (Origin::Predicted, Record::Refine, None),
+            () if propagation.is_some() => (Origin::Propagated, Record::Propagate, propagation.cloned()),
             () => return None,
         };
-        Some(Maker { origin, record: self.path.join(record), propagation: propagation.cloned() })
+        Some(Maker { origin, record: self.path.join(record.file()), propagation })
     }
 }
 
@@ -180,7 +224,8 @@ fn predicted(file: &Path) -> Result<Predicted> {
             e.to_string(),
         )
     })?;
-    Ok(card.cases.map_or(Predicted::All, Predicted::Cases))
+    let trimmed = |cases: BTreeSet<String>| cases.iter().map(|case| case.trim().to_owned()).collect();
+    Ok(card.cases.map_or(Predicted::All, |cases| Predicted::Cases(trimmed(cases))))
 }
 
 /// The cases of a table.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::{self, Names};
 use super::table::Row;
-use super::{Origin, index, table};
+use super::{Origin, Record, index, table};
 use crate::error::some;
 use crate::nifti::{case_name, entries};
 use crate::{Error, Kind, Result};
@@ -210,7 +210,12 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The labels of a folder by case.
 fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Label>> {
     let mut masks = BTreeMap::new();
+    let predicted = folder.join(Record::Predict.file()).is_file();
     for path in entries(folder)? {
+        // `polycl predict --probabilities` makes no masks there.
+        if predicted && path.file_name().is_some_and(|name| name == "probabilities") {
+            continue;
+        }
         let hidden = || path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
         let case = match case_name(&path) {
             Some(case) => case,

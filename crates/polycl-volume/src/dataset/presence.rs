@@ -112,6 +112,11 @@ pub(super) fn ranges_of(shown: impl Iterator<Item = bool>) -> Slices {
     ranges
 }
 
+/// Whether one of the ranges holds a slice.
+pub(super) fn within(ranges: &[[usize; 2]], slice: usize) -> bool {
+    ranges.iter().any(|&[first, last]| (first..=last).contains(&slice))
+}
+
 /// Whether ranges are ascending, apart, and within so many slices.
 pub(super) fn in_order(ranges: &[[usize; 2]], slices: usize) -> bool {
     let each = ranges.iter().all(|&[first, last]| first <= last && last < slices);

@@ -18,18 +18,23 @@ const COLUMNS: [&str; 6] = ["case", "label", "slice", "origin", "pixels", "confi
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
-    /// Of each slice of the store, from 0 to 1. Beyond an end at which the organ was looked for and
-    /// not found it is over, and those slices are believed as that end is; 0 where nobody has looked.
-    pub confidence: Vec<f32>,
+    /// Of each slice of the store, from 0 to 1; nothing where nobody has looked. Beyond an end at which
+    /// the organ was looked for and not found it is over, and those slices are believed as that end is.
+    pub confidence: Vec<Option<f32>>,
     /// The slices that a person has drawn, as inclusive ranges.
     pub by_hand: Slices,
 }
 
 impl Trust {
+    /// Of an organ whose slices are all believed in full.
+    pub(super) fn full(slices: usize, by_hand: bool) -> Self {
+        Self { confidence: vec![Some(1.0); slices], by_hand: ranges_of((0..slices).map(|_| by_hand)) }
+    }
+
     /// A sentence about what cannot be in a scan of so many slices.
     pub(super) fn check(&self, slices: usize) -> std::result::Result<(), String> {
-        let sound =
-            self.confidence.len() == slices && self.confidence.iter().all(|c| (0.0..=1.0).contains(c));
+        let mut known = self.confidence.iter().flatten();
+        let sound = self.confidence.len() == slices && known.all(|c| (0.0..=1.0).contains(c));
         if sound && in_order(&self.by_hand, slices) {
             return Ok(());
         }
@@ -57,8 +62,8 @@ struct Slice {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     by_hand: bool,
-    /// Whether it was found there.
-    found: bool,
+    /// How much of it was found there.
+    pixels: u64,
     confidence: f32,
 }
 
@@ -98,7 +103,7 @@ fn slice(row: &Row, file: &Path) -> Result<Slice> {
         slice: slice.parse().map_err(|_| wrong("a slice from 0", slice))?,
         known: Known {
             by_hand,
-            found: pixels.parse::<u64>().map_err(|_| wrong("a count of pixels", pixels))? > 0,
+            pixels: pixels.parse().map_err(|_| wrong("a count of pixels", pixels))?,
             confidence: confidence
                 .parse()
                 .ok()
@@ -116,16 +121,9 @@ impl Propagation {
     /// [`Kind::Format`] for a slice that the scan does not have.
     pub fn trust(&self, label: Option<u16>, space: &Space, kept: &Range<usize>) -> Result<Option<Trust>> {
         let canonical = Reorientation::to_canonical(space);
-        let slices = space.shape[canonical.slice_axis()];
-        let mut known: Vec<Option<Known>> = vec![None; slices];
-        for row in self.rows.iter().filter(|row| label.is_none_or(|label| row.label == label)) {
-            if row.slice >= slices {
-                let expected = format!("slices below {slices} of label {}, as its scan has", row.label);
-                return Err(Error::new(&self.file, Kind::Format, expected, row.slice.to_string())
-                    .hint("slices are counted from 0"));
-            }
-            let known = &mut known[canonical.slice_to_canonical(row.slice, space)];
-            *known = Some(known.map_or(row.known, |other| other.and(row.known)));
+        let mut known = self.known(label, space)?;
+        if canonical.slice_to_canonical(0, space) != 0 {
+            known.reverse();
         }
         if known.iter().all(Option::is_none) {
             return Ok(None);
@@ -136,9 +134,37 @@ impl Propagation {
         }
         let kept = &known[kept.clone()];
         Ok(Some(Trust {
-            confidence: kept.iter().map(|known| known.map_or(0.0, |known| known.confidence)).collect(),
+            confidence: kept.iter().map(|known| known.map(|known| known.confidence)).collect(),
             by_hand: ranges_of(kept.iter().map(|known| known.is_some_and(|known| known.by_hand))),
         }))
+    }
+}
+
+impl Propagation {
+    /// Pixels of a label, as in [`Self::trust`], in every slice of the file; `None` where no row speaks
+    /// of it.
+    ///
+    /// # Errors
+    /// As [`Self::trust`].
+    pub(super) fn pixels(&self, label: Option<u16>, space: &Space) -> Result<Option<Vec<u64>>> {
+        let known = self.known(label, space)?;
+        let pixels = |known: &Option<Known>| known.map_or(0, |known| known.pixels);
+        Ok(known.iter().any(Option::is_some).then(|| known.iter().map(pixels).collect()))
+    }
+
+    /// What the rows tell of every slice of the file.
+    fn known(&self, label: Option<u16>, space: &Space) -> Result<Vec<Option<Known>>> {
+        let slices = space.shape[Reorientation::to_canonical(space).slice_axis()];
+        let mut known: Vec<Option<Known>> = vec![None; slices];
+        for row in self.rows.iter().filter(|row| label.is_none_or(|label| row.label == label)) {
+            let Some(known) = known.get_mut(row.slice) else {
+                let expected = format!("slices below {slices} of label {}, as its scan has", row.label);
+                return Err(Error::new(&self.file, Kind::Format, expected, row.slice.to_string())
+                    .hint("slices are counted from 0"));
+            };
+            *known = Some(known.map_or(row.known, |other| other.and(row.known)));
+        }
+        Ok(known)
     }
 }
 
@@ -147,7 +173,7 @@ impl Known {
     fn and(self, other: Self) -> Self {
         Self {
             by_hand: self.by_hand && other.by_hand,
-            found: self.found || other.found,
+            pixels: self.pixels.saturating_add(other.pixels),
             confidence: self.confidence.min(other.confidence),
         }
     }
@@ -157,7 +183,7 @@ impl Known {
 /// organ: nobody needs to look any further.
 fn extend(known: &mut [Option<Known>]) {
     let Some(first) = known.iter().position(Option::is_some) else { return };
-    if let Some(end) = known[first].filter(|known| !known.found) {
+    if let Some(end) = known[first].filter(|known| known.pixels == 0) {
         known[..first].fill(Some(Known { by_hand: false, ..end }));
     }
 }

@@ -47,9 +47,7 @@ impl Pairs {
         };
         let mut records = Records::default();
         for pair in &found.pairs {
-            if let Some(maker) = records.maker(&pair.reference)? {
-                return Err(maker.refused(&pair.reference, "a mask drawn by hand, for only that is truth"));
-            }
+            records.check_truth(&pair.reference)?;
             pair.same_space(&nifti::read_space(&pair.reference)?, &nifti::read_space(&pair.prediction)?)?;
         }
         Ok(found)

@@ -1,8 +1,8 @@
-use polycl_volume::dataset::{Index, Origin, Trust, pairs};
+use polycl_volume::dataset::{Index, Origin, Ranges, Scan, Trust, pairs};
 use polycl_volume::{Error, Kind, Result};
 use serde_json::{Value, json};
 
-use crate::files::{Folder, LPI, LPS, image, mask, plan, shifted_image, space};
+use crate::files::{Folder, LPI, LPS, image, mask, notes, plan, shifted_image, space};
 
 const HEADER: &str = "case,label,name,slice,origin,pixels,confidence,slip\n";
 
@@ -50,7 +50,10 @@ fn slices_of_a_propagated_mask_are_believed_as_far_as_they_say() {
         folder.import(&plan).unwrap();
         let scan = &folder.dataset().unwrap().index.scans[0];
         assert_eq!(scan.origin, Origin::Propagated);
-        let trust = Trust { confidence: confidence.to_vec(), by_hand: vec![[drawn, drawn]] };
+        let trust = Trust {
+            confidence: confidence.iter().copied().map(Some).collect(),
+            by_hand: vec![[drawn, drawn]],
+        };
         assert_eq!(scan.trust["liver"], trust, "{signs:?} {keep}");
         for (slice, &confidence) in confidence.iter().enumerate() {
             assert_eq!(scan.confidence("liver", slice), confidence);
@@ -72,7 +75,10 @@ fn an_organ_that_was_not_looked_for_is_unknown() {
     let index = import(&folder, &format!("{ROWS}a,4,,1,propagated,0,0.5,\na,4,,3,hand,9,1,\n")).unwrap();
     assert!(index.scans[0].draws(&["spleen".to_owned()]));
     // It ends below; between and above nobody has looked, and it is not known to be absent.
-    assert_eq!(index.scans[0].trust["spleen"].confidence, [0.5, 0.5, 0.0, 1.0, 0.0, 0.0]);
+    assert_eq!(
+        index.scans[0].trust["spleen"].confidence,
+        [Some(0.5), Some(0.5), None, Some(1.0), None, None]
+    );
     let shown = |slice| index.scans[0].shows("spleen", slice);
     assert_eq!([0, 1, 2, 3, 4].map(shown), [Some(false), Some(false), None, Some(false), None]);
     // Nothing is drawn of what is kept: the scan is not labelled.
@@ -95,8 +101,88 @@ fn one_file_per_structure_may_be_propagated_by_itself() {
     let scan = &index.scans[0];
     assert_eq!(scan.origin, Origin::Propagated);
     assert_eq!([scan.confidence("liver", 5), scan.confidence("liver", 4)], [0.25, 0.0]);
-    assert_eq!(scan.confidence("spleen", 4), 1.0);
+    // The spleen beside it is a person's.
+    assert!((0..6).all(|slice| scan.confidence("spleen", slice) == 1.0));
+    assert!(scan.all_by_hand("spleen") && !scan.all_by_hand("liver"));
     assert!(scan.draws(&["liver".to_owned(), "spleen".to_owned()]));
+}
+
+#[test]
+fn a_slice_that_was_looked_at_is_known_however_little_it_is_believed() {
+    let folder = scan(LPS);
+    let rows = "a,3,liver,1,propagated,320,0,\na,3,liver,2,hand,320,1,\na,3,liver,4,propagated,0,0,\n";
+    let index = import(&folder, rows).unwrap();
+    let scan = &index.scans[0];
+    let shown = [None, Some(true), Some(true), None, Some(false), Some(false)];
+    assert_eq!([0, 1, 2, 3, 4, 5].map(|slice| scan.shows("liver", slice)), shown);
+    assert_eq!([0, 1, 4, 5].map(|slice| scan.confidence("liver", slice)), [0.0; 4]);
+    assert_eq!(folder.dataset().unwrap().index.scans[0].trust, scan.trust, "as it was written");
+}
+
+#[test]
+fn a_mask_that_is_not_what_propagation_left_is_told() {
+    let note = |rows: &str, boxes: &[(u16, [usize; 2], usize)]| {
+        let folder = scan(LPI);
+        mask(&folder.at("labels/a.nii.gz"), &space(LPI), boxes);
+        folder.write("labels/propagate.csv", &format!("{HEADER}{rows}"));
+        notes(&folder.plan().unwrap(), &folder.at("dataset"))
+    };
+    assert!(note(ROWS, &[(3, [0, 3], 10)]).is_empty());
+    let changed = [&[(3, [0, 3], 10), (3, [2, 2], 11)][..], &[(3, [0, 4], 10)], &[(3, [1, 3], 10)], &[]];
+    for boxes in changed {
+        let told = note(ROWS, boxes);
+        assert!(told.len() == 1 && told[0].starts_with("a, liver: its mask has changed"), "{told:?}");
+        assert!(told[0].contains("another folder"));
+    }
+    let told = note(ROWS, &[(3, [0, 3], 10), (4, [5, 5], 3)]);
+    assert!(told.len() == 1 && told[0].starts_with("a, spleen: ") && told[0].contains("no rows"), "{told:?}");
+    // Structures that overlap are counted before they are painted over each other.
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    mask(&folder.at("labels/a/liver.nii.gz"), &space(LPS), &[(1, [5, 5], 10)]);
+    mask(&folder.at("labels/a/lesion.nii.gz"), &space(LPS), &[(1, [5, 5], 2)]);
+    folder.write("labels/a/propagate.csv", &format!("{HEADER}liver,1,,5,propagated,320,0.25,\n"));
+    let told = notes(&folder.plan().unwrap(), &folder.at("dataset"));
+    assert!(told.len() == 1 && told[0].contains("more than one structure"), "{told:?}");
+}
+
+#[test]
+fn ranges_of_a_person_go_over_a_machines_mask() {
+    let folder = scan(LPS);
+    let file = folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na,liver,0,4\n");
+    let import = |origin: Option<Origin>| {
+        let mut plan = folder.plan().unwrap();
+        plan.pairs[0].origin = origin;
+        plan.ranges = Some(Ranges::read(&file).unwrap());
+        let told = plan.import(&folder.at("dataset"), &mut |_| {})?;
+        std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+        Ok::<_, Error>(told.scans[0].clone())
+    };
+    for origin in [None, Some(Origin::Hand)] {
+        assert_eq!(import(origin).unwrap_err().kind, Kind::Labels);
+    }
+    let scan = import(Some(Origin::Predicted)).unwrap();
+    assert_eq!(scan.presence["liver"], [[0, 4]]);
+    let believed = |scan: &Scan| [0, 3, 4, 5].map(|slice| scan.confidence("liver", slice));
+    assert_eq!(believed(&scan), [1.0, 1.0, 0.0, 1.0], "the mask ends too early");
+    // Nobody had looked at the first slice before.
+    let rows = ROWS.split_once('\n').unwrap().1;
+    folder.write("labels/propagate.csv", &format!("{HEADER}{rows}"));
+    let scan = import(None).unwrap();
+    assert_eq!(believed(&scan), [0.0, 0.9, 0.0, 0.6]);
+    assert_eq!(scan.shows("liver", 0), Some(true));
+    // What a person drew, ranges do not deny.
+    folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na,liver,3,3\n");
+    assert_eq!(import(None).unwrap_err().kind, Kind::Labels);
+}
+
+#[test]
+fn probabilities_beside_predictions_are_no_case() {
+    let folder = scan(LPS);
+    image(&folder.at("labels/probabilities/a_liver.nii.gz"), &space(LPS));
+    assert_eq!(folder.plan().map(|_| ()).unwrap_err().kind, Kind::Pairing, "a case of this name");
+    folder.write("labels/polycl.json", r#"{"cases": ["a"]}"#);
+    assert_eq!(told(&folder).unwrap(), Origin::Predicted);
 }
 
 #[test]
@@ -116,6 +202,55 @@ fn the_files_beside_a_mask_tell_who_drew_it() {
     assert_eq!(record("polycl.json", r#"{"trained_on": []}"#), Origin::Predicted, "an earlier version's");
     assert_eq!(record("refine.csv", "case,label\na,3\n"), Origin::Predicted);
     assert_eq!(record("refine.csv", "case,label\nb,3\n"), Origin::Hand);
+}
+
+#[test]
+fn of_several_records_the_least_believable_counts() {
+    let folder = scan(LPS);
+    folder.write("labels/propagate.csv", &format!("{HEADER}{ROWS}"));
+    for (file, text) in [("polycl.json", r#"{"cases": ["a"]}"#), ("refine.csv", "case,label\na,3\n")] {
+        let file = folder.write(&format!("labels/{file}"), text);
+        let index = folder.import(&folder.plan().unwrap()).unwrap();
+        assert_eq!(index.scans[0].origin, Origin::Predicted, "{text}");
+        assert!(index.scans[0].trust.is_empty(), "what the slices of another mask were");
+        std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn white_space_around_a_case_hides_nothing() {
+    for (file, text) in [
+        ("propagate.csv", format!("{HEADER}{}", ROWS.replace("a,3", "a ,3"))),
+        ("polycl.json", r#"{"cases": ["a "]}"#.to_owned()),
+        ("refine.csv", "case,label\na ,3\n".to_owned()),
+    ] {
+        let folder = scan(LPS);
+        for kind in ["images", "labels"] {
+            std::fs::rename(folder.at(&format!("{kind}/a.nii.gz")), folder.at(&format!("{kind}/a .nii.gz")))
+                .unwrap();
+        }
+        folder.write(&format!("labels/{file}"), &text);
+        assert_ne!(told(&folder).unwrap(), Origin::Hand, "{file}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_chain_of_links_is_followed_step_by_step() {
+    use std::os::unix::fs::symlink;
+    let folder = scan(LPS);
+    std::fs::rename(folder.at("labels/a.nii.gz"), folder.at("far/b.nii.gz")).unwrap();
+    folder.write("middle/polycl.json", r#"{"cases": ["m"]}"#);
+    symlink(folder.at("far/b.nii.gz"), folder.at("middle/m.nii.gz")).unwrap();
+    symlink("../middle/m.nii.gz", folder.at("labels/a.nii.gz")).unwrap();
+    assert_eq!(told(&folder).unwrap(), Origin::Predicted);
+    std::fs::remove_file(folder.at("middle/polycl.json")).unwrap();
+    assert_eq!(told(&folder).unwrap(), Origin::Hand);
+    // Links in a circle end nowhere, and are no mask.
+    std::fs::remove_file(folder.at("middle/m.nii.gz")).unwrap();
+    symlink(folder.at("labels/a.nii.gz"), folder.at("middle/m.nii.gz")).unwrap();
+    assert_eq!(told(&folder).unwrap_err().kind, Kind::Io);
 }
 
 #[test]
@@ -214,7 +349,7 @@ fn trust_that_cannot_be_is_refused() {
         ("trust", json!({"liver": trust(&[1.0; 5], [[0, 0]])})),
         ("trust", json!({"liver": trust(&[1.5; 6], [[0, 0]])})),
         ("trust", json!({"liver": trust(&[1.0; 6], [[5, 6]])})),
-        ("trust", json!({"liver": {"confidence": [1, 1, 1, 1, 1, null], "by_hand": []}})),
+        ("trust", json!({"liver": {"confidence": [1, 1, 1, 1, 1, "0"], "by_hand": []}})),
     ] {
         let mut index: Value = serde_json::from_str(&whole).unwrap();
         index["scans"][0][key] = value.clone();

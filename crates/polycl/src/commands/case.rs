@@ -5,11 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_volume::dataset::names::Names;
-use polycl_volume::{Error, Kind, nifti, output};
+use polycl_volume::dataset::{Record, Records};
+use polycl_volume::{Error, Kind, Mask, nifti, output};
+
+use super::records;
 
 /// A CSV file of a folder of masks. Its first column is the case.
 pub struct CaseTable {
-    pub file: &'static str,
+    pub record: Record,
     pub columns: &'static [&'static str],
     /// What its rows are, for a person whose file holds something else.
     pub what: &'static str,
@@ -18,7 +21,7 @@ pub struct CaseTable {
 impl CaseTable {
     /// Refuses a file that cannot be added to, before there is work to lose.
     pub fn check(&self, folder: &Path) -> anyhow::Result<()> {
-        self.other_rows(&folder.join(self.file), "").map(drop)
+        self.other_rows(&folder.join(self.record.file()), "").map(drop)
     }
 
     /// Writes the rows of a case into the folder's table, where rows of other cases stay.
@@ -28,9 +31,10 @@ impl CaseTable {
         case: &str,
         rows: impl Iterator<Item = Vec<String>>,
     ) -> anyhow::Result<()> {
-        let path = folder.join(self.file);
+        let path = folder.join(self.record.file());
         let mut table = csv::Writer::from_writer(Vec::new());
         table.write_record(self.columns)?;
+        let _lock = records::lock(folder)?;
         for row in self.other_rows(&path, case)? {
             table.write_record(&row)?;
         }
@@ -69,6 +73,23 @@ pub fn write_names(folder: &Path, case: &str, names: &Names) -> anyhow::Result<(
     Ok(output::atomically(&path, |file| writeln!(file, "{text}"))?)
 }
 
+/// Reads a true mask, which a person must have drawn.
+pub fn read_truth(path: &Path) -> anyhow::Result<Mask> {
+    Records::default().check_truth(path)?;
+    Ok(nifti::read_mask(path)?)
+}
+
+/// Refuses to replace a mask that no record says a machine made: a person may have drawn it.
+pub fn spare_hands(records: &mut Records, mask: &Path) -> anyhow::Result<()> {
+    if !mask.exists() || records.maker(mask)?.is_some() {
+        return Ok(());
+    }
+    let found = "one that a person may have drawn: no file beside it says that a machine made it";
+    Err(Error::new(mask, Kind::Request, "no mask there, or a machine's", found)
+        .hint("choose another --out, or move the mask")
+        .into())
+}
+
 /// What a command writes.
 pub struct Targets<'a> {
     pub mask: &'a Path,
@@ -78,7 +99,8 @@ pub struct Targets<'a> {
 }
 
 impl Targets<'_> {
-    /// Refuses targets that are no files to be, or that would take the place of an input.
+    /// Refuses targets that are no files to be, or that would take the place of an input or of a mask
+    /// that a person may have drawn.
     pub fn check(&self, inputs: &[(Option<&PathBuf>, &str)]) -> anyhow::Result<()> {
         if nifti::case_name(self.mask).is_none() {
             let expected = "a name that ends in .nii.gz or .nii";
@@ -100,6 +122,6 @@ impl Targets<'_> {
                 return Err(Error::new(target, Kind::Request, expected, *what).into());
             }
         }
-        Ok(())
+        spare_hands(&mut Records::default(), self.mask)
     }
 }

@@ -124,8 +124,8 @@ fn announce(plan: &Plan) {
     if let Some(weight) = plan.label_weight {
         let origins = Origin::counts(plan.origins.iter().copied());
         let counts = match weight {
-            LabelWeight::Confidence => "slices count by their confidence",
-            LabelWeight::Equal => "all slices count alike",
+            LabelWeight::Confidence if !plan.alike => "slices count by their confidence",
+            LabelWeight::Confidence | LabelWeight::Equal => "all slices count alike",
             LabelWeight::Drawn => "only drawn slices count",
         };
         let left_out = plan.left_out;

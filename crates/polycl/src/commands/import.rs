@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
     labels: Option<PathBuf>,
     /// Who drew the masks: hand, propagated or predicted; as the files beside them tell without it
-    #[arg(long, value_name = "ORIGIN", requires = "labels")]
+    #[arg(long, value_name = "ORIGIN", requires = "labels", conflicts_with = "manifest")]
     origin: Option<Origin>,
     /// CSV file with the columns image,label,patient,domain (and maybe names,case,origin); all but
     /// image may be empty or missing, paths are relative to the file
@@ -152,7 +152,7 @@ pub fn summary(index: &Index, path: &Path) -> String {
         labelled(scans),
         size = index.preprocess.size,
     );
-    let mut organs: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    let mut organs: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     for scan in scans {
         for organ in scan.presence.keys() {
             let known = (0..scan.slices).filter_map(|slice| scan.shows(organ, slice));
@@ -161,16 +161,21 @@ pub fn summary(index: &Index, path: &Path) -> String {
                 counts[0] += usize::from(shown);
                 counts[1] += 1;
             });
-            counts[2] += usize::from(scan.drawn.contains(organ));
+            if scan.drawn.contains(organ) {
+                counts[if scan.all_by_hand(organ) { 2 } else { 3 }] += 1;
+            }
         }
     }
     let width = organs.keys().map(|organ| organ.chars().count()).max().unwrap_or(0).max("organ".len());
+    let machines = organs.values().any(|counts| counts[3] > 0);
+    let machines = |text: &str| if machines { format!("  {text:>10}") } else { String::new() };
     if !organs.is_empty() {
-        text += &format!("{:width$}  label  drawn in  in slices  of\n", "organ");
+        text += &format!("{:width$}  label  drawn in{}  in slices  of\n", "organ", machines("by machine"));
     }
-    for (organ, [shown, known, drawn]) in organs {
+    for (organ, [shown, known, drawn, made]) in organs {
         let label = index.label(organ).map_or("-".into(), |label| label.to_string());
-        text += &format!("{organ:width$}  {label:>5}  {drawn:>8}  {shown:>9}  {known}\n");
+        let made = machines(&made.to_string());
+        text += &format!("{organ:width$}  {label:>5}  {drawn:>8}{made}  {shown:>9}  {known}\n");
     }
     text
 }

@@ -36,6 +36,7 @@ fn run_of(path: &Path) -> anyhow::Result<String> {
     let card = RunCard::read(path)?;
     let organs = card.organs.iter().map(|organ| format!("{} ({})", organ.name, organ.value));
     let organs = organs.collect::<Vec<_>>().join(", ");
+    let segments = matches!(card.model, Model::Segmenter(_));
     let kind = match card.model {
         Model::Contrastive(encoder) => format!("pre-trained encoder, {}", encoder.net),
         Model::Segmenter(segmenter) => format!("fine-tuned network, {}", segmenter.encoder.net),
@@ -54,9 +55,9 @@ fn run_of(path: &Path) -> anyhow::Result<String> {
     for (group, cases) in groups.into_iter().filter(|(_, cases)| !cases.is_empty()) {
         let patients: BTreeSet<&str> = cases.iter().map(|seen| seen.patient.as_str()).collect();
         text += &format!("{group:<12}{} cases of {} patients", cases.len(), patients.len());
-        // Pre-training looks at no mask.
+        // Pre-training looks at no mask, and a scan without one has nobody who drew it.
         let masks = cases.iter().map(|seen| seen.origin);
-        let machine = group != "pre-trained" && masks.clone().any(|origin| !origin.is_hand());
+        let machine = segments && group != "pre-trained" && masks.clone().any(|origin| !origin.is_hand());
         text += &if machine { format!(", masks {}\n", Origin::counts(masks)) } else { "\n".to_owned() };
     }
     if let Some(last) = read_log(path).ok().and_then(|mut log| log.pop()) {

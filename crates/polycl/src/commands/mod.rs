@@ -10,6 +10,7 @@ pub mod phantom;
 pub mod predict;
 pub mod pretrain;
 pub mod propagate;
+mod records;
 pub mod refine;
 pub mod sam;
 mod training;

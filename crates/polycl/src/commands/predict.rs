@@ -9,12 +9,14 @@ use polycl_nn::refine::Refiner;
 use polycl_nn::sam::Model;
 use polycl_nn::train::{RunCard, Seen};
 use polycl_volume::components::largest_component;
-use polycl_volume::dataset::names::Names;
+use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::pairs::{self, Pair};
+use polycl_volume::dataset::{Record, Records};
 use polycl_volume::{Error, Kind, nifti, output};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
+use super::case::spare_hands;
+use super::records;
 use super::refine::How;
 use super::sam::{Network, check_decisions, note_decisions, write_decisions};
 use crate::cli::Outcome;
@@ -66,16 +68,17 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let scans = pairs::unlabelled(&args.images)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, "make the folder", &e))?;
     refuse_overwriting(&args.out, &scans)?;
+    check_names(&args.out, &organs(&predictor.card))?;
     if refiner.is_some() {
         check_decisions(&args.out)?;
     }
     let refined_by = refiner.as_ref().map(|refiner| args.how.describe(refiner));
-    let mut card = Card::of(&args.out, &args.run, &predictor, refined_by)?;
+    let book = Book { out: &args.out, run: &args.run, predictor: &predictor, refined_by };
+    book.card()?;
     let mut failed = 0;
     for Pair { case, image, .. } in &scans {
         let bar = talk::progress(0, case);
-        let networks = (&predictor, refiner.as_ref());
-        let done = segment(args, networks, case, image, &mut card, &bar);
+        let done = segment(args, (&book, refiner.as_ref()), case, image, &bar);
         bar.finish_and_clear();
         if let Err(error) = done {
             failed += 1;
@@ -104,8 +107,9 @@ impl Args {
     }
 }
 
-/// A mask must never take the place of a scan.
+/// A mask must never take the place of a scan, nor of what a person may have drawn.
 fn refuse_overwriting(out: &Path, scans: &[Pair]) -> anyhow::Result<()> {
+    let mut records = Records::default();
     for Pair { case, image, .. } in scans {
         let target = out.join(format!("{case}.nii.gz"));
         let same =
@@ -116,22 +120,41 @@ fn refuse_overwriting(out: &Path, scans: &[Pair]) -> anyhow::Result<()> {
                 Error::new(target, Kind::Request, expected, "a scan that its mask would replace").into()
             );
         }
+        spare_hands(&mut records, &target)?;
     }
     Ok(())
+}
+
+/// Names of labels that are there already, for masks that are not this network's, must be the same.
+fn check_names(out: &Path, organs: &Names) -> anyhow::Result<()> {
+    let file = out.join("labels.json");
+    if !file.is_file() || out.join(Record::Predict.file()).is_file() {
+        return Ok(());
+    }
+    let there = names::read(&file)?;
+    if there == *organs {
+        return Ok(());
+    }
+    let list = |names: &Names| {
+        names.iter().map(|(value, name)| format!("{value}={name}")).collect::<Vec<_>>().join(",")
+    };
+    let expected = format!("the names of this network, {}", list(organs));
+    Err(Error::new(file, Kind::Labels, expected, list(&there)).hint("choose another --out").into())
 }
 
 /// Segments one scan. The card comes before the mask, so that no mask is ever without it.
 fn segment(
     args: &Args,
-    (predictor, refiner): (&Predictor, Option<&Refiner>),
+    (book, refiner): (&Book, Option<&Refiner>),
     case: &str,
     path: &Path,
-    card: &mut Card,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
+    let predictor = book.predictor;
     let image = nifti::read_image(path)?;
-    bar.suspend(|| card.add(&predictor.card, case, &image.fingerprint()));
-    card.write(&args.out, &predictor.card)?;
+    let fingerprint = image.fingerprint();
+    bar.suspend(|| note_seen(&predictor.card, case, &fingerprint));
+    book.add(case, &fingerprint)?;
     let options = Options { flip: args.flip, largest: args.largest, probabilities: args.probabilities };
     let mut step = |done, all| {
         bar.set_length(all as u64);
@@ -140,8 +163,7 @@ fn segment(
     let Prediction { mut mask, probabilities } = predictor.segment(&image, options, &mut step)?;
     if let Some(refiner) = refiner {
         bar.set_message(format!("{case}, refinement"));
-        let organs: Names =
-            predictor.card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect();
+        let organs = organs(&predictor.card);
         let refined = refiner.refine(&image, &mask, &organs, args.how.options(), &mut step)?;
         write_decisions(&args.out, case, &organs, &refined.decisions)?;
         bar.suspend(|| note_decisions(case, &refined.decisions));
@@ -151,6 +173,8 @@ fn segment(
         }
     }
     nifti::write_mask(&args.out.join(format!("{case}.nii.gz")), &mask)?;
+    let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
+    records::settle(&args.out, case, own)?;
     for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {
         let name = organ.name.replace(['/', '\\', '\0'], "_");
         nifti::write_image(&args.out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
@@ -158,9 +182,8 @@ fn segment(
     Ok(())
 }
 
-fn names(card: &RunCard) -> serde_json::Value {
-    let names = card.organs.iter().map(|organ| (organ.value.to_string(), json!(organ.name)));
-    serde_json::Value::Object(names.collect())
+fn organs(card: &RunCard) -> Names {
+    card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect()
 }
 
 /// `polycl.json`: which network segmented the scans of a folder, and which of them it had seen.
@@ -185,66 +208,87 @@ struct Card {
     pretrained_on: BTreeSet<String>,
 }
 
-impl Card {
+/// Where the masks of a network are put down.
+struct Book<'a> {
+    out: &'a Path,
+    run: &'a Path,
+    predictor: &'a Predictor,
+    refined_by: Option<String>,
+}
+
+impl Book<'_> {
     /// The folder's card from earlier calls, or a new one.
-    fn of(out: &Path, run: &Path, predictor: &Predictor, refined_by: Option<String>) -> anyhow::Result<Self> {
-        let path = out.join("polycl.json");
-        let new = Self {
-            polycl: env!("CARGO_PKG_VERSION").to_owned(),
-            run: run.to_path_buf(),
-            weights: predictor.weights.clone(),
-            refined_by,
-            cases: Some(BTreeSet::new()),
-            trained_on: BTreeSet::new(),
-            validated_on: BTreeSet::new(),
-            pretrained_on: BTreeSet::new(),
-        };
+    fn card(&self) -> anyhow::Result<Card> {
+        let path = self.out.join(Record::Predict.file());
         if !path.exists() {
-            return Ok(new);
+            return Ok(Card {
+                polycl: env!("CARGO_PKG_VERSION").to_owned(),
+                run: self.run.to_path_buf(),
+                weights: self.predictor.weights.clone(),
+                refined_by: self.refined_by.clone(),
+                cases: Some(BTreeSet::new()),
+                trained_on: BTreeSet::new(),
+                validated_on: BTreeSet::new(),
+                pretrained_on: BTreeSet::new(),
+            });
         }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
-        let found: Option<Self> = serde_json::from_str(&text).ok();
-        let same = |card: &Self| card.weights == new.weights && card.refined_by == new.refined_by;
+        let found: Option<Card> = serde_json::from_str(&text).ok();
+        let same = |card: &Card| card.weights == self.predictor.weights && card.refined_by == self.refined_by;
         found.filter(same).ok_or_else(|| {
-            let expected = format!("masks of the run {}, refined in the same way", run.display());
+            let expected = format!("masks of the run {}, refined in the same way", self.run.display());
             Error::new(path, Kind::Request, expected, "masks of another run or refinement")
                 .hint("choose another --out")
                 .into()
         })
     }
 
-    fn add(&mut self, network: &RunCard, case: &str, fingerprint: &str) {
-        if let Some(cases) = &mut self.cases {
+    /// Adds a case to the card as it is now: another call may have added its own since.
+    fn add(&self, case: &str, fingerprint: &str) -> anyhow::Result<()> {
+        let _lock = records::lock(self.out)?;
+        let mut card = self.card()?;
+        if let Some(cases) = &mut card.cases {
             cases.insert(case.to_owned());
         }
-        let among = |seen: &[Seen]| seen.iter().any(|seen| seen.fingerprint == fingerprint);
-        let groups = [
-            (&mut self.trained_on, &network.training_cases, "trained this network"),
-            (&mut self.validated_on, &network.validation_cases, "chose this network's best checkpoint"),
-            (
-                &mut self.pretrained_on,
-                &network.pretraining_cases,
-                "was in the pre-training, without its mask",
-            ),
-        ];
-        for (group, seen, what) in groups {
+        let [training, validation, pretraining] = groups(&self.predictor.card).map(|(seen, _)| seen);
+        for (group, seen) in [
+            (&mut card.trained_on, training),
+            (&mut card.validated_on, validation),
+            (&mut card.pretrained_on, pretraining),
+        ] {
             group.remove(case);
-            if among(seen) {
+            if among(seen, fingerprint) {
                 group.insert(case.to_owned());
-                talk::note(format!("warning: {case} {what}; its score is no evidence"));
             }
         }
-        let same_patient = |seen: &Seen| seen.case == case && seen.fingerprint != fingerprint;
-        if network.training_cases.iter().any(same_patient) {
-            talk::note(format!(
-                "note: another scan of the name {case} trained this network; is it the same patient?"
-            ));
-        }
+        write_json(&self.out.join("labels.json"), &organs(&self.predictor.card))?;
+        write_json(&self.out.join(Record::Predict.file()), &card)
     }
+}
 
-    fn write(&self, out: &Path, network: &RunCard) -> anyhow::Result<()> {
-        write_json(&out.join("labels.json"), &names(network))?;
-        write_json(&out.join("polycl.json"), self)
+/// What a network has seen, and what for.
+fn groups(network: &RunCard) -> [(&[Seen], &'static str); 3] {
+    [
+        (&network.training_cases, "trained this network"),
+        (&network.validation_cases, "chose this network's best checkpoint"),
+        (&network.pretraining_cases, "was in the pre-training, without its mask"),
+    ]
+}
+
+fn among(seen: &[Seen], fingerprint: &str) -> bool {
+    seen.iter().any(|seen| seen.fingerprint == fingerprint)
+}
+
+/// Warns of a scan that the network has seen.
+fn note_seen(network: &RunCard, case: &str, fingerprint: &str) {
+    for (_, what) in groups(network).into_iter().filter(|(seen, _)| among(seen, fingerprint)) {
+        talk::note(format!("warning: {case} {what}; its score is no evidence"));
+    }
+    let same_name = |seen: &Seen| seen.case == case && seen.fingerprint != fingerprint;
+    if network.training_cases.iter().any(same_name) {
+        talk::note(format!(
+            "note: another scan of the name {case} trained this network; is it the same patient?"
+        ));
     }
 }
 

@@ -7,11 +7,13 @@ use polycl_nn::propagate::{
     propagate,
 };
 use polycl_nn::sam::Model;
+use polycl_volume::dataset::Record;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::{Error, Image, Kind, Mask, Space, nifti, output};
 
 use super::case::{CaseTable, Targets, write_names};
+use super::records;
 use super::sam::{check_grid, check_window, names_beside};
 use crate::cli::Outcome;
 use crate::{fetch, picture, talk};
@@ -84,8 +86,8 @@ enum Way {
 }
 
 /// What is known of every label in every slice.
-const TABLE: CaseTable = CaseTable {
-    file: "propagate.csv",
+pub(super) const TABLE: CaseTable = CaseTable {
+    record: Record::Propagate,
     columns: &[
         "case",
         "label",
@@ -176,6 +178,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     TABLE.write(&folder, &case, found.rows.iter().map(|row| cells(&case, row, &names)))?;
     write_names(&folder, &case, &names)?;
     nifti::write_mask(&args.out, &found.mask)?;
+    records::settle(&folder, &case, &[Record::Propagate])?;
     journal.remove()?;
     if let Some(path) = &args.picture {
         draw(path, &image, &found, &objects)?;
@@ -290,7 +293,7 @@ fn request<'a>(
     Ok(Request { image, annotation, objects, range, direction })
 }
 
-fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
+pub(super) fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
     let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value:.4}"));
     let origin = match row.origin {
         Origin::Hand => "hand",

@@ -3,9 +3,11 @@ use std::path::PathBuf;
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
+use polycl_volume::dataset::Record;
 use polycl_volume::{nifti, output};
 
-use super::case::{Targets, write_names};
+use super::case::{Targets, read_truth, write_names};
+use super::records;
 use super::sam::{
     Network, check_decisions, check_grid, check_window, given_or_beside, note_decisions, write_decisions,
 };
@@ -115,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let image = nifti::read_image(&args.image)?;
     let coarse = nifti::read_mask(&args.mask)?;
     check_grid(&args.mask, &coarse, &args.image, &image)?;
-    let truth = args.truth.as_deref().map(nifti::read_mask).transpose()?;
+    let truth = args.truth.as_deref().map(read_truth).transpose()?;
     if let (Some(path), Some(truth)) = (&args.truth, &truth) {
         check_grid(path, truth, &args.image, &image)?;
     }
@@ -136,6 +138,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     write_decisions(&folder, &case, &names, &refined.decisions)?;
     write_names(&folder, &case, &names)?;
     nifti::write_mask(&args.out, &refined.mask)?;
+    records::settle(&folder, &case, &[Record::Refine])?;
     if let Some(path) = &args.picture {
         match picture::changes(&image, [&coarse, &refined.mask], truth.as_ref())? {
             Some(png) => output::atomically(path, |file| file.write_all(&png))?,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Choice, Decision};
 use polycl_nn::sam::{Model, Sam};
+use polycl_volume::dataset::Record;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::{Error, Image, Kind, Mask};
 
@@ -71,7 +72,7 @@ pub fn given_or_beside(given: Option<&str>, mask: &Path) -> anyhow::Result<Names
 
 /// What was decided about every part of every slice.
 const DECISIONS: CaseTable = CaseTable {
-    file: "refine.csv",
+    record: Record::Refine,
     columns: &[
         "case",
         "label",
@@ -102,7 +103,18 @@ pub fn write_decisions(
     names: &Names,
     decisions: &[Decision],
 ) -> anyhow::Result<()> {
+    if decisions.is_empty() {
+        return DECISIONS.write(folder, case, std::iter::once(empty_row(case)));
+    }
     DECISIONS.write(folder, case, decisions.iter().map(|decision| row(case, decision, names)))
+}
+
+/// The row of a mask in which there is nothing to decide: it is a machine's all the same.
+fn empty_row(case: &str) -> Vec<String> {
+    let mut row = vec![String::new(); DECISIONS.columns.len()];
+    case.clone_into(&mut row[0]);
+    "empty".clone_into(&mut row[DECISIONS.columns.len() - 1]);
+    row
 }
 
 /// Refuses a `refine.csv` that cannot be added to, before there is work to lose.

@@ -10,6 +10,7 @@ use polycl_volume::preprocess::labels_of;
 use polycl_volume::{Image, Mask, nifti};
 
 use crate::cli::Outcome;
+use crate::commands::case::read_truth;
 use crate::commands::sam::{Network, check_grid, given_or_beside};
 use crate::talk;
 
@@ -64,7 +65,7 @@ struct Trial<'a> {
 
 pub fn run(args: &PropagateArgs) -> anyhow::Result<Outcome> {
     let image = nifti::read_image(&args.image)?;
-    let truth = nifti::read_mask(&args.truth)?;
+    let truth = read_truth(&args.truth)?;
     check_grid(&args.truth, &truth, &args.image, &image)?;
     let names = given_or_beside(args.names.as_deref(), &args.truth)?;
     let (model, sam) = args.network.open(args.device)?;

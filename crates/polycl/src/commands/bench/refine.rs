@@ -10,6 +10,7 @@ use polycl_volume::preprocess::{Grid, labels_of};
 use polycl_volume::{Mask, nifti, output};
 
 use crate::cli::Outcome;
+use crate::commands::case::read_truth;
 use crate::commands::sam::{Network, check_grid, names_beside};
 use crate::talk;
 
@@ -66,7 +67,7 @@ struct Trial {
 pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(args.every > 0, "--every: expected at least 1, found 0");
     let image = nifti::read_image(&args.image)?;
-    let truth = nifti::read_mask(&args.truth)?;
+    let truth = read_truth(&args.truth)?;
     check_grid(&args.truth, &truth, &args.image, &image)?;
     let names = names_beside(&args.truth)?;
     let temporary = tempfile::tempdir()?;
