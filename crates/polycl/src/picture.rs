@@ -58,14 +58,50 @@ pub fn changes(
     slices.retain(|(changed, _)| *changed > 0);
     slices.truncate(2 * COLUMNS);
     slices.sort_unstable_by_key(|&(_, k)| k);
+    let slices: Vec<usize> = slices.into_iter().map(|(_, k)| k).collect();
     let masks: Vec<(&Mask, [u8; 3])> = [(&before, PREDICTION), (&after, REFINED)]
         .into_iter()
         .chain(truth.as_ref().map(|t| (t, TRUTH)))
         .collect();
-    let planes = slices.iter().flat_map(|&(_, k)| masks.iter().map(move |(mask, _)| mask.plane(k)));
+    outlines(&image, &slices, &masks)
+}
+
+/// Six slices of what was found, at most, from the feet up and evenly apart, with its outlines, those of
+/// what was drawn, and those of the truth if there is one; as a PNG. `None` where nothing was found.
+pub fn spread(
+    image: &Image,
+    drawn: Option<&Mask>,
+    found: &Mask,
+    truth: Option<&Mask>,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let reorientation = Reorientation::to_canonical(&image.space);
+    let canonical = |mask: &Mask| reorientation.apply(mask);
+    let (drawn, found, truth) = (drawn.map(canonical), canonical(found), truth.map(canonical));
+    let has = |mask: &Mask, k: usize| mask.plane(k).iter().any(|&l| l != 0);
+    let own: Vec<usize> = (0..found.space.shape[2]).filter(|&k| has(&found, k)).collect();
+    let Some(last) = own.len().checked_sub(1) else { return Ok(None) };
+    let mut slices: Vec<usize> = (0..2 * COLUMNS).map(|i| own[(2 * i + 1) * last / (4 * COLUMNS)]).collect();
+    // The first drawn slice takes the place of the nearest.
+    if let Some(k) = drawn.as_ref().and_then(|drawn| own.iter().copied().find(|&k| has(drawn, k)))
+        && let Some(nearest) = slices.iter_mut().min_by_key(|slice| slice.abs_diff(k))
+    {
+        *nearest = k;
+    }
+    slices.dedup();
+    let masks: Vec<(&Mask, [u8; 3])> = [truth.as_ref().map(|t| (t, TRUTH)), Some((&found, REFINED))]
+        .into_iter()
+        .chain([drawn.as_ref().map(|d| (d, PREDICTION))])
+        .flatten()
+        .collect();
+    outlines(&reorientation.apply(image), &slices, &masks)
+}
+
+/// Slices with the outlines of masks, all in canonical order. Cut to where the masks are.
+fn outlines(image: &Image, slices: &[usize], masks: &[(&Mask, [u8; 3])]) -> anyhow::Result<Option<Vec<u8>>> {
+    let planes = slices.iter().flat_map(|&k| masks.iter().map(move |(mask, _)| mask.plane(k)));
     let [nx, ny, _] = image.space.shape;
     let Some(part) = surroundings(planes, [nx, ny]) else { return Ok(None) };
-    let pictures = slices.iter().map(|&(_, k)| {
+    let pictures = slices.iter().map(|&k| {
         let picture = Picture::new(image.plane(k), nx, part.clone());
         masks.iter().fold(picture, |picture, (mask, colour)| picture.outlined(mask.plane(k), *colour))
     });

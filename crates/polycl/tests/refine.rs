@@ -8,7 +8,6 @@ mod common;
 mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use common::{

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
@@ -8,12 +9,12 @@ use polycl_nn::propagate::{
 use polycl_nn::sam::Embedder;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::orient::Reorientation;
-use polycl_volume::{Error, Image, Kind, Mask, Space, nifti};
+use polycl_volume::{Error, Image, Kind, Mask, Space, nifti, output};
 
 use super::case::{CaseTable, Targets, write_names};
 use super::sam::{Network, check_grid, check_window, names_beside};
 use crate::cli::Outcome;
-use crate::talk;
+use crate::{picture, talk};
 
 /// Make a volume of one annotated slice, or of several
 ///
@@ -60,6 +61,12 @@ pub struct Args {
     /// Keep the network's embeddings of the slices in this folder, for later commands on the same scan
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Picture of six slices: what was drawn orange, found green, truth blue
+    #[arg(long, value_name = "PNG")]
+    picture: Option<PathBuf>,
+    /// True mask, for the picture
+    #[arg(long, value_name = "FILE", requires = "picture")]
+    truth: Option<PathBuf>,
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
@@ -133,12 +140,20 @@ fn parse_range(text: &str) -> Result<[usize; 2], String> {
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     check_window(args.window)?;
-    let targets = Targets { mask: &args.out, picture: None, what: "volume" };
-    targets.check(&[(Some(&args.image), "the scan"), (args.annotation.as_ref(), "the annotation")])?;
+    let targets = Targets { mask: &args.out, picture: args.picture.as_deref(), what: "volume" };
+    targets.check(&[
+        (Some(&args.image), "the scan"),
+        (args.annotation.as_ref(), "the annotation"),
+        (args.truth.as_ref(), "the true mask"),
+    ])?;
     let image = nifti::read_image(&args.image)?;
     let annotation = args.annotation.as_deref().map(nifti::read_mask).transpose()?;
     if let (Some(path), Some(mask)) = (&args.annotation, &annotation) {
         check_grid(path, mask, &args.image, &image)?;
+    }
+    let truth = args.truth.as_deref().map(nifti::read_mask).transpose()?;
+    if let (Some(path), Some(truth)) = (&args.truth, &truth) {
+        check_grid(path, truth, &args.image, &image)?;
     }
     let names = names_of(args)?;
     let clues: Vec<Clue> = [&args.boxes, &args.points, &args.nots].into_iter().flatten().copied().collect();
@@ -166,6 +181,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     TABLE.write(&folder, &case, found.rows.iter().map(|row| cells(&case, row, &names)))?;
     write_names(&folder, &case, &names)?;
     nifti::write_mask(&args.out, &found.mask)?;
+    if let Some(path) = &args.picture
+        && let Some(png) = picture::spread(&image, annotation.as_ref(), &found.mask, truth.as_ref())?
+    {
+        output::atomically(path, |file| file.write_all(&png))?;
+    }
     journal.remove()?;
     note_objects(&case, &found, &objects, &names);
     talk::note(format_args!("propagated by {model}: {}", args.out.display()));
@@ -181,9 +201,9 @@ fn names_of(args: &Args) -> anyhow::Result<Names> {
     }
 }
 
-/// The file that says what is drawn, or the flags that do.
-fn source(args: &Args) -> PathBuf {
-    args.annotation.clone().unwrap_or_else(|| PathBuf::from("--box, --point"))
+/// The file that should say what is drawn.
+fn source(args: &Args) -> &Path {
+    args.annotation.as_ref().unwrap_or(&args.image)
 }
 
 /// Boxes and points must lie in the scan, and a point beside an object needs one that has it.
@@ -234,7 +254,12 @@ fn request<'a>(
     }
     if objects.is_empty() {
         let hint = "draw a slice in the annotation, or give --box or --point";
-        return refused(&source(args), "a label in at least one slice", "none".to_owned(), hint);
+        return refused(
+            source(args),
+            "an object that is drawn in at least one slice",
+            "none".to_owned(),
+            hint,
+        );
     }
     let [first, last] = args.range.unwrap_or([0, slices - 1]);
     if last >= slices {
@@ -247,12 +272,12 @@ fn request<'a>(
         if let Some(&k) = object.shown().iter().find(|k| !range.contains(k)) {
             let found = format!("label {} in slice {}", object.label, order.slice_from_canonical(k, space));
             let expected = format!("what is drawn within --range {first},{last}");
-            return refused(&source(args), &expected, found, "widen --range");
+            return refused(source(args), &expected, found, "widen --range");
         }
     }
     if objects.iter().all(|object| object.shown().len() == range.clone().count()) {
         let hint = "draw fewer slices, or widen --range";
-        return refused(&source(args), "a slice that is not drawn", "every slice drawn".to_owned(), hint);
+        return refused(source(args), "a slice that is not drawn", "every slice drawn".to_owned(), hint);
     }
     let direction = match args.direction {
         Way::Both => Direction::Both,
