@@ -107,18 +107,88 @@ impl Journal {
             let bytes = scores.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((format!("scores.{label}"), Dtype::F32, vec![2], bytes));
         }
-        let path = self.file(pass, slice);
-        let failed = |e: safetensors::SafeTensorError| {
-            Error::new(&path, Kind::Format, "answers about a slice", e.to_string())
-        };
-        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?))
-        });
-        let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None).map_err(failed)?;
-        output::atomically(&path, |file| file.write_all(&bytes))
+        write(&self.file(pass, slice), &tensors)
     }
+
+    /// What a tracker wants to know of a slice besides its answers, by name, as shape and values; none
+    /// where there is none, or a damaged one.
+    pub fn memory(&self, pass: Pass, slice: usize) -> Option<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+        let bytes = std::fs::read(self.memory_file(pass, slice)).ok()?;
+        let file = SafeTensors::deserialize(&bytes).ok()?;
+        let tensor = |(name, view): (&str, TensorView<'_>)| {
+            let words = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            (view.dtype() == Dtype::F32).then(|| (name.to_owned(), (view.shape().to_vec(), words.collect())))
+        };
+        file.iter().map(tensor).collect()
+    }
+
+    /// Keeps a memory, and drops that of the slice `forgotten`, which is no longer needed.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]
+    pub fn put_memory(
+        &self,
+        pass: Pass,
+        slice: usize,
+        memory: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+        forgotten: Option<usize>,
+    ) -> Result<()> {
+        let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let tensors = memory
+            .iter()
+            .map(|(name, (shape, values))| (name.clone(), Dtype::F32, shape.clone(), bytes(values)));
+        write(&self.memory_file(pass, slice), &tensors.collect::<Vec<_>>())?;
+        if let Some(old) = forgotten.map(|slice| self.memory_file(pass, slice)).filter(|old| old.exists()) {
+            std::fs::remove_file(&old).map_err(|e| Error::io(&old, "remove it", &e))?;
+        }
+        Ok(())
+    }
+
+    fn memory_file(&self, pass: Pass, slice: usize) -> PathBuf {
+        self.file(pass, slice).with_extension("memory")
+    }
+}
+
+fn write(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)]) -> Result<()> {
+    let failed =
+        |e: safetensors::SafeTensorError| Error::new(path, Kind::Format, "finite tensors", e.to_string());
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?))
+    });
+    let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None).map_err(failed)?;
+    output::atomically(path, |file| file.write_all(&bytes))
 }
 
 fn is_answers(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "safetensors")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_is_found_and_only_by_the_same_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("journal");
+        let (journal, kept) = Journal::open(&place, "one", 2).unwrap();
+        assert_eq!(kept, 0);
+        let answer = Answer { logits: vec![0.1, -3.3, 8.0, 0.0], predicted_iou: 0.9, presence: -0.5 };
+        let mut answers = BTreeMap::from([(7, answer)]);
+        journal.put(Pass::Down, 4, &mut answers).unwrap();
+        assert_eq!(journal.get(Pass::Down, 4), Some(answers));
+        assert_eq!(journal.get(Pass::Up, 4), None);
+        assert_eq!(Journal::open(&place, "one", 2).unwrap().1, 1);
+        let memory = BTreeMap::from([("pointer".to_owned(), (vec![2], vec![1.5, -2.0]))]);
+        (3..6).for_each(|k| journal.put_memory(Pass::Up, k, &memory, k.checked_sub(2)).unwrap());
+        let kept = [3, 4, 5].map(|k| journal.memory(Pass::Up, k));
+        assert_eq!(kept, [None, Some(memory.clone()), Some(memory)]);
+        // Another grid makes nothing of it, another request removes it.
+        let (other, _) = Journal::open(&place, "one", 3).unwrap();
+        assert_eq!(other.get(Pass::Down, 4), None);
+        assert_eq!(Journal::open(&place, "two", 2).unwrap().1, 0);
+        assert_eq!(journal.get(Pass::Down, 4), None);
+        journal.remove().unwrap();
+        assert!(!place.exists());
+    }
 }
