@@ -14,6 +14,9 @@ use super::tracker::Answer;
 const VERSION: u32 = 1;
 const KEY: &str = "request.txt";
 
+/// Tensors by name: shapes and values.
+pub type Memory = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// The folder of one request.
 #[derive(Debug)]
 pub struct Journal {
@@ -112,7 +115,7 @@ impl Journal {
 
     /// What a tracker wants to know of a slice besides its answers, by name, as shape and values; none
     /// where there is none, or a damaged one.
-    pub fn memory(&self, pass: Pass, slice: usize) -> Option<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+    pub fn memory(&self, pass: Pass, slice: usize) -> Option<Memory> {
         let bytes = std::fs::read(self.memory_file(pass, slice)).ok()?;
         let file = SafeTensors::deserialize(&bytes).ok()?;
         let tensor = |(name, view): (&str, TensorView<'_>)| {
@@ -130,7 +133,7 @@ impl Journal {
         &self,
         pass: Pass,
         slice: usize,
-        memory: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+        memory: &Memory,
         forgotten: Option<usize>,
     ) -> Result<()> {
         let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();

@@ -21,7 +21,7 @@ use crate::sam::{Cache, Frame, Lattice, Slice};
 
 pub use boxes::Boxes;
 pub use confidence::{Evidence, Origin, Row, Suggestion};
-pub use journal::{Journal, Pass};
+pub use journal::{Journal, Memory, Pass};
 pub use object::{Clue, Object, Place};
 pub use request::{Direction, Request, fingerprint};
 pub use shape::Shape;
