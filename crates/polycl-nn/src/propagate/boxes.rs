@@ -171,16 +171,15 @@ impl Boxes {
         Ok(answer)
     }
 
-    /// The outline to look for: the last one, moving on; between drawn slices on the way to the next.
+    /// The outline to look for: the last one, moving on. A drawn slice ahead counts with the inverse
+    /// square of how many slices it is away: from afar it would only hold back what grows in between.
     fn expected(&self, trail: &Trail, ahead: Option<(usize, &Shape)>) -> Shape {
         let Trail { last, before, .. } = trail;
-        match (ahead, before) {
-            (Some((away, shape)), _) => last.towards(shape, 1.0 / away as f32),
-            (None, Some(before)) => {
-                let moved = last.moving_on(before, MOTION, self.step);
-                if moved.pixels() < 2 * TINY_PIXELS { last.clone() } else { moved }
-            }
-            (None, None) => last.clone(),
+        let moved = before.as_ref().map(|before| last.moving_on(before, MOTION, self.step));
+        let moved = moved.filter(|moved| moved.pixels() >= 2 * TINY_PIXELS).unwrap_or_else(|| last.clone());
+        match ahead {
+            Some((away, shape)) => moved.towards(shape, 1.0 / (away * away) as f32),
+            None => moved,
         }
     }
 
