@@ -76,16 +76,18 @@ pub fn changes(
 }
 
 /// What was drawn and what became of it: the drawn slice that shows most, four others from the feet up,
-/// and the surface from the front; as a PNG. Drawn outlines are blue, others have a colour for each label.
-/// `drawn` tells whether somebody drew a label in a slice, in canonical order. `None` where the mask is
-/// empty.
+/// and the surface from the front; as a PNG. Outlines by hand, of the truth as well if there is one, are
+/// blue, others have a colour for each label. `drawn` tells whether somebody drew a label in a slice, in
+/// canonical order. `None` where the mask is empty.
 pub fn propagation(
     image: &Image,
     mask: &Mask,
+    truth: Option<&Mask>,
     drawn: impl Fn(usize, u16) -> bool,
 ) -> anyhow::Result<Option<Vec<u8>>> {
     let reorientation = Reorientation::to_canonical(&image.space);
     let (image, mask) = (reorientation.apply(image), reorientation.apply(mask));
+    let truth = truth.map(|truth| reorientation.apply(truth));
     let area = |k: usize| mask.plane(k).iter().filter(|&&l| l != 0).count();
     let by_hand = |k: &usize| labels_of(mask.plane(*k)).into_iter().any(|label| drawn(*k, label));
     let [nx, ny, nz] = image.space.shape;
@@ -103,7 +105,10 @@ pub fn propagation(
             let alone: Vec<u16> = plane.iter().map(|&l| if l == label { l } else { 0 }).collect();
             picture.outlined(&alone, if drawn(k, label) { TRUTH } else { colour_of(label) })
         };
-        let picture = Picture::new(image.plane(k), nx, part.clone());
+        let mut picture = Picture::new(image.plane(k), nx, part.clone());
+        if let Some(truth) = &truth {
+            picture = picture.outlined(truth.plane(k), TRUTH);
+        }
         pictures.push(labels_of(plane).fold(picture, outlined));
     }
     let size = pictures[0].size();

@@ -49,6 +49,8 @@ struct Trail {
     tissue: Tissue,
     /// The logit from which on a pixel is inside, by what was drawn.
     threshold: f32,
+    /// It was drawn without holes.
+    solid: bool,
 }
 
 /// A slice, and what was made of it.
@@ -85,7 +87,8 @@ impl Boxes {
             Some(answer) => best_threshold(&answer.logits, &shape.distance),
             None => 0.0,
         };
-        self.trails[object] = Some(Trail { last: shape.clone(), before: None, tissue, threshold });
+        let solid = holes(&shape.distance, lattice).is_empty();
+        self.trails[object] = Some(Trail { last: shape.clone(), before: None, tissue, threshold, solid });
         Ok(())
     }
 
@@ -155,6 +158,9 @@ impl Boxes {
         trail.tissue.weigh(&sight.hu, &mut answer.logits);
         self.hold_to(&expected, trail.threshold, &mut answer.logits);
         drop_strays(&mut answer.logits, &expected, sight.lattice);
+        if trail.solid {
+            holes(&answer.logits, sight.lattice).into_iter().for_each(|i| answer.logits[i] = 1.0);
+        }
         let pixels = answer.logits.iter().filter(|&&x| x > 0.0).count();
         let alike = trail.tissue.is_like(&sight.hu, &answer.logits);
         let doubtful = answer.predicted_iou < SURE || !alike;
@@ -165,16 +171,15 @@ impl Boxes {
         Ok(answer)
     }
 
-    /// The outline to look for: the last one, moving on; between drawn slices on the way to the next.
+    /// The outline to look for: the last one, moving on. A drawn slice ahead counts with the inverse
+    /// square of how many slices it is away: from afar it would only hold back what grows in between.
     fn expected(&self, trail: &Trail, ahead: Option<(usize, &Shape)>) -> Shape {
         let Trail { last, before, .. } = trail;
-        match (ahead, before) {
-            (Some((away, shape)), _) => last.towards(shape, 1.0 / away as f32),
-            (None, Some(before)) => {
-                let moved = last.moving_on(before, MOTION, self.step);
-                if moved.pixels() < 2 * TINY_PIXELS { last.clone() } else { moved }
-            }
-            (None, None) => last.clone(),
+        let moved = before.as_ref().map(|before| last.moving_on(before, MOTION, self.step));
+        let moved = moved.filter(|moved| moved.pixels() >= 2 * TINY_PIXELS).unwrap_or_else(|| last.clone());
+        match ahead {
+            Some((away, shape)) => moved.towards(shape, 1.0 / (away * away) as f32),
+            None => moved,
         }
     }
 
@@ -268,6 +273,15 @@ fn best_threshold(logits: &[f32], drawn: &[f32]) -> f32 {
     best.1
 }
 
+/// Pixels not above zero from which there is no way to the plane's border.
+fn holes(values: &[f32], lattice: Lattice) -> Vec<usize> {
+    let plane: Vec<u16> = values.iter().map(|&x| u16::from(x <= 0.0)).collect();
+    let [last_x, last_y] = lattice.content.map(|n| n - 1);
+    let enclosed = |[x0, y0, x1, y1]: [usize; 4]| x0 > 0 && y0 > 0 && x1 < last_x && y1 < last_y;
+    let all = Component::all(&plane, [lattice.side; 2]).into_iter();
+    all.filter(|part| enclosed(part.bounds)).flat_map(|part| part.pixels).collect()
+}
+
 /// Parts that do not touch what is expected are something else.
 fn drop_strays(logits: &mut [f32], expected: &Shape, lattice: Lattice) {
     let plane: Vec<u16> = logits.iter().map(|&x| u16::from(x > 0.0)).collect();
@@ -275,5 +289,50 @@ fn drop_strays(logits: &mut [f32], expected: &Shape, lattice: Lattice) {
         if !part.pixels.iter().any(|&i| expected.distance[i] > 0.0) {
             part.pixels.iter().for_each(|&i| logits[i] = -1.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATTICE: Lattice = Lattice { side: 5, content: [5, 4], spacing: [1.0, 1.0] };
+    #[rustfmt::skip]
+    const RING: [f32; 25] = [
+        -1.0, 1.0, 1.0, 1.0, -1.0,
+        -1.0, 1.0, -2.0, 1.0, -1.0,
+        -1.0, 1.0, 1.0, 1.0, -1.0,
+        1.0, -1.0, -1.0, -1.0, -1.0,
+        -1.0, -1.0, -1.0, -1.0, -1.0,
+    ];
+
+    #[test]
+    fn holes_are_what_is_enclosed() {
+        assert_eq!(holes(&RING, LATTICE), [7]);
+        assert!(holes(&[-1.0; 25], LATTICE).is_empty() && holes(&[1.0; 25], LATTICE).is_empty());
+    }
+
+    #[test]
+    fn the_network_is_made_stricter_but_not_more_generous() {
+        let drawn: Vec<f32> = RING.iter().map(|&x| if x > 0.0 { 1.0 } else { -1.0 }).collect();
+        let generous: Vec<f32> = drawn.iter().map(|d| 1.2 + d).collect();
+        let strict: Vec<f32> = drawn.iter().map(|d| d - 1.2).collect();
+        assert!((0.2..2.2).contains(&best_threshold(&generous, &drawn)));
+        assert_eq!(best_threshold(&strict, &drawn), 0.0);
+    }
+
+    #[test]
+    fn parts_apart_from_what_is_expected_are_dropped() {
+        let mut logits = RING.to_vec();
+        logits[20] = 1.0;
+        let expected = Shape { distance: RING.map(|x| if x > 0.0 { 1.0 } else { -1.0 }).to_vec() };
+        let other = Shape { distance: (0..25).map(|i| if i == 8 { 1.0 } else { -1.0 }).collect() };
+        drop_strays(&mut logits, &expected, LATTICE);
+        assert_eq!(logits[8], 1.0);
+        drop_strays(&mut logits, &other, LATTICE);
+        assert_eq!((logits[8], logits[24]), (1.0, -1.0));
+        let nowhere = Shape { distance: vec![-1.0; 25] };
+        drop_strays(&mut logits, &nowhere, LATTICE);
+        assert!(logits.iter().all(|&x| x <= 0.0));
     }
 }

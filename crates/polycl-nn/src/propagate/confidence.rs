@@ -56,13 +56,13 @@ impl Row {
         }
     }
 
-    /// Confidence by the evidence. That of an absence is the more, the less there was to be found.
+    /// Confidence by what was measured: predicted IoU alone ranks slices best. Where nothing was found it
+    /// speaks for that instead, or the network's own score does.
     pub fn rate(&mut self) {
-        let (Some(evidence), Some(iou)) = (self.evidence, self.predicted_iou) else { return };
+        let Some(iou) = self.predicted_iou else { return };
         let iou = iou.clamp(0.0, 1.0);
-        let agreement = evidence.agreement.unwrap_or(1.0);
         self.confidence = match self.object_score {
-            _ if self.pixels > 0 => iou * evidence.continuity * agreement,
+            _ if self.pixels > 0 => iou,
             Some(score) => 1.0 / (1.0 + score.exp()),
             None => 1.0 - iou,
         };
@@ -75,4 +75,24 @@ pub fn suggest(rows: &[Row]) -> Option<Suggestion> {
     let found = rows.iter().filter(|row| row.origin == Origin::Propagated && row.pixels > 0);
     let row = found.max_by(|a, b| doubt(a).total_cmp(&doubt(b)))?;
     Some(Suggestion { label: row.label, slice: row.slice, confidence: row.confidence })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slice_with_most_doubtful_pixels_is_to_be_drawn() {
+        let row = |slice, pixels, iou| {
+            let propagated =
+                Row { origin: Origin::Propagated, predicted_iou: Some(iou), ..Row::by_hand(1, slice) };
+            let mut row = Row { pixels, ..propagated };
+            row.rate();
+            row
+        };
+        let rows = [row(0, 0, 0.2), row(1, 10, 0.5), row(2, 100, 0.9), Row::by_hand(1, 3), row(4, 100, 0.99)];
+        assert_eq!(rows.iter().map(|row| row.confidence).collect::<Vec<_>>(), [0.8, 0.5, 0.9, 1.0, 0.99]);
+        assert_eq!(suggest(&rows).map(|s| s.slice), Some(2));
+        assert_eq!(suggest(&rows[3..4]), None);
+    }
 }

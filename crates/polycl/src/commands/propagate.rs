@@ -12,7 +12,7 @@ use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::{Error, Image, Kind, Mask, Space, nifti, output};
 
-use super::case::{CaseTable, Targets, write_names};
+use super::case::{CaseTable, Targets, read_truth, write_names};
 use super::records;
 use super::sam::{check_grid, check_window, names_beside};
 use crate::cli::Outcome;
@@ -73,6 +73,9 @@ pub struct Args {
     /// Picture of the drawn slice, of others, and of the surface
     #[arg(long, value_name = "PNG")]
     picture: Option<PathBuf>,
+    /// True mask, for the picture
+    #[arg(long, value_name = "FILE", requires = "picture")]
+    truth: Option<PathBuf>,
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
@@ -147,11 +150,19 @@ fn parse_range(text: &str) -> Result<[usize; 2], String> {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     check_window(args.window)?;
     let targets = Targets { mask: &args.out, picture: args.picture.as_deref(), what: "volume" };
-    targets.check(&[(Some(&args.image), "the scan"), (args.annotation.as_ref(), "the annotation")])?;
+    targets.check(&[
+        (Some(&args.image), "the scan"),
+        (args.annotation.as_ref(), "the annotation"),
+        (args.truth.as_ref(), "the true mask"),
+    ])?;
     let image = nifti::read_image(&args.image)?;
     let annotation = args.annotation.as_deref().map(nifti::read_mask).transpose()?;
     if let (Some(path), Some(mask)) = (&args.annotation, &annotation) {
         check_grid(path, mask, &args.image, &image)?;
+    }
+    let truth = args.truth.as_deref().map(read_truth).transpose()?;
+    if let (Some(path), Some(truth)) = (&args.truth, &truth) {
+        check_grid(path, truth, &args.image, &image)?;
     }
     let names = names_of(args)?;
     let clues: Vec<Clue> = [&args.boxes, &args.points, &args.nots].into_iter().flatten().copied().collect();
@@ -181,7 +192,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     records::settle(&folder, &case, &[Record::Propagate])?;
     journal.remove()?;
     if let Some(path) = &args.picture {
-        draw(path, &image, &found, &objects)?;
+        draw(path, &image, (&found.mask, truth.as_ref()), &objects)?;
     }
     note_objects(&case, &found, &objects, &names);
     talk::note(format_args!("propagated by {model}: {}", args.out.display()));
@@ -212,9 +223,9 @@ fn names_of(args: &Args) -> anyhow::Result<Names> {
     }
 }
 
-/// The file that says what is drawn, or the flags that do.
-fn source(args: &Args) -> PathBuf {
-    args.annotation.clone().unwrap_or_else(|| PathBuf::from("--box, --point"))
+/// The file that should say what is drawn.
+fn source(args: &Args) -> &Path {
+    args.annotation.as_ref().unwrap_or(&args.image)
 }
 
 /// Boxes and points must lie in the scan, and a point beside an object needs one that has it.
@@ -265,7 +276,12 @@ fn request<'a>(
     }
     if objects.is_empty() {
         let hint = "draw a slice in the annotation, or give --box or --point";
-        return refused(&source(args), "a label in at least one slice", "none".to_owned(), hint);
+        return refused(
+            source(args),
+            "an object that is drawn in at least one slice",
+            "none".to_owned(),
+            hint,
+        );
     }
     let [first, last] = args.range.unwrap_or([0, slices - 1]);
     if last >= slices {
@@ -278,12 +294,12 @@ fn request<'a>(
         if let Some(&k) = object.shown().iter().find(|k| !range.contains(k)) {
             let found = format!("label {} in slice {}", object.label, order.slice_from_canonical(k, space));
             let expected = format!("what is drawn within --range {first},{last}");
-            return refused(&source(args), &expected, found, "widen --range");
+            return refused(source(args), &expected, found, "widen --range");
         }
     }
     if objects.iter().all(|object| object.shown().len() == range.clone().count()) {
         let hint = "draw fewer slices, or widen --range";
-        return refused(&source(args), "a slice that is not drawn", "every slice drawn".to_owned(), hint);
+        return refused(source(args), "a slice that is not drawn", "every slice drawn".to_owned(), hint);
     }
     let direction = match args.direction {
         Way::Both => Direction::Both,
@@ -315,9 +331,14 @@ pub(super) fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
     ]
 }
 
-fn draw(path: &Path, image: &Image, found: &Propagated, objects: &[Object]) -> anyhow::Result<()> {
+fn draw(
+    path: &Path,
+    image: &Image,
+    (mask, truth): (&Mask, Option<&Mask>),
+    objects: &[Object],
+) -> anyhow::Result<()> {
     let drawn = |k: usize, label: u16| objects.iter().any(|o| o.label == label && o.drawn.contains(&k));
-    match picture::propagation(image, &found.mask, drawn)? {
+    match picture::propagation(image, mask, truth, drawn)? {
         Some(png) => output::atomically(path, |file| file.write_all(&png))?,
         None => talk::note("nothing was found, so there is no picture"),
     }
