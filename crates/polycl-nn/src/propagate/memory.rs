@@ -29,8 +29,15 @@ pub struct Memory {
     step: f64,
     reverse: bool,
     tracks: Vec<Track>,
-    /// What the encoder made of one slice, in each window; objects come one by one.
-    encoded: RefCell<(usize, Vec<([f32; 2], Features)>)>,
+    /// Objects come one by one, and share it.
+    encoded: RefCell<Encoded>,
+}
+
+/// What the encoder made of one slice, in each window.
+#[derive(Default)]
+struct Encoded {
+    slice: usize,
+    features: Vec<([f32; 2], Features)>,
 }
 
 impl Memory {
@@ -75,16 +82,16 @@ impl Memory {
 
     fn encode(&self, slice: &Slice<'_>, window: [f32; 2]) -> Features {
         let mut encoded = self.encoded.borrow_mut();
-        if encoded.0 != slice.number {
-            *encoded = (slice.number, Vec::new());
+        if encoded.slice != slice.number {
+            *encoded = Encoded { slice: slice.number, features: Vec::new() };
         }
-        if let Some((_, features)) = encoded.1.iter().find(|(own, _)| *own == window) {
+        if let Some((_, features)) = encoded.features.iter().find(|(own, _)| *own == window) {
             return features.clone();
         }
         let side = self.network.config.image;
         let input = TensorData::new(slice.frame.prepare(slice.plane, window), [1, side, side, 3]);
         let features = self.network.encode(Tensor::from_data(input, &self.device));
-        encoded.1.push((window, features.clone()));
+        encoded.features.push((window, features.clone()));
         features
     }
 

@@ -48,7 +48,7 @@ pub struct Trace {
     pub pixels: Vec<bf16>,
 }
 
-/// How many slices [`Trace`]s are looked back at.
+/// How many slices are looked back at, at most.
 pub const TRACES: usize = 16;
 
 impl Tracker {
