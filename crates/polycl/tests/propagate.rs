@@ -297,6 +297,9 @@ fn annotations_and_flags_that_make_no_sense() {
         "propagate scan.nii --annotation nothing.nii --out new/scan.nii",
         "propagate scan.nii --annotation scan_drawn.nii --out new/scan.nii",
         "propagate scan.nii --annotation scan_drawn.nii --weights text.safetensors --out new/scan.nii",
+        "propagate scan.nii --annotation scan_drawn.nii --model medsam2 --out new/scan.nii",
+        "propagate scan.nii --annotation scan_drawn.nii --model medsam2 --weights text.safetensors --out new/scan.nii",
+        "propagate scan.nii --annotation scan_drawn.nii --model samurai --out new/scan.nii",
         "propagate scan.nii --box 12,1,1,5,5 --out new/scan.nii",
         "propagate scan.nii --box 1,1,1,5,88 --out new/scan.nii",
         "propagate scan.nii --box 1,9,1,5,5 --out new/scan.nii",
@@ -309,10 +312,13 @@ fn annotations_and_flags_that_make_no_sense() {
 }
 
 #[test]
-fn truncated_weights() {
+fn truncated_weights_and_those_of_another_network() {
     let Some(fetched) = weights() else { return };
     let (folder, _) = one_drawn();
     let whole = std::fs::read(fetched.join("litemedsam.safetensors")).unwrap();
     std::fs::write(folder.at("cut.safetensors"), &whole[..whole.len() / 2]).unwrap();
-    insta::assert_snapshot!(refused(&folder, &format!("{PROPAGATE} new/scan.nii --weights cut.safetensors")));
+    std::fs::write(folder.at("whole.safetensors"), whole).unwrap();
+    let lines = ["--weights cut.safetensors", "--weights whole.safetensors --model medsam2"];
+    let refusals = lines.map(|line| refused(&folder, &format!("{PROPAGATE} new/scan.nii {line}")));
+    insta::assert_snapshot!(refusals.join("\n"));
 }
