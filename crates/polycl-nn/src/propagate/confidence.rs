@@ -1,11 +1,6 @@
 //! How far each slice can be believed, and which to draw next.
 
-/// Where the pixels of a label in a slice come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    Hand,
-    Propagated,
-}
+use polycl_volume::dataset::Origin;
 
 /// A label in a slice in which it was drawn or looked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +8,7 @@ pub struct Row {
     pub label: u16,
     /// Number along the file's slice axis, from 0.
     pub slice: usize,
+    /// Who drew its pixels: a person, or propagation.
     pub origin: Origin,
     pub pixels: usize,
     /// 0 to 1.

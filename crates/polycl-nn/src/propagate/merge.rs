@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use polycl_volume::components::keep_anchored;
+use polycl_volume::dataset::Origin;
 use polycl_volume::orient::Reorientation;
 use polycl_volume::{Mask, Result, Volume};
 
-use super::confidence::{Evidence, Origin, Row, suggest};
+use super::confidence::{Evidence, Row, suggest};
 use super::journal::{Journal, Pass};
 use super::object::Object;
 use super::shape::dice;

@@ -22,7 +22,7 @@ use polycl_volume::{Image, Mask, Result};
 use crate::sam::{Cache, Frame, Lattice, Slice};
 
 pub use boxes::Boxes;
-pub use confidence::{Evidence, Origin, Row, Suggestion};
+pub use confidence::{Evidence, Row, Suggestion};
 pub use journal::{Journal, Pass};
 pub use memory::Memory;
 pub use network::Network;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{
-    Clue, Direction, Journal, Network, Object, Origin, Place, Propagated, Request, Row, Tracker, fingerprint,
+    Clue, Direction, Journal, Network, Object, Place, Propagated, Request, Row, Tracker, fingerprint,
     propagate,
 };
 use polycl_nn::sam::Model;
@@ -311,16 +311,12 @@ fn request<'a>(
 
 pub(super) fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
     let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value:.4}"));
-    let origin = match row.origin {
-        Origin::Hand => "hand",
-        Origin::Propagated => "propagated",
-    };
     vec![
         case.to_owned(),
         row.label.to_string(),
         names.get(&row.label).cloned().unwrap_or_default(),
         row.slice.to_string(),
-        origin.to_owned(),
+        row.origin.to_string(),
         row.pixels.to_string(),
         number(Some(row.confidence)),
         number(row.predicted_iou),

@@ -123,9 +123,9 @@ fn table_without(text: &[u8], case: &str) -> csv::Result<Option<Vec<u8>>> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use polycl_nn::propagate::{Origin, Row};
+    use polycl_nn::propagate::Row;
     use polycl_volume::dataset::names::Names;
-    use polycl_volume::dataset::{self, Event, Plan, Scan, pairs};
+    use polycl_volume::dataset::{self, Event, Origin, Plan, Scan, pairs};
     use polycl_volume::preprocess::Preprocess;
     use polycl_volume::{Space, Volume, nifti};
 
