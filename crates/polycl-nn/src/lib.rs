@@ -10,6 +10,7 @@ pub mod kernels;
 pub mod loss;
 pub mod net;
 pub mod optim;
+mod overlap;
 pub mod predict;
 pub mod propagate;
 pub mod refine;

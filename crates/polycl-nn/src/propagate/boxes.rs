@@ -67,9 +67,13 @@ impl Boxes {
         Self { network, step: 1.0, trails: Vec::new() }
     }
 
-    /// Forgets all; slices are `step` mm apart.
-    pub fn begin(&mut self, objects: usize, step: f64) {
+    /// Slices are `step` mm apart.
+    pub fn set_step(&mut self, step: f64) {
         self.step = step as f32;
+    }
+
+    /// Forgets all.
+    pub fn begin(&mut self, objects: usize) {
         self.trails = vec![None; objects];
     }
 

@@ -69,9 +69,9 @@ impl Memory {
         }
     }
 
-    pub fn begin(&mut self, objects: usize, pass: Pass) {
+    /// Every object has been conditioned by now, so all tracks are there.
+    pub fn begin(&mut self, pass: Pass) {
         self.reverse = pass == Pass::Down;
-        self.tracks.resize_with(objects.max(self.tracks.len()), || Track::of_closest(CLOSEST));
         self.tracks.iter_mut().for_each(|track| track.forget_but(|_| false));
     }
 

@@ -10,9 +10,9 @@ use polycl_volume::{Mask, Result, Volume};
 use super::confidence::{Evidence, Row, suggest};
 use super::journal::{Journal, Pass};
 use super::object::Object;
-use super::shape::dice;
 use super::tracker::Answer;
 use super::{Propagated, Request, Scene};
+use crate::overlap::dice;
 
 /// Brings the answers of all passes together, slice by slice.
 pub fn merge(
@@ -82,7 +82,8 @@ fn blended(object: &Object, k: usize, kept: &[BTreeMap<u16, Answer>; 3]) -> Opti
         presence: mixed(up.presence, down.presence),
         trace: None,
     };
-    Some((answer, Some(dice(&up.logits, &down.logits))))
+    let agreement = dice(up.logits.iter().zip(&down.logits).map(|(&up, &down)| (up > 0.0, down > 0.0)));
+    Some((answer, Some(agreement as f32)))
 }
 
 /// The labels of a slice. What is drawn stays; elsewhere the surest label has a pixel.
@@ -110,11 +111,10 @@ impl<'a> Drawing<'a> {
 /// Drops what is connected to no slice in which the object is shown.
 fn anchor(mask: &mut Mask, object: &Object, order: &Reorientation) {
     let space = mask.space.clone();
-    let shown = object.shown();
     let axis = order.slice_axis();
     let stride: usize = space.shape[..axis].iter().product();
     let in_shown: Vec<bool> =
-        (0..space.shape[axis]).map(|k| shown.contains(&order.slice_to_canonical(k, &space))).collect();
+        (0..space.shape[axis]).map(|k| object.is_shown(order.slice_to_canonical(k, &space))).collect();
     keep_anchored(mask, object.label, |voxel| in_shown[voxel / stride % space.shape[axis]]);
 }
 
@@ -136,18 +136,12 @@ fn count(mask: &Mask, order: &Reorientation, rows: &mut [Row]) {
         for row in rows {
             row.pixels = plane.iter().filter(|&&l| l == row.label).count();
             if let Some(evidence) = &mut row.evidence {
-                let fit = near.iter().map(|other| overlap(&plane, other, row.label));
+                let label = row.label;
+                let fit = near.iter().map(|other| {
+                    dice(plane.iter().zip(other).map(|(&a, &b)| (a == label, b == label))) as f32
+                });
                 evidence.continuity = fit.sum::<f32>() / near.len().max(1) as f32;
             }
         }
     }
-}
-
-fn overlap(a: &[u16], b: &[u16], label: u16) -> f32 {
-    let (mut both, mut sum) = (0u32, 0u32);
-    for (&a, &b) in a.iter().zip(b) {
-        both += u32::from(a == label && b == label);
-        sum += u32::from(a == label) + u32::from(b == label);
-    }
-    if sum == 0 { 1.0 } else { 2.0 * both as f32 / sum as f32 }
 }

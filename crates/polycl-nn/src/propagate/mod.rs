@@ -44,8 +44,6 @@ struct Scene<'a> {
     image: &'a Image,
     order: Reorientation,
     grid: Grid,
-    /// Millimetres between slices.
-    step: f64,
     frame: Frame,
     lattice: Lattice,
     cache: Option<Cache>,
@@ -78,9 +76,8 @@ pub fn propagate(
     let frame = tracker.frame(grid);
     let cache = tracker.cache(request.image);
     let lattice = frame.lattice(grid.spacing);
-    let step = space.spacing()[2];
-    let scene = Scene { image: request.image, order, grid, step, frame, lattice, cache };
-    tracker.set_slices(space.shape[2], step);
+    let scene = Scene { image: request.image, order, grid, frame, lattice, cache };
+    tracker.set_slices(space.shape[2], space.spacing()[2]);
     let mut walk = Walk { tracker, request, journal, scene: &scene, finished: 0, done };
     walk.shown_slices()?;
     for pass in [Pass::Up, Pass::Down] {
@@ -171,7 +168,7 @@ impl Walk<'_> {
     /// that it is not enough to go on from there.
     fn sweep(&mut self, pass: Pass, mut trusted: bool) -> Result<bool> {
         let objects = self.request.objects;
-        self.tracker.begin(objects.len(), pass, self.scene.step);
+        self.tracker.begin(objects.len(), pass);
         let slices: Vec<usize> = match pass {
             Pass::Down => self.request.range.clone().rev().collect(),
             _ => self.request.range.clone().collect(),
@@ -186,7 +183,7 @@ impl Walk<'_> {
             (self.done)(self.finished + i, all);
             let wanted: Vec<usize> = (0..objects.len())
                 .filter(|&o| {
-                    objects[o].shown().contains(&k)
+                    objects[o].is_shown(k)
                         || missing[o].is_some_and(|m| m < self.tracker.patience() || ahead[o].is_some())
                             && self.goes(pass, ahead[o].is_some())
                 })
@@ -197,7 +194,7 @@ impl Walk<'_> {
             let plane = self.scene.plane(k);
             let slice = self.scene.slice(k, &plane);
             let (shown, sought): (Vec<usize>, Vec<usize>) =
-                wanted.into_iter().partition(|&o| objects[o].shown().contains(&k));
+                wanted.into_iter().partition(|&o| objects[o].is_shown(k));
             for o in shown {
                 let object = &objects[o];
                 let shape = self.shown(object, k);

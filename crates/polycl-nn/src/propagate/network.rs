@@ -10,6 +10,7 @@ use super::boxes::Boxes;
 use super::memory::Memory;
 use super::tracker::Tracker;
 use crate::device::Device;
+use crate::sam::names::{named, names, unknown};
 use crate::sam::{self, Embedder, Sam};
 use crate::sam2::{self, Sam2};
 use crate::weights::{self, Weights};
@@ -64,14 +65,8 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let older = text.parse().map(Self::Sam);
-        older.or_else(|older| {
-            let newer = text.parse().map(Self::Sam2);
-            newer.map_err(|newer: String| {
-                let names = |error: &str| error.trim_start_matches("expected one of ").to_owned();
-                let first = older.split(", found").next().unwrap_or_default();
-                format!("expected one of {}, {}", names(first), names(&newer))
-            })
-        })
+        let (older, newer) = (&sam::config::NAMES, &sam2::config::NAMES);
+        let found = named(older, text).map(Self::Sam).or_else(|| named(newer, text).map(Self::Sam2));
+        found.ok_or_else(|| unknown(names(older).chain(names(newer)), text))
     }
 }

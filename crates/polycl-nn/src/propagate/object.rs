@@ -77,6 +77,10 @@ impl Object {
         self.drawn.iter().chain(self.prompted.keys()).copied().collect()
     }
 
+    pub fn is_shown(&self, k: usize) -> bool {
+        self.drawn.contains(&k) || self.prompted.contains_key(&k)
+    }
+
     /// The shown slices nearest to another slice, below it and above it.
     pub fn around(&self, k: usize) -> [Option<usize>; 2] {
         let shown = self.shown();

@@ -57,16 +57,6 @@ impl Shape {
     }
 }
 
-/// Dice of what is above zero; 1 where nothing is.
-pub fn dice(a: &[f32], b: &[f32]) -> f32 {
-    let (mut both, mut sum) = (0u32, 0u32);
-    for (&a, &b) in a.iter().zip(b) {
-        both += u32::from(a > 0.0 && b > 0.0);
-        sum += u32::from(a > 0.0) + u32::from(b > 0.0);
-    }
-    if sum == 0 { 1.0 } else { 2.0 * both as f32 / sum as f32 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -87,7 +87,7 @@ impl Tracker {
     /// Another scan begins: how many slices there are, and how many millimetres apart.
     pub fn set_slices(&mut self, slices: usize, step: f64) {
         match self {
-            Self::Boxes(_) => {}
+            Self::Boxes(boxes) => boxes.set_step(step),
             Self::Memory(memory) => memory.set_slices(slices, step),
         }
     }
@@ -119,11 +119,11 @@ impl Tracker {
         }
     }
 
-    /// Forgets what it has found; another sweep begins, over slices that are `step` mm apart.
-    pub fn begin(&mut self, objects: usize, pass: Pass, step: f64) {
+    /// Forgets what it has found; another sweep begins.
+    pub fn begin(&mut self, objects: usize, pass: Pass) {
         match self {
-            Self::Boxes(boxes) => boxes.begin(objects, step),
-            Self::Memory(memory) => memory.begin(objects, pass),
+            Self::Boxes(boxes) => boxes.begin(objects),
+            Self::Memory(memory) => memory.begin(pass),
         }
     }
 

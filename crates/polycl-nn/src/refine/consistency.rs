@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Choice, Decision};
+use crate::overlap::dice;
 
 /// How much less agreement with the neighbours is too much.
 const TOLERANCE: f64 = 0.05;
@@ -32,7 +33,10 @@ impl Slices<'_> {
                 continue;
             }
             let neighbours = [k - 1, k + 1].map(|k| &refined[plane(k)]);
-            let fit = |own: &[u16]| neighbours.map(|other| dice(own, other, label)).iter().sum::<f64>() / 2.0;
+            let overlap = |own: &[u16], other: &[u16]| {
+                dice(own.iter().zip(other).map(|(&a, &b)| (a == label, b == label)))
+            };
+            let fit = |own: &[u16]| neighbours.map(|other| overlap(own, other)).iter().sum::<f64>() / 2.0;
             let (before, after) = (&self.before[plane(k)], &refined[plane(k)]);
             if fit(after) >= fit(before) - TOLERANCE {
                 continue;
@@ -50,16 +54,6 @@ impl Slices<'_> {
             }
         }
     }
-}
-
-/// 1 where neither has the label.
-fn dice(a: &[u16], b: &[u16], label: u16) -> f64 {
-    let (mut both, mut sum) = (0u32, 0u32);
-    for (&a, &b) in a.iter().zip(b) {
-        both += u32::from(a == label && b == label);
-        sum += u32::from(a == label) + u32::from(b == label);
-    }
-    if sum == 0 { 1.0 } else { 2.0 * f64::from(both) / f64::from(sum) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use polycl_volume::Result;
 
+use super::names::{name_of, named, names, unknown};
 use super::{MLP_NAMES, TinyVitConfig, TwoWayConfig, VitConfig};
 use crate::weights::{self, Weights};
 
@@ -49,7 +50,7 @@ pub enum Model {
     MedSam,
 }
 
-const NAMES: [(Model, &str); 6] = [
+pub(crate) const NAMES: [(Model, &str); 6] = [
     (Model::LiteMedSam, "litemedsam"),
     (Model::MobileSam, "mobilesam"),
     (Model::SamVitB, "sam-vit-b"),
@@ -122,8 +123,7 @@ impl Model {
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(model, _)| model == self).map_or("", |(_, name)| name);
-        f.write_str(name)
+        f.write_str(name_of(&NAMES, self))
     }
 }
 
@@ -131,10 +131,6 @@ impl FromStr for Model {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let found = NAMES.iter().find(|(_, name)| *name == text);
-        found.map(|(model, _)| *model).ok_or_else(|| {
-            let names = NAMES.map(|(_, name)| name).join(", ");
-            format!("expected one of {names}, found '{text}'")
-        })
+        named(&NAMES, text).ok_or_else(|| unknown(names(&NAMES), text))
     }
 }

@@ -6,11 +6,12 @@
 
 mod cache;
 mod component;
-mod config;
+pub(crate) mod config;
 pub(crate) mod decoder;
 mod embedder;
 mod frame;
 pub(crate) mod layers;
+pub(crate) mod names;
 pub(crate) mod prompt;
 mod tiny_vit;
 mod transformer;

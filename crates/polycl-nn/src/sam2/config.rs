@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use polycl_volume::Result;
 
+use crate::sam::names::{name_of, named, names, unknown};
 use crate::sam::{MLP_NAMES, TwoWayConfig};
 use crate::weights::{self, Weights};
 
@@ -77,7 +78,7 @@ pub enum Size {
     Large,
 }
 
-const NAMES: [(Model, &str); 9] = [
+pub(crate) const NAMES: [(Model, &str); 9] = [
     (Model::Sam2(Version::V21, Size::Tiny), "sam2.1-hiera-tiny"),
     (Model::Sam2(Version::V21, Size::Small), "sam2.1-hiera-small"),
     (Model::Sam2(Version::V21, Size::BasePlus), "sam2.1-hiera-base-plus"),
@@ -95,31 +96,24 @@ impl Model {
             Self::Sam2(version, size) => (1024, version, size),
             Self::MedSam2 => (512, Version::V21, Size::Tiny),
         };
-        let windows = [8, 4, 14, 7];
+        let tiny = HieraConfig {
+            dim: 96,
+            heads: 1,
+            stages: [1, 2, 7, 2],
+            windows: [8, 4, 14, 7],
+            global: [5, 7, 9],
+            background: 7,
+        };
         let trunk = match size {
-            Size::Tiny => HieraConfig {
-                dim: 96,
-                heads: 1,
-                stages: [1, 2, 7, 2],
-                windows,
-                global: [5, 7, 9],
-                background: 7,
-            },
-            Size::Small => HieraConfig {
-                dim: 96,
-                heads: 1,
-                stages: [1, 2, 11, 2],
-                windows,
-                global: [7, 10, 13],
-                background: 7,
-            },
+            Size::Tiny => tiny,
+            Size::Small => HieraConfig { stages: [1, 2, 11, 2], global: [7, 10, 13], ..tiny },
             Size::BasePlus => HieraConfig {
                 dim: 112,
                 heads: 2,
                 stages: [2, 3, 16, 3],
-                windows,
                 global: [12, 16, 20],
                 background: 14,
+                ..tiny
             },
             Size::Large => HieraConfig {
                 dim: 144,
@@ -127,7 +121,7 @@ impl Model {
                 stages: [2, 6, 36, 4],
                 windows: [8, 4, 16, 8],
                 global: [23, 33, 43],
-                background: 7,
+                ..tiny
             },
         };
         let decoder = TwoWayConfig { depth: 2, dim: 256, heads: 8, mlp: 2048, mlp_names: MLP_NAMES[1] };
@@ -166,8 +160,7 @@ impl Model {
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(model, _)| model == self).map_or("", |(_, name)| name);
-        f.write_str(name)
+        f.write_str(name_of(&NAMES, self))
     }
 }
 
@@ -175,10 +168,6 @@ impl FromStr for Model {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let found = NAMES.iter().find(|(_, name)| *name == text);
-        found.map(|(model, _)| *model).ok_or_else(|| {
-            let names = NAMES.map(|(_, name)| name).join(", ");
-            format!("expected one of {names}, found '{text}'")
-        })
+        named(&NAMES, text).ok_or_else(|| unknown(names(&NAMES), text))
     }
 }

@@ -4,7 +4,7 @@
 //! For inference alone. Maps are [B, H, W, C] between layers; module names are the published ones, so that
 //! official checkpoints fit. Prompts, mask decoder and two-way transformer are SAM's.
 
-mod config;
+pub(crate) mod config;
 mod hiera;
 mod memory;
 mod position;
