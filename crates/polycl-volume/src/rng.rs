@@ -17,6 +17,9 @@ pub enum Purpose {
     Weights = 7,
     Dropout = 8,
     Degrade = 9,
+    View = 10,
+    Mask = 11,
+    Flip = 12,
 }
 
 /// A generator for `purpose` under `seed`, at the counters `at` (an epoch and an anchor, say).

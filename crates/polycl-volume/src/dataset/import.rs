@@ -7,6 +7,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::making::Making;
+use super::names::Names;
 use super::origin::{Origin, Records};
 use super::pairs::{Label, Pair};
 use super::presence::{Ranges, Slices, ranges_of, within};
@@ -147,6 +148,7 @@ impl Plan {
             image: Source { path: pair.image.clone(), sha256 },
             fingerprint,
             masks: Vec::new(),
+            mask_names: Names::new(),
             origin: Origin::Hand,
             drawn: BTreeSet::new(),
             presence: BTreeMap::new(),
@@ -167,6 +169,9 @@ impl Plan {
             scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
             scan.masks = drawn.sources;
             scan.drawn = drawn.organs;
+            if let Some(Label::Map(_, names)) = &pair.label {
+                scan.mask_names = names.clone();
+            }
             (scan.origin, scan.trust) = (making.origin, making.trust);
         }
         self.add_ranges(&mut scan, &space, &kept, report)?;

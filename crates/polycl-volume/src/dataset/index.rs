@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::names::Names;
 use super::origin::Origin;
 use super::presence::{in_order, within};
 use super::propagated::Trust;
@@ -56,6 +57,9 @@ pub struct Scan {
     /// The mask file, or one file per structure; empty where nothing is drawn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masks: Vec<Source>,
+    /// Names of the values of the mask file; empty where every file is one structure that has its name.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub mask_names: Names,
     /// Who drew the masks; nothing where it was a person, or where nothing is drawn.
     #[serde(default, skip_serializing_if = "Origin::is_hand")]
     pub origin: Origin,

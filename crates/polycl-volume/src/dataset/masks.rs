@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Source;
 use super::names::{self, Names};
 use super::pairs::Label;
+use super::{Scan, Source};
 use crate::orient::Reorientation;
 use crate::{Error, Kind, Mask, Result, Space, nifti};
 
@@ -52,6 +52,31 @@ pub(super) fn read(
         }
     };
     Ok(Some(Drawn { mask: Mask { space: space.clone(), voxels }, sources, organs, contested, pixels }))
+}
+
+/// Reads the masks of a scan again that was imported before: on its own voxels, in the data set's numbers.
+///
+/// # Errors
+/// As [`read`]; [`Kind::Format`] for files that have changed since, [`Kind::Labels`] for a scan without masks.
+pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
+    let file = |source: &Source| (nifti::case_name(&source.path).unwrap_or_default(), source.path.clone());
+    let label = match scan.masks.as_slice() {
+        [map] if !scan.mask_names.is_empty() => Label::Map(map.path.clone(), scan.mask_names.clone()),
+        structures => Label::Structures(structures.iter().map(file).collect()),
+    };
+    let numbering = labels.iter().map(|(&value, name)| (name.clone(), value)).collect();
+    let image = &scan.image.path;
+    let drawn = read(&label, scan.drawn.clone(), image, &nifti::read_space(image)?, &numbering)?;
+    let drawn = drawn.filter(|drawn| !drawn.sources.is_empty()).ok_or_else(|| {
+        Error::new(image, Kind::Labels, format!("a mask of case {}", scan.case), "none")
+            .hint("data sets of earlier versions do not know the names in masks: import it again")
+    })?;
+    let same = |(now, then): (&Source, &Source)| now.path == then.path && now.sha256 == then.sha256;
+    let changed = drawn.sources.iter().zip(&scan.masks).find(|&pair| !same(pair));
+    changed.map_or(Ok(drawn.mask), |(_, then)| {
+        Err(Error::new(&then.path, Kind::Format, "the mask that was imported", "another one")
+            .hint("import the data set again"))
+    })
 }
 
 /// Voxels of each label, but for the background, in each slice of the file.

@@ -75,6 +75,17 @@ impl Dataset {
         slices.as_ref().ok_or_else(unlabelled)?.read(slice)
     }
 
+    /// The masks of scan number `scan` on its own voxels, read from the files that were imported; label
+    /// values are the data set's.
+    ///
+    /// # Errors
+    /// As [`crate::nifti::read_mask`]; [`Kind::Format`] where a file has changed since, [`Kind::Labels`] where
+    /// the scan has no mask.
+    pub fn truth(&self, scan: usize) -> Result<crate::Mask> {
+        let scan = self.index.scans.get(scan).ok_or_else(|| self.no_scan(scan))?;
+        masks::again(scan, &self.index.labels)
+    }
+
     fn no_scan(&self, scan: usize) -> Error {
         let found = format!("{} scans", self.index.scans.len());
         Error::new(&self.dir, Kind::Request, format!("scan number {scan}"), found)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 use crate::rng::{Purpose, rng};
 use crate::{Error, Kind, Result};
@@ -18,9 +19,12 @@ pub enum Budget {
     All,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Patients by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Split {
     pub train: Vec<String>,
+    #[serde(default)]
     pub validation: Vec<String>,
 }
 

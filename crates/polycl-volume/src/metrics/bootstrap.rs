@@ -22,6 +22,17 @@ pub fn mean(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     (n > 0).then(|| sum / f64::from(n))
 }
 
+/// Which of `n` things each resample holds: `n` of them, drawn with replacement. Things of another
+/// kind are drawn from another stream, and so independently.
+pub fn draws(n: usize, seed: u64, stream: u64) -> Vec<u32> {
+    let mut drawn = vec![0; n * RESAMPLES];
+    drawn.par_chunks_mut(n).enumerate().for_each(|(resample, drawn)| {
+        let mut rng = rng(seed, Purpose::Bootstrap, [resample as u64, stream]);
+        drawn.fill_with(|| rng.random_range(0..n as u32));
+    });
+    drawn
+}
+
 /// For every resample, which cases it holds. All labels and metrics share the draws, so that a
 /// mean over labels is resampled by whole cases too.
 pub struct Resamples {
@@ -32,12 +43,7 @@ pub struct Resamples {
 impl Resamples {
     pub fn new(cases: usize, seed: u64) -> Self {
         let cases = cases.max(1);
-        let mut drawn = vec![0; cases * RESAMPLES];
-        drawn.par_chunks_mut(cases).enumerate().for_each(|(resample, drawn)| {
-            let mut rng = rng(seed, Purpose::Bootstrap, [resample as u64, 0]);
-            drawn.fill_with(|| rng.random_range(0..cases as u32));
-        });
-        Self { drawn, cases }
+        Self { drawn: draws(cases, seed, 0), cases }
     }
 
     /// The mean of one value per case in every resample; undefined where it drew no defined value.

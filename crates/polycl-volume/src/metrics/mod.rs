@@ -3,7 +3,7 @@
 //! Overlap follows MetricsReloaded, surfaces follow DeepMind's `surface-distance`, and the summary
 //! follows nnU-Net v2. What an empty mask scores is a named choice, [`EmptyPolicy`].
 
-mod bootstrap;
+pub(crate) mod bootstrap;
 mod edt;
 mod evaluate;
 mod labels;

@@ -62,6 +62,49 @@ fn of_overlapping_structures_the_smaller_is_seen() {
 }
 
 #[test]
+fn the_truth_is_read_again_in_the_numbers_of_the_data_set() {
+    for signs in [LPS, LPI] {
+        let folder = Folder::new();
+        let space = space(signs);
+        image(&folder.at("images/a_0000.nii.gz"), &space);
+        mask(&folder.at("labels/a.nii.gz"), &space, &[(3, [0, 1], 10), (4, [2, 2], 5)]);
+        folder.write("labels/labels.json", r#"{"3": "liver", "4": "spleen"}"#);
+        let mut plan = folder.plan().unwrap();
+        plan.only = ["liver".to_owned()].into();
+        plan.preprocess.keep = 0.5;
+        folder.import(&plan).unwrap();
+        let dataset = folder.dataset().unwrap();
+        let truth = dataset.truth(0).unwrap();
+        assert!(truth.space.disagreement(&space).is_none(), "on the voxels of the file");
+        let liver = dataset.index.label("liver").unwrap();
+        let count = |label| truth.voxels.iter().filter(|&&voxel| voxel == label).count();
+        assert_eq!(
+            (count(liver), count(0)),
+            (640, truth.voxels.len() - 640),
+            "slices that were cut off, too"
+        );
+
+        mask(&folder.at("labels/a.nii.gz"), &space, &[(3, [0, 1], 9)]);
+        assert_eq!(dataset.truth(0).unwrap_err().kind, Kind::Format, "another mask than was imported");
+    }
+}
+
+#[test]
+fn the_truth_of_structures_and_of_scans_without_any() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    shifted_image(&folder.at("images/b.nii.gz"), &space(LPS), 5.0);
+    mask(&folder.at("labels/a/segmentations/liver.nii.gz"), &space(LPS), &[(255, [0, 3], 10)]);
+    mask(&folder.at("labels/a/segmentations/lesion.nii.gz"), &space(LPS), &[(7, [1, 1], 2)]);
+    folder.import(&folder.plan().unwrap()).unwrap();
+    let dataset = folder.dataset().unwrap();
+    let truth = dataset.truth(0).unwrap();
+    let count = |organ| truth.voxels.iter().filter(|&&v| Some(v) == dataset.index.label(organ)).count();
+    assert_eq!((count("lesion"), count("liver")), (64, 4 * 320 - 64));
+    assert_eq!(dataset.truth(1).unwrap_err().kind, Kind::Labels);
+}
+
+#[test]
 fn an_import_that_fails_leaves_nothing_behind() {
     let folder = Folder::new();
     image(&folder.at("images/a.nii.gz"), &space(LPS));
