@@ -83,7 +83,7 @@ impl Step {
             || {
                 let now = model.take().expect("each step puts the model back");
                 let gradients = loss(&now).backward();
-                model = Some(adam.step(now, &gradients, 1e-4, 1.0));
+                model = Some(adam.step(now, &gradients, &|_| 1e-4, 1.0));
             },
             &device,
         )

@@ -59,6 +59,17 @@ fn write(path: &Path, tensors: &[(String, TensorData)], state: &impl Serialize) 
     output::atomically(path, |file| file.write_all(&bytes))
 }
 
+/// Leaves the weights of a finished training alone, a third of the file; it cannot go on then.
+///
+/// # Errors
+/// As [`Checkpoint::read`], [`Kind::Io`].
+pub fn forget_optimiser(path: &Path) -> Result<()> {
+    let checkpoint = Checkpoint::read(path)?;
+    let state: serde_json::Value = checkpoint.state()?;
+    let weights = checkpoint.tensors.into_iter().filter(|(name, _)| !name.starts_with(OPTIMISER));
+    write(path, &weights.collect::<Vec<_>>(), &state)
+}
+
 /// A checkpoint read whole into memory.
 pub struct Checkpoint {
     path: std::path::PathBuf,

@@ -131,12 +131,26 @@ impl Selector {
         anchors
     }
 
+    /// Whether the strategy could have drawn `other` as the negative of `anchor`.
+    pub fn opposes(&self, anchor: SliceId, other: SliceId) -> bool {
+        let answer = |id: SliceId| {
+            let scan = self.scans.iter().find(|e| e.scan == id.scan);
+            scan.map(|scan| scan.answer(id.slice))
+        };
+        let (elsewhere, opposite) = (anchor.scan != other.scan, answer(anchor) != answer(other));
+        match self.strategy {
+            Strategy::Scan => elsewhere,
+            Strategy::Organ => opposite,
+            Strategy::Mixed => elsewhere && opposite,
+        }
+    }
+
     /// The triplet of `anchor` in `epoch`; `None` where it has no positive or no negative partner.
     pub fn triplet(&self, seed: u64, epoch: u64, anchor: SliceId) -> Option<Triplet> {
         let counter = (anchor.scan as u64) << 32 | anchor.slice as u64;
         let mut rng = rng(seed, Purpose::Triplet, [epoch, counter]);
         let own = self.scans.iter().position(|e| e.scan == anchor.scan)?;
-        let answer = usize::from(self.scans[own].with[1].binary_search(&anchor.slice).is_ok());
+        let answer = self.scans[own].answer(anchor.slice);
         let same_scan = &self.scans[own..=own];
         let others = || self.scans.iter().filter(|e| e.scan != anchor.scan);
         let (positive, negative) = match self.strategy {
@@ -167,6 +181,11 @@ impl Eligible {
             }
         }
         Self { scan: number, with }
+    }
+
+    /// Of a slice that takes part.
+    fn answer(&self, slice: usize) -> usize {
+        usize::from(self.with[1].binary_search(&slice).is_ok())
     }
 
     fn size(&self) -> usize {

@@ -25,6 +25,7 @@ fn scan(case: usize, slices: usize, liver: Option<&[[usize; 2]]>) -> Scan {
         image: Source { path: PathBuf::from("x.nii"), sha256: String::new() },
         fingerprint: String::new(),
         masks: Vec::new(),
+        mask_names: BTreeMap::new(),
         origin: Origin::Hand,
         drawn: BTreeSet::new(),
         presence: liver

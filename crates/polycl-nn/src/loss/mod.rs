@@ -1,9 +1,11 @@
 //! Training losses: one file each, means over the batch, smaller is better.
 
 mod contrastive;
+mod info_nce;
 mod segmentation;
 
 pub use contrastive::ContrastiveLoss;
+pub use info_nce::{Pair, Pairs, info_nce, normalised, similarity};
 pub use segmentation::SegmentationLoss;
 
 use burn::tensor::Tensor;

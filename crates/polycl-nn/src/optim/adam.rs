@@ -46,9 +46,15 @@ const BETA: [f64; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-8;
 
 impl Adam {
-    /// One update of every parameter that has a gradient. `scale` multiplies the gradients first
-    /// (see [`super::global_norm`]).
-    pub fn step<M: Module>(&mut self, model: M, gradients: &Gradients, rate: f64, scale: f64) -> M {
+    /// One update of every parameter that has a gradient, at the learning rate that `rate` says for its
+    /// name. `scale` multiplies the gradients first (see [`super::global_norm`]).
+    pub fn step<M: Module>(
+        &mut self,
+        model: M,
+        gradients: &Gradients,
+        rate: &dyn Fn(&str) -> f64,
+        scale: f64,
+    ) -> M {
         model.map(&mut Update { adam: self, gradients, rate, scale, path: Vec::new() })
     }
 
@@ -105,7 +111,7 @@ impl ModuleVisitor for Sizes {
 struct Update<'a> {
     adam: &'a mut Adam,
     gradients: &'a Gradients,
-    rate: f64,
+    rate: &'a dyn Fn(&str) -> f64,
     scale: f64,
     path: Vec<String>,
 }
@@ -133,14 +139,16 @@ impl Update<'_> {
     fn update<const D: usize>(&mut self, tensor: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
         let shape = tensor.dims();
         let gradient = gradient.reshape([-1]);
-        let moments = self.adam.moments.entry(self.path.join(".")).or_insert_with(|| Moments {
+        let name = self.path.join(".");
+        let rate = (self.rate)(&name);
+        let moments = self.adam.moments.entry(name).or_insert_with(|| Moments {
             steps: 0,
             first: gradient.zeros_like(),
             second: gradient.zeros_like(),
         });
         moments.steps += 1;
         let [bias1, bias2] = BETA.map(|beta| 1.0 - beta.powi(moments.steps as i32));
-        let (rate, root_bias) = (self.rate / bias1, bias2.sqrt());
+        let (rate, root_bias) = (rate / bias1, bias2.sqrt());
         let values = tensor.inner().reshape([-1]);
         let values = if kernels::serves(&values) {
             let step = AdamStep {

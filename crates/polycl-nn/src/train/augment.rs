@@ -129,6 +129,17 @@ fn adjust(image: &mut [f32], contrast: f32, brightness: f32) {
     }
 }
 
+/// The value at a place of a slice of `size`² pixels; the border goes on outside.
+pub(super) fn bilinear(image: &[f32], size: usize, [x, y]: [f32; 2]) -> f32 {
+    let last = (size - 1) as f32;
+    let (x, y) = (x.clamp(0.0, last), y.clamp(0.0, last));
+    let (x0, y0) = (x as usize, y as usize);
+    let (x1, y1) = ((x0 + 1).min(size - 1), (y0 + 1).min(size - 1));
+    let (fx, fy) = (x - x0 as f32, y - y0 as f32);
+    let row = |y: usize| image[y * size + x0] * (1.0 - fx) + image[y * size + x1] * fx;
+    row(y0) * (1.0 - fy) + row(y1) * fy
+}
+
 /// Rotation, scaling and flip about the centre, then a shift.
 struct Motion {
     angle: f32,
@@ -152,17 +163,8 @@ impl Motion {
         (0..self.size * self.size).map(|i| sample(self.source(i % self.size, i / self.size))).collect()
     }
 
-    /// Bilinear; the border goes on outside.
     fn linear(&self, image: &[f32]) -> Vec<f32> {
-        let last = (self.size - 1) as f32;
-        self.map(|[x, y]| {
-            let (x, y) = (x.clamp(0.0, last), y.clamp(0.0, last));
-            let (x0, y0) = (x as usize, y as usize);
-            let (x1, y1) = ((x0 + 1).min(self.size - 1), (y0 + 1).min(self.size - 1));
-            let (fx, fy) = (x - x0 as f32, y - y0 as f32);
-            let row = |y: usize| image[y * self.size + x0] * (1.0 - fx) + image[y * self.size + x1] * fx;
-            row(y0) * (1.0 - fy) + row(y1) * fy
-        })
+        self.map(|at| bilinear(image, self.size, at))
     }
 
     /// Nearest; the border goes on outside, as it does in the image.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::augment::{Augment, mirrored_classes};
 use super::run::{Model, Organ, Run, RunCard, Seen, weights};
 use super::weight::LabelWeight;
-use super::{Progress, Settings, State, Task, initialised, train};
+use super::{Progress, Settings, State, Task, initialised, slices, train};
 use crate::checkpoint::Checkpoint;
 use crate::loss::SegmentationLoss;
 use crate::net::{EncoderConfig, Net, Segmenter, SegmenterConfig};
@@ -40,6 +40,9 @@ pub struct FinetuneConfig {
     /// … or the fraction of them; all of them without either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
+    /// … or who trains and who validates, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// Only scans of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
@@ -49,6 +52,9 @@ pub struct FinetuneConfig {
     pub label_weight: Option<LabelWeight>,
     /// Epochs for which the encoder stays as it was pre-trained.
     pub freeze: usize,
+    /// The encoder's learning rate as a part of the decoder's; 1 without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder_rate: Option<f64>,
     /// Epochs without a better validation score after which training ends; 0 goes on to the last.
     pub patience: usize,
     pub augment: Augment,
@@ -73,6 +79,29 @@ pub struct Plan {
     pub partial: usize,
 }
 
+/// Refuses what could not be fine-tuned so on `dataset`, without doing anything; whether an encoder fits is
+/// not looked at.
+///
+/// # Errors
+/// As [`finetune`].
+pub fn check(dataset: &Dataset, config: &FinetuneConfig) -> Result<()> {
+    settings_make_sense(dataset, config)?;
+    Finetuning::new(dataset, config.clone()).map(drop)
+}
+
+fn settings_make_sense(dataset: &Dataset, config: &FinetuneConfig) -> Result<()> {
+    super::check(&dataset.dir, &config.training)?;
+    config.augment.check().map_err(|found| {
+        Error::new(&dataset.dir, Kind::Request, "an augmentation that makes sense", found)
+    })?;
+    if let Some(rate) = config.encoder_rate.filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
+        let expected = "a part of the learning rate above 0 for the encoder";
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, rate.to_string())
+            .hint("--freeze keeps the encoder as it is"));
+    }
+    Ok(())
+}
+
 /// Fine-tunes a U-Net on `dataset` and leaves the run in `out`.
 ///
 /// # Errors
@@ -87,20 +116,23 @@ pub fn finetune(
     announce: &mut dyn FnMut(&Plan),
     watch: &mut dyn FnMut(Progress<'_>),
 ) -> Result<State> {
-    super::check(&dataset.dir, &config.training)?;
-    config.augment.check().map_err(|found| {
-        Error::new(&dataset.dir, Kind::Request, "an augmentation that makes sense", found)
-    })?;
+    settings_make_sense(dataset, config)?;
     let pretrained = config.encoder.as_deref().map(RunCard::read).transpose()?;
     let encoder = encoder_config(config, pretrained.as_ref(), dataset)?;
     let mut task = Finetuning::new(dataset, config.clone())?;
     task.resolve(encoder.net);
     let segmenter = SegmenterConfig { encoder, organs: task.organs.len() };
+    // A masked autoencoder has pre-trained the decoder, too, all but what it ends with.
+    let decoder = pretrained.as_ref().is_some_and(|card| matches!(card.model, Model::Autoencoder(_)));
     let card = task.card(segmenter, pretrained);
     let device = task.config.training.device.open().autodiff();
     let mut model = initialised(task.config.training.seed, &device, || segmenter.init(&device));
     if let Some(run) = &config.encoder {
-        Checkpoint::read(&weights(run))?.load_part(&mut model, "encoder.")?;
+        let checkpoint = Checkpoint::read(&weights(run))?;
+        checkpoint.load_part(&mut model, "encoder.")?;
+        if decoder {
+            checkpoint.load_part(&mut model, "decoder.blocks.")?;
+        }
     }
     let mut run = Run::create(out, &card, &task.config, resume)?;
     announce(&task.summary());
@@ -209,7 +241,9 @@ impl<'a> Finetuning<'a> {
             pretraining_cases: Vec::new(),
         };
         match pretrained {
-            Some(RunCard { model: Model::Contrastive(_), training_cases, .. }) => {
+            Some(RunCard {
+                model: Model::Contrastive(_) | Model::Autoencoder(_), training_cases, ..
+            }) => {
                 card.pretraining_cases = training_cases;
             }
             // An encoder that was fine-tuned before has seen those masks, too.
@@ -309,17 +343,17 @@ impl Task for Finetuning<'_> {
 
     const RATE: f64 = 1e-3;
 
-    fn plan(&self, epoch: usize) -> Vec<Example> {
+    fn plan(&self, round: usize) -> Vec<Example> {
         let mut examples = self.examples.clone();
-        examples.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [epoch as u64, 0]));
+        examples.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [round as u64, 0]));
         examples
     }
 
-    fn load(&self, epoch: usize, examples: &[Example]) -> Result<Batch> {
+    fn load(&self, round: usize, examples: &[Example]) -> Result<Batch> {
         let size = self.dataset.index.preprocess.size;
         let augmented = |&Example { id, .. }: &Example| {
             let (mut image, mut classes) = self.slice(id)?;
-            let at = [epoch as u64, (id.scan as u64) << 32 | id.slice as u64];
+            let at = [round as u64, (id.scan as u64) << 32 | id.slice as u64];
             let (mirrored, seed) = (self.mirrored.as_deref(), self.config.training.seed);
             self.config.augment.apply(&mut image, &mut classes, size, mirrored, seed, at);
             Ok((image, classes))
@@ -336,10 +370,14 @@ impl Task for Finetuning<'_> {
         model
     }
 
-    fn loss(&self, model: &Segmenter, batch: Batch, device: &Device) -> Tensor<1> {
+    fn loss(&self, model: Segmenter, batch: Batch, device: &Device) -> (Segmenter, Tensor<1>) {
         let logits = model.forward(Tensor::from_data(batch.images, device));
         let target = Tensor::from_data(batch.target, device);
-        self.config.loss.forward(logits, target, Tensor::from_data(batch.weights, device))
+        (model, self.config.loss.forward(logits, target, Tensor::from_data(batch.weights, device)))
+    }
+
+    fn rate_of(&self, parameter: &str) -> f64 {
+        self.config.encoder_rate.filter(|_| parameter.starts_with("encoder.")).unwrap_or(1.0)
     }
 
     /// Mean Dice over the organs of each validation scan, then over the scans. It chooses the best
@@ -358,11 +396,6 @@ impl Task for Finetuning<'_> {
     fn patience(&self) -> Option<usize> {
         Some(self.config.patience).filter(|&patience| patience > 0 && !self.validation.is_empty())
     }
-}
-
-fn slices(dataset: &Dataset, scans: &[usize]) -> Vec<SliceId> {
-    let of = |&scan: &usize| (0..dataset.index.scans[scan].slices).map(move |slice| SliceId { scan, slice });
-    scans.iter().flat_map(of).collect()
 }
 
 /// The slices that count, with weights that are 1 in the mean: confidence decides how much a slice
@@ -412,7 +445,7 @@ fn organs(dataset: &Dataset, asked: &[String]) -> Result<Vec<Organ>> {
 
 /// The scans whose masks draw every one of these organs, and how many have masks that do not.
 fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Result<(Vec<usize>, usize)> {
-    let mut scans = super::of_domain(dataset, domain)?;
+    let mut scans = super::scans_of(dataset, domain, &[])?;
     scans.retain(|&scan| dataset.index.scans[scan].labelled());
     let with_masks = scans.len();
     scans.retain(|&scan| dataset.index.scans[scan].draws(organs));
@@ -426,6 +459,9 @@ fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Resul
 }
 
 fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<Split> {
+    if let Some(split) = &config.split {
+        return named_split(dataset, config, split, scans);
+    }
     let budget = match (config.cases, config.fraction) {
         (Some(_), Some(_)) => {
             return Err(Error::new(&dataset.dir, Kind::Request, "--cases or --fraction", "both"));
@@ -440,4 +476,26 @@ fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<
     };
     split::budget(&patients(true), &patients(false), budget, config.training.seed)
         .map_err(|error| Error { file: dataset.dir.clone(), ..error })
+}
+
+/// A split by name, if its patients have masks, none is on both sides, and nothing else is asked for.
+fn named_split(dataset: &Dataset, config: &FinetuneConfig, split: &Split, scans: &[usize]) -> Result<Split> {
+    let refused = |expected: &str, found: String| {
+        Err(Error::new(&dataset.dir, Kind::Request, expected, found)
+            .hint("a [split] names patients of the data set: train = [...], validation = [...]"))
+    };
+    if config.cases.is_some() || config.fraction.is_some() {
+        return refused("a split by name alone", "a number or fraction of patients, too".to_owned());
+    }
+    if split.train.is_empty() {
+        return refused("somebody to train on", "nobody".to_owned());
+    }
+    if let Some(both) = split.train.iter().find(|patient| split.validation.contains(patient)) {
+        return refused("patients that train or validate", format!("'{both}', who would do both"));
+    }
+    let labelled = |patient: &String| scans.iter().any(|&scan| dataset.index.scans[scan].patient == *patient);
+    match split.train.iter().chain(&split.validation).find(|patient| !labelled(patient)) {
+        Some(unknown) => refused("patients with masks of these organs", format!("'{unknown}', who has none")),
+        None => Ok(split.clone()),
+    }
 }

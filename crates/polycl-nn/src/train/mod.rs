@@ -6,8 +6,10 @@ mod events;
 pub mod finetune;
 pub mod pretrain;
 mod run;
+mod views;
 mod weight;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Instant;
@@ -22,8 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::device;
 use crate::optim::{Adam, Schedule, clip_scale, global_norm};
+use crate::select::SliceId;
 pub use augment::{Augment, mirrored_classes};
 pub use run::{Model, Organ, Run, RunCard, Seen, read_log, weights};
+pub use views::Views;
 pub use weight::LabelWeight;
 
 /// What every training has in common; the `[training]` table of a run's `config.toml`.
@@ -33,7 +37,8 @@ pub struct Settings {
     pub epochs: usize,
     /// Slices (or triplets) a step.
     pub batch: usize,
-    /// Steps an epoch at most; without it an epoch goes through all whole batches.
+    /// Steps an epoch, for which the data are gone through again where they do not suffice; without
+    /// it an epoch goes once through all whole batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
     /// Adam's learning rate at its highest; each task has a default of its own.
@@ -70,10 +75,11 @@ pub trait Task: Sync {
     /// The learning rate where the settings name none.
     const RATE: f64;
 
-    /// The items of `epoch` in the order they are used.
-    fn plan(&self, epoch: usize) -> Vec<Self::Item>;
-    /// Reads a batch; runs beside the step before it, on a thread of its own.
-    fn load(&self, epoch: usize, items: &[Self::Item]) -> Result<Self::Batch>;
+    /// The items of a round through the data, as many in each, in the order they are used. An epoch is one
+    /// round, or the several that its steps need.
+    fn plan(&self, round: usize) -> Vec<Self::Item>;
+    /// Reads a batch of a round; runs beside the step before it, on a thread of its own.
+    fn load(&self, round: usize, items: &[Self::Item]) -> Result<Self::Batch>;
     /// The model as it enters `epoch`: the place to freeze and to thaw.
     fn enter(&self, epoch: usize, model: Self::Model) -> Self::Model {
         let _ = epoch;
@@ -83,8 +89,14 @@ pub trait Task: Sync {
     fn left_out(&self) -> Option<LeftOut> {
         None
     }
-    /// A scalar as `[1]`.
-    fn loss(&self, model: &Self::Model, batch: Self::Batch, device: &Device) -> Tensor<1>;
+    /// A scalar as `[1]`, and the model as it goes on to the optimiser: what follows the trained weights
+    /// without being trained itself (a momentum encoder, a queue) moves on here.
+    fn loss(&self, model: Self::Model, batch: Self::Batch, device: &Device) -> (Self::Model, Tensor<1>);
+    /// What the learning rate is multiplied by for the parameter of this name.
+    fn rate_of(&self, parameter: &str) -> f64 {
+        let _ = parameter;
+        1.0
+    }
     /// A score of the model on data it does not train on, larger is better; `None` without such data.
     fn validate(&self, model: &Self::Model, device: &Device) -> Result<Option<f64>> {
         let _ = (model, device);
@@ -193,23 +205,24 @@ fn epoch<T: Task>(
     device: &Device,
     watch: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(T::Model, f64, f64)> {
-    let items = task.plan(epoch);
-    let batches = batches(&items, settings);
-    let steps = batches.len();
+    let plan = Plan::new(task, epoch, settings);
+    let steps = plan.batches.len();
     let (mut model, mut sum, mut rate) = (model, 0.0, 0.0);
     std::thread::scope(|scope| {
-        for (step, batch) in prefetch(scope, task, epoch, &batches).into_iter().enumerate() {
+        for (step, batch) in prefetch(scope, task, &plan).into_iter().enumerate() {
             rate = settings.rate.unwrap_or(T::RATE)
                 * settings.schedule.factor(epoch * steps + step, settings.epochs * steps);
             device.seed(rng(settings.seed, Purpose::Dropout, [epoch as u64, step as u64]).next_u64());
-            let loss = task.loss(&model, batch?, device);
+            let loss;
+            (model, loss) = task.loss(model, batch?, device);
             let gradients = loss.backward();
             let loss = f64::from(loss.into_scalar::<f32>());
             let norm = global_norm(&model, &gradients);
             if !loss.is_finite() || !norm.is_finite() {
                 return Err(diverged(epoch, step, loss));
             }
-            model = adam.step(model, &gradients, rate, clip_scale(norm, settings.clip));
+            let rate_of = |parameter: &str| rate * task.rate_of(parameter);
+            model = adam.step(model, &gradients, &rate_of, clip_scale(norm, settings.clip));
             sum += loss;
             watch(Progress::Step { epoch, step: step + 1, steps, loss });
         }
@@ -217,25 +230,45 @@ fn epoch<T: Task>(
     })
 }
 
-/// Whole batches only, since batch norm makes little of a remainder; but never none.
-fn batches<'a, I>(items: &'a [I], settings: &Settings) -> Vec<&'a [I]> {
-    let whole = items.chunks_exact(settings.batch).take(settings.steps.unwrap_or(usize::MAX));
-    let batches: Vec<&[I]> = whole.collect();
-    if batches.is_empty() { vec![items] } else { batches }
+/// The batches of an epoch: ranges of the items of its rounds.
+struct Plan<I> {
+    /// The number of each round, counted over all epochs, and its items.
+    rounds: Vec<(usize, Vec<I>)>,
+    /// The place in `rounds`, and which of its items.
+    batches: Vec<(usize, Range<usize>)>,
+}
+
+impl<I> Plan<I> {
+    fn new<T: Task<Item = I>>(task: &T, epoch: usize, settings: &Settings) -> Self {
+        let size = settings.batch;
+        // Whole batches only, since batch norm makes little of a remainder; but never none.
+        let of = |items: &[I]| -> Vec<Range<usize>> {
+            let batch = |at: usize| at * size..((at + 1) * size).min(items.len());
+            (0..(items.len() / size).max(1)).map(batch).collect()
+        };
+        // All rounds have as many items as the first.
+        let count = settings.steps.map_or(1, |steps| steps.div_ceil(of(&task.plan(0)).len()));
+        let rounds: Vec<_> = (epoch * count..(epoch + 1) * count).map(|r| (r, task.plan(r))).collect();
+        let batches = rounds.iter().enumerate();
+        let batches =
+            batches.flat_map(|(at, (_, items))| of(items).into_iter().map(move |range| (at, range)));
+        let batches = batches.take(settings.steps.unwrap_or(usize::MAX)).collect();
+        Self { rounds, batches }
+    }
 }
 
 /// Loads batches in order on a thread of its own, at most two ahead of the training.
 fn prefetch<'scope, T: Task>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     task: &'scope T,
-    epoch: usize,
-    batches: &'scope [&[T::Item]],
+    plan: &'scope Plan<T::Item>,
 ) -> mpsc::Receiver<Result<T::Batch>> {
     let (sender, receiver) = mpsc::sync_channel(2);
     scope.spawn(move || {
-        for items in batches {
+        for (at, range) in &plan.batches {
+            let (round, items) = &plan.rounds[*at];
             // The receiver hangs up when training fails; there is nothing left to load for then.
-            if sender.send(task.load(epoch, items)).is_err() {
+            if sender.send(task.load(*round, &items[range.clone()])).is_err() {
                 break;
             }
         }
@@ -280,17 +313,29 @@ fn check(dataset: &Path, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// The scans of one domain, or all.
-fn of_domain(dataset: &Dataset, domain: Option<&str>) -> Result<Vec<usize>> {
+/// The scans of one domain, or all, without those of some patients.
+fn scans_of(dataset: &Dataset, domain: Option<&str>, exclude: &[String]) -> Result<Vec<usize>> {
+    let patients = dataset.index.patients();
+    if let Some(unknown) = exclude.iter().find(|patient| !patients.contains(patient.as_str())) {
+        let expected = format!("a patient '{unknown}' to leave out");
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, "nobody of that name"));
+    }
     let scans = dataset.index.scans.iter().enumerate();
     let fits = |scan: &Scan| domain.is_none() || scan.domain.as_deref() == domain;
-    let found: Vec<usize> = scans.filter(|(_, scan)| fits(scan)).map(|(number, _)| number).collect();
+    let wanted = |scan: &Scan| fits(scan) && !exclude.contains(&scan.patient);
+    let found: Vec<usize> = scans.filter(|(_, scan)| wanted(scan)).map(|(number, _)| number).collect();
     if found.is_empty() {
         let expected = domain.map_or("scans".to_owned(), |domain| format!("scans of domain '{domain}'"));
         return Err(Error::new(&dataset.dir, Kind::Request, expected, "none")
             .hint("domains are named in the manifest that `polycl import` reads"));
     }
     Ok(found)
+}
+
+/// Every slice of some scans, in order.
+fn slices(dataset: &Dataset, scans: &[usize]) -> Vec<SliceId> {
+    let of = |&scan: &usize| (0..dataset.index.scans[scan].slices).map(move |slice| SliceId { scan, slice });
+    scans.iter().flat_map(of).collect()
 }
 
 fn diverged(epoch: usize, step: usize, loss: f64) -> Error {

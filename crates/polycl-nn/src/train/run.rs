@@ -53,7 +53,10 @@ pub struct RunCard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
+    /// An encoder, whichever way it was pre-trained.
     Contrastive(EncoderConfig),
+    /// The same with a decoder that was pre-trained with it.
+    Autoencoder(SegmenterConfig),
     Segmenter(SegmenterConfig),
 }
 
@@ -95,7 +98,7 @@ impl Model {
     pub fn encoder(&self) -> EncoderConfig {
         match self {
             Self::Contrastive(config) => *config,
-            Self::Segmenter(config) => config.encoder,
+            Self::Autoencoder(config) | Self::Segmenter(config) => config.encoder,
         }
     }
 }
@@ -127,7 +130,7 @@ impl RunCard {
         }
         let values: BTreeSet<u16> = self.organs.iter().map(|organ| organ.value).collect();
         let expected = match self.model {
-            Model::Contrastive(_) => 0,
+            Model::Contrastive(_) | Model::Autoencoder(_) => 0,
             Model::Segmenter(config) if config.organs == 0 => return Err("a network of no organ".into()),
             Model::Segmenter(config) => config.organs,
         };

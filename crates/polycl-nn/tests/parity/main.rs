@@ -4,6 +4,7 @@
 mod layers;
 mod losses;
 mod networks;
+mod pretraining;
 mod reference;
 mod sam;
 mod sam2;

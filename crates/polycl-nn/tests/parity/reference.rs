@@ -110,8 +110,19 @@ impl Reference {
 
     /// Compares every parameter's gradient with `prefix` + its name.
     pub fn close_gradients<M: Module>(&self, prefix: &str, model: M, gradients: &Gradients) {
+        self.close_gradients_of(prefix, model, gradients, |_| true);
+    }
+
+    /// The same of the parameters that `trained` names.
+    pub fn close_gradients_of<M: Module>(
+        &self,
+        prefix: &str,
+        model: M,
+        gradients: &Gradients,
+        trained: impl Fn(&str) -> bool,
+    ) {
         let gradients = named(model.map(&mut Take(gradients)));
-        let compared = gradients.into_iter().filter(|(name, _)| !name.contains("running_"));
+        let compared = gradients.into_iter().filter(|(name, _)| !name.contains("running_") && trained(name));
         let worst =
             compared.map(|(name, data)| self.close(&format!("{prefix}{name}"), data)).fold(0.0, f64::max);
         println!("largest difference of all gradients: {worst:.1e}");

@@ -16,7 +16,7 @@ fn ten_steps<M: Module>(reference: &Reference, mut model: M, loss: impl Fn(&M, u
         let value = loss(&model, step % 2);
         let gradients = value.backward();
         losses.push(value.into_scalar::<f32>());
-        model = adam.step(model, &gradients, 1e-3, 1.0);
+        model = adam.step(model, &gradients, &|_| 1e-3, 1.0);
     }
     reference.close("losses", TensorData::new(losses, [10]));
     model

@@ -1,0 +1,66 @@
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+/// The mean network of MoCo and BYOL after one step: every parameter becomes `momentum` times itself plus
+/// the rest of that of `online`, a module of the same shape. No gradient flows into it. Running statistics
+/// stay its own, as in the papers' code.
+#[must_use]
+pub fn follow<M: Module>(mean: M, online: &M, momentum: f64) -> M {
+    let mut parameters = Parameters::default();
+    online.visit(&mut parameters);
+    mean.map(&mut Follow { parameters: parameters.by_name, momentum, path: Vec::new() })
+}
+
+#[derive(Default)]
+struct Parameters {
+    path: Vec<String>,
+    /// Flattened.
+    by_name: HashMap<String, Tensor<1>>,
+}
+
+impl ModuleVisitor for Parameters {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.path.last().is_some_and(|name| name.starts_with("running_")) {
+            self.by_name.insert(self.path.join("."), param.val().inner().reshape([-1]));
+        }
+    }
+}
+
+struct Follow {
+    parameters: HashMap<String, Tensor<1>>,
+    momentum: f64,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Follow {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, mean, mapper) = param.consume();
+        let mean = match self.parameters.remove(&self.path.join(".")) {
+            Some(online) => {
+                let online = online.reshape(mean.dims());
+                let mean = mean.inner();
+                Tensor::from_inner(mean.mul_scalar(self.momentum) + online.mul_scalar(1.0 - self.momentum))
+            }
+            None => mean,
+        };
+        Param::from_mapped_value(id, mean, mapper)
+    }
+}

@@ -1,0 +1,61 @@
+//! What the methods have in common that learn from single slices: which there are, in what order they
+//! come, and how they are looked at.
+
+use burn::tensor::TensorData;
+use polycl_volume::Result;
+use polycl_volume::dataset::Dataset;
+use polycl_volume::rng::{Purpose, rng};
+use rand::seq::SliceRandom;
+
+use super::PretrainConfig;
+use crate::select::SliceId;
+use crate::train::Views;
+
+pub struct Slices<'a> {
+    pub dataset: &'a Dataset,
+    pub config: &'a PretrainConfig,
+    slices: Vec<SliceId>,
+}
+
+impl<'a> Slices<'a> {
+    pub fn new(dataset: &'a Dataset, config: &'a PretrainConfig, scans: &[usize]) -> Self {
+        Self { dataset, config, slices: super::super::slices(dataset, scans) }
+    }
+
+    pub fn count(&self) -> usize {
+        self.slices.len()
+    }
+
+    /// Every slice once, in an order of the round's own.
+    pub fn plan(&self, round: usize) -> Vec<SliceId> {
+        let mut slices = self.slices.clone();
+        slices.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [round as u64, 0]));
+        slices
+    }
+
+    /// The slices as they are, or a view of each; the views of one slice are told apart by `which`.
+    pub fn load(&self, round: usize, ids: &[SliceId], views: Option<(Views, u64)>) -> Result<TensorData> {
+        let size = self.dataset.index.preprocess.size;
+        let mut pixels = Vec::with_capacity(ids.len() * size * size);
+        for &SliceId { scan, slice } in ids {
+            let image = self.dataset.image(scan, slice)?;
+            match views {
+                None => pixels.extend(image),
+                Some((views, which)) => {
+                    let at = [round as u64, which << 62 | (scan as u64) << 32 | slice as u64];
+                    pixels.extend(views.apply(&image, size, self.config.training.seed, at));
+                }
+            }
+        }
+        Ok(TensorData::new(pixels, [ids.len(), 1, size, size]))
+    }
+
+    /// Where the slices lie in their scans: 0 at the feet, 1 at the head.
+    pub fn positions(&self, ids: &[SliceId]) -> Vec<f32> {
+        let height = |id: &SliceId| {
+            let last = self.dataset.index.scans[id.scan].slices.saturating_sub(1).max(1);
+            id.slice as f32 / last as f32
+        };
+        ids.iter().map(height).collect()
+    }
+}
