@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     bench, demo, evaluate, fetch, finetune, import, inspect, phantom, predict, pretrain, propagate, refine,
+    study,
 };
 use crate::talk;
 
@@ -33,6 +34,7 @@ enum Command {
     Propagate(propagate::Args),
     Fetch(fetch::Args),
     Evaluate(evaluate::Args),
+    Study(study::Args),
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -92,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Propagate(args) => propagate::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Study(args) => study::run(&args),
         Command::Bench(bench) => bench::run(&bench),
     }
 }

@@ -7,6 +7,7 @@ mod fetch;
 mod memory;
 mod picture;
 mod report;
+mod study;
 mod surface;
 mod talk;
 

@@ -1,6 +1,5 @@
-//! A report as one HTML file that needs no network: tables, curves and pictures in a column.
+//! A report as one HTML file that needs no network, tables, curves and pictures in a column; and in Markdown.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use polycl_volume::output;
 
 pub struct Report {
     title: String,
-    body: String,
+    blocks: Vec<Block>,
 }
 
 const STYLE: &str = "
@@ -20,48 +19,51 @@ const STYLE: &str = "
   pre { background: #f4f4f4; padding: .8rem; overflow-x: auto } svg { width: 29rem; max-width: 100%; height: auto }
   @media print { figure { break-inside: avoid } }";
 
+/// What a report is made of, in order.
+enum Block {
+    Heading(String),
+    Paragraph(String),
+    Code(String),
+    Table { head: Vec<String>, rows: Vec<Vec<String>> },
+    Svg(String),
+    Picture { address: String, caption: String },
+}
+
 impl Report {
     pub fn new(title: &str) -> Self {
-        Self { title: escape(title), body: String::new() }
+        Self { title: title.to_owned(), blocks: Vec::new() }
     }
 
     pub fn heading(&mut self, text: &str) {
-        self.add(&format!("<h2>{}</h2>", escape(text)));
+        self.blocks.push(Block::Heading(text.to_owned()));
     }
 
     pub fn paragraph(&mut self, text: &str) {
-        self.add(&format!("<p>{}</p>", escape(text)));
+        self.blocks.push(Block::Paragraph(text.to_owned()));
     }
 
     pub fn code(&mut self, text: &str) {
-        self.add(&format!("<pre>{}</pre>", escape(text)));
+        self.blocks.push(Block::Code(text.to_owned()));
     }
 
     pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
-        let cells = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
-            let cells = cells.map(|cell| format!("<{tag}>{}</{tag}>", escape(cell)));
-            format!("<tr>{}</tr>", cells.collect::<String>())
-        };
-        let head = cells("th", &mut head.iter().copied());
-        let rows: String = rows.iter().map(|row| cells("td", &mut row.iter().map(String::as_str))).collect();
-        self.add(&format!("<table><thead>{head}</thead><tbody>{rows}</tbody></table>"));
+        let head = head.iter().map(|&cell| cell.to_owned()).collect();
+        self.blocks.push(Block::Table { head, rows: rows.to_vec() });
     }
 
     /// An SVG picture, as it is.
     pub fn svg(&mut self, svg: &str) {
-        self.add(&format!("<figure>{svg}</figure>"));
+        self.blocks.push(Block::Svg(svg.to_owned()));
     }
 
     /// A picture by its `data:` address.
     pub fn picture(&mut self, address: &str, caption: &str) {
-        let caption = escape(caption);
-        self.add(&format!(
-            r#"<figure><img src="{address}" alt="{caption}"><figcaption>{caption}</figcaption></figure>"#
-        ));
+        self.blocks.push(Block::Picture { address: address.to_owned(), caption: caption.to_owned() });
     }
 
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let Self { title, body } = self;
+        let title = escape(&self.title);
+        let body: String = self.blocks.iter().map(Block::html).collect();
         let page = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
              <style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{body}</body></html>\n"
@@ -69,8 +71,52 @@ impl Report {
         Ok(output::atomically(path, |file| file.write_all(page.as_bytes()))?)
     }
 
-    fn add(&mut self, html: &str) {
-        writeln!(self.body, "{html}").expect("a string takes what is written to it");
+    /// The same in Markdown, without its pictures.
+    pub fn write_markdown(&self, path: &Path) -> anyhow::Result<()> {
+        let body: String = self.blocks.iter().map(Block::markdown).collect();
+        Ok(output::atomically(path, |file| write!(file, "# {}\n{body}", self.title))?)
+    }
+}
+
+impl Block {
+    fn html(&self) -> String {
+        let html = match self {
+            Self::Heading(text) => format!("<h2>{}</h2>", escape(text)),
+            Self::Paragraph(text) => format!("<p>{}</p>", escape(text)),
+            Self::Code(text) => format!("<pre>{}</pre>", escape(text)),
+            Self::Svg(svg) => format!("<figure>{svg}</figure>"),
+            Self::Table { head, rows } => {
+                let cells = |tag: &str, cells: &[String]| {
+                    let cells = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell)));
+                    format!("<tr>{}</tr>", cells.collect::<String>())
+                };
+                let (head, rows) =
+                    (cells("th", head), rows.iter().map(|row| cells("td", row)).collect::<String>());
+                format!("<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
+            }
+            Self::Picture { address, caption } => {
+                let caption = escape(caption);
+                format!(
+                    r#"<figure><img src="{address}" alt="{caption}"><figcaption>{caption}</figcaption></figure>"#
+                )
+            }
+        };
+        html + "\n"
+    }
+
+    fn markdown(&self) -> String {
+        match self {
+            Self::Heading(text) => format!("\n## {text}\n"),
+            Self::Paragraph(text) => format!("\n{text}\n"),
+            Self::Code(text) => format!("\n```\n{}\n```\n", text.trim_end()),
+            Self::Table { head, rows } => {
+                let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+                let rule = vec!["---".to_owned(); head.len()];
+                let rows: String = rows.iter().map(|row| line(row)).collect();
+                format!("\n{}{}{rows}", line(head), line(&rule))
+            }
+            Self::Svg(_) | Self::Picture { .. } => String::new(),
+        }
     }
 }
 

@@ -67,6 +67,10 @@ struct Settings {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     freeze: Option<u32>,
+    /// Learning rate of the encoder as a part of the decoder's [default: 1]
+    #[arg(long, value_name = "F")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder_rate: Option<f64>,
     /// Epochs without a better validation score after which to stop; 0 never [default: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -39,6 +39,7 @@ fn run_of(path: &Path) -> anyhow::Result<String> {
     let segments = matches!(card.model, Model::Segmenter(_));
     let kind = match card.model {
         Model::Contrastive(encoder) => format!("pre-trained encoder, {}", encoder.net),
+        Model::Autoencoder(network) => format!("pre-trained autoencoder, {}", network.encoder.net),
         Model::Segmenter(segmenter) => format!("fine-tuned network, {}", segmenter.encoder.net),
     };
     let size = card.preprocess.size;

@@ -13,4 +13,5 @@ pub mod propagate;
 mod records;
 pub mod refine;
 pub mod sam;
-mod training;
+pub mod study;
+pub mod training;

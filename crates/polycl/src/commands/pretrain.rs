@@ -1,4 +1,4 @@
-use polycl_nn::train::pretrain::{Plan, PretrainConfig, pretrain};
+use polycl_nn::train::pretrain::{Method, Plan, PretrainConfig, pretrain};
 use polycl_volume::dataset::Dataset;
 use serde::Serialize;
 
@@ -8,9 +8,11 @@ use crate::talk;
 
 /// Pre-train an encoder on scans without masks
 ///
-/// Draws triplets of slices: an anchor, a positive that should look alike to the network, a
+/// PolyCL draws triplets of slices: an anchor, a positive that should look alike to the network, a
 /// negative that should not. The strategy says how the two are chosen: `scan` from the same scan
-/// and another one; `organ` by whether the organ is in the slice; `mixed` by both.
+/// and another one; `organ` by whether the organ is in the slice; `mixed` by both. Other methods are
+/// there to compare it with: simclr, moco (v2), byol, positional (slices at a similar relative height are
+/// alike) and mae (a masked autoencoder, of which fine-tuning takes the decoder, too).
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -21,8 +23,12 @@ pub struct Args {
 
 #[derive(clap::Args, Serialize)]
 struct Settings {
-    /// How positives and negatives are chosen
-    #[arg(long, value_parser = ["scan", "organ", "mixed"], required_unless_present_any = ["config", "resume"])]
+    /// What the encoder learns by [default: polycl]
+    #[arg(long, value_parser = ["polycl", "simclr", "moco", "byol", "positional", "mae"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    /// How PolyCL chooses positives and negatives
+    #[arg(long, value_parser = ["scan", "organ", "mixed"], required_unless_present_any = ["config", "resume", "method"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     strategy: Option<String>,
     /// The organ whose presence sorts the slices (for `organ` and `mixed`)
@@ -33,6 +39,10 @@ struct Settings {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<String>,
+    /// Leave out this patient; repeat it for several
+    #[arg(long, value_name = "PATIENT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exclude: Vec<String>,
     /// The encoder [default: unet]
     #[arg(long, value_parser = ["unet", "resnet18"])]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +51,12 @@ struct Settings {
     #[arg(long, value_parser = ["cosine", "euclidean"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
-    /// Temperature of the cosine loss [default: 0.1]
+    /// Tell anchors from the one negative of their triplet, as published, or from all slices of the batch
+    /// that the strategy could have drawn [default: one]
+    #[arg(long, value_parser = ["one", "all"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negatives: Option<String>,
+    /// Temperature [default: 0.1, of moco 0.2]
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -64,8 +79,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn announce(plan: &Plan) {
-    let Plan { scans, triplets, skipped, unknown } = plan;
-    let mut text = format!("{triplets} triplets an epoch from {scans} scans");
+    let Plan { method, scans, items, skipped, unknown } = plan;
+    let what = if *method == Method::Polycl { "triplets" } else { "slices" };
+    let mut text = format!("{items} {what} an epoch from {scans} scans");
     if *skipped > 0 {
         text += &format!("; {skipped} slices have no valid partner and are no anchors");
     }

@@ -38,7 +38,8 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
-    /// Steps an epoch at most; without it an epoch goes through all whole batches
+    /// Steps an epoch, going through the data again as often as it takes; without it an epoch goes once
+    /// through all whole batches
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
@@ -83,7 +84,8 @@ pub fn resolve<C: DeserializeOwned>(run: &RunArgs, flags: &impl Serialize) -> an
 /// Settings of which only one may be given: that of a higher layer displaces the other.
 const EXCLUSIVE: [[&str; 2]; 2] = [["cases", "fraction"], ["fraction", "cases"]];
 
-fn overlay(below: &mut Table, above: Table) {
+/// Puts the values of one table over those of another, tables within them likewise.
+pub fn overlay(below: &mut Table, above: Table) {
     for [given, displaced] in EXCLUSIVE {
         if above.contains_key(given) && !above.contains_key(displaced) {
             below.remove(displaced);

@@ -1,0 +1,337 @@
+//! A study as a person writes it down.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use polycl_nn::sam::Model;
+use polycl_nn::train::finetune::FinetuneConfig;
+use polycl_nn::train::pretrain::PretrainConfig;
+use polycl_volume::dataset::split;
+use serde::{Deserialize, Deserializer, Serialize};
+use toml::Table;
+
+use crate::commands::training::overlay;
+
+/// The whole of a study's TOML file. Paths are relative to where `polycl study` is run, as those of all
+/// commands are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Data set of the patients who train, and of the scans that pre-train.
+    pub dataset: PathBuf,
+    /// Only scans of this domain train and pre-train.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// What is segmented.
+    pub organs: Vec<String>,
+    /// From the list below, or of the `method` tables.
+    pub methods: Vec<String>,
+    /// The method whose comparison with scratch was settled on before the study; the first that is not
+    /// scratch without it.
+    #[serde(default)]
+    pub primary: Option<String>,
+    /// Labelled patients, validation included: numbers of them, fractions, or "all".
+    pub budgets: Vec<Budget>,
+    /// Seeds of everything random: who is labelled, first weights, order.
+    #[serde(default = "three_seeds")]
+    pub seeds: Vec<u32>,
+    /// Cross-validation: so many parts of the labelled patients are tested in turn.
+    #[serde(default)]
+    pub folds: Option<usize>,
+    /// Data sets that are tested on.
+    #[serde(default, rename = "test")]
+    pub tests: Vec<TestSet>,
+    /// Slices that pass the encoder in pre-training, the same for all methods …
+    #[serde(default = "default_images")]
+    pub images: usize,
+    /// … and in each step.
+    #[serde(default = "default_images_per_step")]
+    pub images_per_step: usize,
+    /// Settings of all pre-trainings, as in the `config.toml` of one.
+    #[serde(default)]
+    pretraining: Table,
+    /// Settings of all fine-tunings, as in the `config.toml` of one.
+    #[serde(default)]
+    finetuning: Table,
+    /// Methods with settings of their own, by name.
+    #[serde(default, rename = "method")]
+    own: BTreeMap<String, Own>,
+    /// Whether masks are refined, too.
+    #[serde(default)]
+    pub refinement: Option<Refinement>,
+    /// Other masks of the training scans, by what they are called: those that `polycl propagate` made, say.
+    #[serde(default)]
+    pub labels: BTreeMap<String, Labels>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Own {
+    /// One of the list below, if that is not the table's name.
+    base: Option<String>,
+    /// What the report calls it.
+    title: Option<String>,
+    pretraining: Table,
+    finetuning: Table,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestSet {
+    pub name: String,
+    pub dataset: PathBuf,
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// States that patients who have the name of one in the training data are other people.
+    #[serde(default)]
+    pub namesakes: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refinement {
+    #[serde(deserialize_with = "named")]
+    pub model: Model,
+    #[serde(default)]
+    pub weights: Option<PathBuf>,
+    /// Only masks of these methods; of all without it.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Only masks at these budgets; at all without it.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Labels {
+    /// A data set of the same scans.
+    pub dataset: PathBuf,
+    /// Only these methods; all without it.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    #[serde(default)]
+    pub finetuning: Table,
+}
+
+/// A network by its name.
+fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Model, D::Error> {
+    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn three_seeds() -> Vec<u32> {
+    vec![0, 1, 2]
+}
+
+fn default_images() -> usize {
+    24_000
+}
+
+/// Eight triplets.
+fn default_images_per_step() -> usize {
+    24
+}
+
+/// Passes over which a pre-training's images are spread where the file does not say.
+const EPOCHS: i64 = 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(untagged, expecting = "expected budgets that are numbers of patients, fractions of them, or \"all\"")]
+pub enum Budget {
+    Patients(usize),
+    Fraction(f64),
+    All(All),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum All {
+    All,
+}
+
+impl From<Budget> for split::Budget {
+    fn from(budget: Budget) -> Self {
+        match budget {
+            Budget::Patients(count) => Self::Cases(count),
+            Budget::Fraction(part) => Self::Fraction(part),
+            Budget::All(_) => Self::All,
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Patients(count) => f.pad(&count.to_string()),
+            Self::Fraction(part) => f.pad(&format!("{} %", part * 100.0)),
+            Self::All(_) => f.pad("all"),
+        }
+    }
+}
+
+/// The methods there are: name, what the report calls it, and its settings.
+const METHODS: [(&str, &str, &str); 12] = [
+    (SCRATCH, "scratch", ""),
+    ("simclr", "SimCLR", "method = 'simclr'"),
+    ("moco", "MoCo v2", "method = 'moco'"),
+    ("byol", "BYOL", "method = 'byol'"),
+    ("positional", "positional", "method = 'positional'"),
+    ("mae", "MAE", "method = 'mae'"),
+    ("scan", "PolyCL-S", "strategy = 'scan'"),
+    ("organ", "PolyCL-O", "strategy = 'organ'"),
+    ("mixed", "PolyCL-M", "strategy = 'mixed'"),
+    ("scan-all", "PolyCL-S, all negatives", "strategy = 'scan'\nnegatives = 'all'"),
+    ("organ-all", "PolyCL-O, all negatives", "strategy = 'organ'\nnegatives = 'all'"),
+    ("mixed-all", "PolyCL-M, all negatives", "strategy = 'mixed'\nnegatives = 'all'"),
+];
+
+pub const SCRATCH: &str = "scratch";
+
+/// A method with everything that its trainings have in common.
+#[derive(Debug, Clone)]
+pub struct Method {
+    pub name: String,
+    pub title: String,
+    /// `None` from scratch.
+    pub pretraining: Option<PretrainConfig>,
+    pub finetuning: FinetuneConfig,
+    finetuning_table: Table,
+}
+
+impl Config {
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let config: Self =
+            toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {}", path.display(), e.message()))?;
+        config.check().with_context(|| path.display().to_string())?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(!self.organs.is_empty(), "organs: expected what is to be segmented, found nothing");
+        ensure!(!self.methods.is_empty(), "methods: expected at least one, found none");
+        ensure!(!self.budgets.is_empty(), "budgets: expected at least one, found none");
+        ensure!(!self.seeds.is_empty(), "seeds: expected at least one, found none");
+        ensure!(
+            self.folds.is_some() || !self.tests.is_empty(),
+            "expected patients to test on, found neither [[test]] nor folds"
+        );
+        ensure!(self.folds.is_none_or(|folds| folds >= 2), "folds: expected at least 2");
+        ensure!(self.images_per_step > 0, "images_per_step: expected at least 1, found 0");
+        twice("methods", &self.methods)?;
+        twice("seeds", &self.seeds)?;
+        twice("budgets", &self.budgets)?;
+        twice("test", &self.tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>())?;
+        let named = self.refinement.iter().flat_map(|refinement| &refinement.methods);
+        let named = named.chain(self.labels.values().flat_map(|labels| &labels.methods)).chain(&self.primary);
+        if let Some(unknown) = named.into_iter().find(|name| !self.methods.contains(name)) {
+            bail!("expected one of the methods of the study, found '{unknown}'");
+        }
+        if let Some(unused) = self.own.keys().find(|name| !self.methods.contains(name)) {
+            bail!("[method.{unused}]: expected one of the methods of the study");
+        }
+        Ok(())
+    }
+
+    /// The methods in the order in which they are listed, with all settings but those of a single run.
+    pub fn methods(&self) -> anyhow::Result<Vec<Method>> {
+        self.methods
+            .iter()
+            .map(|name| self.method(name).with_context(|| format!("method '{name}'")))
+            .collect()
+    }
+
+    fn method(&self, name: &str) -> anyhow::Result<Method> {
+        let own = self.own.get(name).cloned().unwrap_or_default();
+        let base = own.base.as_deref().unwrap_or(name);
+        let known = METHODS.iter().find(|(known, ..)| *known == base).with_context(|| {
+            let known = METHODS.map(|(name, ..)| name).join(", ");
+            format!("expected one of {known}, or a table [method.{name}] with one of them as base")
+        })?;
+        let (_, title, settings) = known;
+        let given = if own.base.is_some() { name } else { title };
+        let mut finetuning_table = self.finetuning.clone();
+        overlay(&mut finetuning_table, own.finetuning);
+        let finetuning = self.finetuning(finetuning_table.clone())?;
+        let mut pretraining = None;
+        if base != SCRATCH {
+            let mut table = self.pretraining.clone();
+            overlay(&mut table, settings.parse().expect("the settings of methods are TOML"));
+            overlay(&mut table, own.pretraining);
+            pretraining = Some(self.pretraining(table)?);
+        }
+        let title = own.title.unwrap_or_else(|| given.to_owned());
+        Ok(Method { name: name.to_owned(), title, pretraining, finetuning, finetuning_table })
+    }
+
+    fn pretraining(&self, mut table: Table) -> anyhow::Result<PretrainConfig> {
+        let strategy = table.get("strategy").and_then(|value| value.as_str()).unwrap_or("scan");
+        if let ([organ], true) = (self.organs.as_slice(), strategy != "scan") {
+            table.entry("organ").or_insert_with(|| organ.clone().into());
+        }
+        let training = table.entry("training").or_insert_with(|| Table::new().into());
+        let training = training.as_table_mut().context("pretraining.training: expected a table")?;
+        for taken in ["batch", "steps", "seed"] {
+            ensure!(
+                !training.contains_key(taken),
+                "pretraining.training.{taken}: expected images, images_per_step and seeds of the study to say it"
+            );
+        }
+        training.entry("epochs").or_insert_with(|| EPOCHS.into());
+        let mut config = PretrainConfig::deserialize(table)
+            .map_err(|e| anyhow::anyhow!("pretraining: {}", e.message()))?;
+        let (epochs, images) = (config.training.epochs.max(1), config.method.images());
+        let steps = self.images / (self.images_per_step * epochs);
+        ensure!(
+            self.images_per_step.is_multiple_of(images) && steps > 0,
+            "images: expected {epochs} epochs of steps of {} images, {images} for each item, found {}",
+            self.images_per_step,
+            self.images
+        );
+        config.training.batch = self.images_per_step / images;
+        config.training.steps = Some(steps);
+        config.domain = self.domain.clone();
+        Ok(config)
+    }
+
+    fn finetuning(&self, table: Table) -> anyhow::Result<FinetuneConfig> {
+        let mut config =
+            FinetuneConfig::deserialize(table).map_err(|e| anyhow::anyhow!("finetuning: {}", e.message()))?;
+        let said = [
+            ("cases", config.cases.is_some()),
+            ("fraction", config.fraction.is_some()),
+            ("split", config.split.is_some()),
+            ("encoder", config.encoder.is_some()),
+            ("organs", !config.organs.is_empty()),
+            ("domain", config.domain.is_some()),
+            ("training.seed", config.training.seed != 0),
+        ];
+        if let Some((setting, _)) = said.into_iter().find(|(_, said)| *said) {
+            bail!("finetuning.{setting}: expected the study itself to say it");
+        }
+        config.organs.clone_from(&self.organs);
+        config.domain.clone_from(&self.domain);
+        Ok(config)
+    }
+
+    /// A method's fine-tuning on other masks.
+    pub fn relabelled(&self, method: &Method, labels: &Labels) -> anyhow::Result<FinetuneConfig> {
+        let mut table = method.finetuning_table.clone();
+        overlay(&mut table, labels.finetuning.clone());
+        self.finetuning(table)
+    }
+
+    pub fn primary<'a>(&'a self, methods: &'a [Method]) -> Option<&'a str> {
+        let pretrained = || methods.iter().find(|method| method.pretraining.is_some());
+        self.primary.as_deref().or_else(|| pretrained().map(|method| method.name.as_str()))
+    }
+}
+
+fn twice<T: PartialEq + fmt::Debug>(what: &str, list: &[T]) -> anyhow::Result<()> {
+    let again = list.iter().enumerate().find(|(at, item)| list[..*at].contains(item));
+    again.map_or(Ok(()), |(_, item)| bail!("{what}: expected each once, found {item:?} twice"))
+}

@@ -1,0 +1,15 @@
+//! Studies: methods × budgets × seeds × tests, and what the scores say.
+
+mod chart;
+pub mod config;
+mod findings;
+mod live;
+mod plan;
+mod report;
+mod scores;
+mod worker;
+
+pub use config::Config;
+pub use live::Live;
+pub use plan::Plan;
+pub use report::write as write_report;

@@ -1,0 +1,201 @@
+//! What the networks of a study scored.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use polycl_volume::compare::Scores;
+use polycl_volume::output;
+use serde_json::Value;
+
+use super::plan::{Network, Plan};
+use super::worker::result;
+
+/// The measures of a study, and which end of each is better.
+pub const MEASURES: [(&str, &str, bool); 2] = [("Dice", "Dice", true), ("HD95", "HD95 (mm)", false)];
+
+/// One case of one network, as `evaluate` has scored it.
+pub struct Row {
+    pub network: usize,
+    pub refined: bool,
+    /// Index in [`Plan::tests`].
+    pub test: usize,
+    pub case: String,
+    pub patient: String,
+    pub organ: String,
+    /// In the order of [`MEASURES`]; nothing where truth and prediction are both empty.
+    pub values: [Option<f64>; 2],
+}
+
+/// The rows of one network on one test.
+pub fn read(plan: &Plan, number: usize, test: usize, refined: bool) -> anyhow::Result<Vec<Row>> {
+    let network = &plan.networks[number];
+    let tested = &plan.tests[test];
+    let path = result(network, tested, refined).join("scores/summary.json");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let cases = summary["metric_per_case"].as_array().context("a summary without cases")?;
+    let index = &plan.datasets[tested.dataset].1.index;
+    let numbers = &plan.datasets[0].1.index;
+    let mut rows = Vec::new();
+    for case in cases {
+        let file = Path::new(case["reference_file"].as_str().context("a case without its reference")?);
+        let name = polycl_volume::nifti::case_name(file).context("a reference that is no NIfTI file")?;
+        let scan = index.scans.iter().find(|scan| scan.case == name).context("a case of another data set")?;
+        for organ in &plan.config.organs {
+            let label = numbers.label(organ).context("an organ without a number")?;
+            let metrics = &case["metrics"][label.to_string()];
+            rows.push(Row {
+                network: number,
+                refined,
+                test,
+                case: name.clone(),
+                patient: scan.patient.clone(),
+                organ: organ.clone(),
+                values: MEASURES.map(|(key, ..)| metrics[key].as_f64()),
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// All rows there are, in the order of the plan.
+pub fn read_all(plan: &Plan) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (number, network) in plan.networks.iter().enumerate() {
+        for &test in &network.tests {
+            rows.extend(read(plan, number, test, false)?);
+            if network.refine {
+                rows.extend(read(plan, number, test, true)?);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Every score as CSV, for those who want to ask other questions.
+pub fn write(plan: &Plan, rows: &[Row], path: &Path) -> anyhow::Result<()> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record([
+        "method", "masks", "budget", "seed", "fold", "refined", "test", "case", "patient", "organ", "dice",
+        "hd95_mm",
+    ])?;
+    for row in rows {
+        let network = &plan.networks[row.network];
+        let arm = &plan.arms[network.arm];
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        table.write_record([
+            arm.method.name.clone(),
+            arm.labels.clone().unwrap_or_else(|| "hand".to_owned()),
+            plan.config.budgets[network.budget].to_string(),
+            network.seed.to_string(),
+            network.fold.map_or(String::new(), |fold| fold.to_string()),
+            u8::from(row.refined).to_string(),
+            plan.test_names[plan.tests[row.test].name].clone(),
+            row.case.clone(),
+            row.patient.clone(),
+            row.organ.clone(),
+            number(row.values[0]),
+            number(row.values[1]),
+        ])?;
+    }
+    let text = table.into_inner()?;
+    Ok(output::atomically(path, |file| file.write_all(&text))?)
+}
+
+/// One cell of the study: a method with its masks, at a budget, on a test, refined or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// Index in [`Plan::test_names`].
+    pub test: usize,
+    pub refined: bool,
+    pub budget: usize,
+    pub arm: usize,
+}
+
+/// The scores of every cell, for each measure: patients in the order of their names, a patient's scans and
+/// organs averaged.
+pub type Table = BTreeMap<Cell, [Scores; 2]>;
+
+pub fn table(plan: &Plan, rows: &[Row]) -> Table {
+    // Patients of each test; a cell has the same whichever method it is of.
+    let mut patients: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for row in rows {
+        patients.entry(plan.tests[row.test].name).or_default().push(&row.patient);
+    }
+    for names in patients.values_mut() {
+        names.sort_unstable();
+        names.dedup();
+    }
+    let mut values: BTreeMap<Cell, BTreeMap<(usize, usize), Vec<[Option<f64>; 2]>>> = BTreeMap::new();
+    for row in rows {
+        let Network { arm, budget, seed, .. } = plan.networks[row.network];
+        let test = plan.tests[row.test].name;
+        let cell = Cell { test, refined: row.refined, budget, arm };
+        let seed = plan.config.seeds.iter().position(|&known| known == seed).unwrap_or(0);
+        let patient = patients[&test].binary_search(&row.patient.as_str()).unwrap_or(0);
+        values.entry(cell).or_default().entry((seed, patient)).or_default().push(row.values);
+    }
+    let seeds = plan.config.seeds.len();
+    let scores = |cell: &Cell, found: &BTreeMap<(usize, usize), Vec<[Option<f64>; 2]>>, measure: usize| {
+        let count = patients[&cell.test].len();
+        let at =
+            |i: usize| mean(found.get(&(i / count, i % count)).into_iter().flatten().map(|v| v[measure]));
+        Scores::new(count, (0..seeds * count).map(at).collect())
+    };
+    values.iter().map(|(cell, found)| (*cell, [0, 1].map(|measure| scores(cell, found, measure)))).collect()
+}
+
+/// Of what is defined.
+pub fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let defined: Vec<f64> = values.flatten().collect();
+    (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
+}
+
+/// Mean Dice while a study runs.
+#[derive(Default)]
+pub struct Sofar(BTreeMap<(usize, usize), Vec<f64>>);
+
+impl Sofar {
+    /// Takes a network in, and tells how it did on each test.
+    pub fn add(&mut self, plan: &Plan, number: usize) -> String {
+        let network = &plan.networks[number];
+        let mut said = Vec::new();
+        for (place, &test) in network.tests.iter().enumerate() {
+            let rows = read(plan, number, test, false).unwrap_or_default();
+            let dice = mean(rows.iter().map(|row| row.values[0]));
+            if let (0, Some(dice)) = (place, dice) {
+                self.0.entry((network.arm, network.budget)).or_default().push(dice);
+            }
+            let dice = dice.map_or("undefined".to_owned(), |dice| format!("{dice:.3}"));
+            said.push(format!("{dice} {}", plan.test_names[plan.tests[test].name]));
+        }
+        format!("Dice {}", said.join(", "))
+    }
+
+    /// The lines of a table: methods by budgets, and how many networks a mean is of.
+    pub fn rows(&self, plan: &Plan) -> Vec<String> {
+        let width = plan.arms.iter().map(|arm| arm.title.len()).max().unwrap_or(0);
+        let test = plan.test_names.first().map_or("", String::as_str);
+        let budgets = plan.config.budgets.iter().map(|budget| format!("{budget:>12}"));
+        let mut rows = vec![
+            format!("mean Dice so far (networks), {test}"),
+            format!("{:width$}{}", "budget", budgets.collect::<String>()),
+        ];
+        for (arm, title) in plan.arms.iter().map(|arm| &arm.title).enumerate() {
+            let cell = |budget: usize| match self.0.get(&(arm, budget)) {
+                Some(dice) => {
+                    format!(
+                        "{:>12}",
+                        format!("{:.3} ({})", dice.iter().sum::<f64>() / dice.len() as f64, dice.len())
+                    )
+                }
+                None => format!("{:>12}", "-"),
+            };
+            let cells: String = (0..plan.config.budgets.len()).map(cell).collect();
+            rows.push(format!("{title:width$}{cells}"));
+        }
+        rows
+    }
+}

@@ -1,0 +1,285 @@
+//! Runs what a plan holds by the commands a person would type, a few at a time, each a process of its own: a
+//! crash stays its own, and every run can be repeated by hand.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Condvar, Mutex};
+
+use anyhow::{Context, bail, ensure};
+use polycl_nn::checkpoint;
+use polycl_nn::train::{read_log, weights};
+use polycl_volume::{Error, nifti, output};
+use serde::Serialize;
+
+use super::live::Live;
+use super::plan::{Network, Plan, Test};
+
+/// A pre-training or a fine-tuning, by its number in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    Encoder(usize),
+    Network(usize),
+}
+
+/// What came of the jobs so far.
+struct Board {
+    waiting: Vec<Job>,
+    /// Encoders that are there, or failed.
+    encoders: BTreeMap<usize, bool>,
+    /// Jobs that failed, with what they said.
+    failed: Vec<(String, anyhow::Error)>,
+}
+
+impl Plan {
+    /// Runs all that is not there yet on `jobs` processes; returns what failed.
+    pub fn execute(
+        &self,
+        jobs: usize,
+        threads: usize,
+        live: &Live,
+    ) -> anyhow::Result<Vec<(String, anyhow::Error)>> {
+        for test in &self.tests {
+            self.lay_out(test)?;
+        }
+        // Networks stand behind the encoders of their seed and fold, so that results come early.
+        let mut waiting: Vec<Job> = Vec::new();
+        for (number, network) in self.networks.iter().enumerate() {
+            let encoder = network.encoder.map(Job::Encoder).filter(|encoder| !waiting.contains(encoder));
+            waiting.extend(encoder);
+            waiting.push(Job::Network(number));
+        }
+        let board = Board { waiting, encoders: BTreeMap::new(), failed: Vec::new() };
+        let (board, changed) = (Mutex::new(board), Condvar::new());
+        std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                scope.spawn(|| {
+                    while let Some(job) = self.take(&board, &changed) {
+                        let name = self.name(job);
+                        live.began(&name);
+                        let done = self.run(job, threads);
+                        live.ended(self, job, &name, done.as_ref().err());
+                        let mut board = board.lock().expect("no thread panics while it holds the board");
+                        if let Job::Encoder(number) = job {
+                            board.encoders.insert(number, done.is_ok());
+                        }
+                        if let Err(error) = done {
+                            board.failed.push((name, error));
+                        }
+                        changed.notify_all();
+                    }
+                });
+            }
+        });
+        Ok(board.into_inner().expect("no thread panics while it holds the board").failed)
+    }
+
+    /// The next job whose encoder is there; waits for one while there may be any.
+    fn take(&self, board: &Mutex<Board>, changed: &Condvar) -> Option<Job> {
+        let mut board = board.lock().expect("no thread panics while it holds the board");
+        loop {
+            let state = |job: &Job| match job {
+                Job::Encoder(_) => Some(true),
+                Job::Network(number) => {
+                    self.networks[*number].encoder.map_or(Some(true), |e| board.encoders.get(&e).copied())
+                }
+            };
+            // What has lost its encoder is taken, too, to be told as failed.
+            if let Some(at) = board.waiting.iter().position(|job| state(job).is_some()) {
+                return Some(board.waiting.remove(at));
+            }
+            if board.waiting.is_empty() {
+                return None;
+            }
+            board = changed.wait(board).expect("no thread panics while it holds the board");
+        }
+    }
+
+    pub fn name(&self, job: Job) -> String {
+        match job {
+            Job::Encoder(number) => self.encoders[number].title.clone(),
+            Job::Network(number) => self.describe(&self.networks[number]),
+        }
+    }
+
+    pub fn describe(&self, network: &Network) -> String {
+        let fold = network.fold.map_or(String::new(), |fold| format!(", fold {fold}"));
+        let (title, budget) = (&self.arms[network.arm].title, self.config.budgets[network.budget]);
+        format!("{title}, budget {budget}, seed {}{fold}", network.seed)
+    }
+
+    fn run(&self, job: Job, threads: usize) -> anyhow::Result<()> {
+        match job {
+            Job::Encoder(number) => {
+                let encoder = &self.encoders[number];
+                let unit = Unit::open(&encoder.dir, threads)?;
+                unit.train("pretrain", &self.config.dataset, &encoder.config)
+            }
+            Job::Network(number) => self.network(&self.networks[number], threads),
+        }
+    }
+
+    fn network(&self, network: &Network, threads: usize) -> anyhow::Result<()> {
+        let mut config = network.config.clone();
+        if let Some(encoder) = network.encoder {
+            let run = self.encoders[encoder].dir.join("run");
+            ensure!(run.join("run.json").exists(), "its encoder is not there");
+            config.encoder = Some(run);
+        }
+        let unit = Unit::open(&network.dir, threads)?;
+        unit.train("finetune", &network.dataset, &config)?;
+        for test in &network.tests {
+            let test = &self.tests[*test];
+            unit.test(test, &result(network, test, false), &[])?;
+            if let Some(refinement) = self.config.refinement.as_ref().filter(|_| network.refine) {
+                let cache = self.out.join("cache");
+                let mut flags = vec!["--refine".to_owned(), refinement.model.to_string()];
+                flags.extend(["--cache".to_owned(), text(&cache)?]);
+                if let Some(weights) = &refinement.weights {
+                    flags.extend(["--weights".to_owned(), text(weights)?]);
+                }
+                unit.test(test, &result(network, test, true), &flags)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Scans and true masks of a test as folders that `predict` and `evaluate` take. Labels have the numbers of
+    /// the training data, those of other organs are left out.
+    fn lay_out(&self, test: &Test) -> anyhow::Result<()> {
+        if test.dir.exists() {
+            return Ok(());
+        }
+        let (path, dataset) = &self.datasets[test.dataset];
+        let numbers = &self.datasets[0].1.index;
+        let organs: BTreeMap<u16, u16> = self
+            .config
+            .organs
+            .iter()
+            .filter_map(|organ| Some((dataset.index.label(organ)?, numbers.label(organ)?)))
+            .collect();
+        let names: BTreeMap<&str, u16> =
+            self.config.organs.iter().filter_map(|o| Some((o.as_str(), numbers.label(o)?))).collect();
+        let names = serde_json::to_string_pretty(&names)?;
+        output::folder_atomically(&test.dir, |folder| {
+            for &number in &test.scans {
+                let scan = &dataset.index.scans[number];
+                let mut truth = dataset.truth(number)?;
+                truth.voxels.iter_mut().for_each(|voxel| *voxel = organs.get(voxel).copied().unwrap_or(0));
+                nifti::write_mask(&folder.join(format!("labels/{}.nii.gz", scan.case)), &truth)?;
+                let ending =
+                    if scan.image.path.extension().is_some_and(|e| e == "gz") { "nii.gz" } else { "nii" };
+                link(&scan.image.path, &folder.join(format!("images/{}.{ending}", scan.case)))?;
+            }
+            output::atomically(&folder.join("labels/labels.json"), |file| writeln!(file, "{names}"))
+        })
+        .with_context(|| format!("test '{}' of {}", self.test_names[test.name], path.display()))
+    }
+}
+
+/// Where the masks and scores of a network on a test are.
+pub fn result(network: &Network, test: &Test, refined: bool) -> PathBuf {
+    let name = test.dir.file_name().unwrap_or_default();
+    network.dir.join(if refined { "refined" } else { "tests" }).join(name)
+}
+
+/// A link to a scan, or a copy where there are no links.
+fn link(scan: &Path, to: &Path) -> polycl_volume::Result<()> {
+    let failed = |e: &std::io::Error| Error::io(scan, "link to it", e);
+    fs::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(|e| failed(&e))?;
+    let scan = scan.canonicalize().map_err(|e| {
+        failed(&e).hint("paths of a data set are as they were imported: run the study from the same folder")
+    })?;
+    #[cfg(unix)]
+    let linked = std::os::unix::fs::symlink(&scan, to);
+    #[cfg(not(unix))]
+    let linked = fs::copy(&scan, to).map(drop);
+    linked.map_err(|e| failed(&e))
+}
+
+/// The folder of a job while it is at work.
+struct Unit<'a> {
+    dir: &'a Path,
+    threads: usize,
+    /// Held by this process and by the commands it starts, so that a study that is begun again waits for a
+    /// command that has outlived the one before.
+    lock: File,
+}
+
+impl<'a> Unit<'a> {
+    fn open(dir: &'a Path, threads: usize) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).map_err(|e| Error::io(dir, "make the folder", &e))?;
+        let path = dir.join(".lock");
+        let lock = File::create(&path).map_err(|e| Error::io(&path, "write it", &e))?;
+        lock.lock().map_err(|e| Error::io(&path, "lock it", &e))?;
+        Ok(Self { dir, threads, lock })
+    }
+
+    /// Trains unless that is done; `seconds` are those of all epochs, whenever they were trained.
+    fn train(&self, command: &str, dataset: &Path, config: &impl Serialize) -> anyhow::Result<()> {
+        let (run, done) = (self.dir.join("run"), self.dir.join("trained.json"));
+        if done.exists() {
+            return Ok(());
+        }
+        let settings = self.dir.join("settings.toml");
+        let toml = toml::to_string(config)?;
+        output::atomically(&settings, |file| file.write_all(toml.as_bytes()))?;
+        let words = [command.to_owned(), text(dataset)?, "--config".into(), text(&settings)?];
+        self.polycl(words.into_iter().chain(["--out".into(), text(&run)?, "--resume".into()]))?;
+        ensure!(weights(&run).exists(), "no weights in {}", run.display());
+        let seconds: f64 = read_log(&run)?.iter().map(|record| record.seconds).sum();
+        let text = serde_json::to_string(&serde_json::json!({ "seconds": seconds }))?;
+        output::atomically(&done, |file| writeln!(file, "{text}"))?;
+        // Nobody goes on from a training that is done. A kill before this leaves a larger file, no more.
+        Ok(checkpoint::forget_optimiser(&run.join("latest.safetensors"))?)
+    }
+
+    fn test(&self, test: &Test, out: &Path, flags: &[String]) -> anyhow::Result<()> {
+        let (masks, scores) = (out.join("masks"), out.join("scores"));
+        if scores.join("summary.json").exists() {
+            return Ok(());
+        }
+        let (run, images, labels) = (self.dir.join("run"), test.dir.join("images"), test.dir.join("labels"));
+        let words = ["predict".to_owned(), text(&run)?, text(&images)?, "--out".into(), text(&masks)?];
+        self.polycl(words.into_iter().chain(flags.iter().cloned()))?;
+        let reference = ["evaluate".to_owned(), "--reference".into(), text(&labels)?];
+        let prediction = ["--prediction".to_owned(), text(&masks)?, "--out".into(), text(&scores)?];
+        self.polycl(reference.into_iter().chain(prediction))
+    }
+
+    /// Runs one command; what it says goes to `log.txt`.
+    fn polycl(&self, words: impl Iterator<Item = String>) -> anyhow::Result<()> {
+        let words: Vec<String> = words.collect();
+        let path = self.dir.join("log.txt");
+        let log = File::options().create(true).append(true).open(&path);
+        let mut log = log.map_err(|e| Error::io(&path, "write it", &e))?;
+        writeln!(log, "$ polycl {}", words.join(" ")).map_err(|e| Error::io(&path, "write it", &e))?;
+        let begin = log.metadata().map_or(0, |metadata| metadata.len());
+        let program = std::env::current_exe().context("where this program is")?;
+        let status = Command::new(program)
+            .args(&words)
+            .args(["--threads", &self.threads.to_string()])
+            .stdin(Stdio::from(self.lock.try_clone()?))
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .status()
+            .context("starting a process of this program")?;
+        if status.success() {
+            return Ok(());
+        }
+        let said = fs::read(&path).unwrap_or_default();
+        let said = String::from_utf8_lossy(said.get(begin as usize..).unwrap_or_default()).into_owned();
+        let said = said.lines().find_map(|line| line.strip_prefix("error: ")).map(str::to_owned);
+        bail!(
+            "{}: {}",
+            path.display(),
+            said.unwrap_or_else(|| format!("`polycl {}` failed: {status}", words[0]))
+        )
+    }
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{}: expected a name in UTF-8", path.display()))
+}

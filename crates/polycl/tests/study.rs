@@ -1,0 +1,227 @@
+//! Studies as a user runs them, on small phantoms.
+
+mod common;
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::Folder;
+
+/// Training patients of one hospital, and test patients of that and of another one, at 32².
+fn hospitals() -> Folder {
+    let folder = Folder::new();
+    for (name, patients, domain, seed) in [("train", 6, "a", 3), ("near", 2, "a", 4), ("far", 2, "b", 4)] {
+        folder.done(&format!(
+            "phantom --out {name}-files --patients {patients} --domain {domain} --size 32 --seed {seed}"
+        ));
+        folder.done(&format!("import --manifest {name}-files/manifest.csv --out {name} --size 32"));
+    }
+    folder
+}
+
+const TESTS: &str = "
+[[test]]
+name = 'same hospital'
+dataset = 'near'
+namesakes = true
+[[test]]
+name = 'other hospital'
+dataset = 'far'
+";
+
+/// A study of as little as there can be.
+fn study(methods: &str, budgets: &str, seeds: &str, rest: &str) -> String {
+    format!(
+        "dataset = 'train'\norgans = ['liver']\nmethods = {methods}\nbudgets = {budgets}\nseeds = {seeds}\nimages = 48\n\
+         [pretraining.training]\nepochs = 2\n[finetuning.training]\nepochs = 2\nsteps = 2\nbatch = 4\n{rest}"
+    )
+}
+
+/// What a report says but for the times that trainings took.
+fn tables(folder: &Folder, out: &str) -> [String; 2] {
+    let report = fs::read_to_string(folder.at(&format!("{out}/report.md"))).unwrap();
+    let (before, after) = report.split_once("## Compute spent").unwrap();
+    let (_, after) = after.split_once("## How it was done").unwrap();
+    [format!("{before}{after}"), fs::read_to_string(folder.at(&format!("{out}/scores.csv"))).unwrap()]
+}
+
+#[test]
+fn every_method_ends_in_a_report() {
+    let folder = hospitals();
+    let methods =
+        "['scratch', 'simclr', 'moco', 'byol', 'positional', 'mae', 'scan', 'organ', 'mixed', 'mixed-all']";
+    folder.write("study.toml", &study(methods, "[1]", "[0, 1]", TESTS));
+    let shown = folder.done("study study.toml --out study");
+    assert!(shown.contains("report.html"), "{shown}");
+    let [report, scores] = tables(&folder, "study");
+    for title in
+        ["scratch", "SimCLR", "MoCo v2", "BYOL", "positional", "MAE", "PolyCL-S", "PolyCL-O", "PolyCL-M"]
+    {
+        assert!(report.contains(&format!("| {title} | 0.")), "{title}: {report}");
+    }
+    // 10 methods, 2 seeds, 2 patients of each of 2 tests.
+    assert_eq!(scores.lines().count(), 1 + 10 * 2 * 2 * 2, "{scores}");
+    let html = fs::read_to_string(folder.at("study/report.html")).unwrap();
+    assert_eq!(html.matches("<svg").count(), 4, "Dice and HD95 of two tests");
+    assert_eq!(html.matches("data:image/png").count(), 2 * 3 * 2, "three patients a test, beside scratch");
+    assert!(
+        !html.contains("http://") || html.contains("http://www.w3.org"),
+        "nothing is loaded from elsewhere"
+    );
+}
+
+#[test]
+fn kills_change_nothing_and_more_budgets_repeat_nothing() {
+    let folder = hospitals();
+    folder.write("study.toml", &study("['scratch', 'mixed']", "[1, 4]", "[0, 1]", TESTS));
+    folder.done("study study.toml --out straight --jobs 2");
+    for milliseconds in [700, 1900, 1300] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_polycl"))
+            .args(["study", "study.toml", "--out", "killed", "--jobs", "1"])
+            .current_dir(folder.path())
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    folder.done("study study.toml --out killed --jobs 2");
+    assert_eq!(tables(&folder, "straight"), tables(&folder, "killed"));
+
+    folder.write("study.toml", &study("['scratch', 'mixed']", "[1, 2, 4]", "[0, 1]", TESTS));
+    let more = folder.done("study study.toml --out straight");
+    assert!(more.contains("2 pre-trainings (2 done), 12 fine-tunings (8 done)"), "{more}");
+    let [_, before] = tables(&folder, "killed");
+    let [_, after] = tables(&folder, "straight");
+    assert!(before.lines().all(|line| after.contains(line)), "earlier scores stay");
+}
+
+#[test]
+fn folds_test_everybody_once_and_nobody_who_was_seen() {
+    let folder = hospitals();
+    let rest = "[method.later]\nbase = 'scan'\ntitle = 'scan, later'\npretraining = { temperature = 0.5 }\n";
+    let text =
+        study("['scratch', 'later']", "[2, 'all']", "[5]", rest).replace("images =", "folds = 3\nimages =");
+    folder.write("study.toml", &text);
+    folder.done("study study.toml --out study");
+    let [report, scores] = tables(&folder, "study");
+    assert!(report.contains("| scan, later | 0."), "{report}");
+    let tested = |method: &str, budget: &str| {
+        let line = |line: &&str| line.starts_with(&format!("{method},hand,{budget},"));
+        let patients = scores.lines().filter(line).map(|line| line.split(',').nth(8).unwrap().to_owned());
+        let mut patients: Vec<String> = patients.collect();
+        patients.sort();
+        patients
+    };
+    let all: Vec<String> = (0..6).map(|patient| format!("a{patient:03}")).collect();
+    for (method, budget) in [("scratch", "2"), ("scratch", "all"), ("later", "2"), ("later", "all")] {
+        assert_eq!(tested(method, budget), all, "{method} {budget}");
+    }
+    for network in fs::read_dir(folder.at("study/networks/x").parent().unwrap()).unwrap() {
+        let network = network.unwrap().path();
+        let card = fs::read_to_string(network.join("run/run.json")).unwrap();
+        let card: serde_json::Value = serde_json::from_str(&card).unwrap();
+        let test = fs::read_dir(network.join("tests")).unwrap().next().unwrap().unwrap().path();
+        let cases = fs::read_to_string(test.join("scores/cases.csv")).unwrap();
+        for group in ["training_cases", "validation_cases", "pretraining_cases"] {
+            for seen in card[group].as_array().unwrap() {
+                let case = seen["case"].as_str().unwrap();
+                assert!(
+                    !cases.contains(case),
+                    "{case} is in {group} and in the test of {}",
+                    network.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn other_masks_of_the_same_scans_are_a_way_of_their_own() {
+    let folder = hospitals();
+    let manifest = fs::read_to_string(folder.at("train-files/manifest.csv")).unwrap();
+    let rows = manifest.lines().enumerate().map(|(at, line)| match at {
+        0 => format!("{line},origin\n"),
+        _ => format!("{line},predicted\n"),
+    });
+    folder.write("train-files/machine.csv", &rows.collect::<String>());
+    folder.done("import --manifest train-files/machine.csv --out machine --size 32");
+    let rest = format!("[labels.machine]\ndataset = 'machine'\nmethods = ['mixed']\n{TESTS}");
+    folder.write("study.toml", &study("['scratch', 'mixed']", "[4]", "[0]", &rest));
+    folder.done("study study.toml --out study");
+    let [report, scores] = tables(&folder, "study");
+    assert!(report.contains("| PolyCL-M, machine masks | 0."), "{report}");
+    // All three learn from the same patients, whoever drew their masks.
+    let mut trained = Vec::new();
+    for network in fs::read_dir(folder.at("study/networks/x").parent().unwrap()).unwrap() {
+        let settings = fs::read_to_string(network.unwrap().path().join("settings.toml")).unwrap();
+        trained.push(settings.parse::<toml::Table>().unwrap()["split"].clone());
+    }
+    assert_eq!(trained.len(), 3);
+    assert!(trained.windows(2).all(|two| two[0] == two[1]), "{trained:?}");
+    assert!(scores.contains("mixed,machine,4,0,"), "{scores}");
+}
+
+#[test]
+fn what_cannot_be_met_is_refused_before_anything_runs() {
+    let folder = hospitals();
+    folder.done("import --images train-files/images --out unlabelled --size 32");
+    let scratch = |budgets: &str, rest: &str| study("['scratch']", budgets, "[0]", rest);
+    let cases = [
+        ("a budget larger than the cohort", scratch("[1, 7]", TESTS)),
+        (
+            "a test of training patients",
+            scratch("[1]", "[[test]]\nname = 'own'\ndataset = 'train'\nnamesakes = true\n"),
+        ),
+        ("a test of namesakes", scratch("[1]", "[[test]]\nname = 'near'\ndataset = 'near'\n")),
+        ("a test without masks", scratch("[1]", "[[test]]\nname = 'none'\ndataset = 'unlabelled'\n")),
+        (
+            "a method whose needs the data cannot meet",
+            study("['organ']", "[1]", "[0]", TESTS).replace("'liver'", "'spine'"),
+        ),
+        ("an organ nobody has drawn", scratch("[1]", TESTS).replace("'liver'", "'heart'")),
+        ("an unknown method", study("['scratch', 'dino']", "[1]", "[0]", TESTS)),
+        ("a typo", scratch("[1]", TESTS).replace("images", "imgaes")),
+        ("a typo below", scratch("[1]", TESTS).replace("steps", "setps")),
+        (
+            "a setting that the study says itself",
+            scratch("[1]", TESTS).replace("steps = 2", "steps = 2\nseed = 3"),
+        ),
+        ("nobody to test on", scratch("[1]", "")),
+        ("more folds than patients", scratch("[1]", "").replace("images =", "folds = 7\nimages =")),
+        ("no budget that there is", scratch("['some']", TESTS)),
+        ("a method twice", study("['scratch', 'scratch']", "[1]", "[0]", TESTS)),
+        (
+            "settings of another method",
+            study(
+                "['simclr']",
+                "[1]",
+                "[0]",
+                &format!("[method.simclr]\npretraining = {{ negatives = 'all' }}\n{TESTS}"),
+            ),
+        ),
+        (
+            "refinement without weights",
+            scratch("[1]", &format!("[refinement]\nmodel = 'litemedsam'\nweights = 'nowhere.pth'\n{TESTS}")),
+        ),
+    ];
+    let mut shown = String::new();
+    for (what, text) in cases {
+        folder.write("study.toml", &text);
+        shown += &format!("# {what}\n{}\n", folder.refused("study study.toml --out study"));
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_changed_data_set_is_refused_under_a_resumed_study() {
+    let folder = hospitals();
+    folder.write("study.toml", &study("['scratch']", "[1]", "[0]", TESTS));
+    folder.done("study study.toml --out study");
+    fs::remove_dir_all(folder.at("near/x").parent().unwrap()).unwrap();
+    folder.done("import --manifest near-files/manifest.csv --out near --size 64");
+    insta::assert_snapshot!(folder.refused("study study.toml --out study"));
+}
