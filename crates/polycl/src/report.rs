@@ -110,7 +110,10 @@ impl Block {
             Self::Paragraph(text) => format!("\n{text}\n"),
             Self::Code(text) => format!("\n```\n{}\n```\n", text.trim_end()),
             Self::Table { head, rows } => {
-                let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+                let whole = |cell: &String| cell.replace('|', "\\|");
+                let line = |cells: &[String]| {
+                    format!("| {} |\n", cells.iter().map(whole).collect::<Vec<_>>().join(" | "))
+                };
                 let rule = vec!["---".to_owned(); head.len()];
                 let rows: String = rows.iter().map(|row| line(row)).collect();
                 format!("\n{}{}{rows}", line(head), line(&rule))

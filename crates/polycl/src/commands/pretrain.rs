@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn announce(plan: &Plan) {
     let Plan { method, scans, items, skipped, unknown } = plan;
     let what = if *method == Method::Polycl { "triplets" } else { "slices" };
-    let mut text = format!("{items} {what} an epoch from {scans} scans");
+    let mut text = format!("{items} {what} from {scans} scans");
     if *skipped > 0 {
         text += &format!("; {skipped} slices have no valid partner and are no anchors");
     }

@@ -1,11 +1,13 @@
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use polycl_nn::device::Device;
+use polycl_nn::refine::Refiner;
 use polycl_volume::{Error, Kind, output};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::sam::Network;
 use crate::cli::Outcome;
@@ -37,12 +39,9 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let config = Config::read(&args.config)?;
     let text = std::fs::read_to_string(&args.config).with_context(|| args.config.display().to_string())?;
-    let plan = Plan::new(config, &args.out)?;
-    same_data(&plan)?;
-    if let Some(refinement) = &plan.config.refinement {
-        // Only to see that the weights are there, and of this network.
-        Network { model: Some(refinement.model), weights: refinement.weights.clone() }.open(Device::Cpu)?;
-    }
+    let plan = Plan::new(config.clone(), &args.out, refined_by(&config)?)?;
+    let known = Known::read(&plan.out)?;
+    known.same_data(&plan)?;
     let cores = rayon::current_num_threads();
     let jobs = args.jobs.map_or(cores, usize::from).max(1);
     announce(&plan, jobs);
@@ -50,27 +49,41 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let _alone = alone(&args.out)?;
-    note_data(&plan)?;
+    let known = known.noted(&plan)?;
     let live = Live::new(&plan);
     let failed = plan.execute(jobs, (cores / jobs).max(1), &live)?;
     live.finish();
-    if !failed.is_empty() {
-        for (name, error) in &failed {
-            talk::error(&anyhow::anyhow!("{name}: {error:#}"));
-        }
-        talk::note(format!("{} trainings failed, so there is no report; run the study again", failed.len()));
-        return Ok(Outcome::SomeFailed);
+    for (name, error) in &failed {
+        talk::error(&anyhow::anyhow!("{name}: {error:#}"));
     }
-    study::write_report(&plan, &text)?;
-    talk::note("done; open the report in a browser:");
-    talk::data(format_args!("{}\n", std::path::absolute(args.out.join("report.html"))?.display()));
-    Ok(Outcome::Done)
+    if (0..plan.arms.len()).all(|arm| !plan.complete(arm)) {
+        anyhow::bail!("every method has trainings that failed, so there is nothing to report");
+    }
+    study::write_report(&plan, &text, known.primary.as_deref())?;
+    talk::note("open the report in a browser:");
+    talk::data(format_args!("{}\n", plan.out.join("report.html").display()));
+    if failed.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    talk::note(format!(
+        "{} trainings failed; their methods are not compared. Run the study again",
+        failed.len()
+    ));
+    Ok(Outcome::SomeFailed)
+}
+
+/// The network that refines and its weights, which must be there; empty without refinement.
+fn refined_by(config: &Config) -> anyhow::Result<String> {
+    let Some(refinement) = &config.refinement else { return Ok(String::new()) };
+    let network = Network { model: Some(refinement.model), weights: refinement.weights.clone() };
+    let (model, sam) = network.open(Device::Cpu)?;
+    let refiner = Refiner::new(model, sam, Device::Cpu, None);
+    Ok(format!("{model} {:08x}", refiner.checksum()))
 }
 
 fn announce(plan: &Plan, jobs: usize) {
-    let done = |dirs: &mut dyn Iterator<Item = &PathBuf>| {
-        dirs.filter(|dir| dir.join("trained.json").exists()).count()
-    };
+    let done =
+        |dirs: &mut dyn Iterator<Item = &PathBuf>| dirs.filter(|dir| dir.join(study::DONE).exists()).count();
     let (encoders, networks) = (&plan.encoders, &plan.networks);
     talk::note(format!(
         "{} methods × {} budgets × {} seeds{}: {} pre-trainings ({} done), {} fine-tunings ({} done), {jobs} at a time",
@@ -90,45 +103,64 @@ fn alone(out: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(out).map_err(|e| Error::io(out, "make the folder", &e))?;
     let path = out.join(".lock");
     let file = File::create(&path).map_err(|e| Error::io(&path, "write it", &e))?;
-    let taken = file.try_lock().is_err();
-    ensure!(
-        !taken,
-        "{}: expected a folder in which no study runs; another `polycl study` is at work",
-        out.display()
-    );
-    Ok(file)
-}
-
-/// The data sets that a study has begun with, by path.
-fn known(plan: &Plan) -> anyhow::Result<Map<String, Value>> {
-    let path = plan.out.join("data.json");
-    if !path.exists() {
-        return Ok(Map::new());
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                "{}: expected a folder in which no study runs; another `polycl study` is at work",
+                out.display()
+            )
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io(&path, "lock it", &error).into()),
     }
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
-/// Refuses a data set that has changed since the study began: old and new results would not be of one kind.
-fn same_data(plan: &Plan) -> anyhow::Result<()> {
-    let known = known(plan)?;
-    for (path, dataset) in &plan.datasets {
-        let then = known.get(&path.display().to_string()).and_then(Value::as_str);
-        if then.is_some_and(|then| then != dataset.index.fingerprint()) {
-            let expected = format!("the data set that the study in {} began with", plan.out.display());
-            return Err(Error::new(path, Kind::Request, expected, "another one")
+/// What a study has begun with, in `study.json`.
+#[derive(Default, Serialize, Deserialize)]
+struct Known {
+    /// Hashes of data sets by path.
+    data: BTreeMap<String, String>,
+    /// The primary method.
+    primary: Option<String>,
+}
+
+impl Known {
+    fn read(out: &Path) -> anyhow::Result<Self> {
+        let path = out.join("study.json");
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Refuses a data set that has changed since the study began: old and new results would not be of one kind.
+    fn same_data(&self, plan: &Plan) -> anyhow::Result<()> {
+        for (path, dataset) in &plan.datasets {
+            let then = self.data.get(&path.display().to_string());
+            if then.is_some_and(|then| *then != dataset.index.fingerprint()) {
+                return Err(Error::new(
+                    path,
+                    Kind::Request,
+                    "the data set that the study began with",
+                    "another one",
+                )
                 .hint("import it again as it was, or begin a new study with another --out")
                 .into());
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn note_data(plan: &Plan) -> anyhow::Result<()> {
-    let mut known = known(plan)?;
-    for (path, dataset) in &plan.datasets {
-        known.insert(path.display().to_string(), json!(dataset.index.fingerprint()));
+    /// Takes in what is new; what was settled on stays.
+    fn noted(mut self, plan: &Plan) -> anyhow::Result<Self> {
+        for (path, dataset) in &plan.datasets {
+            self.data.insert(path.display().to_string(), dataset.index.fingerprint());
+        }
+        let primary = plan.primary().map(|arm| plan.arms[arm].method.name.clone());
+        self.primary = self.primary.or(primary);
+        let text = serde_json::to_string_pretty(&self)?;
+        output::atomically(&plan.out.join("study.json"), |file| writeln!(file, "{text}"))?;
+        Ok(self)
     }
-    let text = serde_json::to_string_pretty(&known)?;
-    Ok(output::atomically(&plan.out.join("data.json"), |file| writeln!(file, "{text}"))?)
 }

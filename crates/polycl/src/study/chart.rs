@@ -22,9 +22,9 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(213, 94, 0),
     RGBColor(150, 140, 0),
 ];
-const SIZE: (u32, u32) = (900, 520);
+const SIZE: (u32, u32) = (980, 540);
 /// Width of the names at the right.
-const LEGEND: u32 = 240;
+const LEGEND: u32 = 320;
 /// Room between the curves of two methods at one budget, as a part of that between budgets.
 const SPREAD: f64 = 0.6;
 
@@ -102,7 +102,7 @@ fn mark(area: &Area<'_>, number: usize, (x, y): (i32, i32)) -> Drawn {
     };
     let colour = COLOURS[number % COLOURS.len()];
     let outline: Vec<(i32, i32)> = corners.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
-    let full = number / 4 % 2 == 0;
+    let full = (number / 4).is_multiple_of(2);
     area.draw(&Polygon::new(outline.clone(), if full { colour.filled() } else { WHITE.filled() }))?;
     let closed = outline.iter().chain(&outline[..1]).copied().collect::<Vec<_>>();
     Ok(area.draw(&PathElement::new(closed, colour.stroke_width(2)))?)

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use polycl_nn::net::Net;
 use polycl_nn::sam::Model;
 use polycl_nn::train::finetune::FinetuneConfig;
 use polycl_nn::train::pretrain::PretrainConfig;
@@ -26,6 +27,9 @@ pub struct Config {
     /// Only scans of this domain train and pre-train.
     #[serde(default)]
     pub domain: Option<String>,
+    /// Patients of the data set who take no part in anything, by name.
+    #[serde(default)]
+    pub exclude: Vec<String>,
     /// What is segmented.
     pub organs: Vec<String>,
     /// From the list below, or of the `method` tables.
@@ -167,10 +171,15 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Patients(count) => f.pad(&count.to_string()),
-            Self::Fraction(part) => f.pad(&format!("{} %", part * 100.0)),
+            Self::Fraction(part) => f.pad(&percent(*part)),
             Self::All(_) => f.pad("all"),
         }
     }
+}
+
+/// "2.5 %": as written, whatever floating point makes of it.
+pub fn percent(part: f64) -> String {
+    format!("{} %", (part * 1e8).round() / 1e6)
 }
 
 /// The methods there are: name, what the report calls it, and its settings.
@@ -226,6 +235,11 @@ impl Config {
         twice("seeds", &self.seeds)?;
         twice("budgets", &self.budgets)?;
         twice("test", &self.tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>())?;
+        if let Some(budget) =
+            self.refinement.iter().flat_map(|r| &r.budgets).find(|b| !self.budgets.contains(b))
+        {
+            bail!("refinement.budgets: expected budgets of the study, found {budget}");
+        }
         let named = self.refinement.iter().flat_map(|refinement| &refinement.methods);
         let named = named.chain(self.labels.values().flat_map(|labels| &labels.methods)).chain(&self.primary);
         if let Some(unknown) = named.into_iter().find(|name| !self.methods.contains(name)) {
@@ -255,12 +269,20 @@ impl Config {
         let (_, title, settings) = known;
         let given = if own.base.is_some() { name } else { title };
         let mut finetuning_table = self.finetuning.clone();
+        if base == SCRATCH {
+            // What is said of all encoders is said of those that were pre-trained.
+            finetuning_table.remove("encoder_rate");
+            finetuning_table.remove("freeze");
+        }
         overlay(&mut finetuning_table, own.finetuning);
         let finetuning = self.finetuning(finetuning_table.clone())?;
         let mut pretraining = None;
-        if base != SCRATCH {
-            let mut table = self.pretraining.clone();
-            overlay(&mut table, settings.parse().expect("the settings of methods are TOML"));
+        if base == SCRATCH {
+            ensure!(own.pretraining.is_empty(), "pretraining: expected nothing, for there is none");
+        } else {
+            let settings: Table = settings.parse().expect("the settings of methods are TOML");
+            let mut table = self.shared(&settings);
+            overlay(&mut table, settings);
             overlay(&mut table, own.pretraining);
             pretraining = Some(self.pretraining(table)?);
         }
@@ -268,7 +290,30 @@ impl Config {
         Ok(Method { name: name.to_owned(), title, pretraining, finetuning, finetuning_table })
     }
 
+    /// The settings of all pre-trainings, without those that a method of these settings does not know.
+    fn shared(&self, settings: &Table) -> Table {
+        let says = |key: &str| settings.get(key).and_then(|value| value.as_str());
+        let mut table = self.pretraining.clone();
+        if !matches!(says("strategy"), Some("organ" | "mixed")) {
+            table.remove("organ");
+        }
+        if matches!(says("method"), Some("byol" | "mae")) {
+            table.remove("temperature");
+        }
+        table
+    }
+
+    /// The network of all methods: their scores would tell of it otherwise.
+    pub fn net(&self) -> anyhow::Result<Net> {
+        let named = self.pretraining.get("net").or_else(|| self.finetuning.get("net"));
+        Ok(named.cloned().map(Net::deserialize).transpose()?.unwrap_or_default())
+    }
+
     fn pretraining(&self, mut table: Table) -> anyhow::Result<PretrainConfig> {
+        for taken in ["domain", "exclude"] {
+            ensure!(!table.contains_key(taken), "pretraining.{taken}: expected the study itself to say it");
+        }
+        table.entry("net").or_insert_with(|| self.net().unwrap_or_default().to_string().into());
         let strategy = table.get("strategy").and_then(|value| value.as_str()).unwrap_or("scan");
         if let ([organ], true) = (self.organs.as_slice(), strategy != "scan") {
             table.entry("organ").or_insert_with(|| organ.clone().into());
@@ -286,12 +331,15 @@ impl Config {
             .map_err(|e| anyhow::anyhow!("pretraining: {}", e.message()))?;
         let (epochs, images) = (config.training.epochs.max(1), config.method.images());
         let steps = self.images / (self.images_per_step * epochs);
+        let whole = self.images.is_multiple_of(self.images_per_step * epochs);
         ensure!(
-            self.images_per_step.is_multiple_of(images) && steps > 0,
-            "images: expected {epochs} epochs of steps of {} images, {images} for each item, found {}",
+            self.images_per_step.is_multiple_of(images) && whole && steps > 0,
+            "images: expected a multiple of {} ({epochs} epochs of whole steps of {} images, {images} to an item), found {}",
+            self.images_per_step * epochs,
             self.images_per_step,
             self.images
         );
+        ensure!(config.net == self.net()?, "pretraining.net: expected the same network for all methods");
         config.training.batch = self.images_per_step / images;
         config.training.steps = Some(steps);
         config.domain = self.domain.clone();
@@ -313,6 +361,9 @@ impl Config {
         if let Some((setting, _)) = said.into_iter().find(|(_, said)| *said) {
             bail!("finetuning.{setting}: expected the study itself to say it");
         }
+        let net = self.net()?;
+        ensure!(config.net.is_none_or(|own| own == net), "finetuning.net: expected the same network for all");
+        config.net = Some(net);
         config.organs.clone_from(&self.organs);
         config.domain.clone_from(&self.domain);
         Ok(config)

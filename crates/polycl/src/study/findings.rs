@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use polycl_volume::compare::{Comparison, Ranking, Resamples, compare, holm, ranking};
 
+use super::config::{Budget, percent};
 use super::plan::Plan;
 use super::scores::{Cell, Table};
 
@@ -43,6 +44,8 @@ pub struct Findings {
     pub against_scratch: Vec<Contrast>,
     /// Dice of the primary method against all others that pre-train.
     pub against_others: Vec<Contrast>,
+    /// Dice of networks that learnt from other masks against the same method on masks drawn by hand.
+    pub against_hand: Vec<Contrast>,
     /// Dice of refined masks against the same masks as they were.
     pub refined: Vec<Contrast>,
     /// Of the arms of one test, refinement and budget, by Dice.
@@ -100,6 +103,10 @@ impl Findings {
             against_others: contrasts(pairs(&|arm, other| {
                 is_primary(arm) && !scratch(other) && same_masks(arm, other)
             })),
+            against_hand: contrasts(pairs(&|arm, other| {
+                let same = plan.arms[arm].method.name == plan.arms[other].method.name;
+                same && plan.arms[arm].labels.is_some() && plan.arms[other].labels.is_none()
+            })),
             refined: contrasts(refined),
             rankings: rankings(table, &resamples),
         }
@@ -135,11 +142,10 @@ impl Plan {
 
     /// "1 labelled patient", "10 % of the labelled patients", "all labelled patients".
     pub fn budget_in_words(&self, budget: usize) -> String {
-        use super::config::Budget;
         match self.config.budgets[budget] {
             Budget::Patients(1) => "1 labelled patient".to_owned(),
             Budget::Patients(count) => format!("{count} labelled patients"),
-            Budget::Fraction(part) => format!("{} % of the labelled patients", part * 100.0),
+            Budget::Fraction(part) => format!("{} of the labelled patients", percent(part)),
             Budget::All(_) => "all labelled patients".to_owned(),
         }
     }

@@ -13,3 +13,4 @@ pub use config::Config;
 pub use live::Live;
 pub use plan::Plan;
 pub use report::write as write_report;
+pub use worker::DONE;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use polycl_nn::train::finetune::{self, FinetuneConfig};
 use polycl_nn::train::pretrain::{self, PretrainConfig};
 use polycl_volume::dataset::split::{self, Split};
@@ -65,6 +65,8 @@ pub struct Network {
 pub struct Plan {
     pub config: Config,
     pub out: PathBuf,
+    /// What tells the network that refines, and its weights, from others.
+    pub refined_by: String,
     pub arms: Vec<Arm>,
     /// All data sets that take part, the training patients' first.
     pub datasets: Vec<(PathBuf, Dataset)>,
@@ -80,10 +82,11 @@ const HELD_OUT: &str = "held-out patients";
 impl Plan {
     /// # Errors
     /// For everything that cannot be met with the data at hand; nothing is written.
-    pub fn new(config: Config, out: &Path) -> anyhow::Result<Self> {
+    pub fn new(config: Config, out: &Path, refined_by: String) -> anyhow::Result<Self> {
         let mut plan = Self {
             arms: arms(&config)?,
-            out: out.to_path_buf(),
+            out: std::path::absolute(out)?,
+            refined_by,
             datasets: Vec::new(),
             test_names: Vec::new(),
             tests: Vec::new(),
@@ -92,6 +95,12 @@ impl Plan {
             config,
         };
         let training = plan.open(&plan.config.dataset.clone())?;
+        let patients = plan.dataset(training).index.patients();
+        let unknown = plan.config.exclude.iter().find(|patient| !patients.contains(patient.as_str()));
+        if let Some(unknown) = unknown {
+            let expected = format!("a patient '{unknown}' to leave out");
+            return Err(refused(&plan.config.dataset, expected, "nobody of that name".to_owned()).into());
+        }
         for arm in 0..plan.arms.len() {
             plan.open(&plan.arms[arm].dataset.clone())?;
         }
@@ -117,9 +126,9 @@ impl Plan {
     /// Scans of a data set with masks of all organs, drawn by hand, of one domain or all.
     fn by_hand(&self, dataset: usize, domain: Option<&str>) -> Vec<usize> {
         let fits = |scan: &Scan| {
-            let all =
-                scan.draws(&self.config.organs) && self.config.organs.iter().all(|o| scan.all_by_hand(o));
-            scan.labelled() && all && (domain.is_none() || scan.domain.as_deref() == domain)
+            let drawn = scan.labelled() && scan.origin.is_hand() && scan.draws(&self.config.organs);
+            let left_out = dataset == 0 && self.config.exclude.contains(&scan.patient);
+            drawn && !left_out && (domain.is_none() || scan.domain.as_deref() == domain)
         };
         let scans = self.dataset(dataset).index.scans.iter().enumerate();
         scans.filter(|(_, scan)| fits(scan)).map(|(number, _)| number).collect()
@@ -127,6 +136,10 @@ impl Plan {
 
     fn test_sets(&mut self, training: usize) -> anyhow::Result<()> {
         for test in self.config.tests.clone() {
+            ensure!(
+                self.config.folds.is_none() || test.name != HELD_OUT,
+                "test '{HELD_OUT}': expected another name, for that is what folds test on"
+            );
             let dataset = self.open(&test.dataset)?;
             let scans = self.by_hand(dataset, test.domain.as_deref());
             if scans.is_empty() {
@@ -139,13 +152,23 @@ impl Plan {
         Ok(())
     }
 
+    /// The organs and their numbers in the training data, which masks of the study have.
+    pub fn numbers(&self) -> BTreeMap<&str, u16> {
+        let index = &self.dataset(0).index;
+        self.config.organs.iter().filter_map(|organ| Some((organ.as_str(), index.label(organ)?))).collect()
+    }
+
     fn add_test(&mut self, name: String, fold: Option<usize>, dataset: usize, scans: Vec<usize>) {
         let index = &self.dataset(dataset).index;
-        let chosen: Vec<(&str, &str)> =
-            scans.iter().map(|&scan| (&*index.scans[scan].case, &*index.scans[scan].fingerprint)).collect();
+        let chosen: Vec<_> = scans.iter().map(|&scan| &index.scans[scan]).collect();
+        let chosen: Vec<_> =
+            chosen.iter().map(|scan| (&scan.case, &scan.fingerprint, &scan.mask_names)).collect();
         let masks: Vec<_> =
             scans.iter().flat_map(|&scan| &index.scans[scan].masks).map(|m| &m.sha256).collect();
-        let dir = self.out.join("tests").join(folder(&name, &key(&(&chosen, &masks, &self.config.organs))));
+        let dir = self
+            .out
+            .join("tests")
+            .join(folder(&name, &key(&(&chosen, &masks, &index.labels, self.numbers()))));
         let name = self.test_names.iter().position(|known| *known == name).unwrap_or_else(|| {
             self.test_names.push(name);
             self.test_names.len() - 1
@@ -163,7 +186,12 @@ impl Plan {
     ) -> anyhow::Result<()> {
         let (path, trained) = &self.datasets[training];
         let domain = self.config.domain.as_deref();
-        let trains = |scan: &&Scan| domain.is_none() || scan.domain.as_deref() == domain;
+        let trains = |scan: &&Scan| {
+            let left_out = self.config.exclude.contains(&scan.patient);
+            !left_out && (domain.is_none() || scan.domain.as_deref() == domain)
+        };
+        // In one data set a name is one person.
+        let namesakes = *namesakes && training != test;
         let trained = || trained.index.scans.iter().filter(trains);
         let patients: BTreeSet<&str> = trained().map(|scan| &*scan.patient).collect();
         let voxels: BTreeMap<&str, &str> = trained().map(|scan| (&*scan.fingerprint, &*scan.case)).collect();
@@ -217,7 +245,7 @@ impl Plan {
         for (seed, &fold) in
             self.config.seeds.clone().into_iter().flat_map(|s| folds.iter().map(move |f| (s, f)))
         {
-            let exclude = self.tested_in(training, fold);
+            let exclude = self.left_out_of(training, fold);
             let encoders = self.encoders_of(training, seed, fold, &exclude)?;
             for budget in 0..self.config.budgets.len() {
                 let split = self.split(training, self.config.budgets[budget], seed, &exclude)?;
@@ -229,12 +257,12 @@ impl Plan {
         Ok(())
     }
 
-    /// The patients of the training data who are tested in a fold.
-    fn tested_in(&self, training: usize, fold: Option<usize>) -> Vec<String> {
+    /// The patients of the training data who are left out of everything, and those who are tested in a fold.
+    fn left_out_of(&self, training: usize, fold: Option<usize>) -> Vec<String> {
         let tests = self.tests.iter().filter(|test| fold.is_some() && test.fold == fold);
         let index = &self.dataset(training).index;
         let patients = tests.flat_map(|test| &test.scans).map(|&scan| index.scans[scan].patient.clone());
-        Vec::from_iter(patients.collect::<BTreeSet<_>>())
+        Vec::from_iter(patients.chain(self.config.exclude.iter().cloned()).collect::<BTreeSet<_>>())
     }
 
     /// The encoder of every arm, if it has one.
@@ -260,7 +288,7 @@ impl Plan {
             let known = self.encoders.iter().position(|encoder| encoder.key == key);
             encoders.push(Some(known.unwrap_or_else(|| {
                 let title = titled(&method.name, seed, fold);
-                let dir = self.out.join("encoders").join(folder(&title, &key));
+                let dir = self.place("encoders", &title, &key);
                 self.encoders.push(Encoder { title: format!("pre-training {title}"), dir, config, key });
                 self.encoders.len() - 1
             })));
@@ -277,7 +305,7 @@ impl Plan {
         let patients: Vec<String> = patients.filter(|patient| !exclude.contains(patient)).collect();
         let split = split::budget(&patients, &[], budget.into(), seed.into());
         let named = |error: Error| Error { file: self.config.dataset.clone(), ..error };
-        Ok(split.map_err(named).with_context(|| format!("budget {budget}"))?)
+        split.map_err(named).with_context(|| format!("budget {budget}"))
     }
 
     fn add_network(
@@ -293,12 +321,7 @@ impl Plan {
         let mut config = finetuning.clone();
         config.training.seed = seed.into();
         config.split = Some(split.clone());
-        if encoder.is_none() {
-            // Scratch takes the net of the others, and has no encoder that could learn otherwise.
-            let nets = self.arms.iter().filter_map(|arm| arm.method.pretraining.as_ref());
-            config.net = config.net.or(nets.map(|pretraining| pretraining.net).next());
-            (config.encoder_rate, config.freeze) = (None, 0);
-        }
+        self.check_labels(data, split).with_context(|| title.clone())?;
         finetune::check(data, &config).with_context(|| title.clone())?;
         let upstream = encoder.map(|encoder| self.encoders[encoder].key.as_str());
         let key = key(&(&config, data.index.fingerprint(), upstream));
@@ -323,13 +346,45 @@ impl Plan {
             fold,
             encoder,
             dataset: dataset.clone(),
-            dir: self.out.join("networks").join(folder(&title, &key)),
+            dir: self.place("networks", &title, &key),
             tests: tests.collect(),
             refine,
             config,
         };
         self.networks.push(network);
         Ok(())
+    }
+}
+
+impl Plan {
+    /// Other masks must be of the very scans of the patients who train, made ready in the same way.
+    fn check_labels(&self, labels: &Dataset, split: &Split) -> anyhow::Result<()> {
+        let training = &self.dataset(0).index;
+        let (ours, theirs) = (&training.preprocess, &labels.index.preprocess);
+        if ours != theirs {
+            let found = format!("{theirs:?}");
+            return Err(refused(&labels.dir, format!("slices made ready as {ours:?}"), found).into());
+        }
+        let trains =
+            |scan: &&Scan| split.train.contains(&scan.patient) || split.validation.contains(&scan.patient);
+        let known = |scan: &&Scan| {
+            let same = |other: &Scan| other.fingerprint == scan.fingerprint && other.patient == scan.patient;
+            training.scans.iter().any(same)
+        };
+        let foreign = labels.index.scans.iter().filter(trains).find(|scan| !known(scan));
+        foreign.map_or(Ok(()), |scan| {
+            let expected = format!("masks of the scans of {}", self.config.dataset.display());
+            let found = format!("{} of patient {}, another scan", scan.case, scan.patient);
+            Err(refused(&labels.dir, expected, found).into())
+        })
+    }
+
+    /// The folder of what has this key: the one it has already, whatever it was called then, or a new one.
+    fn place(&self, kind: &str, title: &str, key: &str) -> PathBuf {
+        let parent = self.out.join(kind);
+        let there = std::fs::read_dir(&parent).into_iter().flatten().flatten().map(|entry| entry.path());
+        let same = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(&format!("-{key}")));
+        there.into_iter().find(same).unwrap_or_else(|| parent.join(folder(title, key)))
     }
 }
 

@@ -1,26 +1,30 @@
 //! A study's report: one HTML file, the same in Markdown, every score as CSV.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
+use polycl_nn::train::read_log;
 use polycl_volume::nifti;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::chart::{self, Curve};
 use super::findings::{Contrast, Estimate, Findings, LEVEL, p_value, sentence};
-use super::plan::Plan;
+use super::plan::{Arm, Plan};
 use super::scores::{self, Cell, MEASURES, Row, Table};
-use super::worker::result;
+use super::worker::DONE;
 use crate::picture;
 use crate::report::Report;
 
-/// Writes report.html, report.md and scores.csv into the study's folder; `text` is its configuration.
-pub fn write(plan: &Plan, text: &str) -> anyhow::Result<()> {
+/// Writes report.html, report.md and scores.csv into the study's folder; `text` is its configuration, `settled`
+/// the primary method when it began.
+pub fn write(plan: &Plan, text: &str, settled: Option<&str>) -> anyhow::Result<()> {
     let rows = scores::read_all(plan)?;
     scores::write(plan, &rows, &plan.out.join("scores.csv"))?;
     let table = scores::table(plan, &rows);
     let findings = Findings::new(plan, &table);
-    let report = Writer { plan, rows: &rows, table: &table, findings: &findings }.report(text)?;
+    let report = Writer { plan, rows: &rows, table: &table, findings: &findings, settled }.report(text)?;
     report.write(&plan.out.join("report.html"))?;
     report.write_markdown(&plan.out.join("report.md"))
 }
@@ -30,6 +34,7 @@ struct Writer<'a> {
     rows: &'a [Row],
     table: &'a Table,
     findings: &'a Findings,
+    settled: Option<&'a str>,
 }
 
 impl Writer<'_> {
@@ -37,22 +42,38 @@ impl Writer<'_> {
         let plan = self.plan;
         let mut report = Report::new(plan.config.title.as_deref().unwrap_or("PolyCL study"));
         self.found(&mut report);
+        self.side_by_side(&mut report);
         self.by_budget(&mut report)?;
         self.against_scratch(&mut report);
         self.rankings(&mut report);
         self.pictures(&mut report)?;
+        self.validation(&mut report)?;
         self.spent(&mut report)?;
         report.heading("How it was done");
-        self.method(&mut report);
+        self.method(&mut report)?;
         report.code(text);
         Ok(report)
     }
 
     /// What was settled on beforehand, in sentences, then the rest in a few.
     fn found(&self, report: &mut Report) {
-        let Findings { against_scratch, against_others, refined, .. } = self.findings;
+        let Findings { against_scratch, against_others, against_hand, refined, .. } = self.findings;
         report.heading("What was found");
+        let incomplete = (0..self.plan.arms.len()).filter(|&arm| !self.plan.complete(arm));
+        for arm in incomplete {
+            let title = &self.plan.arms[arm].title;
+            report.paragraph(&format!("{title} is left out of everything: some of its trainings failed."));
+        }
         let primary = self.plan.primary();
+        let name = primary.map(|arm| self.plan.arms[arm].method.name.as_str());
+        if let (Some(settled), Some(name)) = (self.settled, name)
+            && settled != name
+        {
+            report.paragraph(&format!(
+                "When this study began its primary method was {settled}; {name} was chosen later, and what is said of it was \
+                 not settled on beforehand."
+            ));
+        }
         let settled = |contrast: &&Contrast| Some(contrast.cell.arm) == primary && !contrast.cell.refined;
         for contrast in against_scratch.iter().filter(settled) {
             report.paragraph(&sentence(self.plan, contrast));
@@ -66,6 +87,10 @@ impl Writer<'_> {
             report.paragraph(&sentence(self.plan, contrast));
         }
         self.summed_up(report, against_others, "comparisons of the primary method with other pre-trainings");
+        for contrast in against_hand.iter().filter(|contrast| contrast.separates()) {
+            report.paragraph(&sentence(self.plan, contrast));
+        }
+        self.summed_up(report, against_hand, "comparisons of other masks with those drawn by hand");
         for contrast in refined.iter().filter(|contrast| contrast.separates()) {
             report.paragraph(&sentence(self.plan, contrast));
         }
@@ -100,13 +125,16 @@ impl Writer<'_> {
                 }
                 let title = format!("{name}{}", if refined { ", refined" } else { "" });
                 report.heading(&format!("Scores by budget: {title}"));
-                for (measure, (_, unit, _)) in MEASURES.iter().enumerate() {
+                for (measure, (_, unit)) in MEASURES.iter().enumerate() {
                     let arms = 0..self.plan.arms.len();
                     let curve = |arm: usize| self.curve(test, refined, arm, measure);
                     let curves: Vec<Curve> = arms.map(curve).filter(|c| !c.points.is_empty()).collect();
+                    if curves.is_empty() {
+                        continue;
+                    }
                     report.svg(&chart::svg(&title, unit, &budgets, &curves)?);
                 }
-                for (measure, (_, unit, _)) in MEASURES.iter().enumerate() {
+                for (measure, (_, unit)) in MEASURES.iter().enumerate() {
                     let head = format!("{unit} by labelled patients");
                     let head: Vec<&str> =
                         std::iter::once(head.as_str()).chain(budgets.iter().map(String::as_str)).collect();
@@ -117,9 +145,20 @@ impl Writer<'_> {
             }
         }
         report.paragraph(
-            "Means over patients and seeds, in 3D and in mm, with 95% intervals over both; a missed organ scores Dice 0 and \
-             the image's diagonal. Intervals tell how the means would vary with other patients and seeds.",
+            "Means over patients and seeds, in 3D and in mm, with 95% bootstrap intervals. An organ that is missed, or found where \
+             there is none, scores Dice 0 and the image's diagonal; one that is rightly not found 1 and 0 mm.",
         );
+        report.paragraph(match self.plan.config.seeds.len() {
+            1 => "With one seed, intervals tell how the means would vary with other patients, and nothing of other seeds.",
+            _ => "Intervals are over patients and seeds. A seed decides who is labelled, too; with as few seeds as here, that part of the \
+                  variation is drawn from few examples and comes out too small.",
+        });
+        if self.plan.config.folds.is_some() {
+            report.paragraph(
+                "The patients of one fold were segmented by the same networks, which intervals and p treat as if they were \
+                 independent: both are too small by an unknown amount.",
+            );
+        }
         Ok(())
     }
 
@@ -149,6 +188,7 @@ impl Writer<'_> {
         let lists = [
             ("Against training from scratch", &self.findings.against_scratch),
             ("The primary method against other pre-trainings", &self.findings.against_others),
+            ("Other masks against those drawn by hand", &self.findings.against_hand),
             ("Refined masks against the same unrefined", &self.findings.refined),
         ];
         for (title, contrasts) in lists.into_iter().filter(|(_, contrasts)| !contrasts.is_empty()) {
@@ -183,8 +223,8 @@ impl Writer<'_> {
         }
         report.paragraph(&format!(
             "Differences are taken patient by patient, seeds averaged. p is of a two-sided sign-flip permutation test over patients, \
-             corrected by Holm over all rows of a table; it speaks of these trained networks on other patients. The interval is \
-             bootstrapped over patients and seeds. Two methods count as separated where p is below {LEVEL} and the interval \
+             corrected by Holm over all rows of a table; it speaks of the networks that were trained here on other patients, not of \
+             other trainings. The interval is bootstrapped over patients and seeds. Two methods count as separated where p is below {LEVEL} and the interval \
              leaves 0 out."
         ));
     }
@@ -228,7 +268,7 @@ impl Writer<'_> {
         let scratch = plan.arms.iter().position(|arm| arm.method.pretraining.is_none());
         let arms: Vec<usize> = scratch.into_iter().chain(plan.primary()).collect();
         let Some(&last) = arms.last() else { return Ok(()) };
-        report.heading(&format!("Best, median and worst patients of {}", plan.arms[last].title));
+        report.heading(&format!("Best, median and worst scans of {}", plan.arms[last].title));
         report.paragraph(&format!(
             "By Dice at a budget of {}, seed {}: truth in blue, prediction in orange, in the slice with most of {}.",
             plan.budget_in_words(0),
@@ -239,8 +279,8 @@ impl Writer<'_> {
             for (place, case) in self.extremes(test, last) {
                 for &arm in &arms {
                     let Some(row) = self.row_of(test, arm, &case) else { continue };
-                    let dice = row.values[0].map_or("undefined".to_owned(), |dice| format!("{dice:.3}"));
-                    let caption = format!("{name}, {place}: {case}, {}, Dice {dice}", plan.arms[arm].title);
+                    let (title, dice) = (&plan.arms[arm].title, row.values[0]);
+                    let caption = format!("{name}, {place}: {case}, {title}, Dice {dice:.3}");
                     if let Some(address) = self.overlay(row)? {
                         report.picture(&address, &caption);
                     }
@@ -267,7 +307,7 @@ impl Writer<'_> {
 
     fn extremes(&self, test: usize, arm: usize) -> Vec<(&'static str, String)> {
         let mut rows: Vec<(f64, &str)> =
-            self.first_rows(test, arm).filter_map(|row| Some((row.values[0]?, row.case.as_str()))).collect();
+            self.first_rows(test, arm).map(|row| (row.values[0], row.case.as_str())).collect();
         rows.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
         let Some(last) = rows.len().checked_sub(1) else { return Vec::new() };
         let places = [("best", 0), ("median", last / 2), ("worst", last)];
@@ -277,7 +317,7 @@ impl Writer<'_> {
     fn overlay(&self, row: &Row) -> anyhow::Result<Option<String>> {
         let plan = self.plan;
         let test = &plan.tests[row.test];
-        let masks = result(&plan.networks[row.network], test, false).join("masks");
+        let masks = plan.result(&plan.networks[row.network], test, false).join("masks");
         let (_, dataset) = &plan.datasets[test.dataset];
         let scan =
             dataset.index.scans.iter().find(|scan| scan.case == row.case).context("a case that is there")?;
@@ -285,59 +325,126 @@ impl Writer<'_> {
         let image = nifti::read_image(&scan.image.path)?;
         let truth = nifti::read_mask(&test.dir.join("labels").join(&file))?;
         let prediction = nifti::read_mask(&masks.join(&file))?;
-        let label = plan.datasets[0].1.index.label(&row.organ).context("an organ with a number")?;
-        picture::overlay(&image, &truth, &prediction, label)
+        picture::overlay(&image, &truth, &prediction, plan.numbers()[row.organ.as_str()])
+    }
+
+    /// Dice on all tests beside each other.
+    fn side_by_side(&self, report: &mut Report) {
+        let plan = self.plan;
+        if plan.test_names.len() < 2 {
+            return;
+        }
+        report.heading("Across tests");
+        let columns =
+            || (0..plan.config.budgets.len()).flat_map(|b| (0..plan.test_names.len()).map(move |t| (b, t)));
+        let names = columns().map(|(b, t)| format!("{}: {}", plan.config.budgets[b], plan.test_names[t]));
+        let head: Vec<String> = std::iter::once("Dice by budget and test".to_owned()).chain(names).collect();
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        for refined in [false, true] {
+            let score = |arm: usize, (budget, test): (usize, usize)| {
+                let estimate = self.findings.estimates.get(&Cell { test, refined, budget, arm });
+                estimate.and_then(|estimate| estimate[0].mean).map(|mean| format!("{mean:.3}"))
+            };
+            let mut rows = Vec::new();
+            for (arm, Arm { title, .. }) in plan.arms.iter().enumerate() {
+                let scores: Vec<_> = columns().map(|column| score(arm, column)).collect();
+                if scores.iter().any(Option::is_some) {
+                    let title = format!("{title}{}", if refined { ", refined" } else { "" });
+                    let scores = scores.into_iter().map(|score| score.unwrap_or_else(|| "–".to_owned()));
+                    rows.push(std::iter::once(title).chain(scores).collect());
+                }
+            }
+            if !rows.is_empty() {
+                report.table(&head, &rows);
+            }
+        }
+    }
+
+    /// What validation said, for whoever wants to choose by it.
+    fn validation(&self, report: &mut Report) -> anyhow::Result<()> {
+        let plan = self.plan;
+        let mut rows = Vec::new();
+        for (arm, Arm { title, .. }) in plan.arms.iter().enumerate().filter(|(arm, _)| plan.complete(*arm)) {
+            let mut row = vec![title.clone()];
+            for budget in 0..plan.config.budgets.len() {
+                let mut scores = Vec::new();
+                for network in plan.networks.iter().filter(|n| (n.arm, n.budget) == (arm, budget)) {
+                    let log = read_log(&network.dir.join("run"))?;
+                    scores.extend(log.iter().filter_map(|record| record.score).reduce(f64::max));
+                }
+                row.push(
+                    scores::mean(scores.into_iter()).map_or("–".to_owned(), |mean| format!("{mean:.3}")),
+                );
+            }
+            rows.push(row);
+        }
+        if rows.iter().flat_map(|row| &row[1..]).all(|cell| cell == "–") {
+            return Ok(());
+        }
+        report.heading("Validation");
+        let budgets = plan.config.budgets.iter().map(ToString::to_string);
+        let head: Vec<String> =
+            std::iter::once("best validation Dice, by labelled patients".to_owned()).chain(budgets).collect();
+        report.table(&head.iter().map(String::as_str).collect::<Vec<_>>(), &rows);
+        report.paragraph(
+            "Of the patients of a budget who validate, at the network's resolution. Choose methods and settings by this, or on \
+             other patients; the tests above are for what was chosen before.",
+        );
+        Ok(())
     }
 
     fn spent(&self, report: &mut Report) -> anyhow::Result<()> {
         report.heading("Compute spent");
         let plan = self.plan;
+        let mean = |seconds: &[f64]| match seconds.len() {
+            0 => "–".to_owned(),
+            count => format!("{:.0} s", seconds.iter().sum::<f64>() / count as f64),
+        };
         let mut rows = Vec::new();
-        let (mut whole, mut all) = (0.0, 0);
-        for (number, arm) in plan.arms.iter().enumerate() {
-            let networks: Vec<_> = plan.networks.iter().filter(|network| network.arm == number).collect();
-            let mut encoders: Vec<usize> = networks.iter().filter_map(|network| network.encoder).collect();
-            encoders.sort_unstable();
-            encoders.dedup();
-            let pre = encoders.iter().map(|&encoder| seconds(&plan.encoders[encoder].dir));
-            let pre: Vec<f64> = pre.collect::<anyhow::Result<_>>()?;
-            let fine: Vec<f64> =
-                networks.iter().map(|network| seconds(&network.dir)).collect::<anyhow::Result<_>>()?;
-            let mean = |seconds: &[f64]| match seconds.len() {
-                0 => "–".to_owned(),
-                count => format!("{:.0} s", seconds.iter().sum::<f64>() / count as f64),
-            };
-            // Arms that differ in their masks alone share encoders.
-            let shared = arm.labels.is_some();
-            whole += fine.iter().sum::<f64>() + if shared { 0.0 } else { pre.iter().sum() };
-            all += fine.len() + if shared { 0 } else { pre.len() };
-            rows.push(vec![
-                arm.title.clone(),
-                pre.len().to_string(),
-                mean(&pre),
-                fine.len().to_string(),
-                mean(&fine),
-            ]);
+        for (arm, Arm { title, .. }) in plan.arms.iter().enumerate().filter(|(arm, _)| plan.complete(*arm)) {
+            let networks = || plan.networks.iter().filter(|network| network.arm == arm);
+            let encoders: BTreeSet<usize> = networks().filter_map(|network| network.encoder).collect();
+            let encoders = encoders.into_iter().map(|encoder| seconds(&plan.encoders[encoder].dir));
+            let pre: Vec<f64> = encoders.collect::<anyhow::Result<_>>()?;
+            let fine: Vec<f64> = networks().map(|n| seconds(&n.dir)).collect::<anyhow::Result<_>>()?;
+            let (pre_trainings, fine_tunings) = (pre.len().to_string(), fine.len().to_string());
+            rows.push(vec![title.clone(), pre_trainings, mean(&pre), fine_tunings, mean(&fine)]);
         }
         report.table(&["method", "pre-trainings", "each took", "fine-tunings", "each took"], &rows);
+        let dirs = plan.encoders.iter().map(|e| &e.dir).chain(plan.networks.iter().map(|n| &n.dir));
+        let all: Vec<f64> = dirs.filter_map(|dir| seconds(dir).ok()).collect();
         report.paragraph(&format!(
-            "{all} trainings, {:.1} hours of them one after the other; predictions and their scores not counted. Every \
+            "{} trainings, {:.1} hours of them one after the other; predictions and their scores not counted. Every \
              pre-training saw {} slices, {} in each step.",
-            whole / 3600.0,
+            all.len(),
+            all.iter().sum::<f64>() / 3600.0,
             plan.config.images,
             plan.config.images_per_step,
         ));
         Ok(())
     }
 
-    fn method(&self, report: &mut Report) {
+    fn method(&self, report: &mut Report) -> anyhow::Result<()> {
         let plan = self.plan;
+        let program = std::fs::read(std::env::current_exe()?)?;
+        let program: String =
+            Sha256::digest(&program).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         report.paragraph(&format!(
-            "polycl {}. Patients are split, never slices; the patients of a budget are the same for all methods, and those of a \
-             smaller budget are among those of a larger one. No encoder has seen a patient it is tested on. Masks that a \
-             machine drew are never truth.",
+            "polycl {}, the program's hash {program}. Patients are split, never slices; the patients of a budget are the same for all \
+             methods, and those of a smaller budget are among those of a larger one. No network is tested on a patient whom it \
+             or its encoder has seen. Masks that a machine drew are never truth.",
             env!("CARGO_PKG_VERSION"),
         ));
+        let told = |arm: &&Arm| arm.method.pretraining.as_ref().is_some_and(|p| p.organ.is_some());
+        let told: Vec<&str> = plan.arms.iter().filter(told).map(|arm| arm.title.as_str()).collect();
+        if !told.is_empty() {
+            report.paragraph(&format!(
+                "In pre-training, {} were told of each slice whether it shows the organ, also of patients who are not in the budget: \
+                 its first and last slice in each of up to {} scans. The other methods know nothing of these scans but their voxels.",
+                told.join("; "),
+                plan.datasets[0].1.index.scans.len(),
+            ));
+        }
         let rows: Vec<Vec<String>> = plan
             .datasets
             .iter()
@@ -355,12 +462,13 @@ impl Writer<'_> {
             })
             .collect();
         report.table(&["data set", "scans", "patients", "slices", "hash"], &rows);
+        Ok(())
     }
 }
 
 /// Seconds that a training took.
 fn seconds(dir: &Path) -> anyhow::Result<f64> {
-    let path = dir.join("trained.json");
+    let path = dir.join(DONE);
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let done: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     Ok(done["seconds"].as_f64().unwrap_or(0.0))

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use polycl_volume::compare::Scores;
 use polycl_volume::output;
 use serde_json::Value;
 
 use super::plan::{Network, Plan};
-use super::worker::result;
 
-/// The measures of a study, and which end of each is better.
-pub const MEASURES: [(&str, &str, bool); 2] = [("Dice", "Dice", true), ("HD95", "HD95 (mm)", false)];
+/// The measures of a study: as `evaluate` calls them, and as the report does.
+pub const MEASURES: [(&str, &str); 2] = [("Dice", "Dice"), ("HD95", "HD95 (mm)")];
 
 /// One case of one network, as `evaluate` has scored it.
 pub struct Row {
@@ -24,28 +23,39 @@ pub struct Row {
     pub case: String,
     pub patient: String,
     pub organ: String,
-    /// In the order of [`MEASURES`]; nothing where truth and prediction are both empty.
-    pub values: [Option<f64>; 2],
+    /// In the order of [`MEASURES`].
+    pub values: [f64; 2],
 }
 
 /// The rows of one network on one test.
 pub fn read(plan: &Plan, number: usize, test: usize, refined: bool) -> anyhow::Result<Vec<Row>> {
     let network = &plan.networks[number];
     let tested = &plan.tests[test];
-    let path = result(network, tested, refined).join("scores/summary.json");
+    let path = plan.result(network, tested, refined).join("scores/summary.json");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     let cases = summary["metric_per_case"].as_array().context("a summary without cases")?;
     let index = &plan.datasets[tested.dataset].1.index;
-    let numbers = &plan.datasets[0].1.index;
+    // `predict` knows scans by their voxels, and `evaluate` tells whom the network had seen.
+    for seen in ["trained_on", "pretrained_on"] {
+        let cases = summary["polycl"][seen].as_array().context("a summary that tells who was seen")?;
+        ensure!(
+            cases.is_empty(),
+            "{}: expected patients whom no network has seen, found {cases:?}",
+            path.display()
+        );
+    }
+    let numbers = plan.numbers();
     let mut rows = Vec::new();
     for case in cases {
         let file = Path::new(case["reference_file"].as_str().context("a case without its reference")?);
         let name = polycl_volume::nifti::case_name(file).context("a reference that is no NIfTI file")?;
         let scan = index.scans.iter().find(|scan| scan.case == name).context("a case of another data set")?;
         for organ in &plan.config.organs {
-            let label = numbers.label(organ).context("an organ without a number")?;
-            let metrics = &case["metrics"][label.to_string()];
+            let metrics = case["metrics"].get(numbers[organ.as_str()].to_string());
+            let metrics = metrics.with_context(|| format!("{}: no scores of {organ}", path.display()))?;
+            // Nothing is there, and nothing was found: as right as can be, where a false alarm is the worst.
+            let right = [1.0, 0.0];
             rows.push(Row {
                 network: number,
                 refined,
@@ -53,7 +63,7 @@ pub fn read(plan: &Plan, number: usize, test: usize, refined: bool) -> anyhow::R
                 case: name.clone(),
                 patient: scan.patient.clone(),
                 organ: organ.clone(),
-                values: MEASURES.map(|(key, ..)| metrics[key].as_f64()),
+                values: [0, 1].map(|measure| metrics[MEASURES[measure].0].as_f64().unwrap_or(right[measure])),
             });
         }
     }
@@ -63,7 +73,9 @@ pub fn read(plan: &Plan, number: usize, test: usize, refined: bool) -> anyhow::R
 /// All rows there are, in the order of the plan.
 pub fn read_all(plan: &Plan) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (number, network) in plan.networks.iter().enumerate() {
+    let complete: Vec<bool> = (0..plan.arms.len()).map(|arm| plan.complete(arm)).collect();
+    let networks = plan.networks.iter().enumerate().filter(|(_, network)| complete[network.arm]);
+    for (number, network) in networks {
         for &test in &network.tests {
             rows.extend(read(plan, number, test, false)?);
             if network.refine {
@@ -84,7 +96,6 @@ pub fn write(plan: &Plan, rows: &[Row], path: &Path) -> anyhow::Result<()> {
     for row in rows {
         let network = &plan.networks[row.network];
         let arm = &plan.arms[network.arm];
-        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
         table.write_record([
             arm.method.name.clone(),
             arm.labels.clone().unwrap_or_else(|| "hand".to_owned()),
@@ -96,8 +107,8 @@ pub fn write(plan: &Plan, rows: &[Row], path: &Path) -> anyhow::Result<()> {
             row.case.clone(),
             row.patient.clone(),
             row.organ.clone(),
-            number(row.values[0]),
-            number(row.values[1]),
+            row.values[0].to_string(),
+            row.values[1].to_string(),
         ])?;
     }
     let text = table.into_inner()?;
@@ -118,6 +129,9 @@ pub struct Cell {
 /// organs averaged.
 pub type Table = BTreeMap<Cell, [Scores; 2]>;
 
+/// What one cell's patients scored, by place of the seed and of the patient.
+type Found = BTreeMap<(usize, usize), Vec<[f64; 2]>>;
+
 pub fn table(plan: &Plan, rows: &[Row]) -> Table {
     // Patients of each test; a cell has the same whichever method it is of.
     let mut patients: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
@@ -128,7 +142,7 @@ pub fn table(plan: &Plan, rows: &[Row]) -> Table {
         names.sort_unstable();
         names.dedup();
     }
-    let mut values: BTreeMap<Cell, BTreeMap<(usize, usize), Vec<[Option<f64>; 2]>>> = BTreeMap::new();
+    let mut values: BTreeMap<Cell, Found> = BTreeMap::new();
     for row in rows {
         let Network { arm, budget, seed, .. } = plan.networks[row.network];
         let test = plan.tests[row.test].name;
@@ -138,7 +152,7 @@ pub fn table(plan: &Plan, rows: &[Row]) -> Table {
         values.entry(cell).or_default().entry((seed, patient)).or_default().push(row.values);
     }
     let seeds = plan.config.seeds.len();
-    let scores = |cell: &Cell, found: &BTreeMap<(usize, usize), Vec<[Option<f64>; 2]>>, measure: usize| {
+    let scores = |cell: &Cell, found: &Found, measure: usize| {
         let count = patients[&cell.test].len();
         let at =
             |i: usize| mean(found.get(&(i / count, i % count)).into_iter().flatten().map(|v| v[measure]));
@@ -147,10 +161,10 @@ pub fn table(plan: &Plan, rows: &[Row]) -> Table {
     values.iter().map(|(cell, found)| (*cell, [0, 1].map(|measure| scores(cell, found, measure)))).collect()
 }
 
-/// Of what is defined.
-pub fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let defined: Vec<f64> = values.flatten().collect();
-    (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
+/// Nothing of nothing.
+pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// Mean Dice while a study runs.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex};
@@ -16,6 +17,9 @@ use serde::Serialize;
 
 use super::live::Live;
 use super::plan::{Network, Plan, Test};
+
+/// The file that says that a training is done.
+pub const DONE: &str = "trained.json";
 
 /// A pre-training or a fine-tuning, by its number in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +63,9 @@ impl Plan {
                     while let Some(job) = self.take(&board, &changed) {
                         let name = self.name(job);
                         live.began(&name);
-                        let done = self.run(job, threads);
+                        // A panic must not leave the others waiting for this job for ever.
+                        let run = AssertUnwindSafe(|| self.run(job, threads));
+                        let done = catch_unwind(run).unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
                         live.ended(self, job, &name, done.as_ref().err());
                         let mut board = board.lock().expect("no thread panics while it holds the board");
                         if let Job::Encoder(number) = job {
@@ -125,14 +131,15 @@ impl Plan {
         let mut config = network.config.clone();
         if let Some(encoder) = network.encoder {
             let run = self.encoders[encoder].dir.join("run");
-            ensure!(run.join("run.json").exists(), "its encoder is not there");
+            // A run alone may be half trained.
+            ensure!(self.encoders[encoder].dir.join(DONE).exists(), "its pre-training failed");
             config.encoder = Some(run);
         }
         let unit = Unit::open(&network.dir, threads)?;
         unit.train("finetune", &network.dataset, &config)?;
         for test in &network.tests {
             let test = &self.tests[*test];
-            unit.test(test, &result(network, test, false), &[])?;
+            unit.test(test, &self.result(network, test, false), &[])?;
             if let Some(refinement) = self.config.refinement.as_ref().filter(|_| network.refine) {
                 let cache = self.out.join("cache");
                 let mut flags = vec!["--refine".to_owned(), refinement.model.to_string()];
@@ -140,10 +147,27 @@ impl Plan {
                 if let Some(weights) = &refinement.weights {
                     flags.extend(["--weights".to_owned(), text(weights)?]);
                 }
-                unit.test(test, &result(network, test, true), &flags)?;
+                unit.test(test, &self.result(network, test, true), &flags)?;
             }
         }
         Ok(())
+    }
+
+    /// Where the masks and scores of a network on a test are; refined ones are another network's, too.
+    pub fn result(&self, network: &Network, test: &Test, refined: bool) -> PathBuf {
+        let name = test.dir.file_name().unwrap_or_default();
+        let kind = if refined { format!("refined by {}", self.refined_by) } else { "tests".to_owned() };
+        network.dir.join(kind.replace(|c: char| !c.is_ascii_alphanumeric(), "_")).join(name)
+    }
+
+    /// Whether all that a method needs was trained and tested; a method of which a part failed is not compared.
+    pub fn complete(&self, arm: usize) -> bool {
+        let scored = |network: &Network, refined| {
+            let results = network.tests.iter().map(|&test| self.result(network, &self.tests[test], refined));
+            results.map(|result| result.join("scores/summary.json")).all(|summary| summary.exists())
+        };
+        let mut networks = self.networks.iter().filter(|network| network.arm == arm);
+        networks.all(|network| scored(network, false) && (!network.refine || scored(network, true)))
     }
 
     /// Scans and true masks of a test as folders that `predict` and `evaluate` take. Labels have the numbers of
@@ -153,16 +177,12 @@ impl Plan {
             return Ok(());
         }
         let (path, dataset) = &self.datasets[test.dataset];
-        let numbers = &self.datasets[0].1.index;
-        let organs: BTreeMap<u16, u16> = self
-            .config
-            .organs
+        let numbers = self.numbers();
+        let organs: BTreeMap<u16, u16> = numbers
             .iter()
-            .filter_map(|organ| Some((dataset.index.label(organ)?, numbers.label(organ)?)))
+            .filter_map(|(organ, &number)| Some((dataset.index.label(organ)?, number)))
             .collect();
-        let names: BTreeMap<&str, u16> =
-            self.config.organs.iter().filter_map(|o| Some((o.as_str(), numbers.label(o)?))).collect();
-        let names = serde_json::to_string_pretty(&names)?;
+        let names = serde_json::to_string_pretty(&numbers)?;
         output::folder_atomically(&test.dir, |folder| {
             for &number in &test.scans {
                 let scan = &dataset.index.scans[number];
@@ -177,12 +197,6 @@ impl Plan {
         })
         .with_context(|| format!("test '{}' of {}", self.test_names[test.name], path.display()))
     }
-}
-
-/// Where the masks and scores of a network on a test are.
-pub fn result(network: &Network, test: &Test, refined: bool) -> PathBuf {
-    let name = test.dir.file_name().unwrap_or_default();
-    network.dir.join(if refined { "refined" } else { "tests" }).join(name)
 }
 
 /// A link to a scan, or a copy where there are no links.
@@ -219,7 +233,7 @@ impl<'a> Unit<'a> {
 
     /// Trains unless that is done; `seconds` are those of all epochs, whenever they were trained.
     fn train(&self, command: &str, dataset: &Path, config: &impl Serialize) -> anyhow::Result<()> {
-        let (run, done) = (self.dir.join("run"), self.dir.join("trained.json"));
+        let (run, done) = (self.dir.join("run"), self.dir.join(DONE));
         if done.exists() {
             return Ok(());
         }

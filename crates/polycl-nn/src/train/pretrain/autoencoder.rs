@@ -75,7 +75,7 @@ impl Masking {
             return Err(format!("{} patches along a side of {size} pixels", self.patches));
         }
         let count = self.count();
-        if !(self.hidden < 1.0 && count > 0) {
+        if !(self.hidden < 1.0 && (1..self.patches.pow(2)).contains(&count)) {
             return Err(format!("a part of {} to hide in {} patches", self.hidden, self.patches.pow(2)));
         }
         Ok(())

@@ -52,6 +52,10 @@ pub enum Method {
 }
 
 impl Method {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Slices that pass the encoder for every item of a batch.
     pub fn images(self) -> usize {
         match self {
@@ -80,6 +84,7 @@ impl fmt::Display for Method {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PretrainConfig {
+    #[serde(skip_serializing_if = "Method::is_default")]
     pub method: Method,
     /// How PolyCL chooses positives and negatives.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,9 +181,8 @@ impl PretrainConfig {
     fn resolve(&mut self) {
         self.training.rate.get_or_insert(RATE);
         match self.method {
-            Method::Polycl => drop(self.negatives.get_or_insert_default()),
             Method::Mae => drop(self.masking.get_or_insert_default()),
-            Method::Simclr => {}
+            Method::Polycl | Method::Simclr => {}
             Method::Moco | Method::Byol => drop(self.momentum.get_or_insert_default()),
             Method::Positional => drop(self.positional.get_or_insert_default()),
         }
