@@ -181,3 +181,27 @@ fn impossible_requests_are_refused_before_training() {
         "dataset: expected an organ for this strategy, found none"
     );
 }
+
+#[test]
+fn what_opposes_an_anchor_is_what_could_be_its_negative() {
+    let index = cohort();
+    for strategy in [Strategy::Scan, Strategy::Organ, Strategy::Mixed] {
+        let selector = selector(&index, strategy).unwrap();
+        for Triplet { anchor, positive, negative } in triplets(&index, strategy, 20) {
+            assert!(selector.opposes(anchor, negative) && selector.opposes(negative, anchor));
+            assert!(!selector.opposes(anchor, anchor));
+            assert!(!selector.opposes(anchor, positive), "{strategy:?} {anchor:?} {positive:?}");
+        }
+        for (a, b) in
+            selector.anchors().into_iter().flat_map(|a| selector.anchors().into_iter().map(move |b| (a, b)))
+        {
+            let (elsewhere, opposite) = (a.scan != b.scan, shows(&index, a) != shows(&index, b));
+            let expected = match strategy {
+                Strategy::Scan => elsewhere,
+                Strategy::Organ => opposite,
+                Strategy::Mixed => elsewhere && opposite,
+            };
+            assert_eq!(selector.opposes(a, b), expected);
+        }
+    }
+}

@@ -343,3 +343,50 @@ fn diverged(epoch: usize, step: usize, loss: f64) -> Error {
     Error::new("training", Kind::Request, "finite numbers", found)
         .hint("begin again with a lower --rate; `polycl inspect` tells of odd scans")
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::Linear;
+
+    use super::*;
+
+    /// Ten items, told apart by the round they are of.
+    struct Ten;
+
+    impl Task for Ten {
+        type Model = Linear;
+        type Item = (usize, usize);
+        type Batch = ();
+
+        const RATE: f64 = 1.0;
+
+        fn plan(&self, round: usize) -> Vec<(usize, usize)> {
+            (0..10).map(|item| (round, item)).collect()
+        }
+
+        fn load(&self, _: usize, _: &[(usize, usize)]) -> Result<()> {
+            Ok(())
+        }
+
+        fn loss(&self, model: Linear, (): (), device: &Device) -> (Linear, Tensor<1>) {
+            (model, Tensor::zeros([1], device))
+        }
+    }
+
+    fn items(epoch: usize, batch: usize, steps: Option<usize>) -> Vec<Vec<(usize, usize)>> {
+        let plan = Plan::new(&Ten, epoch, &Settings { batch, steps, ..Settings::default() });
+        let batches = plan.batches.iter().map(|(at, range)| plan.rounds[*at].1[range.clone()].to_vec());
+        batches.collect()
+    }
+
+    #[test]
+    fn an_epoch_goes_through_the_data_once_or_as_often_as_its_steps_need() {
+        assert_eq!(items(2, 4, None).concat(), Vec::from_iter((0..8).map(|item| (2, item))), "whole batches");
+        assert_eq!(items(0, 16, None), [Vec::from_iter((0..10).map(|item| (0, item)))], "but never none");
+        assert_eq!(items(3, 5, Some(1)).concat(), Vec::from_iter((0..5).map(|item| (3, item))));
+        // Three steps, two of them a round: rounds 2 and 3 are the second epoch's.
+        let many = items(1, 5, Some(3));
+        assert_eq!(many.iter().map(|batch| batch[0]).collect::<Vec<_>>(), [(2, 0), (2, 5), (3, 0)]);
+        assert!(many.iter().all(|batch| batch.len() == 5));
+    }
+}
