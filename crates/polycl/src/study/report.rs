@@ -13,7 +13,7 @@ use super::chart::{self, Curve};
 use super::findings::{Contrast, Estimate, Findings, LEVEL, p_value, sentence};
 use super::plan::{Arm, Plan};
 use super::scores::{self, Cell, MEASURES, Row, Table};
-use super::worker::DONE;
+use super::worker::{DONE, program};
 use crate::picture;
 use crate::report::Report;
 
@@ -426,7 +426,7 @@ impl Writer<'_> {
 
     fn method(&self, report: &mut Report) -> anyhow::Result<()> {
         let plan = self.plan;
-        let program = std::fs::read(std::env::current_exe()?)?;
+        let program = std::fs::read(program()?)?;
         let program: String =
             Sha256::digest(&program).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         report.paragraph(&format!(

@@ -271,8 +271,7 @@ impl<'a> Unit<'a> {
         let mut log = log.map_err(|e| Error::io(&path, "write it", &e))?;
         writeln!(log, "$ polycl {}", words.join(" ")).map_err(|e| Error::io(&path, "write it", &e))?;
         let begin = log.metadata().map_or(0, |metadata| metadata.len());
-        let program = std::env::current_exe().context("where this program is")?;
-        let status = Command::new(program)
+        let status = Command::new(program()?)
             .args(&words)
             .args(["--threads", &self.threads.to_string()])
             .stdin(Stdio::from(self.lock.try_clone()?))
@@ -291,6 +290,17 @@ impl<'a> Unit<'a> {
             path.display(),
             said.unwrap_or_else(|| format!("`polycl {}` failed: {status}", words[0]))
         )
+    }
+}
+
+/// This program, as it runs: on Linux also where its file has been replaced since, so that versions never
+/// mix in a study.
+pub fn program() -> anyhow::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        Ok(running.to_owned())
+    } else {
+        std::env::current_exe().context("where this program is")
     }
 }
 
