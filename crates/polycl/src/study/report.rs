@@ -78,23 +78,19 @@ impl Writer<'_> {
         for contrast in against_scratch.iter().filter(settled) {
             report.paragraph(&sentence(self.plan, contrast));
         }
-        let told = |contrast: &&Contrast| !settled(contrast) && contrast.separates();
-        for contrast in against_scratch.iter().filter(told) {
-            report.paragraph(&sentence(self.plan, contrast));
+        let lists = [
+            (against_scratch, "comparisons with training from scratch"),
+            (against_others, "comparisons of the primary method with other pre-trainings"),
+            (against_hand, "comparisons of other masks with those drawn by hand"),
+            (refined, "comparisons of refined masks with unrefined ones"),
+        ];
+        for (number, (contrasts, what)) in lists.into_iter().enumerate() {
+            let said = |contrast: &Contrast| number == 0 && settled(&contrast);
+            for contrast in contrasts.iter().filter(|contrast| contrast.separates() && !said(contrast)) {
+                report.paragraph(&sentence(self.plan, contrast));
+            }
+            self.summed_up(report, contrasts, what);
         }
-        self.summed_up(report, against_scratch, "comparisons with training from scratch");
-        for contrast in against_others.iter().filter(|contrast| contrast.separates()) {
-            report.paragraph(&sentence(self.plan, contrast));
-        }
-        self.summed_up(report, against_others, "comparisons of the primary method with other pre-trainings");
-        for contrast in against_hand.iter().filter(|contrast| contrast.separates()) {
-            report.paragraph(&sentence(self.plan, contrast));
-        }
-        self.summed_up(report, against_hand, "comparisons of other masks with those drawn by hand");
-        for contrast in refined.iter().filter(|contrast| contrast.separates()) {
-            report.paragraph(&sentence(self.plan, contrast));
-        }
-        self.summed_up(report, refined, "comparisons of refined masks with unrefined ones");
     }
 
     fn summed_up(&self, report: &mut Report, contrasts: &[Contrast], what: &str) {

@@ -1,7 +1,7 @@
 //! Runs what a plan holds by the commands a person would type, a few at a time, each a process of its own: a
 //! crash stays its own, and every run can be repeated by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,7 @@ pub enum Job {
 struct Board {
     waiting: Vec<Job>,
     /// Encoders that are there, or failed.
-    encoders: BTreeMap<usize, bool>,
+    encoders: BTreeSet<usize>,
     /// Jobs that failed, with what they said.
     failed: Vec<(String, anyhow::Error)>,
 }
@@ -55,7 +55,7 @@ impl Plan {
             waiting.extend(encoder);
             waiting.push(Job::Network(number));
         }
-        let board = Board { waiting, encoders: BTreeMap::new(), failed: Vec::new() };
+        let board = Board { waiting, encoders: BTreeSet::new(), failed: Vec::new() };
         let (board, changed) = (Mutex::new(board), Condvar::new());
         std::thread::scope(|scope| {
             for _ in 0..jobs {
@@ -69,7 +69,7 @@ impl Plan {
                         live.ended(self, job, &name, done.as_ref().err());
                         let mut board = board.lock().expect("no thread panics while it holds the board");
                         if let Job::Encoder(number) = job {
-                            board.encoders.insert(number, done.is_ok());
+                            board.encoders.insert(number);
                         }
                         if let Err(error) = done {
                             board.failed.push((name, error));
@@ -86,14 +86,14 @@ impl Plan {
     fn take(&self, board: &Mutex<Board>, changed: &Condvar) -> Option<Job> {
         let mut board = board.lock().expect("no thread panics while it holds the board");
         loop {
-            let state = |job: &Job| match job {
-                Job::Encoder(_) => Some(true),
+            // What has lost its encoder is taken, too, to be told as failed.
+            let ready = |job: &Job| match job {
+                Job::Encoder(_) => true,
                 Job::Network(number) => {
-                    self.networks[*number].encoder.map_or(Some(true), |e| board.encoders.get(&e).copied())
+                    self.networks[*number].encoder.is_none_or(|e| board.encoders.contains(&e))
                 }
             };
-            // What has lost its encoder is taken, too, to be told as failed.
-            if let Some(at) = board.waiting.iter().position(|job| state(job).is_some()) {
+            if let Some(at) = board.waiting.iter().position(ready) {
                 return Some(board.waiting.remove(at));
             }
             if board.waiting.is_empty() {
@@ -106,14 +106,13 @@ impl Plan {
     pub fn name(&self, job: Job) -> String {
         match job {
             Job::Encoder(number) => self.encoders[number].title.clone(),
-            Job::Network(number) => self.describe(&self.networks[number]),
+            Job::Network(number) => {
+                let Network { arm, budget, seed, fold, .. } = self.networks[number];
+                let fold = fold.map_or(String::new(), |fold| format!(", fold {fold}"));
+                let (title, budget) = (&self.arms[arm].title, self.config.budgets[budget]);
+                format!("{title}, budget {budget}, seed {seed}{fold}")
+            }
         }
-    }
-
-    pub fn describe(&self, network: &Network) -> String {
-        let fold = network.fold.map_or(String::new(), |fold| format!(", fold {fold}"));
-        let (title, budget) = (&self.arms[network.arm].title, self.config.budgets[network.budget]);
-        format!("{title}, budget {budget}, seed {}{fold}", network.seed)
     }
 
     fn run(&self, job: Job, threads: usize) -> anyhow::Result<()> {
