@@ -321,8 +321,7 @@ fn scans_of(dataset: &Dataset, domain: Option<&str>, exclude: &[String]) -> Resu
         return Err(Error::new(&dataset.dir, Kind::Request, expected, "nobody of that name"));
     }
     let scans = dataset.index.scans.iter().enumerate();
-    let fits = |scan: &Scan| domain.is_none() || scan.domain.as_deref() == domain;
-    let wanted = |scan: &Scan| fits(scan) && !exclude.contains(&scan.patient);
+    let wanted = |scan: &Scan| scan.of_domain(domain) && !exclude.contains(&scan.patient);
     let found: Vec<usize> = scans.filter(|(_, scan)| wanted(scan)).map(|(number, _)| number).collect();
     if found.is_empty() {
         let expected = domain.map_or("scans".to_owned(), |domain| format!("scans of domain '{domain}'"));

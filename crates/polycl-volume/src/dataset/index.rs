@@ -160,6 +160,11 @@ impl Scan {
         Some(within(ranges, slice))
     }
 
+    /// Whether the scan is of this domain; every scan is of none in particular.
+    pub fn of_domain(&self, domain: Option<&str>) -> bool {
+        domain.is_none() || self.domain.as_deref() == domain
+    }
+
     pub fn labelled(&self) -> bool {
         !self.masks.is_empty()
     }

@@ -128,7 +128,7 @@ impl Plan {
         let fits = |scan: &Scan| {
             let drawn = scan.labelled() && scan.origin.is_hand() && scan.draws(&self.config.organs);
             let left_out = dataset == 0 && self.config.exclude.contains(&scan.patient);
-            drawn && !left_out && (domain.is_none() || scan.domain.as_deref() == domain)
+            drawn && !left_out && scan.of_domain(domain)
         };
         let scans = self.dataset(dataset).index.scans.iter().enumerate();
         scans.filter(|(_, scan)| fits(scan)).map(|(number, _)| number).collect()
@@ -188,7 +188,7 @@ impl Plan {
         let domain = self.config.domain.as_deref();
         let trains = |scan: &&Scan| {
             let left_out = self.config.exclude.contains(&scan.patient);
-            !left_out && (domain.is_none() || scan.domain.as_deref() == domain)
+            !left_out && scan.of_domain(domain)
         };
         // In one data set a name is one person.
         let namesakes = *namesakes && training != test;
