@@ -9,6 +9,7 @@ pub mod components;
 pub mod dataset;
 pub mod degrade;
 mod error;
+pub mod lock;
 pub mod metrics;
 pub mod nifti;
 pub mod orient;

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use polycl_volume::dataset::names::Names;
 use polycl_volume::dataset::{Record, Records};
-use polycl_volume::{Error, Kind, Mask, nifti, output};
-
-use super::records;
+use polycl_volume::{Error, Kind, Mask, lock, nifti, output};
 
 /// A CSV file of a folder of masks. Its first column is the case.
 pub struct CaseTable {
@@ -34,7 +32,7 @@ impl CaseTable {
         let path = folder.join(self.record.file());
         let mut table = csv::Writer::from_writer(Vec::new());
         table.write_record(self.columns)?;
-        let _lock = records::lock(folder)?;
+        let _lock = lock::wait(folder)?;
         for row in self.other_rows(&path, case)? {
             table.write_record(&row)?;
         }

@@ -12,7 +12,7 @@ use polycl_volume::components::largest_component;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::dataset::{Record, Records};
-use polycl_volume::{Error, Kind, nifti, output};
+use polycl_volume::{Error, Kind, lock, nifti, output};
 use serde::{Deserialize, Serialize};
 
 use super::case::spare_hands;
@@ -245,7 +245,7 @@ impl Book<'_> {
 
     /// Adds a case to the card as it is now: another call may have added its own since.
     fn add(&self, case: &str, fingerprint: &str) -> anyhow::Result<()> {
-        let _lock = records::lock(self.out)?;
+        let _lock = lock::wait(self.out)?;
         let mut card = self.card()?;
         if let Some(cases) = &mut card.cases {
             cases.insert(case.to_owned());

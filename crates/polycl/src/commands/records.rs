@@ -1,73 +1,17 @@
 //! The files of a folder that say which of its masks a machine made. Commands that run side by side may
-//! write into one folder, so each changes them alone.
+//! write into one folder, so each changes them under its lock.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use polycl_volume::dataset::Record;
-use polycl_volume::{Error, Kind, output};
+use polycl_volume::{Error, Kind, lock, output};
 use serde_json::Value;
-
-const LOCK: &str = ".polycl.lock";
-
-/// The records of a folder are one command's as long as this lives. The file goes with it, where the
-/// system can tell a file from another of the same name.
-pub struct Lock {
-    file: File,
-    path: PathBuf,
-}
-
-/// Waits until no other command changes the records of a folder, which is made if need be. A file system
-/// without locks has to do without.
-pub fn lock(folder: &Path) -> anyhow::Result<Lock> {
-    let path = folder.join(LOCK);
-    let failed = |e: std::io::Error| Error::io(&path, "write it", &e);
-    if !folder.as_os_str().is_empty() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    loop {
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match file.lock() {
-            Err(e) if e.kind() != ErrorKind::Unsupported => return Err(failed(e).into()),
-            _ => {}
-        }
-        let lock = Lock { file, path: path.clone() };
-        if lock.holds() {
-            return Ok(lock);
-        }
-    }
-}
-
-impl Lock {
-    /// Whether the locked file still has its name; who had it before took it away.
-    #[cfg(unix)]
-    fn holds(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let place = |data: std::fs::Metadata| (data.dev(), data.ino());
-        let (named, own) = (self.path.metadata().map(place), self.file.metadata().map(place));
-        named.is_ok_and(|named| own.is_ok_and(|own| named == own))
-    }
-
-    #[cfg(not(unix))]
-    fn holds(&self) -> bool {
-        true
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Taken away while it is locked, and only by who holds it; that it stays does no harm.
-        if cfg!(unix) && self.holds() {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
 
 /// Lets all records but `own` forget a case, whose mask has been replaced. As long as it has not, they
 /// stay, for of several records the least believable counts.
 pub fn settle(folder: &Path, case: &str, own: &[Record]) -> anyhow::Result<()> {
-    let _lock = lock(folder)?;
+    let _lock = lock::wait(folder)?;
     for record in Record::ALL.into_iter().filter(|record| !own.contains(record)) {
         let path = folder.join(record.file());
         if !path.is_file() {
@@ -148,7 +92,7 @@ mod tests {
         });
         let text = std::fs::read_to_string(path.join("refine.csv")).unwrap();
         assert_eq!(text.lines().count(), 17, "{text}");
-        assert!(!cfg!(unix) || !path.join(LOCK).exists());
+        assert!(!cfg!(unix) || !path.join(lock::FILE).exists());
     }
 
     /// A scan of four slices, and its mask, whose second slice is drawn and whose last shows nothing.
