@@ -9,6 +9,7 @@ pub mod components;
 pub mod dataset;
 pub mod degrade;
 mod error;
+mod input;
 pub mod lock;
 pub mod metrics;
 pub mod nifti;
@@ -22,5 +23,6 @@ mod space;
 mod volume;
 
 pub use error::{Error, Kind, Result};
+pub use input::Input;
 pub use space::Space;
 pub use volume::{Image, Mask, Volume};

@@ -262,7 +262,7 @@ fn a_written_cohort_reads_back() {
         assert_eq!((&pair.case, pair.domain.as_deref()), (&made.case, Some("b")));
         let label = pair.label.as_ref().unwrap();
         assert_eq!(label.organs(), LABELS.iter().map(|(_, name)| *name).collect());
-        let image = nifti::read_image(&pair.image).unwrap();
+        let image = pair.image.image().unwrap();
         let mask = nifti::read_mask(label.path()).unwrap();
         assert_eq!(image.voxels, made.image.voxels);
         assert_eq!(mask.voxels, made.mask.voxels);

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, evaluate, fetch, finetune, import, inspect, phantom, predict, pretrain, propagate, refine,
-    study,
+    bench, demo, evaluate, export, fetch, finetune, import, inspect, phantom, predict, pretrain, propagate,
+    refine, study,
 };
 use crate::talk;
 
@@ -26,6 +26,7 @@ enum Command {
     Demo(demo::Args),
     Phantom(phantom::Args),
     Import(import::Args),
+    Export(export::Args),
     Inspect(inspect::Args),
     Pretrain(pretrain::Args),
     Finetune(finetune::Args),
@@ -86,6 +87,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Demo(args) => demo::run(&args),
         Command::Phantom(args) => phantom::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Finetune(args) => finetune::run(&args),

@@ -4,12 +4,29 @@ use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::Outcome;
+
 /// Prints an error, what led to it, and its hint on a line of its own.
 pub fn error(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
     if let Some(hint) = error.downcast_ref::<polycl_volume::Error>().and_then(|e| e.hint.as_deref()) {
         eprintln!("hint: {hint}");
     }
+}
+
+/// Lists the cases that failed, with the reasons, at the end, where a person looks.
+pub fn failures(failed: &[(String, polycl_volume::Error)]) -> Outcome {
+    if failed.is_empty() {
+        return Outcome::Done;
+    }
+    note(format_args!("{} failed:", failed.len()));
+    for (case, error) in failed {
+        note(format_args!("  {case}: {error}"));
+        if let Some(hint) = &error.hint {
+            note(format_args!("    hint: {hint}"));
+        }
+    }
+    Outcome::SomeFailed
 }
 
 /// Results, to stdout. A reader who has seen enough and closed the pipe (`| head`) is no error.

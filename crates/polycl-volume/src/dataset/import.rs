@@ -1,22 +1,21 @@
-//! From files to a data set, one scan at a time, so that memory stays bounded by one scan.
+//! From files to a data set, one scan at a time, so that memory stays bounded by one scan, and so
+//! that what is done stays done: see [`super::journal`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
-use rayon::prelude::*;
-
+use super::journal::{Head, Journal};
 use super::making::Making;
-use super::names::Names;
-use super::origin::{Origin, Records};
+use super::origin::Records;
 use super::pairs::{Label, Pair};
-use super::presence::{Ranges, Slices, ranges_of, within};
-use super::propagated::Trust;
-use super::store::{self, Writer};
-use super::{Index, Scan, Source, VERSION, masks, names};
-use crate::orient::{Reorientation, orientation_code};
-use crate::preprocess::{Grid, Preprocess, labels_of};
-use crate::{Error, Kind, Mask, Result, Space, Volume, nifti, output};
+use super::presence::Ranges;
+use super::reading::Prepared;
+use super::store::Writer;
+use super::{Index, Scan, masks, names};
+use crate::orient::Reorientation;
+use crate::preprocess::Preprocess;
+use crate::{Error, Kind, Result, Space};
 
 /// What a data set is made of.
 pub struct Plan {
@@ -32,20 +31,45 @@ pub struct Plan {
 pub enum Event<'a> {
     /// Scan `number` of `of`, counted from 0, is about to be read.
     Scan { case: &'a str, number: usize, of: usize },
+    /// A scan that cannot be used, and why.
+    Failed { case: &'a str, error: &'a Error },
     /// Something that a person should know.
     Note(String),
 }
 
+/// Scans that cannot be used, told as soon as they are found.
+struct Failures<'a> {
+    failed: Vec<(String, Error)>,
+    report: &'a mut dyn FnMut(Event),
+}
+
+impl Failures<'_> {
+    fn add(&mut self, pair: &Pair, error: Error) {
+        (self.report)(Event::Failed { case: &pair.case, error: &error });
+        self.failed.push((pair.case.clone(), error));
+    }
+}
+
+/// What an import came to.
+#[derive(Debug)]
+pub struct Imported {
+    pub index: Index,
+    /// Scans that were there already.
+    pub kept: usize,
+    /// Cases that could not be read, or that do not fit what else is told of them, and why.
+    pub failed: Vec<(String, Error)>,
+}
+
 impl Plan {
-    /// Writes the data set to the folder `out`, which must not hold anything yet. The first scan
-    /// that cannot be imported ends it, and nothing is left behind.
+    /// Writes the data set to the folder `out`. A scan that cannot be used is left out and told; with
+    /// `go_on`, scans that an earlier import has brought there stay, and those that are missing, or
+    /// whose files are others now, are added.
     ///
     /// # Errors
-    /// As [`nifti::read_image`], [`Ranges`] and [`Records::maker`]; [`Kind::Geometry`] where a mask does not belong to
-    /// its image, [`Kind::Labels`] for label values without a name, organs that nobody has, or
-    /// masks and ranges that contradict each other; [`Kind::Request`] for a mask that is stated to be
-    /// drawn by hand and was not; [`Kind::Request`] or [`Kind::Io`] for `out`.
-    pub fn import(&self, out: &Path, report: &mut dyn FnMut(Event)) -> Result<Index> {
+    /// [`Kind::Labels`] for organs that nobody has; [`Kind::Request`] where `out` holds something and
+    /// it is not to go on, or was made in another way, or where another process writes it;
+    /// [`Kind::Io`] for `out`. Where no scan at all could be used, the first reason; nothing is left then.
+    pub fn import(&self, out: &Path, go_on: bool, report: &mut dyn FnMut(Event)) -> Result<Imported> {
         self.preprocess
             .check()
             .map_err(|found| Error::new(out, Kind::Request, "a usable preprocessing", found))?;
@@ -53,40 +77,58 @@ impl Plan {
         if let Some(ranges) = &self.ranges {
             ranges.check_cases(&self.pairs.iter().map(|pair| pair.case.as_str()).collect())?;
         }
-        let makings = self.check_files(&numbering)?;
-        output::folder_atomically(out, |folder| {
-            let writer = Writer::create(folder)?;
-            let mut scans = Vec::new();
-            for (number, (pair, making)) in self.pairs.iter().zip(makings).enumerate() {
-                report(Event::Scan { case: &pair.case, number, of: self.pairs.len() });
-                let scan = self.scan(pair, making, &numbering, &writer, report)?;
-                refuse_twin(&scan, &scans)?;
-                scans.push(scan);
+        let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
+        let mut journal = Journal::open(out, Head::new(self.preprocess.clone(), labels), go_on)?;
+        let kept = journal.scans().len();
+        let missing: Vec<&Pair> =
+            self.pairs.iter().filter(|pair| !journal.has(pair, |organ| self.keeps(organ))).collect();
+        let mut failures = Failures { failed: Vec::new(), report };
+        let ready = self.check_files(&missing, &numbering, &mut failures);
+        let writer = Writer::create(out)?;
+        for (number, (pair, making)) in ready.into_iter().enumerate() {
+            (failures.report)(Event::Scan { case: &pair.case, number, of: missing.len() });
+            let prepared = self.read(pair, making, &numbering, failures.report);
+            let fits = |prepared: &Prepared| refuse_twin(&prepared.scan, journal.scans());
+            match prepared.and_then(|prepared| fits(&prepared).map(|()| prepared)) {
+                Ok(prepared) => journal.add(prepared.store(&writer, self.preprocess.size)?)?,
+                Err(error) => failures.add(pair, error),
             }
-            let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
-            let preprocess = self.preprocess.clone();
-            let index = Index { polycl_dataset: VERSION, preprocess, labels, scans };
-            index.write(folder)?;
-            Ok(index)
-        })
+        }
+        let failed = failures.failed;
+        if journal.scans().is_empty() {
+            return Err(journal.abandon(failed.into_iter().next().map(|(_, error)| error)));
+        }
+        Ok(Imported { index: journal.finish()?, kept, failed })
     }
 
     /// Looks at the headers of all files and at what lies beside masks, so that the last row's slip
     /// is not found after hours.
-    fn check_files(&self, numbering: &BTreeMap<String, u16>) -> Result<Vec<Making>> {
+    fn check_files<'a>(
+        &self,
+        pairs: &[&'a Pair],
+        numbering: &BTreeMap<String, u16>,
+        failures: &mut Failures,
+    ) -> Vec<(&'a Pair, Making)> {
         let mut records = Records::default();
-        let check = |pair: &Pair| {
-            let space = nifti::read_space(&pair.image)?;
+        let mut check = |pair: &Pair| {
+            let space = pair.image.space()?;
             if let Some(label) = &pair.label {
-                masks::check(label, &pair.image, &space, numbering)?;
+                masks::check(label, pair.image.path(), &space, numbering)?;
             }
             Making::of(pair, &space, &self.kept(&space), numbering, &mut records)
         };
-        self.pairs.iter().map(check).collect()
+        let usable = |&pair: &&'a Pair| match check(pair) {
+            Ok(making) => Some((pair, making)),
+            Err(error) => {
+                failures.add(pair, error);
+                None
+            }
+        };
+        pairs.iter().filter_map(usable).collect()
     }
 
     /// The slices of a scan that are kept, in canonical order.
-    fn kept(&self, space: &Space) -> Range<usize> {
+    pub(super) fn kept(&self, space: &Space) -> Range<usize> {
         self.preprocess.kept(space.shape[Reorientation::to_canonical(space).slice_axis()])
     }
 
@@ -111,162 +153,20 @@ impl Plan {
         Ok(names::unite(&tables, &valueless))
     }
 
-    fn keeps(&self, organ: &str) -> bool {
+    pub(super) fn keeps(&self, organ: &str) -> bool {
         self.only.is_empty() || self.only.contains(organ)
     }
-
-    fn scan(
-        &self,
-        pair: &Pair,
-        making: Making,
-        numbering: &BTreeMap<String, u16>,
-        writer: &Writer,
-        report: &mut dyn FnMut(Event),
-    ) -> Result<Scan> {
-        let (image, sha256) = nifti::read_image_hashed(&pair.image)?;
-        let space = image.space.clone();
-        let canonical = Reorientation::to_canonical(&space);
-        let kept = self.kept(&space);
-        writer.group(&format!("/{}", pair.case))?;
-        let stored = |plane: &[f32], grid| self.preprocess.stored(plane, grid);
-        let (fingerprint, written) = rayon::join(
-            || image.fingerprint(),
-            || self.store(writer, (pair, store::IMAGE), &canonical.apply(&image), &kept, stored),
-        );
-        written?;
-        drop(image);
-
-        let mut scan = Scan {
-            case: pair.case.clone(),
-            patient: pair.patient.clone(),
-            domain: pair.domain.clone(),
-            slices: kept.len(),
-            first_slice: kept.start,
-            shape: space.shape,
-            spacing: space.spacing(),
-            orientation: orientation_code(&space),
-            image: Source { path: pair.image.clone(), sha256 },
-            fingerprint,
-            masks: Vec::new(),
-            mask_names: Names::new(),
-            origin: Origin::Hand,
-            drawn: BTreeSet::new(),
-            presence: BTreeMap::new(),
-            trust: BTreeMap::new(),
-        };
-        let read = |label| masks::read(label, making.organs.clone(), &pair.image, &space, numbering);
-        if let Some(drawn) = pair.label.as_ref().map(read).transpose()?.flatten() {
-            if drawn.contested > 0 {
-                let note = "voxels are in more than one structure; the smallest has them";
-                report(Event::Note(format!("{}: {} {note}", pair.case, drawn.contested)));
-            }
-            for text in making.surprises(&drawn.pixels, numbering) {
-                report(Event::Note(format!("{}, {text}", pair.case)));
-            }
-            let mask = canonical.apply(&drawn.mask);
-            let stored = |plane: &[u16], grid| self.preprocess.mask_slice(plane, grid);
-            self.store(writer, (pair, store::MASK), &mask, &kept, stored)?;
-            scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
-            scan.masks = drawn.sources;
-            scan.drawn = drawn.organs;
-            if let Some(Label::Map(_, names)) = &pair.label {
-                scan.mask_names = names.clone();
-            }
-            (scan.origin, scan.trust) = (making.origin, making.trust);
-        }
-        self.add_ranges(&mut scan, &space, &kept, report)?;
-        Ok(scan)
-    }
-
-    /// Prepares the kept slices of a canonical volume in parallel and stores them.
-    fn store<T: Copy + Sync>(
-        &self,
-        writer: &Writer,
-        (pair, array): (&Pair, &str),
-        volume: &Volume<T>,
-        kept: &Range<usize>,
-        prepare: impl Fn(&[T], Grid) -> Vec<u16> + Sync,
-    ) -> Result<()> {
-        let grid = Grid::of(&volume.space);
-        let size = self.preprocess.size;
-        let mut slices = vec![0; kept.len() * size * size];
-        slices.par_chunks_exact_mut(size * size).zip(kept.clone()).for_each(|(slice, k)| {
-            slice.copy_from_slice(&prepare(volume.plane(k), grid));
-        });
-        writer.write(&store::array_path(&pair.case, array), [kept.len(), size], slices)
-    }
-
-    /// Adds what the ranges say about the scan. Where a person drew an organ they must say the same; over
-    /// a machine's mask they go.
-    fn add_ranges(
-        &self,
-        scan: &mut Scan,
-        space: &Space,
-        kept: &Range<usize>,
-        report: &mut dyn FnMut(Event),
-    ) -> Result<()> {
-        let Some(ranges) = &self.ranges else { return Ok(()) };
-        for (organ, slices) in ranges.of(&scan.case, space, kept)? {
-            if !self.keeps(&organ) {
-                continue;
-            }
-            if let Some(drawn) = scan.presence.get(&organ) {
-                let differs = |&slice: &usize| within(drawn, slice) != within(&slices, slice);
-                let wrong: Vec<usize> = (0..scan.slices).filter(differs).collect();
-                if wrong.iter().any(|&slice| scan.by_hand(&organ, slice)) {
-                    let expected = format!("{organ} where the mask of {} has it, in {drawn:?}", scan.case);
-                    return Err(Error::new(ranges.file(), Kind::Labels, expected, format!("{slices:?}"))
-                        .hint("slices here are counted from the feet; leave out rows of what masks tell"));
-                }
-                if !wrong.is_empty() {
-                    let count = wrong.len();
-                    let text =
-                        format!("the ranges go over a machine's mask in {count} slices, which do not train");
-                    report(Event::Note(format!("{}, {organ}: {text}", scan.case)));
-                }
-                overrule(scan, &organ, &wrong);
-            }
-            scan.presence.insert(organ, slices);
-        }
-        Ok(())
-    }
-}
-
-/// A person has looked at all slices of an organ; a machine's mask is not believed where it is `wrong`,
-/// nor where nobody had looked before.
-fn overrule(scan: &mut Scan, organ: &str, wrong: &[usize]) {
-    if !wrong.is_empty() {
-        let predicted = Trust::full(scan.slices, false);
-        scan.trust.entry(organ.to_owned()).or_insert(predicted);
-    }
-    let Some(trust) = scan.trust.get_mut(organ) else { return };
-    trust.confidence.iter_mut().for_each(|confidence| *confidence = confidence.or(Some(0.0)));
-    wrong.iter().for_each(|&slice| trust.confidence[slice] = Some(0.0));
 }
 
 /// One scan under two patients would let a split by patient leak.
 fn refuse_twin(scan: &Scan, others: &[Scan]) -> Result<()> {
-    let twin = |other: &&Scan| other.fingerprint == scan.fingerprint && other.patient != scan.patient;
+    let twin = |other: &&Scan| {
+        other.fingerprint == scan.fingerprint && other.patient != scan.patient && other.case != scan.case
+    };
     others.iter().find(twin).map_or(Ok(()), |twin| {
         let expected = format!("another scan than {} of patient {}", twin.image.path.display(), twin.patient);
         let found = format!("the same voxels under patient {}", scan.patient);
         Err(Error::new(&scan.image.path, Kind::Pairing, expected, found)
             .hint("leave one out, or give both the same patient in a manifest"))
     })
-}
-
-/// The slices of a canonical mask that show each organ.
-fn presence(
-    mask: &Mask,
-    kept: &Range<usize>,
-    organs: &BTreeSet<String>,
-    numbering: &BTreeMap<String, u16>,
-) -> BTreeMap<String, Slices> {
-    let labels: Vec<BTreeSet<u16>> =
-        kept.clone().into_par_iter().map(|k| labels_of(mask.plane(k)).collect()).collect();
-    let ranges = |organ: &String| {
-        let label = numbering[organ];
-        (organ.clone(), ranges_of(labels.iter().map(|labels| labels.contains(&label))))
-    };
-    organs.iter().map(ranges).collect()
 }

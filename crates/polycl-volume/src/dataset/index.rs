@@ -80,6 +80,9 @@ pub struct Scan {
 #[serde(deny_unknown_fields)]
 pub struct Source {
     pub path: PathBuf,
+    /// Of a DICOM series in the folder `path`: the digest of its UID, which itself could be traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
     pub sha256: String,
 }
 

@@ -124,7 +124,7 @@ pub(super) fn check(
 fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
     let (mask, sha256) = nifti::read_mask_hashed(path)?;
     same_voxels(path, &mask.space, image, space)?;
-    Ok((mask, Source { path: path.to_path_buf(), sha256 }))
+    Ok((mask, Source { path: path.to_path_buf(), series: None, sha256 }))
 }
 
 fn same_voxels(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<()> {

@@ -1,8 +1,11 @@
 //! A data set: `index.json`, which a person can read, and `slices.zarr`, from which any slice is
 //! read without touching the rest.
 
+mod challenge;
+mod export;
 mod import;
 mod index;
+mod journal;
 mod making;
 mod masks;
 pub mod names;
@@ -10,17 +13,22 @@ mod origin;
 pub mod pairs;
 mod presence;
 mod propagated;
+mod reading;
+mod salt;
 pub mod split;
 mod store;
 mod table;
 
 use std::path::{Path, PathBuf};
 
-pub use import::{Event, Plan};
+pub use challenge::from_challenge;
+pub use export::{Export, Exported};
+pub use import::{Event, Imported, Plan};
 pub use index::{Index, Scan, Source, VERSION};
 pub use origin::{Maker, Origin, Record, Records};
 pub use presence::Ranges;
 pub use propagated::{Propagation, Trust};
+pub use salt::Salt;
 
 use crate::{Error, Kind, Result};
 use store::{Slices, Storage};
@@ -41,6 +49,10 @@ impl Dataset {
     /// [`Kind::Io`] where `dir` is no data set or a part is missing, [`Kind::Format`] where the
     /// index is unsound or an array is not what the index says.
     pub fn open(dir: &Path) -> Result<Self> {
+        if journal::unfinished(dir) && !Index::path(dir).is_file() {
+            return Err(Error::new(dir, Kind::Request, "a data set", "an import that has not ended")
+                .hint("end it: the same `polycl import` once more, with --continue"));
+        }
         let index = Index::read(dir)?;
         let slices = Storage::open(dir)?;
         let array = |scan: &Scan, what| {

@@ -8,7 +8,7 @@ use super::table::Row;
 use super::{Origin, Record, index, table};
 use crate::error::some;
 use crate::nifti::{case_name, entries};
-use crate::{Error, Kind, Result};
+use crate::{Error, Input, Kind, Result};
 
 /// A scan and what is drawn on it.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub struct Pair {
     pub case: String,
     pub patient: String,
     pub domain: Option<String>,
-    pub image: PathBuf,
+    pub image: Input,
     pub label: Option<Label>,
     /// Who drew the label, where that is stated; else the files beside the masks tell.
     pub origin: Option<Origin>,
@@ -46,7 +46,7 @@ pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>)
         let case = case_of(&image)?;
         let own = case_name(&image).and_then(|name| masks.remove(&name));
         let label = own.or_else(|| masks.remove(&case));
-        Ok(Pair { patient: case.clone(), domain: None, image, label, origin: None, case })
+        Ok(Pair { patient: case.clone(), domain: None, image: Input::File(image), label, origin: None, case })
     };
     let pairs = files.into_iter().map(pair).collect::<Result<Vec<_>>>()?;
     if let Some((case, label)) = masks.pop_first() {
@@ -71,7 +71,7 @@ pub fn unlabelled(paths: &[PathBuf]) -> Result<Vec<Pair>> {
         label: None,
         origin: None,
         case,
-        image,
+        image: Input::File(image),
     };
     sorted(images.into_iter().zip(cases).map(pair).collect())
 }
@@ -105,7 +105,7 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>) -> Result<Vec<Pair>
             label: label.transpose()?,
             origin,
             case,
-            image,
+            image: Input::File(image),
         })
     });
     sorted(pairs.collect::<Result<_>>()?)
@@ -182,14 +182,14 @@ fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
 fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
     pairs.sort_by(|a, b| a.case.cmp(&b.case));
     if let Some(twice) = pairs.windows(2).find(|two| two[0].case == two[1].case) {
-        let found = format!("{} too", twice[0].image.display());
+        let found = format!("{} too", twice[0].image.path().display());
         let expected = format!("one image of the case {}", twice[0].case);
-        return Err(Error::new(&twice[1].image, Kind::Pairing, expected, found)
+        return Err(Error::new(twice[1].image.path(), Kind::Pairing, expected, found)
             .hint("rename the files, or name the cases in a column `case` of a manifest"));
     }
     for pair in &pairs {
         index::check_case(&pair.case)
-            .map_err(|found| Error::new(&pair.image, Kind::Pairing, "a plain name", found))?;
+            .map_err(|found| Error::new(pair.image.path(), Kind::Pairing, "a plain name", found))?;
     }
     Ok(pairs)
 }

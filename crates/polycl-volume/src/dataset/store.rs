@@ -25,6 +25,9 @@ use crate::{Error, Kind, Result};
 pub(super) const IMAGE: &str = "image";
 pub(super) const MASK: &str = "mask";
 
+/// The one file of an array's slices, by the standard's naming of chunks.
+const SHARD: &str = "c/0/0/0";
+
 /// Fast to write and nearly as small as the slower levels: noise does not compress.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -38,13 +41,17 @@ pub(super) struct Storage {
     files: Arc<FilesystemStore>,
 }
 
+pub(super) fn folder(dataset: &Path) -> PathBuf {
+    dataset.join("slices.zarr")
+}
+
 pub(super) fn array_path(case: &str, array: &str) -> String {
     format!("/{case}/{array}")
 }
 
 impl Storage {
     fn new(dataset: &Path) -> Result<Self> {
-        let dir = dataset.join("slices.zarr");
+        let dir = folder(dataset);
         let files = FilesystemStore::new(&dir)
             .map_err(|e| Error::new(&dir, Kind::Io, "open the folder of slices", e.to_string()))?;
         Ok(Self { dir, files: Arc::new(files) })
@@ -97,7 +104,16 @@ impl Writer {
         Ok(writer)
     }
 
-    pub(super) fn group(&self, path: &str) -> Result<()> {
+    /// Begins a case, anew where a process was killed over it.
+    pub(super) fn case(&self, case: &str) -> Result<()> {
+        let path = format!("/{case}");
+        match std::fs::remove_dir_all(self.0.file(&path)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(self.failed(&path, e)),
+            _ => self.group(&path),
+        }
+    }
+
+    fn group(&self, path: &str) -> Result<()> {
         let group =
             GroupBuilder::new().build(self.0.files.clone(), path).map_err(|e| self.failed(path, e))?;
         group.store_metadata().map_err(|e| self.failed(path, e))
@@ -110,7 +126,10 @@ impl Writer {
         // A file is written even where nothing is drawn: one that is missing is then known to be lost.
         // Threads would put their slices into the file in the order in which they finish.
         let options = CodecOptions::default().with_store_empty_chunks(true).with_concurrent_target(1);
-        array.store_chunk_opt(&[0, 0, 0], values, &options).map_err(|e| self.failed(path, e))
+        array.store_chunk_opt(&[0, 0, 0], values, &options).map_err(|e| self.failed(path, e))?;
+        // What is noted down as stored must be so after a power cut, too.
+        let file = self.0.file(path).join(SHARD);
+        File::open(&file).and_then(|file| file.sync_all()).map_err(|e| self.failed(path, e))
     }
 
     fn failed(&self, path: &str, source: impl ToString) -> Error {
@@ -142,7 +161,7 @@ impl Slices {
         if !same_layout(array.metadata(), expected.metadata()) {
             return Err(storage.broken(path, format!("another layout, {}", array.metadata())));
         }
-        let file = storage.file(path).join("c/0/0/0");
+        let file = storage.file(path).join(SHARD);
         let length = std::fs::metadata(&file).map_err(|e| Error::io(&file, "read slices", &e))?.len();
         if length / 16 < shape[0] as u64 {
             return Err(storage.broken(path, format!("a file of {length} bytes")));

@@ -70,8 +70,10 @@ impl Folder {
         Ok(plan(pairs::from_folders(&self.0.path().join("images"), labels, None)?))
     }
 
+    /// The data set of all scans of a plan; the first reason where one cannot be used.
     pub fn import(&self, plan: &Plan) -> Result<Index> {
-        plan.import(&self.0.path().join("dataset"), &mut |_| {})
+        let mut made = plan.import(&self.0.path().join("dataset"), false, &mut |_| {})?;
+        made.failed.pop().map_or(Ok(made.index), |(_, error)| Err(error))
     }
 
     pub fn dataset(&self) -> Result<Dataset> {
@@ -86,7 +88,7 @@ pub fn plan(pairs: Vec<pairs::Pair>) -> Plan {
 
 pub fn notes(plan: &Plan, out: &Path) -> Vec<String> {
     let mut notes = Vec::new();
-    plan.import(out, &mut |event| {
+    plan.import(out, false, &mut |event| {
         if let Event::Note(text) = event {
             notes.push(text);
         }

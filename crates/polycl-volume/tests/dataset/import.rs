@@ -1,4 +1,4 @@
-use polycl_volume::dataset::pairs;
+use polycl_volume::dataset::{Event, pairs};
 use polycl_volume::{Kind, Space, Volume, nifti};
 
 use crate::files::{Folder, LPI, LPS, hu, image, mask, notes, shifted_image, space};
@@ -105,14 +105,13 @@ fn the_truth_of_structures_and_of_scans_without_any() {
 }
 
 #[test]
-fn an_import_that_fails_leaves_nothing_behind() {
+fn an_import_of_nothing_but_broken_scans_leaves_nothing_behind() {
     let folder = Folder::new();
     image(&folder.at("images/a.nii.gz"), &space(LPS));
-    image(&folder.at("images/b.nii.gz"), &space(LPS));
-    let whole = std::fs::read(folder.at("images/b.nii.gz")).unwrap();
-    std::fs::write(folder.at("images/b.nii.gz"), &whole[..whole.len() / 2]).unwrap();
+    let whole = std::fs::read(folder.at("images/a.nii.gz")).unwrap();
+    std::fs::write(folder.at("images/a.nii.gz"), &whole[..whole.len() / 2]).unwrap();
     let error = folder.import(&folder.plan().unwrap()).unwrap_err();
-    assert_eq!((error.kind, error.file), (Kind::Truncated, folder.at("images/b.nii.gz")));
+    assert_eq!((error.kind, error.file), (Kind::Truncated, folder.at("images/a.nii.gz")));
     let left: Vec<_> = std::fs::read_dir(folder.0.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["images"]);
 }
@@ -169,9 +168,18 @@ fn masks_that_cannot_be_used_are_found_before_the_work_begins() {
         let manifest =
             folder.write("m.csv", &format!("image,label,names\na.nii.gz,,\nb.nii.gz,{label},1=liver\n"));
         let plan = crate::files::plan(pairs::from_manifest(&manifest, None).unwrap());
-        let mut events = 0;
-        let error = plan.import(&folder.at("dataset"), &mut |_| events += 1).unwrap_err();
-        assert_eq!((error.kind, error.file, events), (kind, folder.at(label), 0));
+        let mut told = Vec::new();
+        let made = plan.import(&folder.at("dataset"), false, &mut |event| {
+            told.push(match event {
+                Event::Scan { case, .. } => format!("reads {case}"),
+                Event::Failed { case, .. } => format!("fails {case}"),
+                Event::Note(text) => text,
+            });
+        });
+        let [(case, error)] = made.unwrap().failed.try_into().unwrap();
+        assert_eq!((case.as_str(), error.kind, error.file), ("b", kind, folder.at(label)));
+        assert_eq!(told, ["fails b", "reads a"]);
+        std::fs::remove_dir_all(folder.at("dataset")).unwrap();
     }
 }
 
@@ -206,7 +214,7 @@ fn the_same_import_gives_the_same_bytes() {
     nifti::write_image(&folder.at("images/a.nii.gz"), &Volume { space, voxels }).unwrap();
     let plan = folder.plan().unwrap();
     let [one, other] = ["one", "other"].map(|name| {
-        plan.import(&folder.at(name), &mut |_| {}).unwrap();
+        plan.import(&folder.at(name), false, &mut |_| {}).unwrap();
         std::fs::read(folder.at(name).join("slices.zarr/a/image/c/0/0/0")).unwrap()
     });
     assert!(one == other);

@@ -1,7 +1,9 @@
 //! Data sets from files to slices, on scans made here and on the real ones where they are.
 
+mod continuing;
 mod files;
 mod import;
+mod layouts;
 mod names;
 mod opening;
 mod origin;

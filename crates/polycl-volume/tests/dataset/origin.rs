@@ -154,7 +154,7 @@ fn ranges_of_a_person_go_over_a_machines_mask() {
         let mut plan = folder.plan().unwrap();
         plan.pairs[0].origin = origin;
         plan.ranges = Some(Ranges::read(&file).unwrap());
-        let told = plan.import(&folder.at("dataset"), &mut |_| {})?;
+        let told = plan.import(&folder.at("dataset"), false, &mut |_| {})?.index;
         std::fs::remove_dir_all(folder.at("dataset")).unwrap();
         Ok::<_, Error>(told.scans[0].clone())
     };

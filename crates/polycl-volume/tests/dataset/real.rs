@@ -64,7 +64,7 @@ fn all_scans_go_into_one_data_set_and_any_slice_is_read() {
     let mut plan = plan(pairs::from_manifest(&file, None).unwrap());
     plan.preprocess = Preprocess::default();
     let out = folder.path().join("dataset");
-    let index = plan.import(&out, &mut |_| {}).unwrap();
+    let index = plan.import(&out, false, &mut |_| {}).unwrap().index;
     assert_eq!((index.scans.len(), index.patients().len()), (29, 27));
     let with = |organ: &str| {
         let scans = index.scans.iter().filter(|scan| scan.drawn.contains(organ));

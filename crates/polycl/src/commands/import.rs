@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polycl_volume::dataset::{Event, Index, Origin, Plan, Ranges, Scan, names, pairs};
+use polycl_volume::dataset::pairs::{self, Pair};
+use polycl_volume::dataset::{self, Event, Imported, Index, Origin, Plan, Ranges, Scan, names};
 use polycl_volume::preprocess::{Fit, Normalise, Preprocess};
 
 use crate::cli::Outcome;
@@ -18,25 +19,20 @@ use crate::talk;
 /// masks drawn by hand validate.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of NIfTI images; each is a patient of its own
-    #[arg(long, value_name = "DIR", required_unless_present = "manifest", conflicts_with = "manifest")]
-    images: Option<PathBuf>,
+    #[command(flatten)]
+    scans: Scans,
     /// Folder of masks named like their images
-    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    #[arg(long, value_name = "DIR", requires = "images")]
     labels: Option<PathBuf>,
     /// Who drew the masks: hand, propagated or predicted; as the files beside them tell without it
-    #[arg(long, value_name = "ORIGIN", requires = "labels", conflicts_with = "manifest")]
+    #[arg(long, value_name = "ORIGIN", conflicts_with_all = ["manifest", "dicom"])]
     origin: Option<Origin>,
-    /// CSV file with the columns image,label,patient,domain (and maybe names,case,origin); all but
-    /// image may be empty or missing, paths are relative to the file
-    #[arg(long, value_name = "FILE.csv")]
-    manifest: Option<PathBuf>,
     /// Slices that show an organ, without a mask: CSV file with the columns
     /// scan,organ,first_slice,last_slice (from 0, inclusive, in file order; both empty: absent)
     #[arg(long, value_name = "FILE.csv")]
     ranges: Option<PathBuf>,
     /// Names of label values: 1=liver,2=spleen or a JSON or CSV file
-    #[arg(long, value_name = "FILE|LIST")]
+    #[arg(long, value_name = "FILE|LIST", conflicts_with_all = ["nnunet", "msd", "dicom"])]
     names: Option<String>,
     /// Organs to keep; the others become background
     #[arg(long, value_name = "ORGAN", value_delimiter = ',')]
@@ -44,6 +40,10 @@ pub struct Args {
     /// Folder to write the data set to
     #[arg(long, value_name = "DATASET")]
     out: PathBuf,
+    /// Add the scans that are not in the data set yet: those of an import that was killed, that
+    /// could not be read then, or that are new
+    #[arg(long = "continue")]
+    go_on: bool,
     /// Side of the square slices in pixels, a multiple of 32
     #[arg(long, default_value_t = 256)]
     size: usize,
@@ -59,6 +59,25 @@ pub struct Args {
     /// Values of the window's ends: 0 and 1, or as in the published code
     #[arg(long, value_enum, default_value = "unit")]
     normalise: NormaliseArg,
+}
+
+/// Where the scans come from.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Scans {
+    /// Folder of images; each is a patient of its own
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// CSV file with the columns image,label,patient,domain (and maybe names,case,origin,series); all but
+    /// image may be empty or missing, paths are relative to the file
+    #[arg(long, value_name = "FILE.csv")]
+    manifest: Option<PathBuf>,
+    /// Training scans and masks as nnU-Net lays out raw data: imagesTr, labelsTr and dataset.json
+    #[arg(long, value_name = "DIR")]
+    nnunet: Option<PathBuf>,
+    /// The same as the Medical Segmentation Decathlon does
+    #[arg(long, value_name = "DIR")]
+    msd: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -86,35 +105,49 @@ pub fn window(text: &str) -> Result<[f32; 2], String> {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let plan = plan(args)?;
     let bar = talk::progress(plan.pairs.len() as u64, "import");
-    let index = plan.import(&args.out, &mut |event| match event {
-        Event::Scan { case, number, .. } => {
+    let Imported { index, kept, failed } = plan.import(&args.out, args.go_on, &mut |event| match event {
+        Event::Scan { case, number, of } => {
+            bar.set_length(of as u64);
             bar.set_position(number as u64);
             bar.set_message(format!("import {case}"));
         }
+        Event::Failed { case, .. } => bar.suspend(|| talk::note(format!("{case} cannot be used"))),
         Event::Note(text) => bar.suspend(|| talk::note(text)),
     })?;
     bar.finish_and_clear();
+    if kept > 0 {
+        talk::note(format!("{kept} scans were there already"));
+    }
     talk::data(summary(&index, &args.out));
-    Ok(Outcome::Done)
+    Ok(talk::failures(&failed))
 }
 
 fn plan(args: &Args) -> polycl_volume::Result<Plan> {
-    let here = Path::new("");
-    let names = args.names.as_deref().map(|text| names::given(text, here)).transpose()?;
-    let pairs = match (&args.manifest, &args.images) {
-        (Some(manifest), _) => pairs::from_manifest(manifest, names.as_ref())?,
-        (None, images) => {
-            let images = images.as_deref().unwrap_or(here);
-            let mut pairs = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
-            pairs.iter_mut().for_each(|pair| pair.origin = args.origin);
-            // Without --labels nobody expects masks.
-            let bare = args.labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
-            bare.into_iter().for_each(|text| talk::note(format!("note: {text}")));
-            pairs
-        }
-    };
+    let (mut pairs, notes) = pairs(args)?;
+    if args.origin.is_some() {
+        pairs.iter_mut().for_each(|pair| pair.origin = args.origin);
+    }
+    notes.into_iter().for_each(|text| talk::note(format!("note: {text}")));
     let ranges = args.ranges.as_deref().map(Ranges::read).transpose()?;
     Ok(Plan { pairs, ranges, only: args.only.iter().cloned().collect(), preprocess: preprocess(args) })
+}
+
+/// The scans and what a person should know of them.
+fn pairs(args: &Args) -> polycl_volume::Result<(Vec<Pair>, Vec<String>)> {
+    let here = Path::new("");
+    let names = args.names.as_deref().map(|text| names::given(text, here)).transpose()?;
+    let Scans { images, manifest, nnunet, msd } = &args.scans;
+    if let Some(manifest) = manifest {
+        return Ok((pairs::from_manifest(manifest, names.as_ref())?, Vec::new()));
+    }
+    if let Some(dir) = nnunet.as_deref().or(msd.as_deref()) {
+        return dataset::from_challenge(dir);
+    }
+    let images = images.as_deref().unwrap_or(here);
+    let pairs = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
+    // Without --labels nobody expects masks.
+    let bare = args.labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
+    Ok((pairs, bare.into_iter().collect()))
 }
 
 fn preprocess(args: &Args) -> Preprocess {

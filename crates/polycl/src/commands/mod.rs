@@ -2,6 +2,7 @@ pub mod bench;
 mod case;
 pub mod demo;
 pub mod evaluate;
+pub mod export;
 pub mod fetch;
 pub mod finetune;
 pub mod import;

@@ -12,7 +12,7 @@ use polycl_volume::components::largest_component;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::dataset::{Record, Records};
-use polycl_volume::{Error, Kind, lock, nifti, output};
+use polycl_volume::{Error, Input, Kind, lock, nifti, output};
 use serde::{Deserialize, Serialize};
 
 use super::case::spare_hands;
@@ -112,8 +112,9 @@ fn refuse_overwriting(out: &Path, scans: &[Pair]) -> anyhow::Result<()> {
     let mut records = Records::default();
     for Pair { case, image, .. } in scans {
         let target = out.join(format!("{case}.nii.gz"));
-        let same =
-            target.canonicalize().is_ok_and(|target| image.canonicalize().is_ok_and(|image| image == target));
+        let same = target
+            .canonicalize()
+            .is_ok_and(|target| image.path().canonicalize().is_ok_and(|image| image == target));
         if same {
             let expected = "another folder than that of the scans";
             return Err(
@@ -147,11 +148,11 @@ fn segment(
     args: &Args,
     (book, refiner): (&Book, Option<&Refiner>),
     case: &str,
-    path: &Path,
+    input: &Input,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     let predictor = book.predictor;
-    let image = nifti::read_image(path)?;
+    let image = input.image()?;
     let fingerprint = image.fingerprint();
     bar.suspend(|| note_seen(&predictor.card, case, &fingerprint));
     book.add(case, &fingerprint)?;

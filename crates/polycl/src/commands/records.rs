@@ -123,7 +123,7 @@ mod tests {
             }
         };
         let out = tempfile::tempdir().unwrap();
-        let index = plan.import(out.path(), &mut note).unwrap();
+        let index = plan.import(out.path(), false, &mut note).unwrap().index;
         (index.scans[0].clone(), notes)
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use polycl_nn::train::read_log;
-use polycl_volume::nifti;
+use polycl_volume::{Input, nifti};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -318,7 +318,7 @@ impl Writer<'_> {
         let scan =
             dataset.index.scans.iter().find(|scan| scan.case == row.case).context("a case that is there")?;
         let file = format!("{}.nii.gz", row.case);
-        let image = nifti::read_image(&scan.image.path)?;
+        let image = Input::at(&scan.image)?.image()?;
         let truth = nifti::read_mask(&test.dir.join("labels").join(&file))?;
         let prediction = nifti::read_mask(&masks.join(&file))?;
         picture::overlay(&image, &truth, &prediction, plan.numbers()[row.organ.as_str()])

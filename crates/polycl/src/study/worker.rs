@@ -12,7 +12,8 @@ use std::sync::{Condvar, Mutex};
 use anyhow::{Context, bail, ensure};
 use polycl_nn::checkpoint;
 use polycl_nn::train::{read_log, weights};
-use polycl_volume::{Error, nifti, output};
+use polycl_volume::dataset::Source;
+use polycl_volume::{Error, Input, nifti, output};
 use serde::Serialize;
 
 use super::live::Live;
@@ -188,13 +189,22 @@ impl Plan {
                 let mut truth = dataset.truth(number)?;
                 truth.voxels.iter_mut().for_each(|voxel| *voxel = organs.get(voxel).copied().unwrap_or(0));
                 nifti::write_mask(&folder.join(format!("labels/{}.nii.gz", scan.case)), &truth)?;
-                let ending =
-                    if scan.image.path.extension().is_some_and(|e| e == "gz") { "nii.gz" } else { "nii" };
-                link(&scan.image.path, &folder.join(format!("images/{}.{ending}", scan.case)))?;
+                place(&scan.image, &folder.join("images"), &scan.case)?;
             }
             output::atomically(&folder.join("labels/labels.json"), |file| writeln!(file, "{names}"))
         })
         .with_context(|| format!("test '{}' of {}", self.test_names[test.name], path.display()))
+    }
+}
+
+/// Puts a scan into a folder as NIfTI.
+fn place(scan: &Source, folder: &Path, case: &str) -> polycl_volume::Result<()> {
+    let ending = if scan.path.extension().is_some_and(|ending| ending == "gz") { "nii.gz" } else { "nii" };
+    let to = folder.join(format!("{case}.{ending}"));
+    if nifti::is_nifti(&scan.path) {
+        link(&scan.path, &to)
+    } else {
+        nifti::write_image(&to, &Input::at(scan)?.image()?)
     }
 }
 

@@ -1,0 +1,186 @@
+//! One scan of an import: read, held to what is told of it, and prepared for the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::import::{Event, Plan};
+use super::making::Making;
+use super::names::Names;
+use super::origin::Origin;
+use super::pairs::{Label, Pair};
+use super::presence::{Slices, ranges_of, within};
+use super::propagated::Trust;
+use super::store::{self, Writer};
+use super::{Scan, masks};
+use crate::orient::{Reorientation, orientation_code};
+use crate::preprocess::{Grid, labels_of};
+use crate::{Error, Kind, Mask, Result, Space, Volume};
+
+/// A scan, ready to be stored.
+pub(super) struct Prepared {
+    pub(super) scan: Scan,
+    /// [slices, size, size].
+    image: Vec<u16>,
+    mask: Option<Vec<u16>>,
+}
+
+impl Prepared {
+    /// Stores the slices; the scan, to be noted down then.
+    pub(super) fn store(self, writer: &Writer, size: usize) -> Result<Scan> {
+        let Self { scan, image, mask } = self;
+        writer.case(&scan.case)?;
+        let shape = [scan.slices, size];
+        writer.write(&store::array_path(&scan.case, store::IMAGE), shape, image)?;
+        if let Some(mask) = mask {
+            writer.write(&store::array_path(&scan.case, store::MASK), shape, mask)?;
+        }
+        Ok(scan)
+    }
+}
+
+impl Plan {
+    /// Reads a scan and what is drawn on it.
+    ///
+    /// # Errors
+    /// As [`crate::Input::image`] and [`masks::read`]; [`Kind::Labels`] where masks and ranges contradict
+    /// each other, [`Kind::Request`] for ranges of slices that the scan does not have.
+    pub(super) fn read(
+        &self,
+        pair: &Pair,
+        making: Making,
+        numbering: &BTreeMap<String, u16>,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<Prepared> {
+        let (image, sha256) = pair.image.image_hashed()?;
+        let space = image.space.clone();
+        let canonical = Reorientation::to_canonical(&space);
+        let kept = self.kept(&space);
+        let stored = |plane: &[f32], grid| self.preprocess.stored(plane, grid);
+        let (fingerprint, slices) =
+            rayon::join(|| image.fingerprint(), || self.slices(&canonical.apply(&image), &kept, stored));
+        drop(image);
+
+        let mut scan = Scan {
+            case: pair.case.clone(),
+            patient: pair.patient.clone(),
+            domain: pair.domain.clone(),
+            slices: kept.len(),
+            first_slice: kept.start,
+            shape: space.shape,
+            spacing: space.spacing(),
+            orientation: orientation_code(&space),
+            image: pair.image.source(sha256),
+            fingerprint,
+            masks: Vec::new(),
+            mask_names: Names::new(),
+            origin: Origin::Hand,
+            drawn: BTreeSet::new(),
+            presence: BTreeMap::new(),
+            trust: BTreeMap::new(),
+        };
+        let mut painted = None;
+        let read = |label| masks::read(label, making.organs.clone(), pair.image.path(), &space, numbering);
+        if let Some(drawn) = pair.label.as_ref().map(read).transpose()?.flatten() {
+            if drawn.contested > 0 {
+                let note = "voxels are in more than one structure; the smallest has them";
+                report(Event::Note(format!("{}: {} {note}", pair.case, drawn.contested)));
+            }
+            for text in making.surprises(&drawn.pixels, numbering) {
+                report(Event::Note(format!("{}, {text}", pair.case)));
+            }
+            let mask = canonical.apply(&drawn.mask);
+            let stored = |plane: &[u16], grid| self.preprocess.mask_slice(plane, grid);
+            painted = Some(self.slices(&mask, &kept, stored));
+            scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
+            scan.masks = drawn.sources;
+            scan.drawn = drawn.organs;
+            if let Some(Label::Map(_, names)) = &pair.label {
+                scan.mask_names = names.clone();
+            }
+            (scan.origin, scan.trust) = (making.origin, making.trust);
+        }
+        self.add_ranges(&mut scan, &space, &kept, report)?;
+        Ok(Prepared { scan, image: slices, mask: painted })
+    }
+
+    /// Prepares the kept slices of a canonical volume in parallel.
+    fn slices<T: Copy + Sync>(
+        &self,
+        volume: &Volume<T>,
+        kept: &Range<usize>,
+        prepare: impl Fn(&[T], Grid) -> Vec<u16> + Sync,
+    ) -> Vec<u16> {
+        let grid = Grid::of(&volume.space);
+        let size = self.preprocess.size;
+        let mut slices = vec![0; kept.len() * size * size];
+        slices.par_chunks_exact_mut(size * size).zip(kept.clone()).for_each(|(slice, k)| {
+            slice.copy_from_slice(&prepare(volume.plane(k), grid));
+        });
+        slices
+    }
+
+    /// Adds what the ranges say about the scan. Where a person drew an organ they must say the same; over
+    /// a machine's mask they go.
+    fn add_ranges(
+        &self,
+        scan: &mut Scan,
+        space: &Space,
+        kept: &Range<usize>,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        let Some(ranges) = &self.ranges else { return Ok(()) };
+        for (organ, slices) in ranges.of(&scan.case, space, kept)? {
+            if !self.keeps(&organ) {
+                continue;
+            }
+            if let Some(drawn) = scan.presence.get(&organ) {
+                let differs = |&slice: &usize| within(drawn, slice) != within(&slices, slice);
+                let wrong: Vec<usize> = (0..scan.slices).filter(differs).collect();
+                if wrong.iter().any(|&slice| scan.by_hand(&organ, slice)) {
+                    let expected = format!("{organ} where the mask of {} has it, in {drawn:?}", scan.case);
+                    return Err(Error::new(ranges.file(), Kind::Labels, expected, format!("{slices:?}"))
+                        .hint("slices here are counted from the feet; leave out rows of what masks tell"));
+                }
+                if !wrong.is_empty() {
+                    let count = wrong.len();
+                    let text =
+                        format!("the ranges go over a machine's mask in {count} slices, which do not train");
+                    report(Event::Note(format!("{}, {organ}: {text}", scan.case)));
+                }
+                overrule(scan, &organ, &wrong);
+            }
+            scan.presence.insert(organ, slices);
+        }
+        Ok(())
+    }
+}
+
+/// A person has looked at all slices of an organ; a machine's mask is not believed where it is `wrong`,
+/// nor where nobody had looked before.
+fn overrule(scan: &mut Scan, organ: &str, wrong: &[usize]) {
+    if !wrong.is_empty() {
+        let predicted = Trust::full(scan.slices, false);
+        scan.trust.entry(organ.to_owned()).or_insert(predicted);
+    }
+    let Some(trust) = scan.trust.get_mut(organ) else { return };
+    trust.confidence.iter_mut().for_each(|confidence| *confidence = confidence.or(Some(0.0)));
+    wrong.iter().for_each(|&slice| trust.confidence[slice] = Some(0.0));
+}
+
+/// The slices of a canonical mask that show each organ.
+fn presence(
+    mask: &Mask,
+    kept: &Range<usize>,
+    organs: &BTreeSet<String>,
+    numbering: &BTreeMap<String, u16>,
+) -> BTreeMap<String, Slices> {
+    let labels: Vec<BTreeSet<u16>> =
+        kept.clone().into_par_iter().map(|k| labels_of(mask.plane(k)).collect()).collect();
+    let ranges = |organ: &String| {
+        let label = numbering[organ];
+        (organ.clone(), ranges_of(labels.iter().map(|labels| labels.contains(&label))))
+    };
+    organs.iter().map(ranges).collect()
+}
