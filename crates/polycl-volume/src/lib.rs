@@ -17,6 +17,7 @@ pub mod orient;
 pub mod output;
 pub mod phantom;
 pub mod preprocess;
+mod raw;
 pub mod resize;
 pub mod rng;
 mod space;

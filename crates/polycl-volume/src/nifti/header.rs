@@ -1,6 +1,8 @@
 use std::path::Path;
 
 use super::Geometry;
+use super::code::datatype_of;
+use crate::raw::{Datatype, Encoding, Order, list, spans_space};
 use crate::{Error, Kind, Result, Space};
 
 /// Bytes of a NIfTI-1 header; the first field holds this number and so tells the byte order.
@@ -9,93 +11,13 @@ pub(super) const SIZE: usize = 348;
 pub(super) const FIRST_VOXEL: u64 = 352;
 const SIZE_NIFTI2: i32 = 540;
 
-/// A determinant below this share of the product of the columns' lengths is called singular.
-const SINGULAR: f64 = 1e-6;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    Little,
-    Big,
-}
-
-/// How a voxel is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Datatype {
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    U64,
-    I64,
-    F32,
-    F64,
-}
-
-impl Datatype {
-    /// The type of a NIfTI code, or the name of one that we do not read.
-    fn from_code(code: i16) -> std::result::Result<Self, &'static str> {
-        Ok(match code {
-            2 => Self::U8,
-            256 => Self::I8,
-            512 => Self::U16,
-            4 => Self::I16,
-            768 => Self::U32,
-            8 => Self::I32,
-            1280 => Self::U64,
-            1024 => Self::I64,
-            16 => Self::F32,
-            64 => Self::F64,
-            1 => return Err("1-bit binary"),
-            32 => return Err("complex64"),
-            128 => return Err("RGB24"),
-            1536 => return Err("float128"),
-            1792 => return Err("complex128"),
-            2048 => return Err("complex256"),
-            2304 => return Err("RGBA32"),
-            _ => return Err("an unknown type"),
-        })
-    }
-
-    pub fn code(self) -> i16 {
-        match self {
-            Self::U8 => 2,
-            Self::I8 => 256,
-            Self::U16 => 512,
-            Self::I16 => 4,
-            Self::U32 => 768,
-            Self::I32 => 8,
-            Self::U64 => 1280,
-            Self::I64 => 1024,
-            Self::F32 => 16,
-            Self::F64 => 64,
-        }
-    }
-
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 => 2,
-            Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-        }
-    }
-}
-
 /// What we need of a NIfTI-1 header, checked. Free-text fields are never looked at: they may
 /// name the patient.
 #[derive(Debug)]
 pub(super) struct Header {
-    pub order: Order,
-    pub datatype: Datatype,
-    /// Value of a voxel: stored number times slope, plus intercept.
-    pub slope: f64,
-    pub intercept: f64,
+    pub encoding: Encoding,
     /// Bytes before the first voxel.
     pub first_voxel: u64,
-    /// Bytes of all voxels together.
-    pub voxel_bytes: u64,
     pub space: Space,
 }
 
@@ -106,14 +28,10 @@ impl Header {
         let datatype = datatype(&fields, path)?;
         let space = space(&fields, path)?;
         let (slope, intercept) = scaling(&fields, path)?;
-        let voxel_bytes = (space.shape.iter().map(|&n| n as u64))
-            .try_fold(datatype.bytes() as u64, u64::checked_mul)
-            .filter(|&n| n <= isize::MAX as u64 / 4)
-            .ok_or_else(|| {
-                Error::new(path, Kind::Geometry, "a volume that fits in memory", list(&space.shape))
-            })?;
+        let encoding = Encoding { datatype, order: fields.order, slope, intercept };
+        encoding.bytes(space.shape, path)?;
         let first_voxel = first_voxel(&fields, path)?;
-        Ok(Self { order: fields.order, datatype, slope, intercept, first_voxel, voxel_bytes, space })
+        Ok(Self { encoding, first_voxel, space })
     }
 }
 
@@ -195,7 +113,7 @@ fn single_file(magic: &[u8], path: &Path) -> Result<()> {
 
 fn datatype(fields: &Fields, path: &Path) -> Result<Datatype> {
     let code = fields.i16(70);
-    Datatype::from_code(code).map_err(|name| {
+    datatype_of(code).map_err(|name| {
         Error::new(path, Kind::Format, "real numbers of 8 to 64 bits", format!("{name} (datatype {code})"))
             .hint("convert it to int16 or float32 with one value per voxel")
     })
@@ -237,9 +155,7 @@ fn space(fields: &Fields, path: &Path) -> Result<Space> {
     }
     let world_from_voxel = native.world_from_voxel(shape);
     let space = Space { shape, world_from_voxel, native: Some(native) };
-    let volume: f64 = space.spacing().iter().product();
-    let determinant = world_from_voxel.matrix3.determinant().abs();
-    if !(world_from_voxel.is_finite() && volume.is_finite() && determinant > SINGULAR * volume) {
+    if !spans_space(&world_from_voxel) {
         let form = if native.sform_code > 0 { "sform" } else { "qform" };
         return Err(Error::new(
             path,
@@ -272,8 +188,4 @@ fn shape(fields: &Fields, path: &Path) -> Result<[usize; 3]> {
         return Err(wrong().hint("split the series and give each volume as a file of its own"));
     }
     Ok([0, 1, 2].map(|axis| dims[axis] as usize))
-}
-
-fn list<T: ToString>(numbers: &[T]) -> String {
-    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(" x ")
 }

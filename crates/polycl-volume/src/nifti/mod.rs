@@ -5,11 +5,10 @@
 //! micrometres: nibabel leaves their affines as they are, here all is millimetres. NIfTI-2 and
 //! detached `.hdr`/`.img` pairs are refused with a hint.
 
+mod code;
 mod geometry;
 mod header;
 mod read;
-mod stream;
-mod voxel;
 mod write;
 
 use std::path::{Path, PathBuf};

@@ -4,8 +4,10 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::header::{Datatype, FIRST_VOXEL, SIZE};
+use super::code::code;
+use super::header::{FIRST_VOXEL, SIZE};
 use super::{Geometry, is_gzip, is_nifti};
+use crate::raw::Datatype;
 use crate::{Error, Image, Kind, Mask, Result, Space, Volume, output};
 
 /// Writes labels as u8, or as u16 where one is above 255, with exactly the geometry of the image
@@ -75,7 +77,7 @@ fn header<T>(path: &Path, volume: &Volume<T>, datatype: Datatype) -> Result<[u8;
     let mut header = Fields([0; FIRST_VOXEL as usize]);
     header.put(0, (SIZE as i32).to_le_bytes());
     header.put_all(40, dims.map(i16::to_le_bytes));
-    header.put(70, datatype.code().to_le_bytes());
+    header.put(70, code(datatype).to_le_bytes());
     header.put(72, (8 * datatype.bytes() as i16).to_le_bytes());
     header.put_all(76, geometry.pixdim.map(f32::to_le_bytes));
     header.put(108, (FIRST_VOXEL as f32).to_le_bytes());

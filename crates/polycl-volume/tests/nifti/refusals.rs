@@ -128,9 +128,11 @@ fn truncated_voxels() {
     let mut short = Builder::new();
     short.voxels.truncate(31);
     assert_refused(&short, Kind::Truncated, "48 bytes of voxels", "31");
-    // The header alone must not make us take memory: this one promises 256 TiB.
+    // The header alone must not make us take memory: these promise 32 GiB and 256 TiB.
+    let large = Builder::new().dims(&[1024, 2048, 2048]).datatype(64);
+    assert_refused(&large, Kind::Truncated, &format!("{} bytes of voxels", 1u64 << 35), "48");
     let huge = Builder::new().dims(&[32767, 32767, 32767]).datatype(64);
-    assert_refused(&huge, Kind::Truncated, &format!("{} bytes of voxels", 32767u64.pow(3) * 8), "48");
+    assert_refused(&huge, Kind::Geometry, "at most 4294967296 voxels", "32767 x 32767 x 32767");
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn damaged_gzip() {
     let n = wrong_checksum.len();
     wrong_checksum[n - 8] ^= 1;
     let error = read(&wrong_checksum).unwrap_err();
-    assert_eq!((error.kind, error.expected.as_str()), (Kind::Format, "intact gzip data"));
+    assert_eq!((error.kind, error.expected.as_str()), (Kind::Format, "intact compressed data"));
     let mut wrong_block = Builder::new().gzip();
     wrong_block[10] |= 0b110;
     assert_eq!(read(&wrong_block).unwrap_err().kind, Kind::Format);
@@ -242,4 +244,21 @@ fn space_needs_the_header_alone() {
     let whole = Builder::new();
     std::fs::write(&path, gzip(&whole.bytes()[..352])).unwrap();
     assert_eq!(read_space(&path).unwrap(), read(&whole.bytes()).unwrap().space);
+}
+
+/// A bomb of zeros behind the voxels is not decoded, and a file that holds more than a mebibyte
+/// there has another shape than its header says.
+#[test]
+fn what_follows_the_voxels_is_bounded() {
+    let built = Builder::new();
+    for (trailing, refused) in [(1 << 20, false), ((1 << 20) + 1, true), (64 << 20, true)] {
+        let bytes = [built.bytes(), vec![0; trailing]].concat();
+        for bytes in [gzip(&bytes), bytes] {
+            let read = read(&bytes);
+            assert_eq!(read.is_err(), refused, "{trailing} bytes");
+            if let Err(e) = read {
+                assert_eq!(e.expected, "at most 1048576 bytes after the voxels");
+            }
+        }
+    }
 }

@@ -1,29 +1,34 @@
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::GzDecoder;
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 
 /// The first two bytes of every gzip file.
-const MAGIC: [u8; 2] = [0x1f, 0x8b];
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A file's content, decompressed where need be.
-pub(super) enum Stream<R> {
+pub(crate) enum Stream<R> {
     Plain(R),
     Gzip(Box<Gunzip<R>>),
+    Zlib(Box<ZlibDecoder<R>>),
 }
 
 impl<R: BufRead> Stream<R> {
-    /// Whether a file is compressed is told by its first bytes, whatever its name.
-    pub fn open(mut source: R) -> io::Result<Self> {
-        let compressed = source.fill_buf()?.starts_with(&MAGIC);
-        Ok(if compressed { Self::Gzip(Box::new(Gunzip::new(source))) } else { Self::Plain(source) })
+    /// Told by its first bytes whether it is compressed, whatever the file's name.
+    pub fn by_content(mut source: R) -> io::Result<Self> {
+        let compressed = source.fill_buf()?.starts_with(&GZIP);
+        Ok(if compressed { Self::gzip(source) } else { Self::Plain(source) })
     }
 
-    /// Reads a compressed file to its end, where its checksum is.
-    pub fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Plain(_) => Ok(()),
-            Self::Gzip(mut source) => io::copy(&mut source, &mut io::sink()).map(|_| ()),
-        }
+    pub fn gzip(source: R) -> Self {
+        Self::Gzip(Box::new(Gunzip::new(source)))
+    }
+
+    pub fn zlib(source: R) -> Self {
+        Self::Zlib(Box::new(ZlibDecoder::new(source)))
+    }
+
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
     }
 }
 
@@ -32,6 +37,7 @@ impl<R: BufRead> Read for Stream<R> {
         match self {
             Self::Plain(source) => source.read(out),
             Self::Gzip(source) => source.read(out),
+            Self::Zlib(source) => source.read(out),
         }
     }
 }
@@ -39,7 +45,7 @@ impl<R: BufRead> Read for Stream<R> {
 /// Decodes gzip files of one or several members (`pigz`, `bgzip` and `cat` make the latter).
 /// What follows the last member is ignored, as `gzip` itself does: copies from tapes and some
 /// archives end in padding.
-pub(super) struct Gunzip<R> {
+pub(crate) struct Gunzip<R> {
     member: Option<GzDecoder<R>>,
 }
 
@@ -58,7 +64,7 @@ impl<R: BufRead> Read for Gunzip<R> {
                 return Ok(n);
             }
             let mut rest = member.into_inner();
-            if rest.fill_buf()?.first() == Some(&MAGIC[0]) {
+            if rest.fill_buf()?.first() == Some(&GZIP[0]) {
                 self.member = Some(GzDecoder::new(rest));
             }
         }

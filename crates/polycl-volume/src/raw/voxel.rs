@@ -1,10 +1,13 @@
-use super::header::{Datatype, Header, Order};
+use std::path::Path;
 
-/// How far a mask's value may be from a whole number; scl_slope leaves such crumbs.
+use super::{Datatype, Encoding, Order};
+use crate::{Error, Kind, Result};
+
+/// How far a mask's value may be from a whole number; a slope leaves such crumbs.
 const WHOLE: f64 = 1e-3;
 
 /// A kind of voxel that we hold in memory.
-pub(super) trait Voxel: Copy {
+pub(crate) trait Voxel: Copy {
     const EXPECTED: &str;
     const HINT: &str;
 
@@ -34,16 +37,16 @@ impl Voxel for u16 {
 }
 
 /// Appends the voxels in `bytes`; the number of values that cannot be voxels.
-pub(super) fn convert<V: Voxel>(header: &Header, bytes: &[u8], voxels: &mut Vec<V>) -> usize {
+pub(super) fn convert<V: Voxel>(encoding: &Encoding, bytes: &[u8], voxels: &mut Vec<V>) -> usize {
     macro_rules! stored_as {
         ($number:ty) => {
-            match header.order {
-                Order::Little => scaled(header, bytes, voxels, |raw| <$number>::from_le_bytes(raw) as f64),
-                Order::Big => scaled(header, bytes, voxels, |raw| <$number>::from_be_bytes(raw) as f64),
+            match encoding.order {
+                Order::Little => scaled(encoding, bytes, voxels, |raw| <$number>::from_le_bytes(raw) as f64),
+                Order::Big => scaled(encoding, bytes, voxels, |raw| <$number>::from_be_bytes(raw) as f64),
             }
         };
     }
-    match header.datatype {
+    match encoding.datatype {
         Datatype::U8 => stored_as!(u8),
         Datatype::I8 => stored_as!(i8),
         Datatype::U16 => stored_as!(u16),
@@ -58,7 +61,7 @@ pub(super) fn convert<V: Voxel>(header: &Header, bytes: &[u8], voxels: &mut Vec<
 }
 
 fn scaled<V: Voxel, const N: usize>(
-    header: &Header,
+    encoding: &Encoding,
     bytes: &[u8],
     voxels: &mut Vec<V>,
     number: impl Fn([u8; N]) -> f64,
@@ -66,9 +69,18 @@ fn scaled<V: Voxel, const N: usize>(
     let mut unusable = 0;
     let (raw, _) = bytes.as_chunks::<N>();
     voxels.extend(raw.iter().map(|&raw| {
-        let (voxel, usable) = V::from_value(number(raw) * header.slope + header.intercept);
+        let (voxel, usable) = V::from_value(number(raw) * encoding.slope + encoding.intercept);
         unusable += usize::from(!usable);
         voxel
     }));
     unusable
+}
+
+/// Refuses a volume with values that cannot be voxels.
+pub(super) fn usable<V: Voxel>(unusable: usize, total: usize, path: &Path) -> Result<()> {
+    if unusable == 0 {
+        return Ok(());
+    }
+    let found = format!("{unusable} of {total} voxels that are not");
+    Err(Error::new(path, Kind::Voxels, V::EXPECTED, found).hint(V::HINT))
 }
