@@ -4,6 +4,7 @@
 //! edge where a file is read or written. Transforms are named by space, as in
 //! [`Space::world_from_voxel`].
 
+pub mod archive;
 pub mod compare;
 pub mod components;
 pub mod dataset;

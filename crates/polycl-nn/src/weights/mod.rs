@@ -1,6 +1,5 @@
 //! Weights of networks that others have trained: tensors by name, read strictly.
 
-pub mod archive;
 mod convert;
 mod pickle;
 pub mod torch;
@@ -15,6 +14,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use polycl_volume::{Error, Kind, Result};
 use safetensors::Dtype;
 use torch::Format;
+
+pub use polycl_volume::archive;
 
 pub use convert::{convert, converted_from};
 

@@ -8,20 +8,20 @@ const ORTHOGONAL: f64 = 1e-6;
 const SCANNER: i16 = 1;
 const MILLIMETRES: u8 = 2;
 
-/// The fields of a NIfTI-1 header that say where voxels lie, as stored. Lengths are in the
-/// file's own unit.
+/// The fields of a NIfTI header that say where voxels lie, as stored (NIfTI-1 has f32). Lengths
+/// are in the file's own unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Geometry {
     /// `pixdim[0]` is qfac, the handedness of the quaternion form; 1 to 3 are the spacing.
-    pub pixdim: [f32; 8],
+    pub pixdim: [f64; 8],
     pub xyzt_units: u8,
     pub qform_code: i16,
     pub sform_code: i16,
     /// `quatern_b`, `quatern_c`, `quatern_d`.
-    pub quaternion: [f32; 3],
-    pub offset: [f32; 3],
+    pub quaternion: [f64; 3],
+    pub offset: [f64; 3],
     /// `srow_x`, `srow_y`, `srow_z`.
-    pub rows: [[f32; 4]; 3],
+    pub rows: [[f64; 4]; 3],
 }
 
 impl Geometry {
@@ -37,13 +37,13 @@ impl Geometry {
         let q = rotation.unwrap_or(DQuat::IDENTITY);
         let q = if q.w < 0.0 { -q } else { q };
         Self {
-            pixdim: [qfac, spacing[0], spacing[1], spacing[2], 0.0, 0.0, 0.0, 0.0].map(|x| x as f32),
+            pixdim: [qfac, spacing[0], spacing[1], spacing[2], 0.0, 0.0, 0.0, 0.0],
             xyzt_units: MILLIMETRES,
             qform_code: if rotation.is_some() { SCANNER } else { 0 },
             sform_code: SCANNER,
-            quaternion: [q.x, q.y, q.z].map(|x| x as f32),
-            offset: t.to_array().map(|x| x as f32),
-            rows: std::array::from_fn(|r| [m.x_axis[r], m.y_axis[r], m.z_axis[r], t[r]].map(|x| x as f32)),
+            quaternion: [q.x, q.y, q.z],
+            offset: t.to_array(),
+            rows: std::array::from_fn(|r| [m.x_axis[r], m.y_axis[r], m.z_axis[r], t[r]]),
         }
     }
 
@@ -62,8 +62,16 @@ impl Geometry {
         DAffine3 { matrix3: native.matrix3 * mm, translation: native.translation * mm }
     }
 
+    /// Whether NIfTI-1 can hold it without loss.
+    pub(super) fn is_f32(&self) -> bool {
+        let exact = |x: &f64| f64::from(*x as f32) == *x;
+        [&self.pixdim[..4], &self.quaternion, &self.offset, self.rows.as_flattened()]
+            .into_iter()
+            .all(|numbers| numbers.iter().all(exact))
+    }
+
     /// The voxel spacing as stored, in the file's unit.
-    pub fn spacing(&self) -> [f32; 3] {
+    pub fn spacing(&self) -> [f64; 3] {
         [self.pixdim[1], self.pixdim[2], self.pixdim[3]]
     }
 
@@ -78,28 +86,28 @@ impl Geometry {
     }
 
     fn sform(&self) -> DAffine3 {
-        let column = |c: usize| DVec3::from_array(self.rows.map(|row| f64::from(row[c])));
+        let column = |c: usize| DVec3::from_array(self.rows.map(|row| row[c]));
         DAffine3 { matrix3: DMat3::from_cols(column(0), column(1), column(2)), translation: column(3) }
     }
 
     /// Method 2 of nifti1.h. A vector part longer than 1 is normalised, as the NIfTI C library
     /// does, and qfac 0 counts as 1.
     fn qform(&self) -> DAffine3 {
-        let [b, c, d] = self.quaternion.map(f64::from);
+        let [b, c, d] = self.quaternion;
         let a = (1.0 - (b * b + c * c + d * d)).max(0.0).sqrt();
         let rotation = DMat3::from_quat(DQuat::from_xyzw(b, c, d, a).normalize());
-        let mut spacing = DVec3::from_array(self.spacing().map(f64::from));
+        let mut spacing = DVec3::from_array(self.spacing());
         if self.pixdim[0] < 0.0 {
             spacing.z = -spacing.z;
         }
         DAffine3 {
             matrix3: rotation * DMat3::from_diagonal(spacing),
-            translation: DVec3::from_array(self.offset.map(f64::from)),
+            translation: DVec3::from_array(self.offset),
         }
     }
 
     fn centred(&self, shape: [usize; 3]) -> DAffine3 {
-        let spacing = DVec3::from_array(self.spacing().map(f64::from)) * DVec3::new(-1.0, 1.0, 1.0);
+        let spacing = DVec3::from_array(self.spacing()) * DVec3::new(-1.0, 1.0, 1.0);
         let centre = DVec3::from_array(shape.map(|n| (n as f64 - 1.0) / 2.0));
         DAffine3 { matrix3: DMat3::from_diagonal(spacing), translation: -centre * spacing }
     }

@@ -1,11 +1,14 @@
-//! NIfTI-1 files, `.nii` and `.nii.gz`, in both byte orders.
+//! NIfTI-1 and NIfTI-2 files, `.nii` and `.nii.gz`, in both byte orders. NIfTI-1 is written, but
+//! for what only NIfTI-2 holds.
 //!
-//! Format: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h>. Where the format leaves a
+//! Formats: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h> and
+//! <https://nifti.nimh.nih.gov/pub/dist/doc/nifti2.h>. Where the format leaves a
 //! choice we follow nibabel, so that both agree on where a voxel lies, but for files in metres or
-//! micrometres: nibabel leaves their affines as they are, here all is millimetres. NIfTI-2 and
-//! detached `.hdr`/`.img` pairs are refused with a hint.
+//! micrometres: nibabel leaves their affines as they are, here all is millimetres. Detached
+//! `.hdr`/`.img` pairs are refused with a hint.
 
 mod code;
+mod fields;
 mod geometry;
 mod header;
 mod read;

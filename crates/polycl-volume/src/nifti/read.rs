@@ -1,7 +1,8 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::header::{Header, SIZE};
+use super::fields::{Fields, SIZE, SIZE_2, version};
+use super::header::Header;
 use crate::raw::{self, Source, Stream, Voxel, fill, skip, truncated, unreadable};
 use crate::{Image, Mask, Result, Space, Volume};
 
@@ -55,21 +56,31 @@ pub(crate) fn space(source: &mut Source, path: &Path) -> Result<Space> {
 pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volume<V>> {
     let len = source.len();
     let mut stream = Stream::by_content(source.buffered()).map_err(|e| unreadable(path, &e))?;
-    let Header { encoding, space, first_voxel } = header(&mut stream, path)?;
+    let Header { encoding, space, first_voxel, header_bytes } = header(&mut stream, path)?;
     let left = len.saturating_sub(first_voxel);
     if stream.is_plain() {
         raw::complete(encoding.bytes(space.shape, path)?, left, path)?;
     }
-    skip(&mut stream, first_voxel - SIZE as u64, path)?;
+    skip(&mut stream, first_voxel - header_bytes, path)?;
     let voxels = raw::voxels(&encoding, space.shape, &mut stream, left, path)?;
     Ok(Volume { space, voxels })
 }
 
 fn header(stream: &mut impl Read, path: &Path) -> Result<Header> {
-    let mut bytes = [0; SIZE];
-    let got = fill(stream, &mut bytes, path)?;
-    if got < SIZE {
-        return Err(truncated(path, "a NIfTI header of 348 bytes".into(), got as u64));
+    let mut bytes = [0; SIZE_2];
+    part(stream, &mut bytes[..SIZE], SIZE, path)?;
+    let (version, order) = version(bytes.first_chunk().expect("the longer header"), path)?;
+    let size = version.size();
+    part(stream, &mut bytes[SIZE..size], size, path)?;
+    Header::check(&Fields::parse(&bytes[..size], version, order), path)
+}
+
+/// Reads a part of the header, which ends with it at `size` bytes.
+fn part(stream: &mut impl Read, out: &mut [u8], size: usize, path: &Path) -> Result<()> {
+    let got = fill(stream, out, path)?;
+    if got < out.len() {
+        let found = (size - out.len() + got) as u64;
+        return Err(truncated(path, format!("a NIfTI header of {size} bytes"), found));
     }
-    Header::parse(&bytes, path)
+    Ok(())
 }

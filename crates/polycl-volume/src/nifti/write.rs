@@ -5,7 +5,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::code::code;
-use super::header::{FIRST_VOXEL, SIZE};
+use super::fields::{SIZE, SIZE_2};
 use super::{Geometry, is_gzip, is_nifti};
 use crate::raw::Datatype;
 use crate::{Error, Image, Kind, Mask, Result, Space, Volume, output};
@@ -70,49 +70,77 @@ fn content<T: Copy, const N: usize>(
     Ok(())
 }
 
-/// The little-endian header and the four zeros that say "no extensions".
-fn header<T>(path: &Path, volume: &Volume<T>, datatype: Datatype) -> Result<[u8; FIRST_VOXEL as usize]> {
+/// The little-endian header and the four zeros that say "no extensions": of NIfTI-1, which all
+/// programs read, unless it cannot hold the shape or what a NIfTI-2 file said of its geometry.
+fn header<T>(path: &Path, volume: &Volume<T>, datatype: Datatype) -> Result<Vec<u8>> {
     let dims = dims(path, volume)?;
-    let geometry = geometry(&volume.space);
-    let mut header = Fields([0; FIRST_VOXEL as usize]);
+    let (geometry, own) = geometry(&volume.space);
+    let short = dims.iter().all(|&n| i16::try_from(n).is_ok());
+    let header = if short && (geometry.is_f32() || !own) { version_1 } else { version_2 };
+    Ok(header(dims, &geometry, datatype))
+}
+
+fn version_1(dims: [i64; 8], geometry: &Geometry, datatype: Datatype) -> Vec<u8> {
+    let f32s = |x: f64| (x as f32).to_le_bytes();
+    let mut header = Fields(vec![0; SIZE + 4]);
     header.put(0, (SIZE as i32).to_le_bytes());
-    header.put_all(40, dims.map(i16::to_le_bytes));
+    header.put_all(40, &dims.map(|n| (n as i16).to_le_bytes()));
     header.put(70, code(datatype).to_le_bytes());
     header.put(72, (8 * datatype.bytes() as i16).to_le_bytes());
-    header.put_all(76, geometry.pixdim.map(f32::to_le_bytes));
-    header.put(108, (FIRST_VOXEL as f32).to_le_bytes());
+    header.put_all(76, &geometry.pixdim.map(f32s));
+    header.put(108, ((SIZE + 4) as f32).to_le_bytes());
     header.put(112, 1f32.to_le_bytes());
     header.put(123, [geometry.xyzt_units]);
     header.put(252, geometry.qform_code.to_le_bytes());
     header.put(254, geometry.sform_code.to_le_bytes());
-    header.put_all(256, geometry.quaternion.map(f32::to_le_bytes));
-    header.put_all(268, geometry.offset.map(f32::to_le_bytes));
-    for (r, row) in geometry.rows.iter().enumerate() {
-        header.put_all(280 + 16 * r, row.map(f32::to_le_bytes));
-    }
+    header.put_all(256, &geometry.quaternion.map(f32s));
+    header.put_all(268, &geometry.offset.map(f32s));
+    header.put_all(280, geometry.rows.map(|row| row.map(f32s)).as_flattened());
     header.put(344, *b"n+1\0");
-    Ok(header.0)
+    header.0
 }
 
-struct Fields([u8; FIRST_VOXEL as usize]);
+fn version_2(dims: [i64; 8], geometry: &Geometry, datatype: Datatype) -> Vec<u8> {
+    let mut header = Fields(vec![0; SIZE_2 + 4]);
+    header.put(0, (SIZE_2 as i32).to_le_bytes());
+    header.put(4, *b"n+2\0\r\n\x1a\n");
+    header.put(12, code(datatype).to_le_bytes());
+    header.put(14, (8 * datatype.bytes() as i16).to_le_bytes());
+    header.put_all(16, &dims.map(i64::to_le_bytes));
+    header.put_all(104, &geometry.pixdim.map(f64::to_le_bytes));
+    header.put(168, (SIZE_2 as i64 + 4).to_le_bytes());
+    header.put(176, 1f64.to_le_bytes());
+    header.put(344, i32::from(geometry.qform_code).to_le_bytes());
+    header.put(348, i32::from(geometry.sform_code).to_le_bytes());
+    header.put_all(352, &geometry.quaternion.map(f64::to_le_bytes));
+    header.put_all(376, &geometry.offset.map(f64::to_le_bytes));
+    header.put_all(400, geometry.rows.map(|row| row.map(f64::to_le_bytes)).as_flattened());
+    header.put(500, i32::from(geometry.xyzt_units).to_le_bytes());
+    header.0
+}
+
+struct Fields(Vec<u8>);
 
 impl Fields {
     fn put<const N: usize>(&mut self, at: usize, field: [u8; N]) {
         self.0[at..at + N].copy_from_slice(&field);
     }
 
-    fn put_all<const N: usize, const COUNT: usize>(&mut self, at: usize, fields: [[u8; N]; COUNT]) {
-        self.0[at..at + N * COUNT].copy_from_slice(fields.as_flattened());
+    fn put_all<const N: usize>(&mut self, at: usize, fields: &[[u8; N]]) {
+        self.0[at..at + N * fields.len()].copy_from_slice(fields.as_flattened());
     }
 }
 
-/// The source's own fields, unless the space was changed since it was read.
-fn geometry(space: &Space) -> Geometry {
+/// The source's own fields, unless the space was changed since it was read; and whether they are.
+fn geometry(space: &Space) -> (Geometry, bool) {
     let unchanged = |native: &Geometry| native.world_from_voxel(space.shape) == space.world_from_voxel;
-    space.native.filter(unchanged).unwrap_or_else(|| Geometry::from_affine(&space.world_from_voxel))
+    match space.native.filter(unchanged) {
+        Some(native) => (native, true),
+        None => (Geometry::from_affine(&space.world_from_voxel), false),
+    }
 }
 
-fn dims<T>(path: &Path, volume: &Volume<T>) -> Result<[i16; 8]> {
+fn dims<T>(path: &Path, volume: &Volume<T>) -> Result<[i64; 8]> {
     let shape = volume.space.shape;
     let wrong = |expected: &str, found: String| Err(Error::new(path, Kind::Geometry, expected, found));
     if volume.voxels.len() != volume.space.voxels() {
@@ -124,9 +152,9 @@ fn dims<T>(path: &Path, volume: &Volume<T>) -> Result<[i16; 8]> {
     }
     let mut dims = [3, 1, 1, 1, 1, 1, 1, 1];
     for (dim, n) in dims[1..].iter_mut().zip(shape) {
-        match i16::try_from(n) {
+        match i64::try_from(n) {
             Ok(n) if n > 0 => *dim = n,
-            _ => return wrong("1 to 32767 voxels along each axis (NIfTI-1)", format!("{shape:?}")),
+            _ => return wrong("at least one voxel along each axis", format!("{shape:?}")),
         }
     }
     Ok(dims)

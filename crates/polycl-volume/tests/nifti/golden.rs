@@ -47,7 +47,11 @@ fn geometry_as_nibabel() {
             (expected.qform_code, expected.sform_code),
             "{name}"
         );
-        assert_eq!((native.pixdim, native.xyzt_units), (expected.pixdim, expected.xyzt_units), "{name}");
+        assert_eq!(
+            (native.pixdim.map(|x| x as f32), native.xyzt_units),
+            (expected.pixdim, expected.xyzt_units),
+            "{name}"
+        );
     }
 }
 

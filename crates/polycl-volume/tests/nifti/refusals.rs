@@ -97,14 +97,14 @@ fn datatypes() {
 #[test]
 fn other_formats() {
     let pair = Builder::new().put(344, *b"ni1");
-    let single = "a single-file NIfTI-1 image (magic n+1)";
-    assert_refused(&pair, Kind::Format, single, "a detached .hdr/.img pair (magic ni1)");
+    let single = "a single-file NIfTI image (magic n+1 or n+2)";
+    assert_refused(&pair, Kind::Format, single, "a detached .hdr/.img pair (magic ni1 or ni2)");
     assert_refused(&Builder::new().put(344, [0; 4]), Kind::Format, single, "another magic");
     let nifti2 = Builder::new().put(0, 540i32.to_be_bytes());
-    assert_refused(&nifti2, Kind::Format, "a NIfTI-1 file", "NIfTI-2");
+    assert_refused(&nifti2, Kind::Truncated, "a NIfTI header of 540 bytes", "400");
     let dicom = Builder::new().put(0, [0; 4]).put(128, *b"DICM");
-    assert_refused(&dicom, Kind::Format, "a NIfTI-1 file", "a DICOM file");
-    assert_refused(&Builder::new().put(0, *b"\x89PNG"), Kind::Format, "a NIfTI-1 file", "other data");
+    assert_refused(&dicom, Kind::Format, "a NIfTI file", "a DICOM file");
+    assert_refused(&Builder::new().put(0, *b"\x89PNG"), Kind::Format, "a NIfTI file", "other data");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Zip files, as much of them as PyTorch's checkpoints and Python's wheels need: entries that are
+//! Zip files, as much of them as PyTorch's checkpoints, Python's wheels and NumPy's archives need: entries that are
 //! stored or deflated, found by their name in the directory at the file's end.
 //!
 //! Small on purpose: existing readers keep several times the directory in memory and go looking for
@@ -11,15 +11,15 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::{Error, Kind, Result};
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
-use polycl_volume::{Error, Kind, Result};
 
 /// An opened zip file.
 #[derive(Debug)]
-pub struct Archive {
+pub struct Archive<F = File> {
     path: PathBuf,
-    file: File,
+    file: F,
     /// Bytes of the file.
     pub len: u64,
     entries: BTreeMap<String, Entry>,
@@ -55,13 +55,24 @@ const DIRECTORY: u64 = 16 << 20;
 const ZIP: &str = "a zip file";
 
 impl Archive {
-    /// # Errors
-    /// [`Kind::Io`]; [`Kind::Truncated`] where the directory at the end is missing;
-    /// [`Kind::Format`] for what is no zip file or contradicts itself.
+    /// As [`Archive::new`], from a file.
+    ///
+    /// As there.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e: &io::Error| Error::io(path, "read it", e);
         let file = File::open(path).map_err(|e| failed(&e))?;
         let len = file.metadata().map_err(|e| failed(&e))?.len();
+        Self::new(file, len, path)
+    }
+}
+
+impl<F: Read + Seek> Archive<F> {
+    /// Reads the directory of a zip file of `len` bytes; errors name `path`.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]; [`Kind::Truncated`] where the directory at the end is missing;
+    /// [`Kind::Format`] for what is no zip file or contradicts itself.
+    pub fn new(file: F, len: u64, path: &Path) -> Result<Self> {
         let mut archive = Self { path: path.to_path_buf(), file, len, entries: BTreeMap::new() };
         let (at, size) = archive.directory()?;
         let directory = archive.bytes(at, size)?;
@@ -69,6 +80,7 @@ impl Archive {
         Ok(archive)
     }
 
+    /// The entries' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
@@ -95,20 +107,26 @@ impl Archive {
     ///
     /// # Errors
     /// [`Kind::Format`] where there is none, or it is not where the directory says.
-    pub fn content(&mut self, name: &str) -> Result<Content<'_>> {
+    pub fn content(&mut self, name: &str) -> Result<Content<'_, F>> {
         let entry = self.entry(name)?;
         let header = self.bytes(entry.start, LOCAL as u64)?;
         let data = entry.start + (LOCAL + word(&header, 26) + word(&header, 28)) as u64;
         if !header.starts_with(b"PK\x03\x04") || data + entry.packed > entry.end {
             return Err(self.broken(format!("{name} where the directory says"), "something else there"));
         }
-        (&self.file).seek(SeekFrom::Start(data)).map_err(|e| Error::io(&self.path, "read it", &e))?;
-        let packed = (&self.file).take(entry.packed);
-        let source = match entry.method {
-            _ if entry.encrypted => return Err(self.broken(format!("{name} open"), "it encrypted")),
-            STORED if entry.packed == entry.size => Source::Stored(packed),
-            DEFLATED => Source::Deflated(Box::new(DeflateDecoder::new(BufReader::new(packed)))),
-            _ => return Err(self.broken(format!("{name} stored or deflated"), "it packed otherwise")),
+        let stored = entry.method == STORED && entry.packed == entry.size;
+        if entry.encrypted {
+            return Err(self.broken(format!("{name} open"), "it encrypted"));
+        }
+        if !stored && entry.method != DEFLATED {
+            return Err(self.broken(format!("{name} stored or deflated"), "it packed otherwise"));
+        }
+        self.file.seek(SeekFrom::Start(data)).map_err(|e| Error::io(&self.path, "read it", &e))?;
+        let packed = (&mut self.file).take(entry.packed);
+        let source = if stored {
+            Source::Stored(packed)
+        } else {
+            Source::Deflated(Box::new(DeflateDecoder::new(BufReader::new(packed))))
         };
         Ok(Content { source, crc: Crc::new(), read: 0, entry })
     }
@@ -122,7 +140,7 @@ impl Archive {
 
     /// Where the directory is, by the record at the end of the file and, where a field of that is
     /// too small, by the large one before it.
-    fn directory(&self) -> Result<(u64, u64)> {
+    fn directory(&mut self) -> Result<(u64, u64)> {
         let tail_at = self.len.saturating_sub(END as u64 + COMMENT);
         let tail = self.bytes(tail_at, self.len - tail_at)?;
         // The record is told from bytes that look like it by the comment, which ends the file.
@@ -178,17 +196,15 @@ impl Archive {
         Ok(())
     }
 
-    fn bytes(&self, at: u64, len: u64) -> Result<Vec<u8>> {
+    fn bytes(&mut self, at: u64, len: u64) -> Result<Vec<u8>> {
         let inside = at.checked_add(len).is_some_and(|end| end <= self.len);
         let len = usize::try_from(len).ok().filter(|_| inside).ok_or_else(|| {
             Error::new(&self.path, Kind::Truncated, format!("{len} bytes from byte {at} on"), "fewer")
                 .hint("copy or download it again")
         })?;
         let mut bytes = vec![0; len];
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(at))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|e| Error::io(&self.path, "read it", &e))?;
+        let read = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.read_exact(&mut bytes));
+        read.map_err(|e| Error::io(&self.path, "read it", &e))?;
         Ok(bytes)
     }
 
@@ -265,19 +281,19 @@ fn quad(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// What is in an entry.
-pub struct Content<'a> {
-    source: Source<'a>,
+pub struct Content<'a, F = File> {
+    source: Source<'a, F>,
     crc: Crc,
     read: u64,
     entry: Entry,
 }
 
-enum Source<'a> {
-    Stored(io::Take<&'a File>),
-    Deflated(Box<DeflateDecoder<BufReader<io::Take<&'a File>>>>),
+enum Source<'a, F> {
+    Stored(io::Take<&'a mut F>),
+    Deflated(Box<DeflateDecoder<BufReader<io::Take<&'a mut F>>>>),
 }
 
-impl Read for Content<'_> {
+impl<F: Read> Read for Content<'_, F> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let n = match &mut self.source {
             Source::Stored(source) => source.read(out)?,
