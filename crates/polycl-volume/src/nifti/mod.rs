@@ -14,11 +14,12 @@ mod header;
 mod read;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::{Error, Kind, Result};
+pub(crate) use crate::files::entries;
 pub use geometry::Geometry;
 pub use read::{image_from_bytes, read_image, read_image_hashed, read_mask, read_mask_hashed, read_space};
+pub(crate) use read::{space, volume};
 pub use write::{write_ct, write_image, write_mask};
 
 /// The file's name without `.nii` or `.nii.gz` (in any letter case); `None` for every other file
@@ -34,28 +35,6 @@ pub fn case_name(path: &Path) -> Option<String> {
 /// Whether the file's name is that of a NIfTI image.
 pub fn is_nifti(path: &Path) -> bool {
     case_name(path).is_some()
-}
-
-/// The paths in a folder, sorted.
-///
-/// # Errors
-/// [`Kind::Io`], and [`Kind::Format`] for a NIfTI file whose name is no UTF-8: passed over, a scan
-/// would be missed in silence.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
-    let paths = std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
-    let mut paths = paths.collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    let unreadable = |path: &&PathBuf| {
-        path.file_name()
-            .is_some_and(|name| name.to_str().is_none() && is_nifti(Path::new(&*name.to_string_lossy())))
-    };
-    match paths.iter().find(unreadable) {
-        Some(path) => {
-            Err(Error::new(path, Kind::Format, "a file name in UTF-8", "other bytes").hint("rename the file"))
-        }
-        None => Ok(paths),
-    }
 }
 
 /// Whether the file's name asks for gzip.

@@ -34,7 +34,7 @@ pub fn read_mask_hashed(path: &Path) -> Result<(Mask, String)> {
 
 /// Reads the geometry alone: no more of the file than its header.
 pub fn read_space(path: &Path) -> Result<Space> {
-    space(&mut Source::file(path)?, path)
+    Ok(space(&mut Source::file(path)?, path)?.0)
 }
 
 /// Reads a scan from the bytes of a `.nii` or `.nii.gz` file; errors name `path`.
@@ -48,9 +48,15 @@ fn hashed<V: Voxel>(path: &Path) -> Result<(Volume<V>, String)> {
     Ok((volume, source.sha256(path)?))
 }
 
-pub(crate) fn space(source: &mut Source, path: &Path) -> Result<Space> {
+pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
     let mut stream = Stream::by_content(source.buffered()).map_err(|e| unreadable(path, &e))?;
-    Ok(header(&mut stream, path)?.space)
+    let Header { space, encoding, .. } = header(&mut stream, path)?;
+    let mut notes = Vec::new();
+    if space.native.is_some_and(|native| native.sform_code <= 0 && native.qform_code <= 0) {
+        notes.push("the header does not say where voxels lie: the scan is taken to be centred, its axes to run left, anterior, superior".into());
+    }
+    raw::odd_datatype(encoding.datatype, &mut notes);
+    Ok((space, notes))
 }
 
 pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volume<V>> {

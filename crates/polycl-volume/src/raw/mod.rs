@@ -5,18 +5,29 @@
 //! more than [`MOST`] voxels, which is what a gzip bomb can make us take; and no more than
 //! [`TRAILING`] bytes are decoded behind the last voxel.
 
+mod beside;
 mod error;
+mod lines;
 mod number;
 mod read;
 mod source;
 mod stream;
+mod text;
 mod voxel;
 
+use std::path::Path;
+
+use glam::{DAffine3, DMat3, DVec3};
+
+use crate::{Error, Kind, Result, Space};
+pub(crate) use beside::beside;
 pub(crate) use error::{list, truncated, unreadable};
+pub(crate) use lines::Lines;
 pub(crate) use number::{Datatype, Encoding, Order};
-pub(crate) use read::{complete, fill, skip, voxels};
+pub(crate) use read::{complete, fill, skip, to_end, voxels};
 pub(crate) use source::{CHUNK, Source};
 pub(crate) use stream::Stream;
+pub(crate) use text::text;
 pub(crate) use voxel::Voxel;
 
 /// Voxels in the largest volume that is read: 16 GiB in memory, four times what the longest scan of
@@ -31,8 +42,35 @@ pub(crate) const TRAILING: u64 = 1 << 20;
 const SINGULAR: f64 = 1e-6;
 
 /// Whether an affine says where voxels lie: finite, and the three axes span the space.
-pub(crate) fn spans_space(world_from_voxel: &glam::DAffine3) -> bool {
+pub(crate) fn spans_space(world_from_voxel: &DAffine3) -> bool {
     let m = world_from_voxel.matrix3;
     let volume = m.x_axis.length() * m.y_axis.length() * m.z_axis.length();
     world_from_voxel.is_finite() && volume.is_finite() && m.determinant().abs() > SINGULAR * volume
+}
+
+/// The affine to RAS+ of axes and an origin in LPS+, the convention of DICOM and ITK.
+pub(crate) fn from_lps(axes: DMat3, origin: DVec3) -> DAffine3 {
+    let flip = DMat3::from_diagonal(DVec3::new(-1.0, -1.0, 1.0));
+    DAffine3 { matrix3: flip * axes, translation: flip * origin }
+}
+
+/// A space of checked shape and affine.
+pub(crate) fn space(shape: [usize; 3], world_from_voxel: DAffine3, path: &Path) -> Result<Space> {
+    if shape.contains(&0) {
+        return Err(Error::new(path, Kind::Geometry, "at least one voxel along each axis", list(&shape))
+            .hint("the header is damaged: export the scan again"));
+    }
+    if !spans_space(&world_from_voxel) {
+        let expected = "axes that span the space";
+        return Err(Error::new(path, Kind::Geometry, expected, "a singular or infinite geometry")
+            .hint("the header does not say where voxels lie: export the scan again"));
+    }
+    Ok(Space::new(shape, world_from_voxel))
+}
+
+/// What is odd about voxels of 8 bits, if they are a scan's.
+pub(crate) fn odd_datatype(datatype: Datatype, notes: &mut Vec<String>) {
+    if matches!(datatype, Datatype::U8 | Datatype::I8) {
+        notes.push("voxels of 8 bits: if this is a scan, it was windowed, and its values are no HU".into());
+    }
 }

@@ -16,16 +16,26 @@ pub(crate) fn voxels<V: Voxel>(
     left: u64,
     path: &Path,
 ) -> Result<Vec<V>> {
-    let bytes = encoding.bytes(shape, path)?;
-    if stream.is_plain() {
-        complete(bytes, left, path)?;
-        ended(left - bytes, path)?;
-    }
-    let voxels = decode(encoding, shape, stream, path)?;
     if !stream.is_plain() {
-        let trailing = io::copy(&mut stream.take(TRAILING + 1), &mut io::sink());
-        ended(trailing.map_err(|e| unreadable(path, &e))?, path)?;
+        return to_end(encoding, shape, stream, path);
     }
+    let bytes = encoding.bytes(shape, path)?;
+    complete(bytes, left, path)?;
+    ended(left - bytes, path)?;
+    decode(encoding, shape, stream, path)
+}
+
+/// Reads the voxels that come next in a stream and what follows them to its end, where its
+/// checksum is held against them.
+pub(crate) fn to_end<V: Voxel>(
+    encoding: &Encoding,
+    shape: [usize; 3],
+    stream: &mut impl Read,
+    path: &Path,
+) -> Result<Vec<V>> {
+    let voxels = decode(encoding, shape, stream, path)?;
+    let trailing = io::copy(&mut stream.take(TRAILING + 1), &mut io::sink());
+    ended(trailing.map_err(|e| unreadable(path, &e))?, path)?;
     Ok(voxels)
 }
 

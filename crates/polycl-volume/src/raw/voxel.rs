@@ -25,6 +25,16 @@ impl Voxel for f32 {
     }
 }
 
+/// For the short arrays that say where voxels lie.
+impl Voxel for f64 {
+    const EXPECTED: &str = "finite numbers";
+    const HINT: &str = "the file does not say where voxels lie: export the scan again";
+
+    fn from_value(value: f64) -> (Self, bool) {
+        (value, value.is_finite())
+    }
+}
+
 impl Voxel for u16 {
     const EXPECTED: &str = "labels that are whole numbers from 0 to 65535";
     const HINT: &str = "is this a mask? Labels resampled with interpolation must be drawn or resampled again";
