@@ -133,8 +133,9 @@ pub fn image_from_bytes(format: Format, bytes: &[u8], path: &Path) -> Result<Ima
 }
 
 fn header(path: &Path) -> Result<(Space, Vec<String>)> {
+    let format = Format::of(path)?;
     let mut source = Source::file(path)?;
-    match Format::of(path)? {
+    match format {
         Format::Nifti => nifti::space(&mut source, path),
         Format::Nrrd => nrrd::space(&mut source, path),
         Format::MetaImage => metaimage::space(&mut source, path),

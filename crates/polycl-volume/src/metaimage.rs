@@ -36,7 +36,7 @@ pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volum
     let mut lines = Lines::new(source.buffered());
     let header = header(&mut lines, path)?;
     let voxels = match &header.data_file {
-        None => data(&header, lines.reader, len - header.bytes, path)?,
+        None => data(&header, lines.reader, len.saturating_sub(header.bytes), path)?,
         Some(name) => {
             let file = beside(path, name)?;
             source.go_on(path, &file)?;
@@ -60,7 +60,7 @@ fn data<V: Voxel>(header: &Header, mut reader: impl BufRead, left: u64, path: &P
     };
     skip(&mut reader, before, path)?;
     let mut stream = if header.compressed { Stream::zlib(reader) } else { Stream::Plain(reader) };
-    raw::voxels(encoding, space.shape, &mut stream, left - before, path)
+    raw::voxels(encoding, space.shape, &mut stream, left.saturating_sub(before), path)
 }
 
 fn header(lines: &mut Lines<impl BufRead>, path: &Path) -> Result<Header> {

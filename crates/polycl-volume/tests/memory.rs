@@ -3,10 +3,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use polycl_volume::files::{self, Format};
 use polycl_volume::nifti::image_from_bytes;
 
 /// The system's allocator. Growing is left to the default, which holds old and new at once, as any
@@ -33,8 +35,12 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Whose turn it is to count.
+static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_compressed_volume_of_zeros_is_not_held_twice() {
+    let _turn = TURN.lock().unwrap();
     // Just above a power of two, where growing by doubling would hold most.
     let shape = [128_i16, 128, 136];
     let voxels = shape.iter().map(|&side| side as usize).product::<usize>();
@@ -58,4 +64,30 @@ fn a_compressed_volume_of_zeros_is_not_held_twice() {
     let peak = PEAK.load(Ordering::Relaxed) - before;
     let needed = image.voxels.len() * size_of::<f32>();
     assert!(peak < needed * 13 / 10 + (1 << 20), "{peak} bytes at the peak for a volume of {needed}");
+}
+
+/// A header of a few bytes may claim what it will.
+#[test]
+fn claims_cost_nothing() {
+    let _turn = TURN.lock().unwrap();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&[0; 900]).unwrap();
+    let gzip = gzip.finish().unwrap();
+    for sizes in ["1625 1625 1625", "100000 100000 100000"] {
+        let nrrd = format!("NRRD0005\ntype: uchar\ndimension: 3\nsizes: {sizes}\nencoding:");
+        let meta = format!("NDims = 3\nDimSize = {sizes}\nElementType = MET_UCHAR\n");
+        let files = [
+            (Format::Nrrd, [nrrd.as_bytes(), b" raw\n\n", &[0; 900]].concat()),
+            (Format::Nrrd, [nrrd.as_bytes(), b" ascii\n\n", &[b'1'; 900]].concat()),
+            (Format::Nrrd, [nrrd.as_bytes(), b" gzip\n\n", &gzip].concat()),
+            (Format::MetaImage, [meta.as_bytes(), b"ElementDataFile = LOCAL\n", &[0; 900]].concat()),
+        ];
+        for (format, bytes) in files {
+            let before = HELD.load(Ordering::Relaxed);
+            PEAK.store(before, Ordering::Relaxed);
+            let error = files::image_from_bytes(format, &bytes, Path::new("claim")).unwrap_err();
+            let peak = PEAK.load(Ordering::Relaxed) - before;
+            assert!(peak < 1 << 20, "{peak} bytes at the peak: {error}");
+        }
+    }
 }

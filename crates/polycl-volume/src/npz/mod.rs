@@ -20,6 +20,20 @@ pub(crate) const MASK: &str = "gts.npy";
 type Zip<'s, 'a> = Archive<&'s mut Source<'a>>;
 
 pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
+    header_alone(source, path).map_err(hinted)
+}
+
+/// Reads the volume in one member.
+pub(crate) fn volume<V: Voxel>(source: &mut Source, member: &str, path: &Path) -> Result<Volume<V>> {
+    read(source, member, path).map_err(hinted)
+}
+
+/// What the archive itself refuses has no hint of its own.
+fn hinted(error: Error) -> Error {
+    if error.hint.is_some() { error } else { error.hint("write it again with numpy.savez_compressed") }
+}
+
+fn header_alone(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
     let mut zip = open(source, path)?;
     let (array, shape) = header(&mut zip, IMAGE, path)?;
     let (space, mut notes) = geometry(&mut zip, shape, path)?;
@@ -27,8 +41,7 @@ pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<Stri
     Ok((space, notes))
 }
 
-/// Reads the volume in one member.
-pub(crate) fn volume<V: Voxel>(source: &mut Source, member: &str, path: &Path) -> Result<Volume<V>> {
+fn read<V: Voxel>(source: &mut Source, member: &str, path: &Path) -> Result<Volume<V>> {
     let mut zip = open(source, path)?;
     if zip.names().all(|name| name != member) {
         let hint = "write it with numpy.savez_compressed(file, imgs=..., gts=..., spacing=...)";
@@ -40,7 +53,7 @@ pub(crate) fn volume<V: Voxel>(source: &mut Source, member: &str, path: &Path) -
     let array = Array::read(&mut content, member, path)?;
     let voxels = if array.fortran {
         let [x, y, z] = shape;
-        transposed(&raw::to_end(&array.encoding, [z, y, x], &mut content, path)?, shape)
+        transposed(&raw::to_end(&array.encoding, [z, y, x], &mut content, path)?, shape, path)?
     } else {
         raw::to_end(&array.encoding, shape, &mut content, path)?
     };
@@ -106,7 +119,13 @@ fn numbers<const N: usize>(zip: &mut Zip, member: &str, path: &Path) -> Result<O
 }
 
 /// From an array whose first axis runs fastest to one whose last does.
-fn transposed<V: Voxel>(voxels: &[V], [x, y, z]: [usize; 3]) -> Vec<V> {
-    let row = |j: usize, k: usize| (0..x).map(move |i| voxels[k + z * (j + y * i)]);
-    (0..z).flat_map(|k| (0..y).flat_map(move |j| row(j, k))).collect()
+fn transposed<V: Voxel>(voxels: &[V], [x, y, z]: [usize; 3], path: &Path) -> Result<Vec<V>> {
+    let mut out = Vec::new();
+    raw::reserve(&mut out, voxels.len(), path)?;
+    for k in 0..z {
+        for j in 0..y {
+            out.extend((0..x).map(|i| voxels[k + z * (j + y * i)]));
+        }
+    }
+    Ok(out)
 }

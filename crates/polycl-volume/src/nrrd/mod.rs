@@ -37,7 +37,7 @@ pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volum
     let mut lines = Lines::new(source.buffered());
     let header = header(&mut lines, path)?;
     let voxels = match &header.data_file {
-        None => data(&header, lines.reader, len - header.bytes, path)?,
+        None => data(&header, lines.reader, len.saturating_sub(header.bytes), path)?,
         Some(name) => {
             let file = beside(path, name)?;
             source.go_on(path, &file)?;
@@ -75,7 +75,7 @@ fn data<V: Voxel>(header: &Header, mut reader: impl BufRead, mut left: u64, path
             let expected = format!("{} lines before the voxels", header.line_skip);
             return Err(Error::new(path, Kind::Truncated, expected, "fewer").hint("is it the right file?"));
         }
-        left -= skipped;
+        left = left.saturating_sub(skipped);
     }
     if header.packing == Packing::Text {
         return raw::text(encoding, space.shape, &mut reader, left, path);

@@ -24,7 +24,7 @@ pub(crate) use beside::beside;
 pub(crate) use error::{list, truncated, unreadable};
 pub(crate) use lines::Lines;
 pub(crate) use number::{Datatype, Encoding, Order};
-pub(crate) use read::{complete, fill, skip, to_end, voxels};
+pub(crate) use read::{complete, fill, reserve, skip, to_end, voxels};
 pub(crate) use source::{CHUNK, Source};
 pub(crate) use stream::Stream;
 pub(crate) use text::text;

@@ -82,7 +82,8 @@ fn decode<V: Voxel>(
     Ok(voxels)
 }
 
-pub(super) fn reserve<V>(voxels: &mut Vec<V>, room: usize, path: &Path) -> Result<()> {
+/// Room for more voxels, if there is memory for them.
+pub(crate) fn reserve<V>(voxels: &mut Vec<V>, room: usize, path: &Path) -> Result<()> {
     voxels.try_reserve_exact(room).map_err(|_| {
         let bytes = (voxels.len() + room) * size_of::<V>();
         Error::new(path, Kind::Request, format!("{bytes} bytes of free memory"), "less")

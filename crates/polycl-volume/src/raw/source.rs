@@ -67,7 +67,8 @@ impl<'a> Source<'a> {
             ));
         }
         self.drain(path)?;
-        let (file, len) = open(data)?;
+        let hint = "the header keeps its voxels in this file: copy both, and do not rename one alone";
+        let (file, len) = open(data).map_err(|e| e.hint(hint))?;
         (self.bytes, self.len) = (Bytes::File(file), len);
         Ok(())
     }

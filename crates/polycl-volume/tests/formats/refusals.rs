@@ -63,7 +63,7 @@ fn valid_files_are_read() {
 fn bad_nrrd() {
     let oriented = "space directions: (1,0,0) (0,1,0) (0,0,1)";
     let file = |what, fields: &[&str]| (what, "scan.nrrd", nrrd(fields));
-    insta::assert_snapshot!(refused(&[
+    let told = refused(&[
         ("other data", "scan.nrrd", b"\x89PNG".to_vec()),
         ("an empty file", "scan.nrrd", Vec::new()),
         ("a version to come", "scan.nrrd", b"NRRD0006\ntype: short\n".to_vec()),
@@ -99,12 +99,7 @@ fn bad_nrrd() {
         file("a byte skip beyond the file", &["byte skip: 9999999999"]),
         file("a byte skip of -2", &["byte skip: -2"]),
         file("a byte skip from the end of gzip", &["encoding: gzip", "byte skip: -1"]),
-        file(
-            "no number",
-            &["byte skip: Jane? no, this is a number cut off after forty characters"
-                .replace("Jane", "x")
-                .as_str()]
-        ),
+        file("no number", &["byte skip: a text that is cut off after forty characters"]),
         file("raw data that should be gzip", &["encoding: gzip"]),
         ("text that is none", "scan.nrrd", nrrd_of(&["encoding: text"], &[b'x'; 60])),
         ("text that breaks off", "scan.nrrd", nrrd_of(&["encoding: text"], &[b' '; 60])),
@@ -112,7 +107,7 @@ fn bad_nrrd() {
         (
             "text that claims more than there is",
             "scan.nrrd",
-            nrrd_of(&["encoding: text", "sizes: 1024 1024 4096"], b"1 2")
+            nrrd_of(&["encoding: text", "sizes: 1024 1024 4096"], b"1 2"),
         ),
         ("NaN", "scan.nrrd", nrrd_of(&["encoding: text"], "nan ".repeat(24).as_bytes())),
         ("gzip that breaks off", "scan.nrrd", nrrd_of(&["encoding: gzip"], &gzip(&[7; 48])[..12])),
@@ -128,13 +123,14 @@ fn bad_nrrd() {
         file("a data file that is too short", &["data file: short.raw"]),
         file("a list of data files", &["data file: LIST"]),
         file("a pattern of data files", &["data file: slice%03d.raw 1 24 1"]),
-    ]));
+    ]);
+    insta::assert_snapshot!(told);
 }
 
 #[test]
 fn bad_metaimage() {
     let file = |what, fields: &[&str]| (what, "scan.mha", meta(fields));
-    insta::assert_snapshot!(refused(&[
+    let told = refused(&[
         ("other data", "scan.mha", b"\x89PNG".to_vec()),
         ("an empty file", "scan.mha", Vec::new()),
         ("a header that breaks off", "scan.mha", b"NDims = 3\nDimSize = 4 3 2\n".to_vec()),
@@ -173,7 +169,8 @@ fn bad_metaimage() {
         file("a data file that is too short", &["ElementDataFile = short.raw"]),
         file("a list of data files", &["ElementDataFile = LIST"]),
         file("a pattern of data files", &["ElementDataFile = slice%03d.raw 1 24 1"]),
-    ]));
+    ]);
+    insta::assert_snapshot!(told);
 }
 
 #[test]
@@ -189,7 +186,7 @@ fn bad_npz() {
     damaged[14] ^= 1;
     let central = damaged.len() - 22 - 46 - 8;
     damaged[central + 16] ^= 1;
-    insta::assert_snapshot!(refused(&[
+    let told = refused(&[
         ("other data", "scan.npz", b"\x89PNG".to_vec()),
         ("an empty file", "scan.npz", Vec::new()),
         ("a file that breaks off", "scan.npz", zip(&[("imgs.npy", &good)], None)[..60].to_vec()),
@@ -200,7 +197,7 @@ fn bad_npz() {
         (
             "members inside one another",
             "scan.npz",
-            zip(&[("imgs.npy", &good), ("gts.npy", &good)], Some(&[0, 20]))
+            zip(&[("imgs.npy", &good), ("gts.npy", &good)], Some(&[0, 20])),
         ),
         ("a member beyond the file", "scan.npz", zip(&[("imgs.npy", &good)], Some(&[1 << 30]))),
         ("another checksum", "scan.npz", damaged),
@@ -222,7 +219,7 @@ fn bad_npz() {
         file("a bomb behind the voxels", npy("'<i2'", "(2, 3, 4)", &bomb())),
         file(
             "NaN",
-            npy("'<f2'", "(2, 3, 4)", &body).iter().map(|&b| if b == b'2' { b'4' } else { b }).collect()
+            npy("'<f2'", "(2, 3, 4)", &body).iter().map(|&b| if b == b'2' { b'4' } else { b }).collect(),
         ),
         with("four spacings", "spacing.npy", npy("'<f8'", "(4,)", &doubles(&[1.0; 4]))),
         with("a spacing of 0", "spacing.npy", npy("'<f8'", "(3,)", &doubles(&[1.0, 0.0, 1.0]))),
@@ -230,7 +227,8 @@ fn bad_npz() {
         with("a spacing without end", "spacing.npy", npy("'<f8'", "(4294967296, 4294967296)", &[])),
         with("a spacing of objects", "spacing.npy", npy("'|O'", "(3,)", &[])),
         with("directions in a plane", "direction.npy", npy("'<f8'", "(9,)", &doubles(&[1.0; 9]))),
-    ]));
+    ]);
+    insta::assert_snapshot!(told);
 }
 
 #[test]

@@ -181,7 +181,7 @@ def nrrds():
 def metaimages():
     for number, (kind, order) in enumerate(CASES):
         array = values(kind)
-        ending = "mhd" if number % 4 == 1 else "mha"
+        ending = "mhd" if number % 4 in (1, 2) else "mha"
         name = f"meta_{kind}_{'le' if order == '<' else 'be'}.{ending}"
         packed = order == "<" and number % 2 == 0
         sitk.WriteImage(image(array, number), str(HERE / name), packed)
