@@ -6,7 +6,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What went wrong with one file: what was expected there, what was found, and what the user
 /// may do about it. The hint is kept apart so that the command line can print it on its own line.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub struct Error {
     pub file: PathBuf,
     pub kind: Kind,

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod components;
 pub mod dataset;
 pub mod degrade;
+pub mod dicom;
 mod error;
 pub mod files;
 mod input;
