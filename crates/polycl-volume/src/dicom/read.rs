@@ -105,6 +105,11 @@ fn damaged(path: &Path, expected: &str, found: String) -> Error {
     Error::new(path, Kind::Format, expected, found).hint("the file is damaged; export it again")
 }
 
+fn compressed(path: &Path, found: String) -> Error {
+    Error::new(path, Kind::Format, "intact compressed pixels of a kind that is read here", found)
+        .hint("if dcmdjpeg or gdcmconv --raw can convert the file, read that; if not, it is damaged: export it again")
+}
+
 /// Reads one file and fills the planes that come from it.
 fn file(job: Job) -> Result<()> {
     let Job { shot, planes } = job;
@@ -127,7 +132,7 @@ fn file(job: Job) -> Result<()> {
     planes.into_par_iter().try_for_each(|(frame, says, out)| {
         let data = pixels.frame(frame, layout).map_err(refused)?;
         let cells = if fragments {
-            decode(codec, &data, layout).map_err(|found| damaged(path, "intact compressed pixels", found))?
+            decode(codec, &data, layout).map_err(|found| compressed(path, found))?
         } else {
             Cells { bytes: data, big: head.syntax.big, shift: layout.high + 1 - layout.stored }
         };

@@ -45,7 +45,8 @@ impl Series {
         let beside = damaged.iter().filter(beside).count();
         let mut warnings = Vec::new();
         if beside > 0 {
-            warnings.push(format!("{beside} damaged DICOM files beside it, which may be slices of it"));
+            let files = if beside == 1 { "file" } else { "files" };
+            warnings.push(format!("{beside} damaged DICOM {files} beside it: slices of it may be missing"));
         }
         if shots.iter().any(|shot| shot.study != first.study || shot.patient != first.patient) {
             warnings.push("its images name several studies or patients".to_owned());

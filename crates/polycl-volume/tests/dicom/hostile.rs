@@ -130,5 +130,5 @@ fn a_damaged_slice_beside_a_series_is_told_of() {
     std::fs::write(folder.path().join("d0/half"), &file("axial")[..300]).unwrap();
     let found = find(folder.path()).unwrap();
     assert_eq!(found.damaged.len(), 1);
-    assert_eq!(found.series[0].notes(), ["1 damaged DICOM files beside it, which may be slices of it"]);
+    assert_eq!(found.series[0].notes(), ["1 damaged DICOM file beside it: slices of it may be missing"]);
 }
