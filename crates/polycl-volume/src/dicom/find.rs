@@ -73,10 +73,13 @@ fn look(path: &Path) -> Result<Seen> {
         Err(error) if error.kind == crate::Kind::Io => return Err(error),
         Err(error) => return Ok(Seen::Damaged(error)),
     };
-    Ok(match other(path, &head) {
-        Ok(Some(reason)) => Seen::Other(reason),
-        Ok(None) => shot(path, &head).map_or_else(Seen::Damaged, |shot| Seen::Image(Box::new(shot))),
-        Err(error) => Seen::Damaged(error),
+    Ok(match (other(path, &head), head.scan.pixels) {
+        (Ok(Some(reason)), _) => Seen::Other(reason),
+        (Ok(None), None) => Seen::Other("DICOM objects without an image"),
+        (Ok(None), Some(pixels)) => {
+            shot(path, &head, pixels).map_or_else(Seen::Damaged, |shot| Seen::Image(Box::new(shot)))
+        }
+        (Err(error), _) => Seen::Damaged(error),
     })
 }
 
@@ -95,7 +98,6 @@ fn other(path: &Path, head: &Head) -> Result<Option<&'static str>> {
         Some(code) if code.starts_with("11.") => Some("presentation states"),
         Some(code) if code.starts_with("104.") => Some("documents"),
         _ if head.start > 0 && is_directory(head) => Some("DICOMDIR"),
-        _ if head.scan.pixels.is_none() => Some("DICOM objects without an image"),
         _ => None,
     })
 }

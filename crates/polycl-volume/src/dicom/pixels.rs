@@ -121,6 +121,21 @@ pub(super) fn rescale(cells: &Cells, layout: &Layout, says: &Frame, out: &mut [f
     let left = 32 - layout.stored - cells.shift;
     let right = 32 - layout.stored;
     let (slope, intercept, signed) = (says.slope, says.intercept, layout.signed);
+    if layout.allocated == 16 && slope == 1.0 && intercept.fract() == 0.0 && intercept.abs() < 1e6 {
+        // Most scans: sums of whole numbers are the same in i32, and several times faster.
+        let intercept = intercept as i32;
+        let value = |raw: u16| {
+            let top = u32::from(raw) << left;
+            let stored = if signed { top as i32 >> right } else { (top >> right) as i32 };
+            (stored + intercept) as f32
+        };
+        let cells16 = cells.bytes.as_chunks().0;
+        return if cells.big {
+            fill(out, cells16, |two| value(u16::from_be_bytes(two)))
+        } else {
+            fill(out, cells16, |two| value(u16::from_le_bytes(two)))
+        };
+    }
     let value = |raw: u32| {
         let top = raw << left;
         let stored = if signed { f64::from(top as i32 >> right) } else { f64::from(top >> right) };

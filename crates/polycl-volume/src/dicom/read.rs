@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use super::codec::{Codec, codec, decode};
 use super::frames::pixels;
 use super::pixels::{Cells, rescale};
-use super::slice::{Frame, Shot};
-use super::source::{Head, inflate, open};
+use super::select::Plane;
+use super::slice::{Frame, Shot, Store};
+use super::source::{DEFLATED, inflate};
 use super::stack::Stack;
 use crate::volume::hex;
 use crate::{Error, Kind, Result};
@@ -35,18 +36,7 @@ pub(super) fn voxels(stack: &Stack, root: &Path) -> Result<Vec<f32>> {
         shot.layout.check(&shot.path)?;
         codec(&shot.layout.transfer).map_err(|found| unsupported(&shot.path, found))?;
     }
-    for plane in &stack.planes {
-        if !plane.says.slope.is_finite() || !plane.says.intercept.is_finite() {
-            let found = format!("{} and {}", plane.says.slope, plane.says.intercept);
-            return Err(Error::new(
-                &plane.shot.path,
-                Kind::Format,
-                "a finite rescale slope and intercept",
-                found,
-            )
-            .hint("the header is damaged; export it again"));
-        }
-    }
+    stack.planes.iter().try_for_each(finite)?;
     let mut voxels = room(stack, &shots, root)?;
     let mut jobs: Vec<Job> = shots.iter().map(|&shot| Job { shot, planes: Vec::new() }).collect();
     let index: HashMap<&Path, usize> =
@@ -55,9 +45,21 @@ pub(super) fn voxels(stack: &Stack, root: &Path) -> Result<Vec<f32>> {
     for (plane, out) in stack.planes.iter().zip(voxels.chunks_mut(across * down)) {
         jobs[index[plane.shot.path.as_path()]].planes.push((plane.frame, plane.says, out));
     }
-    jobs.into_par_iter().try_for_each(file)?;
-    finite(&voxels, root)?;
+    jobs.into_par_iter().try_for_each_init(Vec::new, file)?;
     Ok(voxels)
+}
+
+/// Refuses a slope and intercept with which a voxel might be NaN or infinite as f32.
+fn finite(plane: &Plane) -> Result<()> {
+    let Frame { slope, intercept, .. } = plane.says;
+    let largest = slope.abs() * f64::from(u32::MAX) + intercept.abs();
+    // Written so that what is no number is refused as well.
+    if largest < f64::from(f32::MAX) {
+        return Ok(());
+    }
+    let expected = "a rescale slope and intercept for finite voxel values";
+    Err(Error::new(&plane.shot.path, Kind::Voxels, expected, format!("{slope} and {intercept}"))
+        .hint("the header is damaged; export it again"))
 }
 
 /// The SHA-256 of the files' bytes in the order of their first slices.
@@ -89,10 +91,11 @@ fn room(stack: &Stack, shots: &[&Shot], root: &Path) -> Result<Vec<f32>> {
     };
     let count =
         count.filter(|&count| count <= allowed).ok_or_else(|| refused(format!("files of {held} bytes")))?;
-    let mut voxels = Vec::new();
-    voxels.try_reserve_exact(count as usize).map_err(|_| refused("too little memory".to_owned()))?;
-    voxels.resize(count as usize, 0.0);
-    Ok(voxels)
+    // Asked for once, to be refused rather than killed; then as zeros of the system's, which are not written.
+    let mut asked: Vec<f32> = Vec::new();
+    asked.try_reserve_exact(count as usize).map_err(|_| refused("too little memory".to_owned()))?;
+    drop(asked);
+    Ok(vec![0.0; count as usize])
 }
 
 fn unsupported(path: &Path, found: String) -> Error {
@@ -101,70 +104,55 @@ fn unsupported(path: &Path, found: String) -> Error {
     )
 }
 
-fn damaged(path: &Path, expected: &str, found: String) -> Error {
-    Error::new(path, Kind::Format, expected, found).hint("the file is damaged; export it again")
-}
-
 fn compressed(path: &Path, found: String) -> Error {
     Error::new(path, Kind::Format, "intact compressed pixels of a kind that is read here", found)
         .hint("if dcmdjpeg or gdcmconv --raw can convert the file, read that; if not, it is damaged: export it again")
 }
 
 /// Reads one file and fills the planes that come from it.
-fn file(job: Job) -> Result<()> {
+fn file(buffer: &mut Vec<u8>, job: Job) -> Result<()> {
     let Job { shot, planes } = job;
-    let path = &shot.path;
-    let head = open(path)?.ok_or_else(|| damaged(path, "a DICOM file", "another".to_owned()))?;
-    let element = head.scan.pixels.ok_or_else(|| damaged(path, "pixel data", "none".to_owned()))?;
-    let layout = &shot.layout;
-    let bytes = whole(path, &head, (layout.pixels() * layout.cell()).saturating_mul(layout.frames as usize))?;
+    let (path, layout) = (&shot.path, &shot.layout);
+    let Store { syntax, pixels: element, .. } = shot.store;
+    whole(shot, buffer)?;
     let refused = |(expected, found): (String, String)| {
         Error::new(path, Kind::Truncated, expected, found)
             .hint("the file was not copied to its end; copy it again")
     };
-    let pixels = pixels(&bytes, &element, head.syntax, layout).map_err(refused)?;
+    let pixels = pixels(buffer, &element, syntax, layout).map_err(refused)?;
     let codec = codec(&layout.transfer).map_err(|found| unsupported(path, found))?;
     let fragments = matches!(pixels, super::frames::Pixels::Frames(_));
     if fragments != (codec != Codec::Native) {
         let found = if fragments { "fragments" } else { "one run of bytes" };
-        return Err(damaged(path, "pixel data as the transfer syntax says", found.to_owned()));
+        return Err(Error::new(path, Kind::Format, "pixel data as the transfer syntax says", found)
+            .hint("the file is damaged; export it again"));
     }
     planes.into_par_iter().try_for_each(|(frame, says, out)| {
         let data = pixels.frame(frame, layout).map_err(refused)?;
         let cells = if fragments {
             decode(codec, &data, layout).map_err(|found| compressed(path, found))?
         } else {
-            Cells { bytes: data, big: head.syntax.big, shift: layout.high + 1 - layout.stored }
+            Cells { bytes: data, big: syntax.big, shift: layout.high + 1 - layout.stored }
         };
         rescale(&cells, layout, &says, out);
         Ok(())
     })
 }
 
-/// The whole data set; of a deflated one no more than its pixels need.
-fn whole(path: &Path, head: &Head, pixels: usize) -> Result<Vec<u8>> {
+/// Reads the whole data set; of a deflated one no more than its pixels need.
+fn whole(shot: &Shot, buffer: &mut Vec<u8>) -> Result<()> {
+    let Shot { path, layout, store, .. } = shot;
     let failed = |e: std::io::Error| Error::io(path, "read it", &e);
-    let mut bytes = Vec::new();
-    let held = usize::try_from(head.held).unwrap_or(usize::MAX);
-    bytes.try_reserve_exact(held).map_err(|_| Error::new(path, Kind::Io, "read it", "too little memory"))?;
+    buffer.clear();
+    let held = usize::try_from(store.held - store.start).unwrap_or(usize::MAX);
+    buffer.try_reserve(held).map_err(|_| Error::new(path, Kind::Io, "read it", "too little memory"))?;
     let mut file = File::open(path).map_err(failed)?;
-    file.seek(SeekFrom::Start(head.start)).map_err(failed)?;
-    file.take(head.held).read_to_end(&mut bytes).map_err(failed)?;
-    if head.deflated() {
-        let begin = head.scan.pixels.map_or(0, |element| element.value);
-        bytes = inflate(&bytes, begin.saturating_add(pixels).saturating_add(16) as u64).map_err(failed)?;
+    file.seek(SeekFrom::Start(store.start)).map_err(failed)?;
+    file.take(held as u64).read_to_end(buffer).map_err(failed)?;
+    if layout.transfer == DEFLATED {
+        let pixels = (layout.pixels() * layout.cell()).saturating_mul(layout.frames as usize);
+        let limit = store.pixels.value.saturating_add(pixels).saturating_add(16);
+        *buffer = inflate(buffer, limit as u64).map_err(failed)?;
     }
-    Ok(bytes)
-}
-
-/// A slope or intercept may be too large for f32.
-fn finite(voxels: &[f32], root: &Path) -> Result<()> {
-    let unusable =
-        voxels.par_chunks(1 << 16).map(|part| part.iter().filter(|v| !v.is_finite()).count()).sum::<usize>();
-    if unusable == 0 {
-        return Ok(());
-    }
-    let found = format!("{unusable} of {} voxels that are not", voxels.len());
-    Err(Error::new(root, Kind::Voxels, "finite voxel values", found)
-        .hint("the rescale slope or intercept is damaged"))
+    Ok(())
 }

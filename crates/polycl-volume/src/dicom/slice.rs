@@ -10,6 +10,7 @@ use glam::DVec3;
 
 use super::Patient;
 use super::pixels::Layout;
+use super::scan::{Element, Syntax};
 use super::source::Head;
 use crate::{Error, Kind, Result};
 
@@ -65,8 +66,19 @@ pub(super) struct Shot {
     pub tilt: f64,
     pub thickness: Option<f64>,
     pub layout: Layout,
+    pub store: Store,
     /// What each frame says of itself; a classic multi-frame file, which says nothing, has one entry for all.
     pub frames: Vec<Frame>,
+}
+
+/// Where in its file a data set lies, and the pixels in it.
+#[derive(Clone, Copy)]
+pub(super) struct Store {
+    pub syntax: Syntax,
+    pub start: u64,
+    /// Length of the file.
+    pub held: u64,
+    pub pixels: Element,
 }
 
 /// One plane of a file.
@@ -108,7 +120,7 @@ pub(super) fn parse(path: &Path, head: &Head, wanted: impl Fn(Tag) -> bool) -> R
 }
 
 /// Reads what we need of an image's header.
-pub(super) fn shot(path: &Path, head: &Head) -> Result<Shot> {
+pub(super) fn shot(path: &Path, head: &Head, pixels: Element) -> Result<Shot> {
     let object = parse(path, head, |tag| WANTED.contains(&tag))?;
     let text = |tag| text(&object, tag);
     Ok(Shot {
@@ -126,6 +138,7 @@ pub(super) fn shot(path: &Path, head: &Head) -> Result<Shot> {
         tilt: numbers(&object, tags::GANTRY_DETECTOR_TILT).first().copied().unwrap_or(0.0),
         thickness: positive(&object, tags::SLICE_THICKNESS),
         layout: Layout::of(&object, head),
+        store: Store { syntax: head.syntax, start: head.start, held: head.held, pixels },
         frames: frames(path, &object)?,
     })
 }

@@ -35,12 +35,6 @@ pub(super) struct Head {
     pub held: u64,
 }
 
-impl Head {
-    pub fn deflated(&self) -> bool {
-        self.transfer == DEFLATED
-    }
-}
-
 /// Reads as much of a file as it takes to walk its header; `None` where it is no DICOM file.
 ///
 /// # Errors
