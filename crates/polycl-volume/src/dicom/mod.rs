@@ -21,6 +21,7 @@ mod pixels;
 mod read;
 mod rle;
 mod scan;
+pub mod segmentation;
 mod select;
 mod series;
 mod slice;
