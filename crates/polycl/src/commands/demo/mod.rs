@@ -1,0 +1,259 @@
+mod ground;
+mod scores;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use polycl_nn::train::{RunCard, read_log};
+use polycl_volume::dataset::Origin;
+use polycl_volume::nifti;
+
+use crate::cli::{self, Outcome};
+use crate::fetch::{self, Environment};
+use crate::report::Report;
+use crate::{curve, picture, talk};
+use ground::{Data, Ground, Test};
+use scores::{Score, agreement, compared};
+
+/// Go the whole road on phantom patients, or on a real scan, in a few minutes
+///
+/// Writes a cohort of phantom CT scans, imports it, pre-trains an encoder without masks,
+/// fine-tunes a network on three labelled patients with and without it, segments patients of
+/// the same hospital and of another one, and leaves a report to open in a browser. Every step is a
+/// command of its own, printed as it runs.
+///
+/// With --data lidc-sample the same on the scan that `polycl fetch lidc-sample` brings, as far as one
+/// patient goes whose masks no person drew: what comes out is looked at, not scored.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder for everything the demo writes
+    #[arg(long, value_name = "DIR", default_value = "polycl-demo")]
+    out: PathBuf,
+    /// What to run on
+    #[arg(long, value_enum, default_value = "phantoms")]
+    data: Data,
+    /// Seed of the patients and of the training
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u32,
+    /// Fewer patients and steps: a check that all works, in under a minute; scores mean nothing
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How much the demo does.
+pub struct Scale {
+    training_patients: u32,
+    test_patients: u32,
+    pretraining_epochs: u32,
+    finetuning_epochs: u32,
+    /// Steps an epoch.
+    steps: u32,
+    /// Side of the slices of real scans.
+    real_size: u32,
+}
+
+const FULL: Scale = Scale {
+    training_patients: 16,
+    test_patients: 6,
+    pretraining_epochs: 8,
+    finetuning_epochs: 12,
+    steps: 14,
+    real_size: 128,
+};
+const QUICK: Scale = Scale {
+    training_patients: 3,
+    test_patients: 1,
+    pretraining_epochs: 1,
+    finetuning_epochs: 2,
+    steps: 4,
+    real_size: 64,
+};
+
+/// The networks that are compared: folder, and how the report calls them.
+const NETWORKS: [(&str, &str); 2] = [("scratch", "from scratch"), ("pretrained", "pre-trained (mixed)")];
+const ORGAN: &str = "liver";
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let occupied = std::fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some());
+    ensure!(
+        !occupied,
+        "{}: expected no such folder, or an empty one; choose another --out",
+        args.out.display()
+    );
+    let start = Instant::now();
+    let scale = if args.quick { &QUICK } else { &FULL };
+    let ground = args.data.ground(scale, args.seed);
+    let mut demo = Demo { out: &args.out, ground: &ground, lines: Vec::new() };
+    demo.road(scale, args.seed)?;
+    let report = args.out.join("report.html");
+    demo.report(start)?.write(&report)?;
+    talk::note(format!("done in {:.0} s; open the report in a browser:", start.elapsed().as_secs_f64()));
+    talk::data(format_args!("{}\n", std::path::absolute(&report)?.display()));
+    Ok(Outcome::Done)
+}
+
+/// Where the fetched scan is, or would be.
+fn sample() -> anyhow::Result<PathBuf> {
+    let item = fetch::item("lidc-sample").context("the catalogue has the scan")?;
+    Ok(fetch::place(item, &Environment::of_process())?)
+}
+
+struct Demo<'a> {
+    out: &'a Path,
+    ground: &'a Ground,
+    /// The commands that were run.
+    lines: Vec<String>,
+}
+
+impl Demo<'_> {
+    /// The text with the folders that it stands for.
+    fn place(&self, text: &str) -> anyhow::Result<String> {
+        let mut text = text.to_owned();
+        for (mark, folder) in [("{}", Ok(self.out.to_path_buf())), ("{sample}", sample())] {
+            if text.contains(mark) {
+                let folder = folder?.into_os_string().into_string();
+                let folder = folder.ok().context("the demo's folders must have names in UTF-8")?;
+                text = text.replace(mark, &folder);
+            }
+        }
+        Ok(text)
+    }
+
+    /// Runs one command as a user would type it.
+    fn step(&mut self, line: &str) -> anyhow::Result<()> {
+        let shown = format!("polycl {}", self.place(line)?);
+        talk::note(format!("\n$ {shown}"));
+        self.lines.push(shown);
+        // After the cut, so that folders may have spaces in their names.
+        let words = line.split_whitespace().map(|word| self.place(word)).collect::<Result<Vec<_>, _>>()?;
+        ensure!(cli::run_line(words.into_iter())? == Outcome::Done, "a step of the demo left cases out");
+        Ok(())
+    }
+
+    fn road(&mut self, scale: &Scale, seed: u32) -> anyhow::Result<()> {
+        let Scale { pretraining_epochs, finetuning_epochs, steps, .. } = scale;
+        let Ground { bring, strategy, labelled, tests, truth, .. } = self.ground;
+        for line in bring {
+            self.step(line)?;
+        }
+        self.step(&format!(
+            "pretrain {{}}/dataset --strategy {strategy} --organ {ORGAN} --out {{}}/encoder \
+             --epochs {pretraining_epochs} --steps {steps} --seed {seed}"
+        ))?;
+        let finetune = format!(
+            "finetune {{}}/dataset --organ {ORGAN} --cases {labelled} \
+             --epochs {finetuning_epochs} --steps {steps} --rate 0.002 --seed {seed}"
+        );
+        self.step(&format!("{finetune} --out {{}}/scratch"))?;
+        self.step(&format!("{finetune} --out {{}}/pretrained --encoder {{}}/encoder"))?;
+        for (network, _) in NETWORKS {
+            for Test { name, folder, .. } in tests {
+                let out = format!("{{}}/{network}-{name}");
+                self.step(&format!("predict {{}}/{network} {folder}/images --out {out}"))?;
+                if *truth {
+                    self.step(&format!(
+                        "evaluate --reference {folder}/labels --prediction {out} --out {out}-scores"
+                    ))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self, start: Instant) -> anyhow::Result<Report> {
+        let mut report = Report::new("PolyCL demo");
+        report.paragraph(&self.ground.story);
+        if self.ground.truth {
+            self.scores(&mut report)?
+        } else {
+            self.agreements(&mut report)?
+        }
+        report.heading("Training");
+        let [(network, _), _] = NETWORKS;
+        let trained = RunCard::read(&self.out.join(network))?.training_cases;
+        let origins = Origin::counts(trained.iter().map(|seen| seen.origin));
+        report.paragraph(&format!("Masks that each network learnt from: {origins}."));
+        for (run, title) in [("encoder", "pre-training")].into_iter().chain(NETWORKS) {
+            report.svg(&curve::svg(title, &read_log(&self.out.join(run))?)?);
+        }
+        report.heading("Pictures");
+        report.paragraph(self.ground.caption);
+        for test in &self.ground.tests {
+            self.pictures(&mut report, test)?;
+        }
+        report.heading("Commands");
+        report.code(&self.lines.join("\n"));
+        let seconds = start.elapsed().as_secs_f64();
+        report.paragraph(&format!("polycl {}, {seconds:.0} s in all.", env!("CARGO_PKG_VERSION")));
+        Ok(report)
+    }
+
+    /// What `evaluate` found, of each hospital.
+    fn scores(&self, report: &mut Report) -> anyhow::Result<()> {
+        report.heading("Scores");
+        let mut rows = Vec::new();
+        for Test { name, .. } in &self.ground.tests {
+            let [scratch, pretrained] = NETWORKS.map(|network| Score::read(self.out, network, name));
+            let (scratch, pretrained) = (scratch?, pretrained?);
+            report.paragraph(&compared(name, &scratch, &pretrained));
+            rows.extend([scratch.row(name), pretrained.row(name)]);
+        }
+        report.table(
+            &["network", "test patients", "Dice", "95% interval", "HD95 (mm)", "surface Dice at 2 mm"],
+            &rows,
+        );
+        report.paragraph(
+            "Means over patients, in 3D and in mm; a missed organ scores Dice 0 and the image's diagonal. \
+             Intervals are bootstrapped over patients: they tell how the means vary with the patients, not with \
+             the seed of the training, which can move them as much. One seed decides nothing.",
+        );
+        Ok(())
+    }
+
+    /// What is left to say where no person drew a mask.
+    fn agreements(&self, report: &mut Report) -> anyhow::Result<()> {
+        report.heading("Agreement with a machine, on the training scan");
+        let mut rows = Vec::new();
+        for test in &self.ground.tests {
+            for ((network, title), case) in
+                NETWORKS.iter().flat_map(|n| test.cases.iter().map(move |c| (*n, c)))
+            {
+                let [_, made, predicted] = self.files(test, case, network)?;
+                let run = self.out.join(network);
+                rows.push(agreement(&run, title, case, [&made, &predicted], self.ground.label)?);
+            }
+        }
+        report.table(&["network", "scan", "seen in training", "agreement (Dice)"], &rows);
+        report.paragraph(
+            "How far each network repeats, on a scan that it was trained on, the mask that it was shown. That is no \
+             accuracy, and no evidence for or against pre-training; `polycl evaluate` refuses such masks as \
+             references.",
+        );
+        Ok(())
+    }
+
+    /// A scan, its mask, and what a network made of it.
+    fn files(&self, test: &Test, case: &str, network: &str) -> anyhow::Result<[PathBuf; 3]> {
+        let folder = PathBuf::from(self.place(&test.folder)?);
+        let file = format!("{case}.nii.gz");
+        let predicted = self.out.join(format!("{network}-{}", test.name));
+        Ok([folder.join("images").join(&file), folder.join("labels").join(&file), predicted.join(file)])
+    }
+
+    /// The first scans of a test, as both networks saw them.
+    fn pictures(&self, report: &mut Report, test: &Test) -> anyhow::Result<()> {
+        for (case, (network, title)) in test.cases.iter().flat_map(|case| NETWORKS.map(|n| (case, n))) {
+            let [image, truth, prediction] = self.files(test, case, network)?;
+            if !image.exists() {
+                continue;
+            }
+            let (truth, prediction) = (nifti::read_mask(&truth)?, nifti::read_mask(&prediction)?);
+            let image = nifti::read_image(&image)?;
+            if let Some(address) = picture::overlay(&image, &truth, &prediction, self.ground.label)? {
+                report.picture(&address, &format!("patient {case}, {title}"));
+            }
+        }
+        Ok(())
+    }
+}

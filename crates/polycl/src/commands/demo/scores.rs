@@ -1,0 +1,90 @@
+use std::path::Path;
+
+use anyhow::Context;
+use polycl_nn::train::RunCard;
+use polycl_volume::nifti;
+use serde_json::Value;
+
+/// What `evaluate` wrote of one network on the patients of one hospital.
+pub struct Score {
+    title: &'static str,
+    patients: usize,
+    /// Dice of each patient, a miss as 0.
+    by_patient: Vec<f64>,
+    dice: Option<f64>,
+    interval: [Option<f64>; 2],
+    hd95: Option<f64>,
+    surface_dice: Option<f64>,
+}
+
+impl Score {
+    pub fn read(out: &Path, (network, title): (&str, &'static str), domain: &str) -> anyhow::Result<Self> {
+        let path = out.join(format!("{network}-{domain}-scores/summary.json"));
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let (mean, interval) = (&summary["mean"]["1"], &summary["polycl"]["interval"]["mean"]["1"]["Dice"]);
+        let cases = summary["metric_per_case"].as_array().map_or(&[][..], Vec::as_slice);
+        let dice = |case: &Value| case["metrics"]["1"]["Dice"].as_f64().unwrap_or(0.0);
+        Ok(Self {
+            title,
+            patients: cases.len(),
+            by_patient: cases.iter().map(dice).collect(),
+            dice: mean["Dice"].as_f64(),
+            interval: [0, 1].map(|end| interval[end].as_f64()),
+            hd95: mean["HD95"].as_f64(),
+            surface_dice: mean["NSD"].as_f64(),
+        })
+    }
+
+    pub fn row(&self, domain: &str) -> Vec<String> {
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("undefined".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let [low, high] = self.interval.map(|end| number(end, 3));
+        vec![
+            self.title.to_owned(),
+            format!("{} of hospital {domain}", self.patients),
+            number(self.dice, 3),
+            format!("{low} to {high}"),
+            number(self.hd95, 1),
+            number(self.surface_dice, 3),
+        ]
+    }
+}
+
+/// What was seen, patient by patient; one training of each network allows no more to be said.
+pub fn compared(domain: &str, scratch: &Score, pretrained: &Score) -> String {
+    let pairs = || scratch.by_patient.iter().zip(&pretrained.by_patient);
+    let better = pairs().filter(|(scratch, pretrained)| pretrained > scratch).count();
+    let difference = pairs().map(|(scratch, pretrained)| pretrained - scratch).sum::<f64>();
+    format!(
+        "Hospital {domain}: with pre-training the Dice of {better} of {} patients is higher; the mean difference is {:+.3}.",
+        scratch.patients,
+        difference / scratch.patients.max(1) as f64,
+    )
+}
+
+/// How far a network repeats a mask that a machine made, as a row of a table.
+pub fn agreement(
+    run: &Path,
+    title: &str,
+    case: &str,
+    [made, predicted]: [&Path; 2],
+    label: u16,
+) -> anyhow::Result<Vec<String>> {
+    let (made, predicted) = (nifti::read_mask(made)?, nifti::read_mask(predicted)?);
+    let count = |found: &dyn Fn(u16, u16) -> bool| {
+        let pairs = made.voxels.iter().zip(&predicted.voxels);
+        pairs.filter(|&(&made, &predicted)| found(made, predicted)).count() as f64
+    };
+    let both = count(&|made, predicted| made == label && predicted == label);
+    let each = count(&|made, _| made == label) + count(&|_, predicted| predicted == label);
+    let dice = (each > 0.0).then(|| 2.0 * both / each);
+    let seen = RunCard::read(run)?.training_cases.iter().any(|seen| seen.case == case);
+    Ok(vec![
+        title.to_owned(),
+        case.to_owned(),
+        if seen { "yes" } else { "no" }.to_owned(),
+        dice.map_or("undefined".to_owned(), |dice| format!("{dice:.3}")),
+    ])
+}
