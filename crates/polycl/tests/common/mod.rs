@@ -120,6 +120,11 @@ pub fn boxes(space: Space, boxes: &[(u16, [usize; 3], [usize; 3])]) -> Mask {
 
 /// The folder to which `polycl fetch litemedsam` has brought weights; says so where there are none.
 pub fn weights() -> Option<PathBuf> {
+    fetched("litemedsam", "litemedsam.safetensors")
+}
+
+/// The folder to which `polycl fetch` has brought something that has this file; says so where there is none.
+pub fn fetched(name: &str, file: &str) -> Option<PathBuf> {
     let cache = ["POLYCL_CACHE", "XDG_CACHE_HOME", "HOME"].into_iter().find_map(|variable| {
         let folder = PathBuf::from(std::env::var_os(variable).filter(|value| !value.is_empty())?);
         Some(match variable {
@@ -128,11 +133,11 @@ pub fn weights() -> Option<PathBuf> {
             _ => folder.join(".cache/polycl"),
         })
     });
-    let folder = cache?.join("litemedsam");
-    if folder.join("litemedsam.safetensors").is_file() {
+    let folder = cache?.join(name);
+    if folder.join(file).is_file() {
         return Some(folder);
     }
-    eprintln!("skipped: nothing in {}; polycl fetch litemedsam brings it", folder.display());
+    eprintln!("skipped: nothing in {}; polycl fetch {name} brings it", folder.display());
     None
 }
 

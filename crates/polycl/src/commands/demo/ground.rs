@@ -18,6 +18,8 @@ pub struct Ground {
     pub strategy: &'static str,
     /// Patients whose masks train.
     pub labelled: u32,
+    /// The networks that are compared: folder, and how the report calls them.
+    pub networks: [(&'static str, &'static str); 2],
     /// The organ's value in the masks.
     pub label: u16,
     pub tests: Vec<Test>,
@@ -62,6 +64,7 @@ fn phantoms(scale: &Scale, seed: u32) -> Ground {
         ],
         strategy: "mixed",
         labelled,
+        networks: [("scratch", "from scratch"), ("pretrained", "pre-trained (mixed)")],
         label: 1,
         // The hospitals of the test patients.
         tests: vec![test("a", vec!["a000", "a001"]), test("b", vec!["b000", "b001"])],
@@ -90,17 +93,18 @@ fn lidc_sample(scale: &Scale) -> Ground {
         // The others draw negatives from another scan.
         strategy: "organ",
         labelled: 1,
+        networks: [("scratch", "from scratch"), ("pretrained", "pre-trained (organ)")],
         label: 5,
         tests: vec![Test { name: "sample", folder: "{sample}".to_owned(), cases: vec!["lidc0001"] }],
         truth: false,
         story: format!(
             "One CT scan of LIDC-IDRI went the whole road. No person drew its masks: another network, \
              TotalSegmentator, made them. A network learnt the {ORGAN} from them, once from scratch and once from an \
-             encoder that had been pre-trained on the same scan without masks. Both then segmented the very scan that \
-             they were trained on, for there is no other. So nothing was validated, nothing here is an accuracy, and \
-             nothing tells how these networks do on a patient they have not seen: for that it takes other patients, \
-             and masks that people drew. What is shown is that a real scan is read, learnt from and segmented in its \
-             own grid."
+             encoder that had been pre-trained on the same scan, told only which slices show the {ORGAN}. Both then \
+             segmented the very scan that they were trained on, for there is no other. So nothing was validated, \
+             nothing here is an accuracy, and nothing tells how these networks do on a patient they have not seen: \
+             for that it takes other patients, and masks that people drew. What is shown is that a real scan is \
+             read, learnt from and segmented in its own grid."
         ),
         caption: "The slice with most of the organ, of the patient that the networks were trained on: \
                   TotalSegmentator in blue, prediction in orange.",

@@ -70,8 +70,6 @@ const QUICK: Scale = Scale {
     real_size: 64,
 };
 
-/// The networks that are compared: folder, and how the report calls them.
-const NETWORKS: [(&str, &str); 2] = [("scratch", "from scratch"), ("pretrained", "pre-trained (mixed)")];
 const ORGAN: &str = "liver";
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -133,7 +131,7 @@ impl Demo<'_> {
 
     fn road(&mut self, scale: &Scale, seed: u32) -> anyhow::Result<()> {
         let Scale { pretraining_epochs, finetuning_epochs, steps, .. } = scale;
-        let Ground { bring, strategy, labelled, tests, truth, .. } = self.ground;
+        let Ground { bring, strategy, labelled, networks, tests, truth, .. } = self.ground;
         for line in bring {
             self.step(line)?;
         }
@@ -147,7 +145,7 @@ impl Demo<'_> {
         );
         self.step(&format!("{finetune} --out {{}}/scratch"))?;
         self.step(&format!("{finetune} --out {{}}/pretrained --encoder {{}}/encoder"))?;
-        for (network, _) in NETWORKS {
+        for (network, _) in networks {
             for Test { name, folder, .. } in tests {
                 let out = format!("{{}}/{network}-{name}");
                 self.step(&format!("predict {{}}/{network} {folder}/images --out {out}"))?;
@@ -170,11 +168,12 @@ impl Demo<'_> {
             self.agreements(&mut report)?
         }
         report.heading("Training");
-        let [(network, _), _] = NETWORKS;
+        let networks = self.ground.networks;
+        let [(network, _), _] = networks;
         let trained = RunCard::read(&self.out.join(network))?.training_cases;
         let origins = Origin::counts(trained.iter().map(|seen| seen.origin));
         report.paragraph(&format!("Masks that each network learnt from: {origins}."));
-        for (run, title) in [("encoder", "pre-training")].into_iter().chain(NETWORKS) {
+        for (run, title) in [("encoder", "pre-training")].into_iter().chain(networks) {
             report.svg(&curve::svg(title, &read_log(&self.out.join(run))?)?);
         }
         report.heading("Pictures");
@@ -194,7 +193,8 @@ impl Demo<'_> {
         report.heading("Scores");
         let mut rows = Vec::new();
         for Test { name, .. } in &self.ground.tests {
-            let [scratch, pretrained] = NETWORKS.map(|network| Score::read(self.out, network, name));
+            let [scratch, pretrained] =
+                self.ground.networks.map(|network| Score::read(self.out, network, name));
             let (scratch, pretrained) = (scratch?, pretrained?);
             report.paragraph(&compared(name, &scratch, &pretrained));
             rows.extend([scratch.row(name), pretrained.row(name)]);
@@ -217,7 +217,7 @@ impl Demo<'_> {
         let mut rows = Vec::new();
         for test in &self.ground.tests {
             for ((network, title), case) in
-                NETWORKS.iter().flat_map(|n| test.cases.iter().map(move |c| (*n, c)))
+                self.ground.networks.iter().flat_map(|n| test.cases.iter().map(move |c| (*n, c)))
             {
                 let [_, made, predicted] = self.files(test, case, network)?;
                 let run = self.out.join(network);
@@ -243,7 +243,9 @@ impl Demo<'_> {
 
     /// The first scans of a test, as both networks saw them.
     fn pictures(&self, report: &mut Report, test: &Test) -> anyhow::Result<()> {
-        for (case, (network, title)) in test.cases.iter().flat_map(|case| NETWORKS.map(|n| (case, n))) {
+        for (case, (network, title)) in
+            test.cases.iter().flat_map(|case| self.ground.networks.map(|n| (case, n)))
+        {
             let [image, truth, prediction] = self.files(test, case, network)?;
             if !image.exists() {
                 continue;
