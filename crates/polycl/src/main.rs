@@ -5,6 +5,7 @@ mod commands;
 mod curve;
 mod fetch;
 mod memory;
+mod montage;
 mod picture;
 mod report;
 mod study;

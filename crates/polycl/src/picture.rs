@@ -117,11 +117,29 @@ pub fn propagation(
     Picture::together(&pictures).png().map(Some)
 }
 
-/// One of six, apart for the colour-blind; not that of drawn outlines.
-fn colour_of(label: u16) -> [u8; 3] {
-    const COLOURS: [[u8; 3]; 6] =
-        [PREDICTION, REFINED, [240, 228, 66], [213, 94, 0], [204, 121, 167], [200, 200, 200]];
-    COLOURS[usize::from(label).saturating_sub(1) % COLOURS.len()]
+/// What labels are drawn in: six colours apart for the colour-blind, and none of them that of drawn
+/// outlines.
+const COLOURS: [([u8; 3], &str); 6] = [
+    (PREDICTION, "orange"),
+    (REFINED, "green"),
+    ([240, 228, 66], "yellow"),
+    ([213, 94, 0], "red"),
+    ([204, 121, 167], "pink"),
+    ([200, 200, 200], "grey"),
+];
+
+/// One of the six.
+pub fn colour_of(label: u16) -> [u8; 3] {
+    COLOURS[place_of(label)].0
+}
+
+/// The name of [`colour_of`] a label.
+pub fn colour_name(label: u16) -> &'static str {
+    COLOURS[place_of(label)].1
+}
+
+fn place_of(label: u16) -> usize {
+    usize::from(label).saturating_sub(1) % COLOURS.len()
 }
 
 /// The columns and rows that hold all labels of some planes, and a quarter more around them.
@@ -204,14 +222,18 @@ impl Picture {
     }
 
     fn png(&self) -> anyhow::Result<Vec<u8>> {
-        let [width, height] = self.size();
-        let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, u32::try_from(width)?, u32::try_from(height)?);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(self.rgb.as_flattened())?;
-        writer.finish()?;
-        Ok(file)
+        encode(self.size(), &self.rgb)
     }
+}
+
+/// A PNG of pixels in rows.
+pub fn encode([width, height]: [usize; 2], rgb: &[[u8; 3]]) -> anyhow::Result<Vec<u8>> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, u32::try_from(width)?, u32::try_from(height)?);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_compression(png::Compression::High);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(rgb.as_flattened())?;
+    writer.finish()?;
+    Ok(file)
 }

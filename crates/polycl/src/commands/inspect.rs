@@ -1,32 +1,55 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
 use polycl_nn::train::{Model, RunCard, read_log};
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::{Dataset, Index, Origin};
 use polycl_volume::orient::{Reorientation, orientation_code};
-use polycl_volume::preprocess::{HU_RANGE, Preprocess};
-use polycl_volume::{Image, Space, nifti};
+use polycl_volume::preprocess::{HU_RANGE, Preprocess, labels_of};
+use polycl_volume::{Image, Mask, Space, nifti, output};
 
 use super::import;
+use super::sam::{check_grid, check_window};
 use crate::cli::Outcome;
+use crate::montage::{Montage, montage};
+use crate::picture::colour_name;
 use crate::talk;
 
 /// Tell what is in an image, a mask, a data set or a run.
+///
+/// Of an image: where its voxels lie, their values and the window they would fill, and what is odd
+/// about it. --montage draws slices of it, spread evenly from the feet up, with their numbers in the
+/// file; with --mask, of the part that the mask lies in, with its outlines.
 #[derive(clap::Args)]
 pub struct Args {
     /// A NIfTI file, a data set or a run
     path: PathBuf,
+    /// Also draw slices of the image into this file
+    #[arg(long, value_name = "FILE.png")]
+    montage: Option<PathBuf>,
+    /// Mask of the image, to draw as outlines
+    #[arg(long, value_name = "FILE", requires = "montage")]
+    mask: Option<PathBuf>,
+    /// Window to draw with, in HU: centre,width
+    #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = import::window, allow_hyphen_values = true)]
+    window: [f32; 2],
+    /// Slices to draw, if there are so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=400))]
+    slices: u16,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let path = &args.path;
     let text = if path.join("run.json").is_file() {
+        not_drawn(args)?;
         run_of(path)?
     } else if path.is_dir() {
+        not_drawn(args)?;
         dataset(path, &Dataset::open(path)?.index)
     } else {
-        volume(path)?
+        volume(args)?
     };
     talk::data(text);
     Ok(Outcome::Done)
@@ -100,25 +123,79 @@ fn dataset(path: &Path, index: &Index) -> String {
     text
 }
 
-fn volume(path: &Path) -> anyhow::Result<String> {
+/// Only images are drawn.
+fn not_drawn(args: &Args) -> anyhow::Result<()> {
+    ensure!(args.montage.is_none(), "--montage: expected an image to draw, found {}", args.path.display());
+    Ok(())
+}
+
+fn volume(args: &Args) -> anyhow::Result<String> {
+    let path = &args.path;
     let image = nifti::read_image(path)?;
     let mut text = format!("{}\n{}", path.display(), geometry(&image.space));
     let mut odd = oddities(&image);
     text += &match counts(&image) {
-        Some(counts) => {
-            let names = names::file_beside(path).map_or_else(|| Ok(Names::new()), |file| names::read(&file));
-            let names = names.unwrap_or_else(|error| {
-                odd.push(format!("label names cannot be read: {error}"));
-                Names::new()
-            });
-            labels(&counts, &names, &image.space)
-        }
-        None => values(&image),
+        Some(counts) => labels(&counts, &names_beside(path, &mut odd), &image.space),
+        None => values(&image, &mut odd),
     };
+    if let Some(target) = &args.montage {
+        text += &draw(args, &image, target, &mut odd)?;
+    }
     for oddity in odd {
         text += &format!("odd: {oddity}\n");
     }
     Ok(text)
+}
+
+fn names_beside(mask: &Path, odd: &mut Vec<String>) -> Names {
+    let names = names::file_beside(mask).map_or_else(|| Ok(Names::new()), |file| names::read(&file));
+    names.unwrap_or_else(|error| {
+        odd.push(format!("label names cannot be read: {error}"));
+        Names::new()
+    })
+}
+
+/// Draws slices, and says which, and what the colours mean.
+fn draw(args: &Args, image: &Image, target: &Path, odd: &mut Vec<String>) -> anyhow::Result<String> {
+    check_window(Some(args.window))?;
+    let is_png = target.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    ensure!(is_png, "--montage: expected a name that ends in .png, found {}", target.display());
+    let mask = args.mask.as_ref().map(|path| nifti::read_mask(path)).transpose()?;
+    let mut text = String::new();
+    if let (Some(path), Some(mask)) = (&args.mask, &mask) {
+        check_grid(path, mask, &args.path, image)?;
+        text = legend(path, mask, odd);
+    }
+    let Montage { png, slices } = montage(image, mask.as_ref(), args.window, usize::from(args.slices))?;
+    output::atomically(target, |file| file.write_all(&png))?;
+    let axis = ["first", "second", "third"][Reorientation::to_canonical(&image.space).slice_axis()];
+    let numbers: Vec<String> = slices.iter().map(ToString::to_string).collect();
+    let [centre, width] = args.window;
+    Ok(format!(
+        "montage      {}: window {centre},{width}; from the feet up, patient's right at the left; slices along \
+         the {axis} file axis, from 0:\n  {}\n{text}",
+        target.display(),
+        numbers.join(" ")
+    ))
+}
+
+/// Labels of a mask with their colours, if those tell them apart.
+fn legend(path: &Path, mask: &Mask, odd: &mut Vec<String>) -> String {
+    let names = names_beside(path, odd);
+    let labels: Vec<u16> = labels_of(&mask.voxels).collect();
+    let mut text = format!("mask         {}: {} labels", path.display(), labels.len());
+    match labels.len() {
+        0 => odd.push(format!("{}: the mask is empty", path.display())),
+        1..=6 => {
+            let named = labels.iter().map(|label| {
+                let name = names.get(label).map_or(String::new(), |name| format!("{name} "));
+                format!("{label} {name}{}", colour_name(*label))
+            });
+            text += &format!(": {}", named.collect::<Vec<_>>().join(", "));
+        }
+        _ => text += ", in six colours",
+    }
+    text + "\n"
 }
 
 fn geometry(space: &Space) -> String {
@@ -165,7 +242,7 @@ fn labels(counts: &BTreeMap<u16, usize>, names: &Names, space: &Space) -> String
     text
 }
 
-fn values(image: &Image) -> String {
+fn values(image: &Image, odd: &mut Vec<String>) -> String {
     let mut sorted = image.voxels.clone();
     sorted.sort_unstable_by(f32::total_cmp);
     let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100];
@@ -175,7 +252,52 @@ fn values(image: &Image) -> String {
     {
         text += &format!("  {name:<7} {:>8.1}\n", at(percent));
     }
-    text + &histogram(&sorted)
+    odd.extend(odd_values(&sorted));
+    text + &window(at(1), at(99)) + &histogram(&sorted)
+}
+
+/// Windows that people look at CT with: centre and width in HU.
+const PRESETS: [(&str, [f32; 2]); 5] = [
+    ("brain", [40.0, 80.0]),
+    ("soft tissue", [40.0, 400.0]),
+    ("bone", [400.0, 1800.0]),
+    ("lung", [-600.0, 1500.0]),
+    ("everything", [1023.5, 4095.0]),
+];
+
+/// The window from the 1st to the 99th percentile, within what CT can hold, and the preset that covers
+/// most of both together.
+fn window(low: f32, high: f32) -> String {
+    let [low, high] = [low, high].map(|end| end.clamp(HU_RANGE[0], HU_RANGE[1]));
+    if high <= low {
+        return String::new();
+    }
+    let shared = |[centre, width]: [f32; 2]| {
+        let (from, to) = (centre - width / 2.0, centre + width / 2.0);
+        (high.min(to) - low.max(from)) / (high.max(to) - low.min(from))
+    };
+    let nearest = PRESETS.iter().max_by(|(_, a), (_, b)| shared(*a).total_cmp(&shared(*b)));
+    let (name, [centre, width]) = nearest.copied().unwrap_or(PRESETS[0]);
+    format!(
+        "window       {:.0},{:.0} holds 1% to 99%; nearest preset: {name} ({centre},{width})\n",
+        low.midpoint(high),
+        high - low
+    )
+}
+
+/// What sorted values tell of what was done to them before.
+fn odd_values(sorted: &[f32]) -> Option<String> {
+    let (least, most) = (*sorted.first()?, *sorted.last()?);
+    if least == most {
+        return Some(format!("all values are {least}"));
+    }
+    if least >= 0.0 {
+        return Some(format!("no value below 0, from {least} to {most}: these may be no HU"));
+    }
+    // Of what is measured, hardly two voxels in a thousand reach the very top.
+    let clipped = (sorted.len() - sorted.partition_point(|&v| v < most)) as f64 / sorted.len() as f64;
+    (clipped > 0.002 && most < HU_RANGE[1])
+        .then(|| format!("{:.1}% of the voxels have the greatest value, {most}: clipped?", clipped * 100.0))
 }
 
 /// Lower ends of the histogram's bins in HU, chosen by tissue: air, lung, fat, water and soft
@@ -222,7 +344,24 @@ fn oddities(image: &Image) -> Vec<String> {
     if axes.iter().any(|axis| axis.abs().max_element() < 0.9999 * axis.length()) {
         found.push("oblique: the axes are not those of the patient".into());
     }
-    let slice_axis = Reorientation::to_canonical(&image.space).slice_axis();
+    if axes
+        .iter()
+        .zip([axes[1], axes[2], axes[0]])
+        .any(|(a, b)| a.dot(b).abs() > 0.001 * a.length() * b.length())
+    {
+        found.push("sheared: the axes are not at right angles (gantry tilt?)".into());
+    }
+    let canonical = Reorientation::to_canonical(&image.space);
+    let blank = (0..canonical.space(&image.space).shape[2]).filter(|&k| {
+        let plane = canonical.plane(image, k);
+        plane.iter().all(|value| *value == plane[0])
+    });
+    // Of a mask, most slices may well be empty.
+    let blank = if counts(image).is_some() { 0 } else { blank.count() };
+    if blank > 0 {
+        found.push(format!("{blank} slices of one value each"));
+    }
+    let slice_axis = canonical.slice_axis();
     let spacing = image.space.spacing();
     let in_plane: Vec<f64> = (0..3).filter(|&axis| axis != slice_axis).map(|axis| spacing[axis]).collect();
     if (in_plane[0] / in_plane[1] - 1.0).abs() > 0.001 {
