@@ -183,17 +183,20 @@ fn draw(args: &Args, image: &Image, target: &Path, odd: &mut Vec<String>) -> any
 fn legend(path: &Path, mask: &Mask, odd: &mut Vec<String>) -> String {
     let names = names_beside(path, odd);
     let labels: Vec<u16> = labels_of(&mask.voxels).collect();
-    let mut text = format!("mask         {}: {} labels", path.display(), labels.len());
+    let mut text = format!("mask         {}: ", path.display());
     match labels.len() {
-        0 => odd.push(format!("{}: the mask is empty", path.display())),
+        0 => {
+            text += "empty";
+            odd.push(format!("{}: the mask is empty", path.display()));
+        }
         1..=6 => {
             let named = labels.iter().map(|label| {
                 let name = names.get(label).map_or(String::new(), |name| format!("{name} "));
                 format!("{label} {name}{}", colour_name(*label))
             });
-            text += &format!(": {}", named.collect::<Vec<_>>().join(", "));
+            text += &named.collect::<Vec<_>>().join(", ");
         }
-        _ => text += ", in six colours",
+        count => text += &format!("{count} labels in six colours"),
     }
     text + "\n"
 }
