@@ -1,52 +1,115 @@
 //! A scan as a person points at it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::dataset::Source;
-use crate::{Image, Result, Space, nifti};
+use crate::dicom::{self, Series};
+use crate::files::{self, Format};
+use crate::{Image, Result, Space};
 
 /// Where a scan is.
 #[derive(Debug, Clone)]
 pub enum Input {
     File(PathBuf),
+    /// A DICOM series, and the folder (or the file) in which it was found.
+    Series {
+        found_in: PathBuf,
+        series: Arc<Series>,
+    },
 }
 
 impl Input {
+    /// A file of a format whose ending it has, or else a DICOM file or a folder of such files. Of several
+    /// series one must be named, by its UID or the [`dicom::digest`] of it.
+    ///
+    /// # Errors
+    /// As [`dicom::find`] and [`dicom::choose`]; [`crate::Kind::Format`] for a file of neither kind. Whether a
+    /// file can be read is found when it is.
+    pub fn open(path: &Path, series: Option<&str>) -> Result<Self> {
+        if series.is_none() && !path.is_dir() && (files::is_scan(path) || !path.exists()) {
+            Format::of(path)?;
+            return Ok(Self::File(path.to_path_buf()));
+        }
+        let mut found = dicom::find(path)?;
+        if found.series.is_empty() && found.damaged.is_empty() && path.is_file() {
+            Format::of(path)?;
+        }
+        let uid = dicom::choose(&found, path, series)?.uid.clone();
+        found.series.retain(|series| series.uid == uid);
+        Ok(Self::series(path, found.series.remove(0)))
+    }
+
     /// A scan that went into a data set.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
     pub fn at(source: &Source) -> Result<Self> {
-        Ok(Self::File(source.path.clone()))
+        Self::open(&source.path, source.series.as_deref())
+    }
+
+    pub(crate) fn series(found_in: &Path, series: Series) -> Self {
+        Self::Series { found_in: found_in.to_path_buf(), series: Arc::new(series) }
     }
 
     /// What a data set tells of the scan.
     pub(crate) fn source(&self, sha256: String) -> Source {
-        Source { path: self.path().to_path_buf(), series: None, sha256 }
+        let series = match self {
+            Self::File(_) => None,
+            Self::Series { series, .. } => Some(dicom::digest(&series.uid)),
+        };
+        Source { path: self.path().to_path_buf(), series, sha256 }
     }
 
-    /// The file, or the folder in which the series was found.
+    /// The file, or where the series was found.
     pub fn path(&self) -> &Path {
         match self {
             Self::File(path) => path,
+            Self::Series { found_in, .. } => found_in,
         }
     }
 
     /// Where its voxels lie, by its headers alone.
+    ///
+    /// # Errors
+    /// As [`files::read_space`] and [`Series::space`].
     pub fn space(&self) -> Result<Space> {
         match self {
-            Self::File(path) => nifti::read_space(path),
+            Self::File(path) => files::read_space(path),
+            Self::Series { series, .. } => series.space(),
         }
     }
 
     /// The scan in HU.
+    ///
+    /// # Errors
+    /// As [`files::read_image`] and [`Series::read`].
     pub fn image(&self) -> Result<Image> {
         match self {
-            Self::File(path) => nifti::read_image(path),
+            Self::File(path) => files::read_image(path),
+            Self::Series { series, .. } => series.read(),
         }
     }
 
     /// The scan, and the SHA-256 (lower-case hex) of the bytes that it was read from.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
     pub fn image_hashed(&self) -> Result<(Image, String)> {
         match self {
-            Self::File(path) => nifti::read_image_hashed(path),
+            Self::File(path) => files::read_image_hashed(path),
+            Self::Series { series, .. } => series.read_hashed(),
+        }
+    }
+
+    /// What is odd about it by its headers, and worth telling.
+    ///
+    /// # Errors
+    /// As [`files::notes`].
+    pub fn notes(&self) -> Result<Vec<String>> {
+        match self {
+            Self::File(path) => files::notes(path),
+            Self::Series { series, .. } => Ok(series.notes()),
         }
     }
 }

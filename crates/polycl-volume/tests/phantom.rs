@@ -255,7 +255,12 @@ fn a_written_cohort_reads_back() {
     let mut calls = Vec::new();
     cohort::write(&config, 2, &dir, &mut |done| calls.push(done)).unwrap();
     assert_eq!(calls, [1, 2]);
-    let pairs = dataset::pairs::from_manifest(&dir.join("manifest.csv"), None).unwrap();
+    let pairs = dataset::pairs::from_manifest(
+        &dir.join("manifest.csv"),
+        None,
+        &dataset::Salt::at(Path::new("unused")),
+    )
+    .unwrap();
     assert_eq!(pairs.len(), 2);
     for (index, pair) in pairs.iter().enumerate() {
         let made = patient(&config, index);

@@ -18,7 +18,7 @@ use super::origin::{Record, Records};
 use super::{Dataset, Event, Scan};
 use crate::rng::{Purpose, rng};
 use crate::volume::hex;
-use crate::{Error, Image, Input, Kind, Mask, Result, nifti, output};
+use crate::{Error, Image, Input, Kind, Mask, Result, files, nifti, output};
 
 const FOLDS: usize = 5;
 
@@ -120,7 +120,7 @@ impl Export<'_> {
             let found = names.values().cloned().collect::<Vec<_>>().join(", ");
             return Err(Error::new(file, Kind::Labels, format!("a mask of {organ}"), found));
         }
-        let mask = nifti::read_mask(&file)?;
+        let mask = files::read_mask(&file)?;
         let image = Input::at(&scan.image)?;
         if let Some((expected, found)) = image.space()?.disagreement(&mask.space) {
             let expected = format!("{expected} of its image {}", image.path().display());

@@ -7,7 +7,7 @@ use super::names::{self, Names};
 use super::pairs::Label;
 use super::{Scan, Source};
 use crate::orient::Reorientation;
-use crate::{Error, Kind, Mask, Result, Space, nifti};
+use crate::{Error, Input, Kind, Mask, Result, Space, files};
 
 /// Everything drawn on one scan, on the scan's own voxels.
 pub(super) struct Drawn {
@@ -24,7 +24,7 @@ pub(super) struct Drawn {
 /// their labels. `None` where it draws none of them.
 ///
 /// # Errors
-/// As [`nifti::read_mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
+/// As [`files::read_mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
 /// [`Kind::Labels`] for a label value without a name.
 pub(super) fn read(
     label: &Label,
@@ -59,14 +59,15 @@ pub(super) fn read(
 /// # Errors
 /// As [`read`]; [`Kind::Format`] for files that have changed since, [`Kind::Labels`] for a scan without masks.
 pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
-    let file = |source: &Source| (nifti::case_name(&source.path).unwrap_or_default(), source.path.clone());
+    let file = |source: &Source| (files::case_name(&source.path).unwrap_or_default(), source.path.clone());
     let label = match scan.masks.as_slice() {
         [map] if !scan.mask_names.is_empty() => Label::Map(map.path.clone(), scan.mask_names.clone()),
         structures => Label::Structures(structures.iter().map(file).collect()),
     };
     let numbering = labels.iter().map(|(&value, name)| (name.clone(), value)).collect();
-    let image = &scan.image.path;
-    let drawn = read(&label, scan.drawn.clone(), image, &nifti::read_space(image)?, &numbering)?;
+    let input = Input::at(&scan.image)?;
+    let image = input.path();
+    let drawn = read(&label, scan.drawn.clone(), image, &input.space()?, &numbering)?;
     let drawn = drawn.filter(|drawn| !drawn.sources.is_empty()).ok_or_else(|| {
         Error::new(image, Kind::Labels, format!("a mask of case {}", scan.case), "none")
             .hint("data sets of earlier versions do not know the names in masks: import it again")
@@ -103,14 +104,14 @@ fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap
 /// lies elsewhere is known before the work begins.
 ///
 /// # Errors
-/// As [`nifti::read_space`]; [`Kind::Geometry`].
+/// As [`files::read_space`]; [`Kind::Geometry`].
 pub(super) fn check(
     label: &Label,
     image: &Path,
     space: &Space,
     numbering: &BTreeMap<String, u16>,
 ) -> Result<()> {
-    let lies_on = |path: &PathBuf| same_voxels(path, &nifti::read_space(path)?, image, space);
+    let lies_on = |path: &PathBuf| same_voxels(path, &files::read_space(path)?, image, space);
     match label {
         Label::Map(path, _) => lies_on(path),
         Label::Structures(files) => files
@@ -122,7 +123,7 @@ pub(super) fn check(
 
 /// Reads a mask that must lie on the voxels of its image.
 fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
-    let (mask, sha256) = nifti::read_mask_hashed(path)?;
+    let (mask, sha256) = files::read_mask_hashed(path)?;
     same_voxels(path, &mask.space, image, space)?;
     Ok((mask, Source { path: path.to_path_buf(), series: None, sha256 }))
 }

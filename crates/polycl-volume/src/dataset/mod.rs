@@ -18,6 +18,7 @@ mod salt;
 pub mod split;
 mod store;
 mod table;
+mod tagged;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ pub use origin::{Maker, Origin, Record, Records};
 pub use presence::Ranges;
 pub use propagated::{Propagation, Trust};
 pub use salt::Salt;
+pub use tagged::from_dicom;
 
 use crate::{Error, Kind, Result};
 use store::{Slices, Storage};
@@ -43,6 +45,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Whether a folder is a data set, or was to become one by an import that has not ended.
+    pub fn lies_in(dir: &Path) -> bool {
+        Index::path(dir).is_file() || journal::unfinished(dir)
+    }
+
     /// Reads the index and holds the store's arrays to it; reads no slice.
     ///
     /// # Errors
@@ -91,7 +98,7 @@ impl Dataset {
     /// values are the data set's.
     ///
     /// # Errors
-    /// As [`crate::nifti::read_mask`]; [`Kind::Format`] where a file has changed since, [`Kind::Labels`] where
+    /// As [`crate::files::read_mask`]; [`Kind::Format`] where a file has changed since, [`Kind::Labels`] where
     /// the scan has no mask.
     pub fn truth(&self, scan: usize) -> Result<crate::Mask> {
         let scan = self.index.scans.get(scan).ok_or_else(|| self.no_scan(scan))?;

@@ -113,7 +113,7 @@ pub fn beside(mask: &Path) -> Result<Names> {
 /// its folder or one level up; `None` where there is none.
 pub fn file_beside(mask: &Path) -> Option<PathBuf> {
     let folder = mask.parent().unwrap_or(Path::new(""));
-    let own = crate::nifti::case_name(mask).map(|case| format!("{case}.labels.json"));
+    let own = crate::files::case_name(mask).map(|case| format!("{case}.labels.json"));
     let common = ["labels.json", "dataset.json", "../labels.json", "../dataset.json"].map(str::to_owned);
     own.into_iter().chain(common).map(|name| folder.join(name)).find(|file| file.is_file())
 }

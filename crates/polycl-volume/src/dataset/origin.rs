@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::propagated::{self, Propagation};
 use super::table;
-use crate::nifti::case_name;
+use crate::files::case_name;
 use crate::{Error, Kind, Result};
 
 /// Who drew the masks of a scan, from the most to the least believable.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::names::{self, Names};
 use super::table::Row;
-use super::{Origin, Record, index, table};
+use super::{Origin, Record, Salt, from_dicom, index, table, tagged};
 use crate::error::some;
-use crate::nifti::{case_name, entries};
+use crate::files::{case_name, entries};
 use crate::{Error, Input, Kind, Result};
 
 /// A scan and what is drawn on it.
@@ -30,7 +30,8 @@ pub enum Label {
     Structures(BTreeMap<String, PathBuf>),
 }
 
-const IMAGE_HINT: &str = "images are NIfTI files, named CASE.nii.gz or CASE.nii";
+const IMAGE_HINT: &str = "images are files named CASE.nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd or .npz; \
+                          DICOM files are taken by --dicom";
 
 /// Pairs a folder of images (or a single image) with a folder of masks by case name; every image
 /// is a patient of its own. nnU-Net's `_0000` is no part of an image's case name. A mask is
@@ -57,14 +58,27 @@ pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>)
     sorted(pairs)
 }
 
-/// Names scans, or all those of folders, as [`from_manifest`] does, without masks.
+/// Names scans, or all those of folders, as [`from_manifest`] does, without masks. A folder without image
+/// files, and a file of no ending that we know, hold DICOM: see [`from_dicom`].
 ///
 /// # Errors
-/// As [`from_folders`].
-pub fn unlabelled(paths: &[PathBuf]) -> Result<Vec<Pair>> {
-    let files = |path: &PathBuf| if path.is_dir() { images_in(path) } else { Ok(vec![path.clone()]) };
-    let images = paths.iter().map(files).collect::<Result<Vec<_>>>()?.concat();
-    let cases = cases_of(&images)?;
+/// As [`from_folders`] and [`from_dicom`].
+pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<Vec<Pair>> {
+    let mut files = Vec::new();
+    let mut pairs = Vec::new();
+    for path in paths {
+        let found = if path.is_dir() { images_in(path) } else { case_of(path).map(|_| vec![path.clone()]) };
+        match found {
+            Ok(found) => files.extend(found),
+            Err(error) => match from_dicom(path, &[], salt) {
+                Ok((series, _)) => pairs.extend(series),
+                // Nothing of the kind: what was expected first is what is told.
+                Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) => return Err(error),
+                Err(e) => return Err(e),
+            },
+        }
+    }
+    let cases = cases_of(&files)?;
     let pair = |(image, case): (PathBuf, String)| Pair {
         patient: case.clone(),
         domain: None,
@@ -73,19 +87,21 @@ pub fn unlabelled(paths: &[PathBuf]) -> Result<Vec<Pair>> {
         case,
         image: Input::File(image),
     };
-    sorted(images.into_iter().zip(cases).map(pair).collect())
+    pairs.extend(files.into_iter().zip(cases).map(pair));
+    sorted(pairs)
 }
 
 /// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
-/// `names` (of the label values, as for `--names`), `case` and `origin` (of the label). Paths are relative to the manifest.
-/// A label may be a folder of one file per structure. Without a patient, an image is a patient of
-/// its own; without a case, it is called after its file, and after its folder too where several
-/// files have the same name.
+/// `names` (of the label values, as for `--names`), `case`, `origin` (of the label) and `series`. Paths are
+/// relative to the manifest. An image may be a folder of DICOM files, of which `series` names one where there
+/// are several; a label may be a folder of one file per structure. Without a patient, an image is a patient
+/// of its own, but for DICOM, whose tags tell; without a case, it is called after its file, and after its
+/// folder too where several files have the same name.
 ///
 /// # Errors
 /// As [`from_folders`], and [`Kind::Format`] for another layout.
-pub fn from_manifest(manifest: &Path, names: Option<&Names>) -> Result<Vec<Pair>> {
-    let rows = table::read(manifest, &["image"], &["label", "patient", "domain", "names", "case", "origin"])?;
+pub fn from_manifest(manifest: &Path, names: Option<&Names>, salt: &Salt) -> Result<Vec<Pair>> {
+    let rows = table::read(manifest, &["image"], &COLUMNS)?;
     if rows.is_empty() {
         return Err(Error::new(manifest, Kind::Pairing, "a row for each image", "no rows"));
     }
@@ -98,18 +114,22 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>) -> Result<Vec<Pair>
         let own = row.get("names").map(|text| names::given(text, base)).transpose()?;
         let label = row.get("label").map(|path| label_at(&base.join(path), own.as_ref().or(names)));
         let origin = row.get("origin").map(|text| origin(row, text, manifest)).transpose()?;
-        let patient = row.get("patient").unwrap_or(&case).to_owned();
+        let image = Input::open(&image, row.get("series"))?;
+        let tagged = if row.get("patient").is_none() { tagged::patient(&image, salt)? } else { None };
         Ok(Pair {
-            patient,
+            patient: row.get("patient").map(str::to_owned).or(tagged).unwrap_or_else(|| case.clone()),
             domain: row.get("domain").map(str::to_owned),
             label: label.transpose()?,
             origin,
             case,
-            image: Input::File(image),
+            image,
         })
     });
     sorted(pairs.collect::<Result<_>>()?)
 }
+
+/// What a manifest may tell of an image.
+const COLUMNS: [&str; 7] = ["label", "patient", "domain", "names", "case", "origin", "series"];
 
 /// The origin that a row states of its label.
 fn origin(row: &Row, text: &str, manifest: &Path) -> Result<Origin> {
@@ -159,7 +179,9 @@ impl Label {
 
 /// The case name of an image: its file's name without nnU-Net's `_0000`.
 fn case_of(image: &Path) -> Result<String> {
-    let name = case_name(image).ok_or_else(|| no_image(image))?;
+    let folder =
+        || image.file_name().filter(|_| image.is_dir()).map(|name| name.to_string_lossy().into_owned());
+    let name = case_name(image).or_else(folder).ok_or_else(|| no_image(image))?;
     Ok(name.strip_suffix("_0000").map(str::to_owned).unwrap_or(name))
 }
 
@@ -195,14 +217,14 @@ fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
 }
 
 fn no_image(path: &Path) -> Error {
-    Error::new(path, Kind::Format, "a NIfTI file", "another file name").hint(IMAGE_HINT)
+    Error::new(path, Kind::Format, "an image file", "another file name").hint(IMAGE_HINT)
 }
 
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = entries(folder)?;
     files.retain(|path| case_name(path).is_some());
     if files.is_empty() {
-        return Err(Error::new(folder, Kind::Pairing, "NIfTI images", "none").hint(IMAGE_HINT));
+        return Err(Error::new(folder, Kind::Pairing, "images", "none").hint(IMAGE_HINT));
     }
     Ok(files)
 }
@@ -249,7 +271,7 @@ fn label_at(path: &Path, names: Option<&Names>) -> Result<Label> {
     let named = |file: PathBuf| case_name(&file).map(|structure| (structure, file));
     let files: BTreeMap<_, _> = entries(&folder)?.into_iter().filter_map(named).collect();
     if files.is_empty() {
-        return Err(Error::new(&folder, Kind::Pairing, "one NIfTI file per structure", "none"));
+        return Err(Error::new(&folder, Kind::Pairing, "one file per structure", "none"));
     }
     Ok(Label::Structures(files))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dataset::Records;
 use crate::error::some;
-use crate::{Error, Kind, Mask, Result, Space, nifti};
+use crate::{Error, Kind, Mask, Result, Space, files};
 
 /// A reference mask and the prediction for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +48,13 @@ impl Pairs {
         let mut records = Records::default();
         for pair in &found.pairs {
             records.check_truth(&pair.reference)?;
-            pair.same_space(&nifti::read_space(&pair.reference)?, &nifti::read_space(&pair.prediction)?)?;
+            pair.same_space(&files::read_space(&pair.reference)?, &files::read_space(&pair.prediction)?)?;
         }
         Ok(found)
     }
 
     fn of_files(reference: &Path, prediction: &Path) -> Result<Self> {
-        let case = nifti::case_name(reference)
+        let case = files::case_name(reference)
             .ok_or_else(|| Error::new(reference, Kind::Format, "a .nii or .nii.gz file", "another name"))?;
         let pair = Pair { case, reference: reference.to_owned(), prediction: prediction.to_owned() };
         Ok(Self { pairs: vec![pair], extra: Vec::new() })
@@ -88,11 +88,11 @@ impl Pair {
     /// Reads the reference and the prediction.
     ///
     /// # Errors
-    /// As [`nifti::read_mask`]; `Geometry` where shapes differ or a corner is more than 0.01 mm from
+    /// As [`files::read_mask`]; `Geometry` where shapes differ or a corner is more than 0.01 mm from
     /// the reference's.
     pub fn read(&self) -> Result<(Mask, Mask)> {
-        let reference = nifti::read_mask(&self.reference)?;
-        let prediction = nifti::read_mask(&self.prediction)?;
+        let reference = files::read_mask(&self.reference)?;
+        let prediction = files::read_mask(&self.prediction)?;
         self.same_space(&reference.space, &prediction.space)?;
         Ok((reference, prediction))
     }
@@ -109,8 +109,8 @@ impl Pair {
 /// The NIfTI files of a folder by case name.
 fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut masks = BTreeMap::new();
-    for path in nifti::entries(dir)? {
-        let Some(case) = nifti::case_name(&path) else { continue };
+    for path in files::entries(dir)? {
+        let Some(case) = files::case_name(&path) else { continue };
         if let Some(other) = masks.insert(case.clone(), path) {
             return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two"));
         }

@@ -16,7 +16,6 @@ mod write;
 
 use std::path::Path;
 
-pub(crate) use crate::files::entries;
 pub use geometry::Geometry;
 pub use read::{image_from_bytes, read_image, read_image_hashed, read_mask, read_mask_hashed, read_space};
 pub(crate) use read::{space, volume};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use glam::{DAffine3, DMat3, DVec3};
-use polycl_volume::dataset::{Dataset, Event, Index, Plan, pairs};
+use polycl_volume::dataset::{Dataset, Event, Index, Plan, Salt, pairs};
 use polycl_volume::preprocess::Preprocess;
 use polycl_volume::{Result, Space, Volume, nifti};
 
@@ -95,4 +95,9 @@ pub fn notes(plan: &Plan, out: &Path) -> Vec<String> {
     })
     .unwrap();
     notes
+}
+
+/// Of no test that names patients.
+pub fn salt() -> Salt {
+    Salt::at(Path::new("no salt is needed"))
 }

@@ -1,7 +1,7 @@
 use polycl_volume::dataset::{Event, pairs};
 use polycl_volume::{Kind, Space, Volume, nifti};
 
-use crate::files::{Folder, LPI, LPS, hu, image, mask, notes, shifted_image, space};
+use crate::files::{Folder, LPI, LPS, hu, image, mask, notes, salt, shifted_image, space};
 
 #[test]
 fn slices_come_back_from_feet_to_head_with_their_masks() {
@@ -167,7 +167,7 @@ fn masks_that_cannot_be_used_are_found_before_the_work_begins() {
         }
         let manifest =
             folder.write("m.csv", &format!("image,label,names\na.nii.gz,,\nb.nii.gz,{label},1=liver\n"));
-        let plan = crate::files::plan(pairs::from_manifest(&manifest, None).unwrap());
+        let plan = crate::files::plan(pairs::from_manifest(&manifest, None, &salt()).unwrap());
         let mut told = Vec::new();
         let made = plan.import(&folder.at("dataset"), false, &mut |event| {
             told.push(match event {

@@ -7,7 +7,7 @@ use polycl_volume::dataset::{Export, Exported, Origin, from_challenge};
 use polycl_volume::{Kind, Result, nifti};
 use serde_json::Value;
 
-use crate::files::{Folder, LPI, LPS, image, mask, plan, shifted_image, space};
+use crate::files::{Folder, LPI, LPS, image, mask, plan, salt, shifted_image, space};
 
 const NNUNET: &str = r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "spleen": 1, "liver": 2},
     "numTraining": 2, "file_ending": ".nii.gz"}"#;
@@ -82,7 +82,7 @@ fn exported(organs: &[&str], masks: Option<&str>) -> (Folder, Result<Exported>) 
         manifest += &format!("{file},masks/{file},P{shift},\"{names}\",{origin}\n");
     }
     let manifest = folder.write("m.csv", &manifest);
-    let plan = plan(polycl_volume::dataset::pairs::from_manifest(&manifest, None).unwrap());
+    let plan = plan(polycl_volume::dataset::pairs::from_manifest(&manifest, None, &salt()).unwrap());
     folder.import(&plan).unwrap();
     if let Some(masks) = masks {
         mask(&folder.at("more/c.nii.gz"), &space(LPI), &[(1, [1, 2], 4), (2, [5, 5], 3)]);

@@ -4,7 +4,7 @@ use std::path::Path;
 use polycl_volume::Kind;
 use polycl_volume::dataset::{names, pairs};
 
-use crate::files::{Folder, LPS, image, mask, plan, shifted_image, space};
+use crate::files::{Folder, LPS, image, mask, plan, salt, shifted_image, space};
 
 #[test]
 fn names_are_read_in_every_spelling() {
@@ -60,7 +60,7 @@ fn conventions() -> (Folder, Vec<pairs::Pair>) {
     let manifest = "image,label,patient,domain,names\n\
         a.nii.gz,a_mask.nii.gz,p,x,1=liver\n\
         b.nii.gz,b_mask.nii.gz,p,y,\"1=spleen,5=liver,7=kidney\"\nc.nii.gz,,,,\n";
-    let pairs = pairs::from_manifest(&folder.write("manifest.csv", manifest), None).unwrap();
+    let pairs = pairs::from_manifest(&folder.write("manifest.csv", manifest), None, &salt()).unwrap();
     (folder, pairs)
 }
 
@@ -111,7 +111,7 @@ fn images_of_one_name_are_told_apart_by_their_folders() {
     }
     let manifest = folder.write("m.csv", "image\np1/ct.nii.gz\np2/ct.nii.gz\nother.nii.gz\n");
     let cases = |manifest| {
-        pairs::from_manifest(manifest, None).unwrap().into_iter().map(|p| p.case).collect::<Vec<_>>()
+        pairs::from_manifest(manifest, None, &salt()).unwrap().into_iter().map(|p| p.case).collect::<Vec<_>>()
     };
     assert_eq!(cases(&manifest), ["other", "p1_ct", "p2_ct"]);
     let named = folder.write("m.csv", "image,case\np1/ct.nii.gz,first\np2/ct.nii.gz,second\n");
@@ -120,11 +120,11 @@ fn images_of_one_name_are_told_apart_by_their_folders() {
     let names = ["../x", "zarr.json", "__x", "a\u{1b}[31mb", "\"a\nb\"", &long];
     let unusable = names.map(|name| format!("image,case\np1/ct.nii.gz,{name}\n"));
     for text in unusable.into_iter().chain(["image\np1/ct.nii.gz\np1/ct.nii.gz\n".to_owned()]) {
-        let error = pairs::from_manifest(&folder.write("m.csv", &text), None).unwrap_err();
+        let error = pairs::from_manifest(&folder.write("m.csv", &text), None, &salt()).unwrap_err();
         assert_eq!(error.kind, Kind::Pairing);
     }
     for text in ["label\nx\n", "image,color\nx.nii,red\n", "image,label\nx.nii\n", "image,case\n,a\n"] {
-        let error = pairs::from_manifest(&folder.write("m.csv", text), None).unwrap_err();
+        let error = pairs::from_manifest(&folder.write("m.csv", text), None, &salt()).unwrap_err();
         assert_eq!(error.kind, Kind::Format, "{text}");
     }
 }

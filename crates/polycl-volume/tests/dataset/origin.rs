@@ -2,7 +2,7 @@ use polycl_volume::dataset::{Index, Origin, Ranges, Scan, Trust, pairs};
 use polycl_volume::{Error, Kind, Result};
 use serde_json::{Value, json};
 
-use crate::files::{Folder, LPI, LPS, image, mask, notes, plan, shifted_image, space};
+use crate::files::{Folder, LPI, LPS, image, mask, notes, plan, salt, shifted_image, space};
 
 const HEADER: &str = "case,label,name,slice,origin,pixels,confidence,slip\n";
 
@@ -272,7 +272,8 @@ fn an_origin_may_be_stated_but_a_hand_not_against_the_files() {
     let stated = |a: &str, b: &str| {
         let row = |case: &str, origin: &str| format!("images/{case}.nii.gz,labels/{case}.nii.gz,{origin}\n");
         let rows = format!("image,label,origin\n{}{}", row("a", a), row("b", b));
-        let index = folder.import(&plan(pairs::from_manifest(&folder.write("m.csv", &rows), None)?))?;
+        let index =
+            folder.import(&plan(pairs::from_manifest(&folder.write("m.csv", &rows), None, &salt())?))?;
         std::fs::remove_dir_all(folder.at("dataset")).unwrap();
         Ok::<_, Error>([index.scans[0].origin, index.scans[1].origin])
     };
@@ -284,7 +285,10 @@ fn an_origin_may_be_stated_but_a_hand_not_against_the_files() {
     assert!(error.found.contains("propagate.csv") && error.hint.unwrap().contains("another folder"));
     assert_eq!(stated("", "machine").unwrap_err().kind, Kind::Format);
     let rows = "image,label,origin\nimages/a.nii.gz,,hand\n";
-    assert_eq!(pairs::from_manifest(&folder.write("m.csv", rows), None).unwrap_err().kind, Kind::Format);
+    assert_eq!(
+        pairs::from_manifest(&folder.write("m.csv", rows), None, &salt()).unwrap_err().kind,
+        Kind::Format
+    );
 }
 
 #[test]

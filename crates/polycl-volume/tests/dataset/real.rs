@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use polycl_volume::dataset::{Dataset, pairs};
 use polycl_volume::preprocess::Preprocess;
 
-use crate::files::plan;
+use crate::files::{plan, salt};
 
 fn shared() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -61,7 +61,7 @@ fn all_scans_go_into_one_data_set_and_any_slice_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("manifest.csv");
     std::fs::write(&file, manifest(&data)).unwrap();
-    let mut plan = plan(pairs::from_manifest(&file, None).unwrap());
+    let mut plan = plan(pairs::from_manifest(&file, None, &salt()).unwrap());
     plan.preprocess = Preprocess::default();
     let out = folder.path().join("dataset");
     let index = plan.import(&out, false, &mut |_| {}).unwrap().index;

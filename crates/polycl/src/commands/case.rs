@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use polycl_volume::dataset::names::Names;
 use polycl_volume::dataset::{Record, Records};
-use polycl_volume::{Error, Kind, Mask, lock, nifti, output};
+use polycl_volume::dicom::segmentation::{self, Automation, How};
+use polycl_volume::{Error, Input, Kind, Mask, files, lock, nifti, output};
 
 /// A CSV file of a folder of masks. Its first column is the case.
 pub struct CaseTable {
@@ -71,10 +72,79 @@ pub fn write_names(folder: &Path, case: &str, names: &Names) -> anyhow::Result<(
     Ok(output::atomically(&path, |file| writeln!(file, "{text}"))?)
 }
 
+/// A scan to work on.
+#[derive(clap::Args)]
+pub struct ScanArgs {
+    /// CT scan: a file, or a folder of DICOM slices
+    pub image: PathBuf,
+    /// Series to take where the folder holds several, by its UID
+    #[arg(long, value_name = "UID")]
+    series: Option<String>,
+}
+
+impl ScanArgs {
+    pub fn open(&self) -> polycl_volume::Result<Input> {
+        Input::open(&self.image, self.series.as_deref())
+    }
+}
+
+/// What masks are written as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MaskFormat {
+    #[default]
+    Nifti,
+    /// NIfTI, and beside it CASE.dcm, a DICOM segmentation of the series
+    DicomSeg,
+}
+
+impl MaskFormat {
+    /// Refuses what cannot be written, before there is work to lose.
+    pub fn check(self, input: &Input, mask: &Path) -> polycl_volume::Result<()> {
+        let segmentation = segmentation_beside(mask);
+        match (self, input) {
+            (Self::DicomSeg, Input::File(path)) => {
+                let expected = "a DICOM series, to which a DICOM segmentation can refer";
+                Err(Error::new(path, Kind::Request, expected, "a file of another format")
+                    .hint("leave --format out: NIfTI masks open in 3D Slicer and ITK-SNAP"))
+            }
+            (Self::DicomSeg, _) if segmentation.exists() && !mask.exists() => {
+                let found = "a file that is not known to be one of ours";
+                Err(Error::new(segmentation, Kind::Request, "no DICOM segmentation there", found)
+                    .hint("choose another --out, or move the file"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a mask, of the voxels of its scan, at a place whose name ends as NIfTI's do.
+    pub fn write(
+        self,
+        path: &Path,
+        mask: &Mask,
+        input: &Input,
+        names: &Names,
+        automatic: Automation,
+    ) -> polycl_volume::Result<()> {
+        nifti::write_mask(path, mask)?;
+        let (Self::DicomSeg, Input::Series { series, .. }) = (self, input) else { return Ok(()) };
+        let description = nifti::case_name(path).unwrap_or_default();
+        let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
+        let how = How { algorithm, automatic, description };
+        let (header, instances) = (series.header()?, series.instances());
+        let source = segmentation::Source { header: &header, instances: &instances, space: &mask.space };
+        segmentation::write(&segmentation_beside(path), &source, mask, names, &how)
+    }
+}
+
+/// Where the DICOM segmentation of a NIfTI mask lies.
+fn segmentation_beside(mask: &Path) -> PathBuf {
+    mask.with_file_name(format!("{}.dcm", nifti::case_name(mask).unwrap_or_default()))
+}
+
 /// Reads a true mask, which a person must have drawn.
 pub fn read_truth(path: &Path) -> anyhow::Result<Mask> {
     Records::default().check_truth(path)?;
-    Ok(nifti::read_mask(path)?)
+    Ok(files::read_mask(path)?)
 }
 
 /// Refuses to replace a mask that no record says a machine made: a person may have drawn it.

@@ -6,6 +6,7 @@ use polycl_volume::dataset::{self, Event, Imported, Index, Origin, Plan, Ranges,
 use polycl_volume::preprocess::{Fit, Normalise, Preprocess};
 
 use crate::cli::Outcome;
+use crate::fetch::Environment;
 use crate::talk;
 
 /// Build a data set from scans and, where there are any, their masks.
@@ -24,6 +25,9 @@ pub struct Args {
     /// Folder of masks named like their images
     #[arg(long, value_name = "DIR", requires = "images")]
     labels: Option<PathBuf>,
+    /// Series to take of --dicom, by UID; all of CT without it
+    #[arg(long, value_name = "UID", value_delimiter = ',', requires = "dicom")]
+    series: Vec<String>,
     /// Who drew the masks: hand, propagated or predicted; as the files beside them tell without it
     #[arg(long, value_name = "ORIGIN", conflicts_with_all = ["manifest", "dicom"])]
     origin: Option<Origin>,
@@ -78,6 +82,10 @@ struct Scans {
     /// The same as the Medical Segmentation Decathlon does
     #[arg(long, value_name = "DIR")]
     msd: Option<PathBuf>,
+    /// Folder of DICOM files, however deep: every CT series in it. Patients are told by their tags and
+    /// called by a hash, salted with the secret in the file POLYCL_SALT (or salt in the folder of settings)
+    #[arg(long, value_name = "DIR")]
+    dicom: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -136,12 +144,16 @@ fn plan(args: &Args) -> polycl_volume::Result<Plan> {
 fn pairs(args: &Args) -> polycl_volume::Result<(Vec<Pair>, Vec<String>)> {
     let here = Path::new("");
     let names = args.names.as_deref().map(|text| names::given(text, here)).transpose()?;
-    let Scans { images, manifest, nnunet, msd } = &args.scans;
+    let Scans { images, manifest, nnunet, msd, dicom } = &args.scans;
+    let salt = Environment::of_process().salt();
     if let Some(manifest) = manifest {
-        return Ok((pairs::from_manifest(manifest, names.as_ref())?, Vec::new()));
+        return Ok((pairs::from_manifest(manifest, names.as_ref(), &salt)?, Vec::new()));
     }
     if let Some(dir) = nnunet.as_deref().or(msd.as_deref()) {
         return dataset::from_challenge(dir);
+    }
+    if let Some(dir) = dicom {
+        return dataset::from_dicom(dir, &args.series, &salt);
     }
     let images = images.as_deref().unwrap_or(here);
     let pairs = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;

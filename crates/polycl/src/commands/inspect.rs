@@ -8,7 +8,7 @@ use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::{Dataset, Index, Origin};
 use polycl_volume::orient::{Reorientation, orientation_code};
 use polycl_volume::preprocess::{HU_RANGE, Preprocess, labels_of};
-use polycl_volume::{Image, Mask, Space, nifti, output};
+use polycl_volume::{Image, Input, Mask, Space, files, output};
 
 use super::import;
 use super::sam::{check_grid, check_window};
@@ -24,8 +24,11 @@ use crate::talk;
 /// file; with --mask, of the part that the mask lies in, with its outlines.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A NIfTI file, a data set or a run
+    /// An image file, a folder of DICOM slices, a data set or a run
     path: PathBuf,
+    /// Series to tell of where a folder of DICOM holds several, by its UID
+    #[arg(long, value_name = "UID")]
+    series: Option<String>,
     /// Also draw slices of the image into this file
     #[arg(long, value_name = "FILE.png")]
     montage: Option<PathBuf>,
@@ -45,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let text = if path.join("run.json").is_file() {
         not_drawn(args)?;
         run_of(path)?
-    } else if path.is_dir() {
+    } else if Dataset::lies_in(path) {
         not_drawn(args)?;
         dataset(path, &Dataset::open(path)?.index)
     } else {
@@ -131,9 +134,11 @@ fn not_drawn(args: &Args) -> anyhow::Result<()> {
 
 fn volume(args: &Args) -> anyhow::Result<String> {
     let path = &args.path;
-    let image = nifti::read_image(path)?;
+    let input = Input::open(path, args.series.as_deref())?;
+    let image = input.image()?;
     let mut text = format!("{}\n{}", path.display(), geometry(&image.space));
-    let mut odd = oddities(&image);
+    let mut odd = input.notes()?;
+    odd.extend(oddities(&image));
     text += &match counts(&image) {
         Some(counts) => labels(&counts, &names_beside(path, &mut odd), &image.space),
         None => values(&image, &mut odd),
@@ -160,7 +165,7 @@ fn draw(args: &Args, image: &Image, target: &Path, odd: &mut Vec<String>) -> any
     check_window(Some(args.window))?;
     let is_png = target.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     ensure!(is_png, "--montage: expected a name that ends in .png, found {}", target.display());
-    let mask = args.mask.as_ref().map(|path| nifti::read_mask(path)).transpose()?;
+    let mask = args.mask.as_ref().map(|path| files::read_mask(path)).transpose()?;
     let mut text = String::new();
     if let (Some(path), Some(mask)) = (&args.mask, &mask) {
         check_grid(path, mask, &args.path, image)?;

@@ -9,10 +9,11 @@ use polycl_nn::propagate::{
 use polycl_nn::sam::Model;
 use polycl_volume::dataset::Record;
 use polycl_volume::dataset::names::{self, Names};
+use polycl_volume::dicom::segmentation::Automation;
 use polycl_volume::orient::Reorientation;
-use polycl_volume::{Error, Image, Kind, Mask, Space, nifti, output};
+use polycl_volume::{Error, Image, Kind, Mask, Space, files, nifti, output};
 
-use super::case::{CaseTable, Targets, read_truth, write_names};
+use super::case::{CaseTable, MaskFormat, ScanArgs, Targets, read_truth, write_names};
 use super::records;
 use super::sam::{check_grid, check_window, names_beside};
 use crate::cli::Outcome;
@@ -26,8 +27,8 @@ use crate::{fetch, picture, talk};
 /// command is killed, the same command goes on where it was.
 #[derive(clap::Args)]
 pub struct Args {
-    /// CT scan
-    image: PathBuf,
+    #[command(flatten)]
+    scan: ScanArgs,
     /// Mask in which one or more slices are drawn
     #[arg(long, value_name = "MASK")]
     annotation: Option<PathBuf>,
@@ -76,6 +77,9 @@ pub struct Args {
     /// True mask, for the picture
     #[arg(long, value_name = "FILE", requires = "picture")]
     truth: Option<PathBuf>,
+    /// Format of the mask
+    #[arg(long, value_enum, default_value = "nifti")]
+    format: MaskFormat,
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
@@ -151,18 +155,20 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     check_window(args.window)?;
     let targets = Targets { mask: &args.out, picture: args.picture.as_deref(), what: "volume" };
     targets.check(&[
-        (Some(&args.image), "the scan"),
+        (Some(&args.scan.image), "the scan"),
         (args.annotation.as_ref(), "the annotation"),
         (args.truth.as_ref(), "the true mask"),
     ])?;
-    let image = nifti::read_image(&args.image)?;
-    let annotation = args.annotation.as_deref().map(nifti::read_mask).transpose()?;
+    let input = args.scan.open()?;
+    args.format.check(&input, &args.out)?;
+    let image = input.image()?;
+    let annotation = args.annotation.as_deref().map(files::read_mask).transpose()?;
     if let (Some(path), Some(mask)) = (&args.annotation, &annotation) {
-        check_grid(path, mask, &args.image, &image)?;
+        check_grid(path, mask, &args.scan.image, &image)?;
     }
     let truth = args.truth.as_deref().map(read_truth).transpose()?;
     if let (Some(path), Some(truth)) = (&args.truth, &truth) {
-        check_grid(path, truth, &args.image, &image)?;
+        check_grid(path, truth, &args.scan.image, &image)?;
     }
     let names = names_of(args)?;
     let clues: Vec<Clue> = [&args.boxes, &args.points, &args.nots].into_iter().flatten().copied().collect();
@@ -188,7 +194,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // The table comes first, so that no volume is ever without it.
     TABLE.write(&folder, &case, found.rows.iter().map(|row| cells(&case, row, &names)))?;
     write_names(&folder, &case, &names)?;
-    nifti::write_mask(&args.out, &found.mask)?;
+    args.format.write(&args.out, &found.mask, &input, &names, Automation::Semiautomatic)?;
     records::settle(&folder, &case, &[Record::Propagate])?;
     journal.remove()?;
     if let Some(path) = &args.picture {
@@ -225,7 +231,7 @@ fn names_of(args: &Args) -> anyhow::Result<Names> {
 
 /// The file that should say what is drawn.
 fn source(args: &Args) -> &Path {
-    args.annotation.as_ref().unwrap_or(&args.image)
+    args.annotation.as_ref().unwrap_or(&args.scan.image)
 }
 
 /// Boxes and points must lie in the scan, and a point beside an object needs one that has it.
@@ -242,7 +248,7 @@ fn check_places(args: &Args, space: &Space, clues: &[Clue]) -> anyhow::Result<()
             let [nx, ny, nz] = [sides[0], sides[1], space.shape[axis]];
             let expected = format!("{flag} within {nz} slices of {nx} by {ny} voxels, counted from 0");
             let found = format!("slice {}, {x},{y}", clue.slice);
-            return Err(Error::new(&args.image, Kind::Request, expected, found).into());
+            return Err(Error::new(&args.scan.image, Kind::Request, expected, found).into());
         }
         let told = |other: &Clue| {
             other.slice == clue.slice
@@ -252,7 +258,7 @@ fn check_places(args: &Args, space: &Space, clues: &[Clue]) -> anyhow::Result<()
         if flag == "--not" && !clues.iter().any(told) {
             let expected = "a --box or a --point in the slice of every --not";
             let found = format!("none for label {} in slice {}", clue.label, clue.slice);
-            return Err(Error::new(&args.image, Kind::Request, expected, found).into());
+            return Err(Error::new(&args.scan.image, Kind::Request, expected, found).into());
         }
     }
     Ok(())
@@ -272,7 +278,7 @@ fn request<'a>(
     };
     if slices < 2 {
         let hint = "polycl refine sharpens a mask of a single slice";
-        return refused(&args.image, "a scan of several slices", "one slice".to_owned(), hint);
+        return refused(&args.scan.image, "a scan of several slices", "one slice".to_owned(), hint);
     }
     if objects.is_empty() {
         let hint = "draw a slice in the annotation, or give --box or --point";
@@ -286,7 +292,7 @@ fn request<'a>(
     let [first, last] = args.range.unwrap_or([0, slices - 1]);
     if last >= slices {
         let expected = format!("a --range within slices 0 to {}", slices - 1);
-        return refused(&args.image, &expected, format!("{first},{last}"), "count slices from 0");
+        return refused(&args.scan.image, &expected, format!("{first},{last}"), "count slices from 0");
     }
     let ends = [first, last].map(|k| order.slice_to_canonical(k, space));
     let range = ends[0].min(ends[1])..=ends[0].max(ends[1]);

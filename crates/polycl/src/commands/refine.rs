@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
 use polycl_volume::dataset::Record;
-use polycl_volume::{nifti, output};
+use polycl_volume::dicom::segmentation::Automation;
+use polycl_volume::{files, nifti, output};
 
-use super::case::{Targets, read_truth, write_names};
+use super::case::{MaskFormat, ScanArgs, Targets, read_truth, write_names};
 use super::records;
 use super::sam::{
     Network, check_decisions, check_grid, check_window, given_or_beside, note_decisions, write_decisions,
@@ -22,8 +23,8 @@ use crate::{picture, talk};
 /// CASE.labels.json.
 #[derive(clap::Args)]
 pub struct Args {
-    /// CT scan
-    image: PathBuf,
+    #[command(flatten)]
+    scan: ScanArgs,
     /// Its coarse mask
     #[arg(long, value_name = "FILE")]
     mask: PathBuf,
@@ -44,6 +45,9 @@ pub struct Args {
     /// beside the mask
     #[arg(long, value_name = "NAMES")]
     names: Option<String>,
+    /// Format of the mask
+    #[arg(long, value_enum, default_value = "nifti")]
+    format: MaskFormat,
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
@@ -114,12 +118,14 @@ impl How {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     args.how.check()?;
     refuse_overwriting(args)?;
-    let image = nifti::read_image(&args.image)?;
-    let coarse = nifti::read_mask(&args.mask)?;
-    check_grid(&args.mask, &coarse, &args.image, &image)?;
+    let input = args.scan.open()?;
+    args.format.check(&input, &args.out)?;
+    let image = input.image()?;
+    let coarse = files::read_mask(&args.mask)?;
+    check_grid(&args.mask, &coarse, &args.scan.image, &image)?;
     let truth = args.truth.as_deref().map(read_truth).transpose()?;
     if let (Some(path), Some(truth)) = (&args.truth, &truth) {
-        check_grid(path, truth, &args.image, &image)?;
+        check_grid(path, truth, &args.scan.image, &image)?;
     }
     let names = given_or_beside(args.names.as_deref(), &args.mask)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
@@ -137,7 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // The decisions come first, so that no mask is ever without them.
     write_decisions(&folder, &case, &names, &refined.decisions)?;
     write_names(&folder, &case, &names)?;
-    nifti::write_mask(&args.out, &refined.mask)?;
+    args.format.write(&args.out, &refined.mask, &input, &names, Automation::Automatic)?;
     records::settle(&folder, &case, &[Record::Refine])?;
     if let Some(path) = &args.picture {
         match picture::changes(&image, [&coarse, &refined.mask], truth.as_ref())? {
@@ -154,7 +160,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn refuse_overwriting(args: &Args) -> anyhow::Result<()> {
     let targets = Targets { mask: &args.out, picture: args.picture.as_deref(), what: "refined mask" };
     targets.check(&[
-        (Some(&args.image), "the scan"),
+        (Some(&args.scan.image), "the scan"),
         (Some(&args.mask), "the coarse mask"),
         (args.truth.as_ref(), "the true mask"),
     ])

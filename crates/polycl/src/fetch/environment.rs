@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use polycl_volume::dataset::Salt;
+
 /// The environment's variables, to be handed on, so that tests need not change those of the process.
 #[derive(Debug, Default, Clone)]
 pub struct Environment(pub BTreeMap<OsString, OsString>);
@@ -23,6 +25,19 @@ impl Environment {
 
     pub fn home(&self) -> Option<PathBuf> {
         self.path(if cfg!(windows) { "USERPROFILE" } else { "HOME" })
+    }
+
+    /// The secret that patients are named by.
+    pub fn salt(&self) -> Salt {
+        let settings = || {
+            if cfg!(windows) {
+                return self.path("APPDATA");
+            }
+            let xdg = self.path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+            xdg.or_else(|| Some(self.home()?.join(".config")))
+        };
+        let file = self.path("POLYCL_SALT").or_else(|| Some(settings()?.join("polycl/salt")));
+        Salt::at(&file.unwrap_or_else(|| "polycl-salt".into()))
     }
 
     /// Where PolyCL keeps what it can fetch again.

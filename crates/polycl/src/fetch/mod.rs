@@ -113,7 +113,7 @@ fn bring(item: &Item, from: Option<&Path>, cache: &Path, environment: &Environme
         error => error,
     };
     // Two would write to one download; the second waits, and finds all there.
-    let _lock = records::lock(cache).map_err(full)?;
+    let _lock = lock::wait(cache).map_err(full)?;
     let folder = cache.join(item.name);
     if whole(item, &folder)? {
         return Ok(false);

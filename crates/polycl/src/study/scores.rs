@@ -49,7 +49,7 @@ pub fn read(plan: &Plan, number: usize, test: usize, refined: bool) -> anyhow::R
     let mut rows = Vec::new();
     for case in cases {
         let file = Path::new(case["reference_file"].as_str().context("a case without its reference")?);
-        let name = polycl_volume::nifti::case_name(file).context("a reference that is no NIfTI file")?;
+        let name = polycl_volume::files::case_name(file).context("a reference of no format we read")?;
         let scan = index.scans.iter().find(|scan| scan.case == name).context("a case of another data set")?;
         for organ in &plan.config.organs {
             let metrics = case["metrics"].get(numbers[organ.as_str()].to_string());

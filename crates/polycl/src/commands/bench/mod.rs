@@ -1,12 +1,13 @@
 mod propagate;
 mod refine;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use polycl_nn::bench::{Step, Work, decoding, embedding, tracking};
 use polycl_nn::net::Net;
 use polycl_nn::sam2::Sam2;
+use polycl_volume::Input;
 use polycl_volume::dataset::Dataset;
 use serde_json::json;
 
@@ -27,13 +28,13 @@ pub enum Bench {
 /// Threads of a timed step where --threads does not say, as the peer has it.
 pub const THREADS: usize = 2;
 
-/// Time random reads of slices from a data set, one after the other
+/// Time random reads of slices from a data set, one after the other, or the reading of a scan
 ///
 /// Prints one JSON line. What was read before comes from the operating system's cache.
 #[derive(clap::Args)]
 pub struct ReadArgs {
-    /// Data set that `polycl import` wrote
-    dataset: PathBuf,
+    /// Data set that `polycl import` wrote, or a scan: a file, or a folder of DICOM slices
+    path: PathBuf,
     /// Slices to read
     #[arg(long, value_name = "N", default_value_t = 5000)]
     slices: usize,
@@ -116,7 +117,10 @@ pub fn run(bench: &Bench) -> anyhow::Result<Outcome> {
 
 fn time_reads(args: &ReadArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(args.slices > 0, "--slices: expected at least 1, found 0");
-    let dataset = Dataset::open(&args.dataset)?;
+    if !Dataset::lies_in(&args.path) {
+        return time_scan(&args.path);
+    }
+    let dataset = Dataset::open(&args.path)?;
     let scans = &dataset.index.scans;
     // A prime stride visits scans and slices in an order that no cache foresees.
     let slice = |i: usize| (i * 7919 % scans.len(), i * 104_729);
@@ -128,6 +132,14 @@ fn time_reads(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let size = dataset.index.preprocess.size;
     let rate = args.slices as f64 / seconds;
     let timed = json!({ "slices": args.slices, "size": size, "seconds": seconds, "slices_per_s": rate });
+    talk::data(format_args!("{timed}\n"));
+    Ok(Outcome::Done)
+}
+
+fn time_scan(path: &Path) -> anyhow::Result<Outcome> {
+    let start = Instant::now();
+    let image = Input::open(path, None)?.image()?;
+    let timed = json!({ "shape": image.space.shape, "seconds": start.elapsed().as_secs_f64() });
     talk::data(format_args!("{timed}\n"));
     Ok(Outcome::Done)
 }

@@ -64,7 +64,7 @@ struct Trial<'a> {
 }
 
 pub fn run(args: &PropagateArgs) -> anyhow::Result<Outcome> {
-    let image = nifti::read_image(&args.image)?;
+    let image = Input::open(&args.image, None)?.image()?;
     let truth = read_truth(&args.truth)?;
     check_grid(&args.truth, &truth, &args.image, &image)?;
     let names = given_or_beside(args.names.as_deref(), &args.truth)?;

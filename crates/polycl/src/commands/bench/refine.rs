@@ -66,7 +66,7 @@ struct Trial {
 
 pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(args.every > 0, "--every: expected at least 1, found 0");
-    let image = nifti::read_image(&args.image)?;
+    let image = Input::open(&args.image, None)?.image()?;
     let truth = read_truth(&args.truth)?;
     check_grid(&args.truth, &truth, &args.image, &image)?;
     let names = names_beside(&args.truth)?;
