@@ -56,7 +56,13 @@ impl Error {
 
     /// An operating-system error while `doing` (a verb phrase, e.g. "read it").
     pub fn io(file: impl AsRef<Path>, doing: &str, source: &io::Error) -> Self {
-        Self::new(file, Kind::Io, doing, source.to_string())
+        let error = Self::new(file, Kind::Io, doing, source.to_string());
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                error.hint("free some space and run it again; what was there before is as it was")
+            }
+            _ => error,
+        }
     }
 
     #[must_use]

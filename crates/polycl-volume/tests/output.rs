@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use polycl_volume::output::{atomically, folder_atomically};
+use polycl_volume::output::{atomically, folder_atomically, sweep};
 use polycl_volume::{Error, Kind, Result};
 
 fn fill(folder: &Path) -> Result<()> {
@@ -58,6 +58,40 @@ fn a_failure_leaves_nothing_and_names_the_final_place() {
         assert!(!path.exists() || names(&path).is_empty());
     }
     assert_eq!(names(dir.path()), ["empty"]);
+}
+
+#[test]
+fn what_a_kill_has_left_is_cleared_away_and_nothing_that_is_being_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let leave = || {
+        fs::write(dir.path().join(".polycl-left.partial"), "half").unwrap();
+        fs::create_dir(dir.path().join(".polycl-folder.partial")).unwrap();
+        fs::write(dir.path().join(".polycl-folder.partial/.polycl-in.partial"), "half").unwrap();
+        fs::write(dir.path().join("mine.partial"), "a person's").unwrap();
+    };
+    leave();
+    atomically(&dir.path().join("file"), |file| {
+        file.write_all(b"first half")?;
+        let before = names(dir.path());
+        assert!(before.iter().filter(|name| name.starts_with(".polycl-")).count() == 1, "{before:?}");
+        sweep(dir.path());
+        assert_eq!(names(dir.path()), before);
+        file.write_all(b", second half")
+    })
+    .unwrap();
+    assert_eq!(names(dir.path()), ["file", "mine.partial"]);
+    leave();
+    folder_atomically(&dir.path().join("folder"), |folder| {
+        sweep(dir.path());
+        fill(folder)
+    })
+    .unwrap();
+    assert_eq!(names(dir.path()), ["file", "folder", "mine.partial"]);
+    // In a folder that was empty but for that, too.
+    let given = dir.path().join("given");
+    fs::create_dir_all(given.join(".polycl-x.partial/below")).unwrap();
+    folder_atomically(&given, fill).unwrap();
+    assert_eq!(names(&given), ["below", "file"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::commands::{
     bench, demo, evaluate, export, fetch, finetune, import, inspect, phantom, predict, pretrain, propagate,
     refine, study,
 };
-use crate::talk;
+use crate::{stop, talk};
 
 /// Contrastive pre-training and few-label segmentation of CT scans.
 #[derive(Parser)]
@@ -58,14 +58,17 @@ pub enum Outcome {
     Done,
     /// Some cases failed; they have been listed on stderr.
     SomeFailed,
+    /// Somebody asked it to stop; how to go on has been said on stderr.
+    Stopped,
 }
 
 /// Parses the command line, runs the command, reports its error: 0 done, 1 some cases failed,
-/// 2 usage or input.
+/// 2 usage or input, 130 stopped when asked.
 pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
+        Ok(Outcome::Stopped) => ExitCode::from(stop::EXIT),
         Err(error) => {
             talk::error(&error);
             ExitCode::from(2)

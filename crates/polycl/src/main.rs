@@ -8,6 +8,7 @@ mod memory;
 mod montage;
 mod picture;
 mod report;
+mod stop;
 mod study;
 mod surface;
 mod talk;

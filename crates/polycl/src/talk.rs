@@ -8,9 +8,9 @@ use crate::cli::Outcome;
 
 /// Prints an error, what led to it, and its hint on a line of its own.
 pub fn error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    note(format_args!("error: {error:#}"));
     if let Some(hint) = error.downcast_ref::<polycl_volume::Error>().and_then(|e| e.hint.as_deref()) {
-        eprintln!("hint: {hint}");
+        note(format_args!("hint: {hint}"));
     }
 }
 
@@ -40,9 +40,10 @@ pub fn data(text: impl std::fmt::Display) {
     }
 }
 
-/// One line of talk that is not a result.
+/// One line of talk that is not a result. Where nobody listens any more, as after the terminal is closed, the
+/// work goes on.
 pub fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A bar over `len` pieces of work with the time left; silent where stderr is no terminal.

@@ -1,54 +1,118 @@
-//! Many scans at once, of which some are broken; layouts of other programs; what a person sees of both.
+//! Many scans at once: what is broken, what is there already, and what is left when somebody stops.
 
 mod common;
 
-use common::{Folder, boxes, space};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
-/// Scans a00, a01, ... of their own voxels, of which every tenth of the named is broken off.
-fn scans(folder: &Folder, count: usize) {
-    for number in 0..count {
-        let name = format!("images/a{number:03}.nii");
-        folder.image_with(&name, 352, &(number as f32).to_le_bytes());
-    }
+use common::{Folder, grid, in_disc, painted};
+use polycl_volume::nifti;
+
+/// A scan of two slices and its number.
+fn scan(folder: &Folder, number: usize) {
+    let name = format!("scans/s{number:03}.nii.gz");
+    let space = grid([32, 32, 2], [8.0, 8.0, 8.0]);
+    let level = number as f32;
+    let image = painted(&space, |place| if in_disc(place, [0.0, 0.0], 90.0) { 40.0 + level } else { -900.0 });
+    nifti::write_image(&folder.at(&name), &image).unwrap();
 }
 
-fn break_off(folder: &Folder, name: &str) -> Vec<u8> {
-    let whole = std::fs::read(folder.at(name)).unwrap();
-    std::fs::write(folder.at(name), &whole[..1000]).unwrap();
-    whole
+const BROKEN: [usize; 3] = [7, 100, 199];
+
+/// A trained network and 200 scans, three of which are none.
+fn hospital() -> Folder {
+    let folder = Folder::new();
+    for line in [
+        "phantom --out cohort --patients 3 --size 32 --seed 3",
+        "import --manifest cohort/manifest.csv --out dataset --size 32",
+        "finetune dataset --organ liver --epochs 1 --steps 1 --batch 2 --out run",
+    ] {
+        folder.done(line);
+    }
+    (0..200).for_each(|number| scan(&folder, number));
+    for number in BROKEN {
+        folder.write(&format!("scans/s{number:03}.nii.gz"), "no scan");
+    }
+    folder
+}
+
+/// When each mask was written.
+fn masks(folder: &Folder) -> BTreeMap<PathBuf, SystemTime> {
+    let entries = std::fs::read_dir(folder.path().join("masks")).into_iter().flatten().map(|e| e.unwrap());
+    let masks = entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "gz"));
+    masks.map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap())).collect()
+}
+
+/// How many masks are new or were written again.
+fn made(before: &BTreeMap<PathBuf, SystemTime>, after: &BTreeMap<PathBuf, SystemTime>) -> usize {
+    after.iter().filter(|&(path, time)| before.get(path) != Some(time)).count()
+}
+
+#[cfg(unix)]
+fn send(signal: &str, process: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {process}")]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Asks a prediction to stop when it has written some masks, and returns what it said.
+#[cfg(unix)]
+fn stopped(folder: &Folder, masks: &Path) -> String {
+    let child = Command::new(env!("CARGO_BIN_EXE_polycl"))
+        .args(["predict", "run", "scans", "--out", "masks"])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while !masks.join("s009.nii.gz").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no masks");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    send("INT", child.id());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    said
 }
 
 #[test]
-fn two_hundred_scans_of_which_three_are_broken() {
-    let folder = Folder::new();
-    scans(&folder, 200);
-    let wholes = ["images/a007.nii", "images/a100.nii", "images/a199.nii"].map(|name| {
-        let whole = break_off(&folder, name);
-        (name, whole)
-    });
-    insta::assert_snapshot!(folder.polycl("import --images images --size 32 --out dataset"));
-    // Nothing is mended yet: the three are tried again, and nothing else.
-    insta::assert_snapshot!(folder.polycl("import --images images --size 32 --out dataset --continue"));
-    for (name, whole) in wholes {
-        std::fs::write(folder.at(name), whole).unwrap();
-    }
-    insta::assert_snapshot!(folder.polycl("import --images images --size 32 --out dataset --continue"));
-}
+#[cfg(unix)]
+fn two_hundred_scans_three_of_them_broken() {
+    let folder = hospital();
+    let said = stopped(&folder, &folder.path().join("masks"));
+    let begun = masks(&folder);
+    assert!(said.contains("stopped before s0") && said.contains("s199"), "{said}");
+    assert!(said.contains(&format!("{} of 200 scans segmented", begun.len())), "{said}");
+    assert!(said.contains("go on with --continue"), "{said}");
 
-#[test]
-fn a_data_set_goes_to_nnunet_and_back() {
-    let folder = Folder::new();
-    for (case, label) in [("a", 3), ("b", 3), ("c", 4)] {
-        folder.image(&format!("images/{case}.nii.gz"));
-        if case != "c" {
-            folder.mask(&format!("labels/{case}.nii.gz"), &boxes(space(), &[(label, [0, 0, 1], [8, 10, 3])]));
-        }
-    }
-    folder.done("import --images images --labels labels --names 3=liver --size 32 --out dataset");
-    insta::assert_snapshot!(folder.polycl("export --nnunet dataset --out raw/Dataset501_Liver"));
-    insta::assert_snapshot!(folder.read("raw/Dataset501_Liver/dataset.json"));
-    insta::assert_snapshot!(folder.polycl("import --nnunet raw/Dataset501_Liver --size 32 --out again"));
-    insta::assert_snapshot!(folder.polycl("export --nnunet dataset --organ heart --out other"));
-    insta::assert_snapshot!(folder.polycl("import --nnunet images --size 32 --out other"));
-    insta::assert_snapshot!(folder.polycl("import --out other"));
+    let said = folder.polycl("predict run scans --out masks --continue");
+    assert!(said.starts_with("exit 1\n"), "{said}");
+    let all = masks(&folder);
+    assert_eq!((all.len(), made(&begun, &all)), (197, 197 - begun.len()));
+    let (_, end) = said.split_once("197 of 200 scans segmented").unwrap();
+    insta::assert_snapshot!(end);
+
+    let line = "predict run scans --out masks --continue";
+    let said = folder.polycl(line);
+    assert!(said.starts_with("exit 1\n") && said.contains("197 of 200 masks are there already"), "{said}");
+    assert_eq!(made(&all, &masks(&folder)), 0);
+    BROKEN.into_iter().for_each(|number| scan(&folder, number));
+    folder.done(line);
+    let whole = masks(&folder);
+    assert_eq!((whole.len(), made(&all, &whole)), (200, 3));
+
+    // A scan that has changed, a mask that has gone, and masks that were made another way.
+    std::thread::sleep(Duration::from_millis(20));
+    std::fs::copy(folder.at("scans/s010.nii.gz"), folder.at("scans/s011.nii.gz")).unwrap();
+    std::fs::remove_file(folder.at("masks/s012.nii.gz")).unwrap();
+    folder.done(line);
+    let again = masks(&folder);
+    assert_eq!(made(&whole, &again), 2);
+    folder.done("predict run scans/s001.nii.gz scans/s002.nii.gz --out masks --continue --largest");
+    let largest = masks(&folder);
+    assert_eq!(made(&again, &largest), 2);
+    folder.done("predict run scans/s001.nii.gz --out masks");
+    assert_eq!(made(&largest, &masks(&folder)), 1, "without --continue everything is made anew");
 }

@@ -76,7 +76,7 @@ fn kills_change_nothing_and_more_budgets_repeat_nothing() {
     let folder = hospitals();
     folder.write("study.toml", &study("['scratch', 'mixed']", "[1, 4]", "[0, 1]", TESTS));
     folder.done("study study.toml --out straight --jobs 2");
-    for milliseconds in [700, 1900, 1300] {
+    for (milliseconds, kill) in [(700, true), (1900, false), (1300, true)] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_polycl"))
             .args(["study", "study.toml", "--out", "killed", "--jobs", "1"])
             .current_dir(folder.path())
@@ -85,8 +85,15 @@ fn kills_change_nothing_and_more_budgets_repeat_nothing() {
             .spawn()
             .unwrap();
         std::thread::sleep(Duration::from_millis(milliseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        if kill {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            continue;
+        }
+        // Asked to stop, it ends in order, and so does the command at work.
+        Command::new("sh").args(["-c", "kill -TERM $0", &child.id().to_string()]).status().unwrap();
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 130)), "{code:?}");
     }
     folder.done("study study.toml --out killed --jobs 2");
     assert_eq!(tables(&folder, "straight"), tables(&folder, "killed"));

@@ -92,6 +92,117 @@ fn a_killed_run_resumes_to_the_same_bits() {
     assert!(bytes(&folder, "tuned/best.safetensors") == bytes(&folder, "cut/best.safetensors"));
 }
 
+/// What a shell says of `polycl` with its first words before it, and how that ends.
+#[cfg(unix)]
+fn in_shell(folder: &Folder, before: &str, line: &str) -> (Option<i32>, String) {
+    let output = Command::new("bash")
+        .args(["-c", &format!("{before} exec \"$0\" {line}"), env!("CARGO_BIN_EXE_polycl")])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_asked_to_stop_is_saved_within_its_epoch() {
+    let folder = cohort();
+    let line = "finetune dataset --organ liver --epochs 2 --steps 12 --batch 4";
+    folder.done(&format!("{line} --out whole"));
+    for signal in ["INT", "TERM"] {
+        let line = format!("{line} --save-every 0 --out {signal}");
+        let child = Command::new(env!("CARGO_BIN_EXE_polycl"))
+            .args(line.split_whitespace())
+            .current_dir(folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (latest, start) = (folder.at(&format!("{signal}/latest.safetensors")), Instant::now());
+        while !latest.exists() {
+            assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{said}");
+        assert!(said.contains("stopped after 0 of 2 epochs and "), "{said}");
+        assert!(said.contains("go on with --resume"), "{said}");
+        folder.done(&format!("{line} --resume"));
+        assert_same_run(&folder, "whole", signal);
+        let files = std::fs::read_dir(folder.path().join(signal)).unwrap().count();
+        assert_eq!(files, std::fs::read_dir(folder.path().join("whole")).unwrap().count());
+    }
+}
+
+#[test]
+fn a_run_belongs_to_one_process() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out run"));
+    // As another process would: the lock is the open file's.
+    let held = polycl_volume::lock::hold(&folder.at("run"), ".polycl-run.lock").unwrap();
+    insta::assert_snapshot!(folder.refused(&format!("{FINETUNE} --out run --resume")));
+    drop(held);
+    folder.done(&format!("{FINETUNE} --out run --resume"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_disk_that_is_full_costs_an_epoch_at_most() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out whole"));
+    let size = bytes(&folder, "whole/latest.safetensors").len();
+    // No file may grow beyond that: not even the first checkpoint fits.
+    let full = format!("trap '' XFSZ; ulimit -f {};", size / 2048);
+    let line = format!("{FINETUNE} --out cut");
+    let (code, said) = in_shell(&folder, &full, &line);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("cut/") && said.contains("safetensors: could not write it: "), "{said}");
+    assert!(said.contains("hint: ") && said.contains("--resume"), "{said}");
+    // One checkpoint later it is the same, and the one that is there stays whole.
+    killed(&folder, &format!("{line} --resume"), "cut", 1);
+    let latest = folder.at("cut/latest.safetensors");
+    let before = std::fs::read(&latest).unwrap_or_default();
+    let (code, said) = in_shell(&folder, &full, &format!("{line} --resume"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(std::fs::read(&latest).unwrap_or_default() == before);
+    folder.done(&format!("{line} --resume"));
+    assert_same_run(&folder, "whole", "cut");
+    let files = |run: &str| std::fs::read_dir(folder.path().join(run)).unwrap().count();
+    assert_eq!(files("cut"), files("whole"), "nothing temporary is left");
+}
+
+#[test]
+fn nobody_has_to_listen() {
+    let folder = cohort();
+    for line in [format!("{FINETUNE} --out run"), "predict run cohort/images --out masks".to_owned()] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_polycl"))
+            .args(line.split_whitespace())
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The readers go before anything is said.
+        drop((child.stdout.take(), child.stderr.take()));
+        assert!(child.wait().unwrap().success(), "{line}");
+    }
+}
+
+#[test]
+fn a_folder_that_was_there_is_mended_after_a_kill() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out whole"));
+    // As a kill leaves it between the two files that are moved in.
+    let settings = bytes(&folder, "whole/config.toml");
+    std::fs::write(folder.at("run/config.toml"), settings).unwrap();
+    std::fs::write(folder.at("run/.polycl-abc.partial/run.json"), "{").unwrap();
+    folder.done(&format!("{FINETUNE} --out run --resume"));
+    assert_same_run(&folder, "whole", "run");
+    assert!(!folder.path().join("run/.polycl-abc.partial").exists());
+}
+
 #[test]
 fn what_follows_the_trained_weights_resumes_to_the_same_bits() {
     let folder = cohort();

@@ -4,7 +4,7 @@
 //! Formats: tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto and
 //! tensorflow/core/framework/summary.proto.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +19,33 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `dir`; TensorBoard reads those of a resumed run together.
+    /// The file of a run that goes on: what was logged, once, in place of the files of earlier processes,
+    /// which may tell of epochs that are trained again. `None` where there is nothing yet.
+    pub fn again(dir: &Path, log: &[Record]) -> Result<Option<Self>> {
+        let name = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let ours = |path: &PathBuf| {
+            name(path).is_some_and(|n| n.starts_with("events.out.tfevents.") && n.ends_with(".polycl"))
+        };
+        let entries = fs::read_dir(dir).map_err(|e| Error::io(dir, "read it", &e))?;
+        let earlier: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(ours).collect();
+        let mut events = None;
+        if !log.is_empty() {
+            let new = events.insert(Self::create(dir)?);
+            // When an epoch ended is not logged, only how long each took.
+            let mut time = now() - log.iter().map(|record| record.seconds).sum::<f64>();
+            for record in log {
+                time += record.seconds;
+                new.append(&scalars(record, time))?;
+            }
+        }
+        // The new ones are there, so a kill here leaves some twice, and none out.
+        for path in earlier {
+            fs::remove_file(&path).map_err(|e| Error::io(&path, "remove it", &e))?;
+        }
+        Ok(events)
+    }
+
+    /// A new file in `dir`.
     pub fn create(dir: &Path) -> Result<Self> {
         let path = dir.join(format!("events.out.tfevents.{:.6}.polycl", now()));
         let opened = OpenOptions::new().create_new(true).write(true).open(&path);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::augment::{Augment, mirrored_classes};
 use super::run::{Model, Organ, Run, RunCard, Seen, weights};
 use super::weight::LabelWeight;
-use super::{Progress, Settings, State, Task, initialised, slices, train};
+use super::{Checkpoints, Progress, Settings, State, Task, initialised, slices, train};
 use crate::checkpoint::Checkpoint;
 use crate::loss::SegmentationLoss;
 use crate::net::{EncoderConfig, Net, Segmenter, SegmenterConfig};
@@ -112,7 +112,7 @@ pub fn finetune(
     dataset: &Dataset,
     config: &FinetuneConfig,
     out: &Path,
-    resume: bool,
+    (resume, checkpoints): (bool, Checkpoints<'_>),
     announce: &mut dyn FnMut(&Plan),
     watch: &mut dyn FnMut(Progress<'_>),
 ) -> Result<State> {
@@ -136,7 +136,7 @@ pub fn finetune(
     }
     let mut run = Run::create(out, &card, &task.config, resume)?;
     announce(&task.summary());
-    train(&task, model, &task.config.training, &mut run, watch)
+    train(&task, model, &task.config.training, &mut run, checkpoints, watch)
 }
 
 /// The pre-trained run's architecture, or the one asked for.

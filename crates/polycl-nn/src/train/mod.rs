@@ -12,7 +12,7 @@ mod weight;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
@@ -142,17 +142,42 @@ pub enum Progress<'a> {
     Epoch(&'a Record),
 }
 
-/// Where a training stands between two epochs; saved with the weights.
+/// Where a training stands; saved with the weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
+    /// Epochs finished.
     pub epoch: usize,
     pub best: Option<f64>,
     /// Epochs since the best score.
     pub stale: usize,
+    /// What is done of the epoch after these; nothing between two epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
+    /// Whether the training ended because it was asked to.
+    #[serde(skip)]
+    pub stopped: bool,
+}
+
+/// The part of an epoch that is done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Within {
+    pub steps: usize,
+    /// The sum of their losses.
+    pub loss: f64,
+    pub seconds: f64,
+}
+
+/// What decides, beside the end of every epoch, when a training is saved.
+#[derive(Clone, Copy)]
+pub struct Checkpoints<'a> {
+    /// The longest time between two; a step is finished first.
+    pub every: Duration,
+    /// Asked after every step whether to save and stop.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
 /// Trains `model` until `settings.epochs`, from where `run` stands. Every epoch ends with a line in
-/// the log and a checkpoint from which a killed run goes on bit for bit.
+/// the log and a checkpoint from which a killed run goes on bit for bit; within long ones there are more.
 ///
 /// # Errors
 /// [`Kind::Request`] where loss or gradients become infinite; what reading and writing can say.
@@ -161,73 +186,112 @@ pub fn train<T: Task>(
     model: T::Model,
     settings: &Settings,
     run: &mut Run,
-    watch: &mut dyn FnMut(Progress<'_>),
-) -> Result<State> {
-    epochs(task, model, settings, run, watch).inspect_err(|_| run.abandon())
-}
-
-fn epochs<T: Task>(
-    task: &T,
-    model: T::Model,
-    settings: &Settings,
-    run: &mut Run,
+    checkpoints: Checkpoints<'_>,
     watch: &mut dyn FnMut(Progress<'_>),
 ) -> Result<State> {
     let device = settings.device.open().autodiff();
-    let (mut model, mut adam, mut state) = run.resume(model, &device)?;
-    while state.epoch < settings.epochs && task.patience().is_none_or(|patience| state.stale < patience) {
-        let start = Instant::now();
-        model = task.enter(state.epoch, model);
-        let (loss, rate);
-        (model, loss, rate) = epoch(task, model, &mut adam, settings, state.epoch, &device, watch)?;
-        let score = task.validate(&model.valid(), &device.clone().inner())?;
-        state.epoch += 1;
-        let better = score.is_some_and(|score| state.best.is_none_or(|best| score > best));
-        if better {
-            state.best = score;
-        }
-        state.stale = if better || score.is_none() { 0 } else { state.stale + 1 };
-        let (left_out, seconds) = (task.left_out(), start.elapsed().as_secs_f64());
-        let record = Record { epoch: state.epoch, loss, rate, left_out, score, seconds };
-        run.finish_epoch(&record, &model, &adam, &state, better)?;
-        watch(Progress::Epoch(&record));
-    }
-    Ok(state)
+    let saved = Instant::now();
+    let mut training = Training { task, settings, run: &mut *run, checkpoints, watch, device, saved };
+    training.epochs(model).inspect_err(|_| run.abandon())
 }
 
-/// One pass over the epoch's items; returns the model, the mean loss and the last learning rate.
-fn epoch<T: Task>(
-    task: &T,
-    model: T::Model,
-    adam: &mut Adam,
-    settings: &Settings,
-    epoch: usize,
-    device: &Device,
-    watch: &mut dyn FnMut(Progress<'_>),
-) -> Result<(T::Model, f64, f64)> {
-    let plan = Plan::new(task, epoch, settings);
-    let steps = plan.batches.len();
-    let (mut model, mut sum, mut rate) = (model, 0.0, 0.0);
-    std::thread::scope(|scope| {
-        for (step, batch) in prefetch(scope, task, &plan).into_iter().enumerate() {
-            rate = settings.rate.unwrap_or(T::RATE)
-                * settings.schedule.factor(epoch * steps + step, settings.epochs * steps);
-            device.seed(rng(settings.seed, Purpose::Dropout, [epoch as u64, step as u64]).next_u64());
-            let loss;
-            (model, loss) = task.loss(model, batch?, device);
-            let gradients = loss.backward();
-            let loss = f64::from(loss.into_scalar::<f32>());
-            let norm = global_norm(&model, &gradients);
-            if !loss.is_finite() || !norm.is_finite() {
-                return Err(diverged(epoch, step, loss));
+/// A training at work.
+struct Training<'a, 'w, T: Task> {
+    task: &'a T,
+    settings: &'a Settings,
+    run: &'a mut Run,
+    checkpoints: Checkpoints<'a>,
+    watch: &'a mut (dyn FnMut(Progress<'_>) + 'w),
+    device: Device,
+    /// When the last checkpoint was written.
+    saved: Instant,
+}
+
+impl<T: Task> Training<'_, '_, T> {
+    fn epochs(&mut self, model: T::Model) -> Result<State> {
+        let (task, settings) = (self.task, self.settings);
+        let (mut model, mut adam, mut state) = self.run.resume(model, &self.device)?;
+        while state.epoch < settings.epochs && task.patience().is_none_or(|patience| state.stale < patience) {
+            if (self.checkpoints.stop)() {
+                state.stopped = true;
+                break;
             }
-            let rate_of = |parameter: &str| rate * task.rate_of(parameter);
-            model = adam.step(model, &gradients, &rate_of, clip_scale(norm, settings.clip));
-            sum += loss;
-            watch(Progress::Step { epoch, step: step + 1, steps, loss });
+            let start = begun(&state);
+            model = task.enter(state.epoch, model);
+            let loss;
+            (model, loss) = self.epoch(model, &mut adam, &mut state, start)?;
+            let Some((loss, rate)) = loss else { break };
+            let score = task.validate(&model.valid(), &self.device.clone().inner())?;
+            state.within = None;
+            state.epoch += 1;
+            let better = score.is_some_and(|score| state.best.is_none_or(|best| score > best));
+            if better {
+                state.best = score;
+            }
+            state.stale = if better || score.is_none() { 0 } else { state.stale + 1 };
+            let (left_out, seconds) = (task.left_out(), start.elapsed().as_secs_f64());
+            let record = Record { epoch: state.epoch, loss, rate, left_out, score, seconds };
+            self.run.finish_epoch(&record, &model, &adam, &state, better)?;
+            self.saved = Instant::now();
+            (self.watch)(Progress::Epoch(&record));
         }
-        Ok((model, sum / steps as f64, rate))
-    })
+        Ok(state)
+    }
+
+    /// What is left of an epoch's steps; returns the model, and the mean loss and the last learning rate
+    /// unless it was stopped within.
+    fn epoch(
+        &mut self,
+        mut model: T::Model,
+        adam: &mut Adam,
+        state: &mut State,
+        start: Instant,
+    ) -> Result<(T::Model, Option<(f64, f64)>)> {
+        let (task, settings, epoch) = (self.task, self.settings, state.epoch);
+        let plan = Plan::new(task, epoch, settings);
+        let steps = plan.batches.len();
+        let rate_at = |step: usize| {
+            settings.rate.unwrap_or(T::RATE)
+                * settings.schedule.factor(epoch * steps + step, settings.epochs * steps)
+        };
+        let Within { steps: done, loss: mut sum, .. } = state.within.clone().unwrap_or_default();
+        std::thread::scope(|scope| {
+            for (step, batch) in (done..steps).zip(prefetch(scope, task, &plan, done)) {
+                let seed = rng(settings.seed, Purpose::Dropout, [epoch as u64, step as u64]).next_u64();
+                self.device.seed(seed);
+                let loss;
+                (model, loss) = task.loss(model, batch?, &self.device);
+                let gradients = loss.backward();
+                let loss = f64::from(loss.into_scalar::<f32>());
+                let norm = global_norm(&model, &gradients);
+                if !loss.is_finite() || !norm.is_finite() {
+                    return Err(diverged(epoch, step, loss));
+                }
+                let rate_of = |parameter: &str| rate_at(step) * task.rate_of(parameter);
+                model = adam.step(model, &gradients, &rate_of, clip_scale(norm, settings.clip));
+                sum += loss;
+                (self.watch)(Progress::Step { epoch, step: step + 1, steps, loss });
+                state.stopped = (self.checkpoints.stop)();
+                if state.stopped || self.saved.elapsed() >= self.checkpoints.every {
+                    let seconds = start.elapsed().as_secs_f64();
+                    state.within = Some(Within { steps: step + 1, loss: sum, seconds });
+                    self.run.save(&model, adam, state)?;
+                    self.saved = Instant::now();
+                }
+                if state.stopped {
+                    return Ok((model, None));
+                }
+            }
+            Ok((model, Some((sum / steps as f64, rate_at(steps - 1)))))
+        })
+    }
+}
+
+/// When the epoch would have begun, had it been gone through without a break.
+fn begun(state: &State) -> Instant {
+    let now = Instant::now();
+    let spent = state.within.as_ref().and_then(|within| Duration::try_from_secs_f64(within.seconds).ok());
+    spent.and_then(|spent| now.checked_sub(spent)).unwrap_or(now)
 }
 
 /// The batches of an epoch: ranges of the items of its rounds.
@@ -257,15 +321,16 @@ impl<I> Plan<I> {
     }
 }
 
-/// Loads batches in order on a thread of its own, at most two ahead of the training.
+/// Loads the batches after the first `done` in order on a thread of its own, at most two ahead of the training.
 fn prefetch<'scope, T: Task>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     task: &'scope T,
     plan: &'scope Plan<T::Item>,
+    done: usize,
 ) -> mpsc::Receiver<Result<T::Batch>> {
     let (sender, receiver) = mpsc::sync_channel(2);
     scope.spawn(move || {
-        for (at, range) in &plan.batches {
+        for (at, range) in plan.batches.iter().skip(done) {
             let (round, items) = &plan.rounds[*at];
             // The receiver hangs up when training fails; there is nothing left to load for then.
             if sender.send(task.load(*round, &items[range.clone()])).is_err() {

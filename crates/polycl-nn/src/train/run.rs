@@ -7,7 +7,12 @@
 //! RUN/events.out.tfevents… the same for TensorBoard
 //! RUN/latest.safetensors   weights, optimiser and position: where --resume goes on
 //! RUN/best.safetensors     weights of the best validation score, where there is validation
+//! RUN/.polycl-run.lock     there while a process trains
 //! ```
+//!
+//! A kill between any two writes costs what came after the last `latest.safetensors`, which decides: of the
+//! log and the events only what it knows of is kept, and `best.safetensors`, which may be an epoch ahead, is
+//! written again as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -17,6 +22,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use polycl_volume::dataset::{Index, Origin, Scan};
+use polycl_volume::lock::{self, Lock};
 use polycl_volume::preprocess::Preprocess;
 use polycl_volume::{Error, Kind, Result, output};
 use serde::{Deserialize, Serialize};
@@ -147,42 +153,49 @@ pub fn weights(run: &Path) -> PathBuf {
     if best.exists() { best } else { run.join("latest.safetensors") }
 }
 
-/// A run that is being trained.
+/// A run that is being trained, by this process alone.
 pub struct Run {
     pub dir: PathBuf,
     /// Made with the first epoch.
     events: Option<EventFile>,
     resumed: bool,
+    lock: Option<Lock>,
 }
+
+const LOCK: &str = ".polycl-run.lock";
+const RESUME: &str = "the last checkpoint is whole: once that is mended, --resume goes on from it";
 
 impl Run {
     /// Makes the folder, or, with `resume`, opens one whose settings and data set are the same.
     ///
     /// # Errors
-    /// [`Kind::Request`] for a folder that is occupied, or other settings or data than the run began
-    /// with; [`Kind::Io`].
+    /// [`Kind::Request`] for a folder that is occupied, be it by another process, or other settings or data
+    /// than the run began with; [`Kind::Io`].
     pub fn create(dir: &Path, card: &RunCard, config: &impl Serialize, resume: bool) -> Result<Self> {
         let config = toml::to_string(config)
             .map_err(|e| Error::new(dir, Kind::Request, "settings that TOML can hold", e.to_string()))?;
         let resumed = resume && dir.join("run.json").exists();
+        if !resumed {
+            begin(dir, card, &config, resume)?;
+        }
+        let lock = Some(lock::hold(dir, LOCK)?);
         if resumed {
+            output::sweep(dir);
             same_settings(&dir.join("config.toml"), &config)?;
             if RunCard::read(dir)? != *card {
                 return Err(Error::new(dir, Kind::Request, "the data set the run began with", "another one")
                     .hint("import it again as it was, or begin a new run with another --out"));
             }
-        } else {
-            begin(dir, card, &config)?;
         }
-        Ok(Self { dir: dir.to_path_buf(), events: None, resumed })
+        Ok(Self { dir: dir.to_path_buf(), events: None, resumed, lock })
     }
 
     /// The model, optimiser and position to go on from; the ones given where nothing was saved yet.
     ///
     /// # Errors
     /// [`Kind::Checkpoint`] where the saved state is not of this model.
-    pub fn resume<M: Module>(&self, mut model: M, device: &Device) -> Result<(M, Adam, State)> {
-        let latest = self.dir.join("latest.safetensors");
+    pub fn resume<M: Module>(&mut self, mut model: M, device: &Device) -> Result<(M, Adam, State)> {
+        let latest = self.latest();
         if !self.resumed || !latest.exists() {
             self.forget_log_after(0)?;
             return Ok((model, Adam::default(), State::default()));
@@ -210,26 +223,45 @@ impl Run {
         state: &State,
         best: bool,
     ) -> Result<()> {
+        self.log(record).map_err(resumable)?;
+        if best {
+            checkpoint::save(&self.dir.join("best.safetensors"), model, None, state).map_err(resumable)?;
+        }
+        self.save(model, adam, state)
+    }
+
+    /// Where the training stands.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn save<M: Module>(&self, model: &M, adam: &Adam, state: &State) -> Result<()> {
+        checkpoint::save(&self.latest(), model, Some(adam), state).map_err(resumable)
+    }
+
+    fn latest(&self) -> PathBuf {
+        self.dir.join("latest.safetensors")
+    }
+
+    fn log(&mut self, record: &Record) -> Result<()> {
         let path = self.dir.join("log.jsonl");
         let line = serde_json::to_string(record)
             .map_err(|e| Error::new(&path, Kind::Format, "a record in JSON", e.to_string()))?;
         let log = OpenOptions::new().create(true).append(true).open(&path);
-        log.and_then(|mut log| writeln!(log, "{line}")).map_err(|e| Error::io(&path, "append to it", &e))?;
+        // On disk before the weights are: a line that is lost with the power is not trained again.
+        log.and_then(|mut log| writeln!(log, "{line}").and_then(|()| log.sync_all()))
+            .map_err(|e| Error::io(&path, "append to it", &e))?;
         let events = match &mut self.events {
             Some(events) => events,
             None => self.events.insert(EventFile::create(&self.dir)?),
         };
-        events.write(record)?;
-        if best {
-            checkpoint::save(&self.dir.join("best.safetensors"), model, None, state)?;
-        }
-        checkpoint::save(&self.dir.join("latest.safetensors"), model, Some(adam), state)
+        events.write(record)
     }
 
     /// Takes back a run that failed before its first epoch was done, so that nothing half-made is left.
-    pub fn abandon(&self) {
-        let begun = !self.resumed && !self.dir.join("log.jsonl").exists();
+    pub fn abandon(&mut self) {
+        let begun = !self.resumed && !self.dir.join("log.jsonl").exists() && !self.latest().exists();
         if begun {
+            self.lock = None;
             // What cannot be removed is no worse than what failed.
             let _ = fs::remove_file(self.dir.join("run.json"));
             let _ = fs::remove_file(self.dir.join("config.toml"));
@@ -237,8 +269,9 @@ impl Run {
         }
     }
 
-    /// A kill may have left lines of an epoch whose weights were not written yet.
-    fn forget_log_after(&self, epochs: usize) -> Result<()> {
+    /// A kill may have left lines of an epoch whose weights were not written yet. The events are made of the
+    /// log again.
+    fn forget_log_after(&mut self, epochs: usize) -> Result<()> {
         let path = self.dir.join("log.jsonl");
         if !path.exists() {
             return Ok(());
@@ -246,8 +279,18 @@ impl Run {
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
         output::atomically(&path, |file| {
             text.lines().take(epochs).try_for_each(|line| writeln!(file, "{line}"))
-        })
+        })?;
+        self.events = EventFile::again(&self.dir, &read_log(&self.dir)?)?;
+        Ok(())
     }
+}
+
+/// Tells, too, that little is lost.
+fn resumable(mut error: Error) -> Error {
+    if error.kind == Kind::Io {
+        error.hint = Some(RESUME.to_owned());
+    }
+    error
 }
 
 /// The epochs logged so far.
@@ -261,21 +304,32 @@ pub fn read_log(run: &Path) -> Result<Vec<Record>> {
         serde_json::from_str(line)
             .map_err(|e| Error::new(&path, Kind::Format, "one JSON record a line", e.to_string()))
     };
-    text.lines().map(record).collect()
+    // A line without an end is one that a full disk has cut.
+    text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(record).collect()
 }
 
-/// The folder appears with its description and its settings, or not at all.
-fn begin(dir: &Path, card: &RunCard, config: &str) -> Result<()> {
+/// The folder appears with its description and its settings, or not at all, unless it was there before: a kill
+/// may leave the settings alone in it then, which is mended.
+fn begin(dir: &Path, card: &RunCard, config: &str, resume: bool) -> Result<()> {
     let text = serde_json::to_string_pretty(card)
         .map_err(|e| Error::new(dir, Kind::Request, "a description in JSON", e.to_string()))?;
-    let written = output::folder_atomically(dir, |dir| {
+    let fill = |dir: &Path| {
         output::atomically(&dir.join("config.toml"), |file| file.write_all(config.as_bytes()))?;
         output::atomically(&dir.join("run.json"), |file| writeln!(file, "{text}"))
-    });
+    };
+    let written =
+        if resume && settings_alone(dir) { fill(dir) } else { output::folder_atomically(dir, fill) };
     written.map_err(|error| match error.kind {
         Kind::Request => error.hint("choose another --out, or go on with that run by --resume"),
         _ => error,
     })
+}
+
+fn settings_alone(dir: &Path) -> bool {
+    output::sweep(dir);
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names: Vec<_> = names.filter(|name| name != LOCK).collect();
+    names == ["config.toml"]
 }
 
 fn same_settings(path: &Path, asked: &str) -> Result<()> {

@@ -113,10 +113,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let dataset = Dataset::open(&args.run.dataset)?;
     let mut watch = Watch::new(&args.run.out, "fine-tuning", config.training.epochs);
-    let state =
-        finetune(&dataset, &config, &args.run.out, args.run.resume, &mut announce, &mut |p| watch.see(p))?;
-    watch.finish(&state);
-    Ok(Outcome::Done)
+    let how = args.run.how()?;
+    let state = finetune(&dataset, &config, &args.run.out, how, &mut announce, &mut |p| watch.see(p))?;
+    Ok(watch.finish(&state))
 }
 
 fn announce(plan: &Plan) {

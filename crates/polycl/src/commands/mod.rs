@@ -7,6 +7,7 @@ pub mod fetch;
 pub mod finetune;
 pub mod import;
 pub mod inspect;
+mod made;
 pub mod phantom;
 pub mod predict;
 pub mod pretrain;

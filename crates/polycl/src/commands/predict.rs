@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
 use polycl_nn::predict::{Options, Prediction, Predictor};
 use polycl_nn::refine::Refiner;
@@ -16,17 +16,19 @@ use polycl_volume::{Error, Input, Kind, lock, nifti, output};
 use serde::{Deserialize, Serialize};
 
 use super::case::spare_hands;
+use super::made::{Made, Stamp};
 use super::records;
 use super::refine::How;
 use super::sam::{Network, check_decisions, note_decisions, write_decisions};
 use crate::cli::Outcome;
-use crate::talk;
+use crate::{stop, talk};
 
 /// Segment scans with a fine-tuned network
 ///
 /// Writes DIR/CASE.nii.gz in the grid of each scan, DIR/labels.json with the names of the values,
 /// and DIR/polycl.json, which tells `evaluate` which of these scans the network was trained on. With
-/// --refine, DIR/refine.csv says what was decided about every part of every slice.
+/// --refine, DIR/refine.csv says what was decided about every part of every slice. A scan that cannot be
+/// segmented does not stop the others. Ctrl-C ends after the scan at hand, a second one at once.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run that `polycl finetune` wrote
@@ -46,6 +48,10 @@ pub struct Args {
     /// Also write DIR/probabilities/CASE_ORGAN.nii.gz, as they are before any refinement
     #[arg(long)]
     probabilities: bool,
+    /// Go on with a folder: leave the masks that are there, of the same weights and options and of scans
+    /// that have not changed since, and make the others
+    #[arg(long = "continue")]
+    go_on: bool,
     /// Refine the masks with a Segment Anything network, as `polycl refine` does: litemedsam, medsam, ...
     #[arg(long, value_name = "NAME", help_heading = "Refinement")]
     refine: Option<Model>,
@@ -67,6 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let scans = pairs::unlabelled(&args.images)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, "make the folder", &e))?;
+    output::sweep(&args.out);
     refuse_overwriting(&args.out, &scans)?;
     check_names(&args.out, &organs(&predictor.card))?;
     if refiner.is_some() {
@@ -75,27 +82,61 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let refined_by = refiner.as_ref().map(|refiner| args.how.describe(refiner));
     let book = Book { out: &args.out, run: &args.run, predictor: &predictor, refined_by };
     book.card()?;
-    let mut failed = 0;
-    for Pair { case, image, .. } in &scans {
-        let bar = talk::progress(0, case);
-        let done = segment(args, (&book, refiner.as_ref()), case, image, &bar);
+    stop::listen().context("listening to signals")?;
+    let mut waiting: VecDeque<&Pair> = scans.iter().collect();
+    if args.go_on {
+        let card = book.card()?;
+        waiting.retain(|pair| !card.has(args, pair, predictor.can_flip()));
+        talk::note(format!("{} of {} masks are there already", scans.len() - waiting.len(), scans.len()));
+    }
+    let mut failed: Vec<(&str, anyhow::Error)> = Vec::new();
+    while let Some(pair) = waiting.pop_front_if(|_| !stop::asked()) {
+        let bar = talk::progress(0, &pair.case);
+        let done = segment(args, (&book, refiner.as_ref()), pair, &bar);
         bar.finish_and_clear();
         if let Err(error) = done {
-            failed += 1;
+            if ends_all(&error, args, pair) {
+                return Err(error);
+            }
             talk::error(&error);
+            failed.push((&pair.case, error));
         }
     }
-    talk::note(format!(
-        "{} of {} scans segmented: {}",
-        scans.len() - failed,
-        scans.len(),
-        args.out.display()
-    ));
-    ensure!(failed < scans.len(), "no scan could be segmented");
-    Ok(if failed == 0 { Outcome::Done } else { Outcome::SomeFailed })
+    let outcome = tell(args, scans.len(), &failed, &waiting);
+    ensure!(failed.len() < scans.len(), "no scan could be segmented");
+    Ok(outcome)
+}
+
+/// Whether no other scan would fare better: its mask could not be written.
+fn ends_all(error: &anyhow::Error, args: &Args, pair: &Pair) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| {
+        error.kind == Kind::Io && error.file != pair.image && error.file.starts_with(&args.out)
+    })
+}
+
+/// How it ended: what failed and why, and what was left when somebody asked to stop.
+fn tell(args: &Args, all: usize, failed: &[(&str, anyhow::Error)], left: &VecDeque<&Pair>) -> Outcome {
+    let (out, done) = (args.out.display(), all - failed.len() - left.len());
+    talk::note(format!("{done} of {all} scans segmented: {out}"));
+    if !failed.is_empty() && failed.len() < all {
+        talk::note("not segmented, and tried again with --continue:");
+        failed.iter().for_each(|(case, error)| talk::note(format!("  {case}: {error:#}")));
+    }
+    if !left.is_empty() {
+        let left: Vec<&str> = left.iter().map(|pair| pair.case.as_str()).collect();
+        talk::note(format!("stopped before {}\nhint: go on with --continue", left.join(", ")));
+        return Outcome::Stopped;
+    }
+    if failed.is_empty() { Outcome::Done } else { Outcome::SomeFailed }
 }
 
 impl Args {
+    /// How a mask of a scan is made.
+    fn made(&self, image: Stamp, can_flip: bool) -> Made {
+        let flip = self.flip && can_flip;
+        Made { flip, largest: self.largest, probabilities: self.probabilities, image }
+    }
+
     fn refiner(&self) -> anyhow::Result<Option<Refiner>> {
         self.how.check()?;
         let Some(model) = self.refine else {
@@ -147,11 +188,11 @@ fn check_names(out: &Path, organs: &Names) -> anyhow::Result<()> {
 fn segment(
     args: &Args,
     (book, refiner): (&Book, Option<&Refiner>),
-    case: &str,
-    input: &Input,
+    Pair { case, image: input, .. }: &Pair,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     let predictor = book.predictor;
+    let stamp = Stamp::of(input)?;
     let image = input.image()?;
     let fingerprint = image.fingerprint();
     bar.suspend(|| note_seen(&predictor.card, case, &fingerprint));
@@ -180,7 +221,7 @@ fn segment(
         let name = organ.name.replace(['/', '\\', '\0'], "_");
         nifti::write_image(&args.out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
     }
-    Ok(())
+    book.finish(case, args.made(stamp, predictor.can_flip()))
 }
 
 fn organs(card: &RunCard) -> Names {
@@ -201,12 +242,27 @@ struct Card {
     /// by; none are listed, and all are meant, where an earlier version began the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cases: Option<BTreeSet<String>>,
+    /// How the masks were made that are finished; a case is listed above before its mask is written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    made: BTreeMap<String, Made>,
     /// Cases whose masks trained the network.
     trained_on: BTreeSet<String>,
     /// Cases whose masks chose its best checkpoint.
     validated_on: BTreeSet<String>,
     /// Cases that its encoder was pre-trained on, without masks.
     pretrained_on: BTreeSet<String>,
+}
+
+impl Card {
+    /// Whether the mask of a scan is there as it would be made now.
+    fn has(&self, args: &Args, Pair { case, image, .. }: &Pair, can_flip: bool) -> bool {
+        let listed = self.cases.as_ref().is_some_and(|cases| cases.contains(case));
+        let as_asked = |made: &Made| {
+            Stamp::of(image).is_ok_and(|stamp| *made == args.made(stamp, can_flip))
+                && args.out.join(format!("{case}.nii.gz")).is_file()
+        };
+        listed && self.made.get(case).is_some_and(as_asked)
+    }
 }
 
 /// Where the masks of a network are put down.
@@ -228,6 +284,7 @@ impl Book<'_> {
                 weights: self.predictor.weights.clone(),
                 refined_by: self.refined_by.clone(),
                 cases: Some(BTreeSet::new()),
+                made: BTreeMap::new(),
                 trained_on: BTreeSet::new(),
                 validated_on: BTreeSet::new(),
                 pretrained_on: BTreeSet::new(),
@@ -248,6 +305,7 @@ impl Book<'_> {
     fn add(&self, case: &str, fingerprint: &str) -> anyhow::Result<()> {
         let _lock = lock::wait(self.out)?;
         let mut card = self.card()?;
+        card.made.remove(case);
         if let Some(cases) = &mut card.cases {
             cases.insert(case.to_owned());
         }
@@ -263,6 +321,14 @@ impl Book<'_> {
             }
         }
         write_json(&self.out.join("labels.json"), &organs(&self.predictor.card))?;
+        write_json(&self.out.join(Record::Predict.file()), &card)
+    }
+
+    /// Notes that the mask of a case, and all that goes with it, is written.
+    fn finish(&self, case: &str, made: Made) -> anyhow::Result<()> {
+        let _lock = lock::wait(self.out)?;
+        let mut card = self.card()?;
+        card.made.insert(case.to_owned(), made);
         write_json(&self.out.join(Record::Predict.file()), &card)
     }
 }

@@ -72,10 +72,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let config: PretrainConfig = resolve(&args.run, &args.settings)?;
     let dataset = Dataset::open(&args.run.dataset)?;
     let mut watch = Watch::new(&args.run.out, "pre-training", config.training.epochs);
-    let state =
-        pretrain(&dataset, &config, &args.run.out, args.run.resume, &mut announce, &mut |p| watch.see(p))?;
-    watch.finish(&state);
-    Ok(Outcome::Done)
+    let how = args.run.how()?;
+    let state = pretrain(&dataset, &config, &args.run.out, how, &mut announce, &mut |p| watch.see(p))?;
+    Ok(watch.finish(&state))
 }
 
 fn announce(plan: &Plan) {

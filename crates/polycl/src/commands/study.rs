@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::sam::Network;
 use crate::cli::Outcome;
 use crate::study::{self, Config, Live, Plan};
-use crate::talk;
+use crate::{stop, talk};
 
 /// Find out which way of training helps on your data: methods, label budgets and seeds, with statistics
 ///
 /// CONFIG names a data set, methods (scratch, simclr, moco, byol, positional, mae, scan, organ, mixed and,
 /// with all negatives of a batch, scan-all, organ-all, mixed-all), budgets of labelled patients, seeds, and
 /// whom to test on: other data sets, or parts of the same one in turn. Everything is checked before
-/// anything runs. A study that was killed goes on where it was, and one whose CONFIG asks for more runs
+/// anything runs. A study that was stopped or killed goes on where it was, and one whose CONFIG asks for more runs
 /// what is new. Leaves report.html, report.md and scores.csv.
 #[derive(clap::Args)]
 pub struct Args {
@@ -50,9 +50,14 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let _alone = alone(&args.out)?;
     let known = known.noted(&plan)?;
+    stop::listen().context("listening to signals")?;
     let live = Live::new(&plan);
     let failed = plan.execute(jobs, (cores / jobs).max(1), &live)?;
     live.finish();
+    if stop::asked() {
+        talk::note("stopped; the same command goes on with it");
+        return Ok(Outcome::Stopped);
+    }
     for (name, error) in &failed {
         talk::error(&anyhow::anyhow!("{name}: {error:#}"));
     }

@@ -1,15 +1,17 @@
 //! What `pretrain` and `finetune` share: settings from file and flags, progress, the curve.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
-use polycl_nn::train::{Progress, Record, State, read_log};
+use polycl_nn::train::{Checkpoints, Progress, Record, State, read_log};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::{curve, talk};
+use crate::cli::Outcome;
+use crate::{curve, stop, talk};
 
 /// What a run is made of and where it goes.
 #[derive(clap::Args)]
@@ -25,6 +27,25 @@ pub struct RunArgs {
     /// Go on with a run that was interrupted
     #[arg(long)]
     pub resume: bool,
+    /// Save where the training stands after every epoch, and within long ones after so many minutes.
+    /// Ctrl-C saves, too, and stops
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    pub save_every: f64,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    let sound = Duration::try_from_secs_f64(60.0 * minutes).is_ok();
+    if sound { Ok(minutes) } else { Err("expected a number of 0 or more".to_owned()) }
+}
+
+impl RunArgs {
+    /// Whether to go on with a run, and when to save it; listens to Ctrl-C from here on.
+    pub fn how(&self) -> anyhow::Result<(bool, Checkpoints<'static>)> {
+        stop::listen().context("listening to signals")?;
+        let every = Duration::from_secs_f64(60.0 * self.save_every);
+        Ok((self.resume, Checkpoints { every, stop: &stop::asked }))
+    }
 }
 
 /// Flags that become the `[training]` table of a run's settings.
@@ -136,10 +157,25 @@ impl<'a> Watch<'a> {
         }
     }
 
-    pub fn finish(self, state: &State) {
+    pub fn finish(self, state: &State) -> Outcome {
         self.bar.finish_and_clear();
+        // A kill may have come between the last epoch and its picture.
+        if state.epoch > 0 {
+            self.draw();
+        }
         let best = state.best.map(|best| format!(", best validation Dice {best:.4}")).unwrap_or_default();
-        talk::note(format!("{} epochs done{best}: {}", state.epoch, self.run.display()));
+        let run = self.run.display();
+        if state.stopped {
+            let within = state.within.as_ref().map(|within| format!(" and {} steps", within.steps));
+            let within = within.unwrap_or_default();
+            talk::note(format!(
+                "stopped after {} of {} epochs{within}: {run}\nhint: go on with --resume",
+                state.epoch, self.epochs
+            ));
+            return Outcome::Stopped;
+        }
+        talk::note(format!("{} epochs done{best}: {run}", state.epoch));
+        Outcome::Done
     }
 }
 

@@ -6,8 +6,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use polycl_nn::checkpoint;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use super::live::Live;
 use super::plan::{Network, Plan, Test};
+use crate::stop;
 
 /// The file that says that a training is done.
 pub const DONE: &str = "trained.json";
@@ -67,8 +69,15 @@ impl Plan {
                         // A panic must not leave the others waiting for this job for ever.
                         let run = AssertUnwindSafe(|| self.run(job, threads));
                         let done = catch_unwind(run).unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
-                        live.ended(self, job, &name, done.as_ref().err());
+                        if !(stop::asked() && done.is_err()) {
+                            live.ended(self, job, &name, done.as_ref().err());
+                        }
                         let mut board = board.lock().expect("no thread panics while it holds the board");
+                        // What was asked to stop has not failed. Nobody takes anything more.
+                        if stop::asked() && done.is_err() {
+                            changed.notify_all();
+                            break;
+                        }
                         if let Job::Encoder(number) = job {
                             board.encoders.insert(number);
                         }
@@ -87,6 +96,9 @@ impl Plan {
     fn take(&self, board: &Mutex<Board>, changed: &Condvar) -> Option<Job> {
         let mut board = board.lock().expect("no thread panics while it holds the board");
         loop {
+            if stop::asked() {
+                return None;
+            }
             // What has lost its encoder is taken, too, to be told as failed.
             let ready = |job: &Job| match job {
                 Job::Encoder(_) => true,
@@ -266,7 +278,7 @@ impl<'a> Unit<'a> {
         }
         let (run, images, labels) = (self.dir.join("run"), test.dir.join("images"), test.dir.join("labels"));
         let words = ["predict".to_owned(), text(&run)?, text(&images)?, "--out".into(), text(&masks)?];
-        self.polycl(words.into_iter().chain(flags.iter().cloned()))?;
+        self.polycl(words.into_iter().chain(["--continue".to_owned()]).chain(flags.iter().cloned()))?;
         let reference = ["evaluate".to_owned(), "--reference".into(), text(&labels)?];
         let prediction = ["--prediction".to_owned(), text(&masks)?, "--out".into(), text(&scores)?];
         self.polycl(reference.into_iter().chain(prediction))
@@ -274,20 +286,22 @@ impl<'a> Unit<'a> {
 
     /// Runs one command; what it says goes to `log.txt`.
     fn polycl(&self, words: impl Iterator<Item = String>) -> anyhow::Result<()> {
+        ensure!(!stop::asked(), "it was asked to stop");
         let words: Vec<String> = words.collect();
         let path = self.dir.join("log.txt");
         let log = File::options().create(true).append(true).open(&path);
         let mut log = log.map_err(|e| Error::io(&path, "write it", &e))?;
         writeln!(log, "$ polycl {}", words.join(" ")).map_err(|e| Error::io(&path, "write it", &e))?;
         let begin = log.metadata().map_or(0, |metadata| metadata.len());
-        let status = Command::new(program()?)
+        let mut child = Command::new(program()?)
             .args(&words)
             .args(["--threads", &self.threads.to_string()])
             .stdin(Stdio::from(self.lock.try_clone()?))
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
-            .status()
+            .spawn()
             .context("starting a process of this program")?;
+        let status = wait(&mut child)?;
         if status.success() {
             return Ok(());
         }
@@ -299,6 +313,26 @@ impl<'a> Unit<'a> {
             path.display(),
             said.unwrap_or_else(|| format!("`polycl {}` failed: {status}", words[0]))
         )
+    }
+}
+
+/// Waits for a command, and hands on to it that it should stop. A command that has heard Ctrl-C from the
+/// terminal itself is not disturbed by that.
+fn wait(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    let mut told = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if stop::asked() && !told {
+            told = true;
+            let sent = Command::new("sh").args(["-c", "kill -TERM $0", &child.id().to_string()]).status();
+            // Without a shell, what can be sent loses no more than a crash would.
+            if !sent.is_ok_and(|sent| sent.success()) {
+                child.kill()?;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

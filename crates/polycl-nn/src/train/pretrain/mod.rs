@@ -20,7 +20,7 @@ use polycl_volume::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::run::{Model, Run, RunCard, Seen};
-use super::{Progress, Settings, State, Task, Views, initialised, train};
+use super::{Checkpoints, Progress, Settings, State, Task, Views, initialised, train};
 use crate::loss::ContrastiveLoss;
 use crate::net::{Contrastive, EncoderConfig, Net, SegmenterConfig};
 use crate::select::Strategy;
@@ -261,7 +261,7 @@ pub fn pretrain(
     dataset: &Dataset,
     config: &PretrainConfig,
     out: &Path,
-    resume: bool,
+    (resume, checkpoints): (bool, Checkpoints<'_>),
     announce: &mut dyn FnMut(&Plan),
     watch: &mut dyn FnMut(Progress<'_>),
 ) -> Result<State> {
@@ -271,7 +271,7 @@ pub fn pretrain(
     config.resolve();
     let scans = super::scans_of(dataset, config.domain.as_deref(), &config.exclude)?;
     let encoder = EncoderConfig::published(config.net);
-    let mut start = Start { dataset, config: &config, out, resume, announce, watch };
+    let mut start = Start { dataset, config: &config, out, resume, checkpoints, announce, watch };
     let slices = || Slices::new(dataset, &config, &scans);
     match config.method {
         Method::Polycl => {
@@ -300,6 +300,7 @@ struct Start<'a, 'b> {
     config: &'a PretrainConfig,
     out: &'a Path,
     resume: bool,
+    checkpoints: Checkpoints<'a>,
     announce: &'b mut dyn FnMut(&Plan),
     watch: &'b mut dyn FnMut(Progress<'_>),
 }
@@ -345,6 +346,6 @@ impl Start<'_, '_> {
         (self.announce)(&Plan { method: self.config.method, scans: scans.len(), items, skipped, unknown });
         let device = self.config.training.device.open().autodiff();
         let model = initialised(self.config.training.seed, &device, || model(&device));
-        train(task, model, &self.config.training, &mut run, self.watch)
+        train(task, model, &self.config.training, &mut run, self.checkpoints, self.watch)
     }
 }

@@ -1,0 +1,50 @@
+//! How a mask was made, to tell whether making it again could give another: what `--continue` asks.
+
+use std::fs::Metadata;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+/// A mask is made again where any of this differs, or where it was never finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    pub flip: bool,
+    pub largest: bool,
+    pub probabilities: bool,
+    /// Of the scan, before it was read.
+    pub image: Stamp,
+}
+
+/// What changes with a file, or with a folder of them, without reading them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    files: u64,
+    bytes: u64,
+    /// Nanoseconds since 1970 of the latest change.
+    modified: u64,
+}
+
+impl Stamp {
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        let mut stamp = Self::default();
+        stamp.add(path)?;
+        Ok(stamp)
+    }
+
+    fn add(&mut self, path: &Path) -> std::io::Result<()> {
+        let metadata = path.metadata()?;
+        self.modified = self.modified.max(modified(&metadata)?);
+        if metadata.is_dir() {
+            return std::fs::read_dir(path)?.try_for_each(|entry| self.add(&entry?.path()));
+        }
+        self.files += 1;
+        self.bytes += metadata.len();
+        Ok(())
+    }
+}
+
+fn modified(metadata: &Metadata) -> std::io::Result<u64> {
+    let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
