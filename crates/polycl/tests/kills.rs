@@ -34,9 +34,12 @@ fn trainings() -> [Stage; 2] {
     ]
 }
 
+/// Files by their names.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
 /// Everything that a command leaves, but for the one column of times, events (which are times, too) and the
 /// locks that a kill may leave.
-fn result(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+fn result(folder: &Path) -> Files {
     let mut all = BTreeMap::new();
     for (path, bytes) in contents(folder) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -67,7 +70,7 @@ fn without_seconds(log: &[u8]) -> Vec<u8> {
 struct Course {
     folder: Folder,
     stages: Vec<Stage>,
-    undisturbed: Vec<(BTreeMap<PathBuf, Vec<u8>>, Duration)>,
+    undisturbed: Vec<(Files, Duration)>,
     random: u64,
     kills: usize,
 }
@@ -113,7 +116,7 @@ impl Course {
             assert!(shown.starts_with("exit 0"), "{name}, after {} kills: {shown}", self.kills);
         }
         let (found, expected) = (result(&out), &self.undisturbed[stage].0);
-        let names = |all: &BTreeMap<PathBuf, Vec<u8>>| all.keys().cloned().collect::<Vec<_>>();
+        let names = |all: &Files| all.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&found), names(expected), "{name}, after {} kills", self.kills);
         for (path, bytes) in &found {
             assert!(expected[path] == *bytes, "{name}, after {} kills: {}", self.kills, path.display());

@@ -207,6 +207,12 @@ struct Training<'a, 'w, T: Task> {
     saved: Instant,
 }
 
+/// An epoch's mean loss and last learning rate.
+struct Passed {
+    loss: f64,
+    rate: f64,
+}
+
 impl<T: Task> Training<'_, '_, T> {
     fn epochs(&mut self, model: T::Model) -> Result<State> {
         let (task, settings) = (self.task, self.settings);
@@ -218,9 +224,9 @@ impl<T: Task> Training<'_, '_, T> {
             }
             let start = begun(&state);
             model = task.enter(state.epoch, model);
-            let loss;
-            (model, loss) = self.epoch(model, &mut adam, &mut state, start)?;
-            let Some((loss, rate)) = loss else { break };
+            let passed;
+            (model, passed) = self.epoch(model, &mut adam, &mut state, start)?;
+            let Some(Passed { loss, rate }) = passed else { break };
             let score = task.validate(&model.valid(), &self.device.clone().inner())?;
             state.within = None;
             state.epoch += 1;
@@ -238,15 +244,15 @@ impl<T: Task> Training<'_, '_, T> {
         Ok(state)
     }
 
-    /// What is left of an epoch's steps; returns the model, and the mean loss and the last learning rate
-    /// unless it was stopped within.
+    /// What is left of an epoch's steps; returns the model, and how the epoch went unless it was stopped
+    /// within.
     fn epoch(
         &mut self,
         mut model: T::Model,
         adam: &mut Adam,
         state: &mut State,
         start: Instant,
-    ) -> Result<(T::Model, Option<(f64, f64)>)> {
+    ) -> Result<(T::Model, Option<Passed>)> {
         let (task, settings, epoch) = (self.task, self.settings, state.epoch);
         let plan = Plan::new(task, epoch, settings);
         let steps = plan.batches.len();
@@ -282,7 +288,7 @@ impl<T: Task> Training<'_, '_, T> {
                     return Ok((model, None));
                 }
             }
-            Ok((model, Some((sum / steps as f64, rate_at(steps - 1)))))
+            Ok((model, Some(Passed { loss: sum / steps as f64, rate: rate_at(steps - 1) })))
         })
     }
 }
