@@ -1,6 +1,7 @@
 """Writes small DICOM series and what pydicom and SimpleITK make of them.
 
-Made with: pydicom 3.0.1, pylibjpeg 2, pyjpegls, SimpleITK 2.5, dcmtk 3.6.7 (dcmcjpeg), numpy 2.4.6.
+Made with: pydicom 3.0.2, pylibjpeg 2.1.0 (libjpeg 2.5.0, openjpeg 2.6.0, rle 2.2.0), pyjpegls 1.4.0, SimpleITK 2.5.7,
+           dcmtk 3.6.7 (dcmcjpeg), numpy 2.4.6.
 Run:       python make.py            (from any directory; writes beside itself)
 
 files.pack.gz   all files of all cases: (name length u16, name, length u32, bytes), little endian, gzip
@@ -24,11 +25,12 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import (
     CTImageStorage, DeflatedExplicitVRLittleEndian, EnhancedCTImageStorage, ExplicitVRBigEndian,
-    ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000, JPEG2000Lossless, JPEGLSLossless,
+    ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000, JPEG2000Lossless, JPEGLossless, JPEGLSLossless,
     JPEGLSNearLossless, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, RLELossless,
 )
 
@@ -264,6 +266,58 @@ itk("jpeg_lossless_sv1", make("jpeg_lossless_sv1", tool=["dcmcjpeg", "+e1"]))
 itk("jpeg_lossless_16", make("jpeg_lossless_16", values=volume() * 20, tool=["dcmcjpeg", "+e1"]))
 itk("jpeg_lossless_fragments", make("jpeg_lossless_fragments", tool=["dcmcjpeg", "+e1", "+fs", "1"]))
 itk("jpeg_baseline", make("jpeg_baseline", values=(volume() + 1024) // 16, bits=8, allocated=8, signed=False, slope=16, intercept=-1024, tool=["dcmcjpeg", "+eb"]))
+
+
+
+def lossless(values, predictor, restart, shift):
+    """A lossless JPEG stream with a restart marker every `restart` rows (dcmtk writes none), a point transform,
+    and codes of up to 16 bits: that of a difference of n bits is n ones and a zero."""
+    values = values.astype(int) >> shift
+    out = bytearray(b"\xff\xd8\xff\xc4" + struct.pack(">HB", 35, 0) + bytes([1] * 16) + bytes(range(16)))
+    rows, columns = values.shape
+    out += b"\xff\xc3" + struct.pack(">HBHHBBBB", 11, 12, rows, columns, 1, 1, 0x11, 0)
+    out += b"\xff\xdd" + struct.pack(">HH", 4, restart * columns)
+    out += b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, predictor, 0, shift)
+    bits = ""
+    for y in range(rows):
+        fresh = y % restart == 0
+        if fresh and y:
+            out += flush(bits) + bytes([0xFF, 0xD0 + (y // restart - 1) % 8])
+            bits = ""
+        for x in range(columns):
+            a, b, c = values[y, x - 1], values[y - 1, x], values[y - 1, x - 1]
+            if fresh:
+                guess = a if x else 1 << (11 - shift)
+            elif x == 0:
+                guess = b
+            else:
+                guess = [a, b, c, a + b - c, a + ((b - c) >> 1), b + ((a - c) >> 1), (a + b) >> 1][predictor - 1]
+            step = int(values[y, x] - guess)
+            n = abs(step).bit_length()
+            bits += "1" * n + "0" + (format(step if step > 0 else step + (1 << n) - 1, f"0{n}b") if n else "")
+    return bytes(out + flush(bits) + b"\xff\xd9")
+
+
+def flush(bits):
+    bits += "1" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\x00")
+
+
+def restarts(case, predictor, restart, shift):
+    """By hand, since dcmtk writes neither; what the values are, pydicom and GDCM say."""
+    folder = make(case, values=volume() + 1024, bits=12, signed=False, intercept=-1024)
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        ds = pydicom.dcmread(path)
+        ds.PixelData = encapsulate([lossless(ds.pixel_array, predictor, restart, shift)])
+        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+        ds.file_meta.TransferSyntaxUID = JPEGLossless
+        ds.save_as(path, enforce_file_format=True)
+    return folder
+
+
+itk("jpeg_lossless_restarts", restarts("jpeg_lossless_restarts", 7, 5, 0))
+itk("jpeg_lossless_restarts_1", restarts("jpeg_lossless_restarts_1", 1, 1, 0))
+itk("jpeg_lossless_shifted", restarts("jpeg_lossless_shifted", 4, 12, 2), voxels_agree=False)
 
 # Files without a meta header.
 positions = frames()
