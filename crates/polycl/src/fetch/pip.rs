@@ -42,7 +42,10 @@ pub fn download(item: &Item, folder: &Path, environment: &Environment) -> Result
         return Ok(Some(wheel));
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().map(str::trim).rfind(|line| line.starts_with("ERROR")).unwrap_or("no wheel");
+    // Under "ERROR: Exception:" pip shows where it came to, and in the last line what it was.
+    let error = |line: &&str| line.starts_with("ERROR") && *line != "ERROR: Exception:";
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = lines.clone().rfind(error).or_else(|| lines.next_back()).unwrap_or("no wheel");
     let expected = format!("{} from pip download", item.wheel);
     Err(Error::new(words[0], Kind::Request, expected, said).hint(by_hand(item)))
 }

@@ -589,6 +589,9 @@ fn pip_is_asked_where_no_index_is_set_up() {
     script("echo 'ERROR: no such package' >&2; exit 1");
     let error = place.fetch(&item, None, &[("PATH", path)]).unwrap_err();
     assert!(error.to_string().ends_with("found ERROR: no such package"), "{error}");
+    script("echo 'ERROR: Exception:\n  File x\nOSError: No space left' >&2; exit 2");
+    let error = place.fetch(&item, None, &[("PATH", path)]).unwrap_err();
+    assert!(error.to_string().ends_with("found OSError: No space left"), "{error}");
     assert_eq!(place.cached(), Vec::<String>::new());
     script(&format!("for last; do :; done\n/bin/cp {} \"$last/{WHEEL}\"", source.display()));
     place.fetch(&item, None, &[("PATH", path)]).unwrap();
