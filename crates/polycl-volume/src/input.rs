@@ -69,6 +69,14 @@ impl Input {
         }
     }
 
+    /// The files that it is read from; of a file whose voxels are in another, the first.
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::File(path) => vec![path],
+            Self::Series { series, .. } => series.files(),
+        }
+    }
+
     /// Where its voxels lie, by its headers alone.
     ///
     /// # Errors

@@ -258,7 +258,7 @@ fn a_written_cohort_reads_back() {
     let pairs = dataset::pairs::from_manifest(
         &dir.join("manifest.csv"),
         None,
-        &dataset::Salt::at(Path::new("unused")),
+        &dataset::Salt::at(std::path::Path::new("unused")),
     )
     .unwrap();
     assert_eq!(pairs.len(), 2);

@@ -25,6 +25,8 @@ pub struct Plan {
     /// The organs that are kept; all where it is empty.
     pub only: BTreeSet<String>,
     pub preprocess: Preprocess,
+    /// Asked before each scan: whether a person wants it to end there.
+    pub stop: fn() -> bool,
 }
 
 /// What happens during an import.
@@ -53,7 +55,10 @@ impl Failures<'_> {
 /// What an import came to.
 #[derive(Debug)]
 pub struct Imported {
+    /// What the data set holds; where scans are left, what it would hold so far, for it is none yet.
     pub index: Index,
+    /// Scans that are left because it was asked to stop.
+    pub left: usize,
     /// Scans that were there already.
     pub kept: usize,
     /// Cases that could not be read, or that do not fit what else is told of them, and why.
@@ -86,6 +91,10 @@ impl Plan {
         let ready = self.check_files(&missing, &numbering, &mut failures);
         let writer = Writer::create(out)?;
         for (number, (pair, making)) in ready.into_iter().enumerate() {
+            if (self.stop)() {
+                let left = missing.len() - number - failures.failed.len();
+                return Ok(Imported { index: journal.index(), left, kept, failed: failures.failed });
+            }
             (failures.report)(Event::Scan { case: &pair.case, number, of: missing.len() });
             let prepared = self.read(pair, making, &numbering, failures.report);
             let fits = |prepared: &Prepared| refuse_twin(&prepared.scan, journal.scans());
@@ -98,7 +107,7 @@ impl Plan {
         if journal.scans().is_empty() {
             return Err(journal.abandon(failed.into_iter().next().map(|(_, error)| error)));
         }
-        Ok(Imported { index: journal.finish()?, kept, failed })
+        Ok(Imported { index: journal.finish()?, left: 0, kept, failed })
     }
 
     /// Looks at the headers of all files and at what lies beside masks, so that the last row's slip

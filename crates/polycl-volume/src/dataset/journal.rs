@@ -151,11 +151,17 @@ impl Journal {
         Ok(())
     }
 
+    /// What the data set holds so far.
+    pub(super) fn index(&self) -> Index {
+        let mut scans = self.scans.clone();
+        scans.sort_by(|a, b| a.case.cmp(&b.case));
+        let Head { preprocess, labels, .. } = &self.head;
+        Index { polycl_dataset: VERSION, preprocess: preprocess.clone(), labels: labels.clone(), scans }
+    }
+
     /// Makes the folder a data set.
-    pub(super) fn finish(mut self) -> Result<Index> {
-        self.scans.sort_by(|a, b| a.case.cmp(&b.case));
-        let Head { preprocess, labels, .. } = self.head;
-        let index = Index { polycl_dataset: VERSION, preprocess, labels, scans: self.scans };
+    pub(super) fn finish(self) -> Result<Index> {
+        let index = self.index();
         index.write(&self.dir)?;
         let path = self.dir.join(FILE);
         fs::remove_file(&path).map_err(|e| Error::io(path, "remove it", &e))?;

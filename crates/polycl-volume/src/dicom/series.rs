@@ -1,5 +1,6 @@
 //! A series of images, and what can be asked of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -95,6 +96,12 @@ impl Series {
         let stack = self.stack()?;
         let (voxels, hash) = rayon::join(|| read::voxels(&stack, &self.root), || read::hash(&stack));
         Ok((Image { voxels: voxels?, space: stack.space }, hash?))
+    }
+
+    /// The files of its images, each once.
+    pub fn files(&self) -> Vec<&Path> {
+        let files: BTreeSet<&Path> = self.shots.iter().map(|shot| shot.path.as_path()).collect();
+        files.into_iter().collect()
     }
 
     /// What is odd about the series and worth telling, such as images left out; nothing of the patient.

@@ -115,6 +115,21 @@ fn an_import_that_was_broken_off_anywhere_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn an_import_that_is_asked_to_stop_does_so_between_scans() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static LEFT: AtomicUsize = AtomicUsize::new(2);
+    let folder = scans();
+    let (out, mut plan) = (folder.at("dataset"), folder.plan().unwrap());
+    plan.stop = || LEFT.fetch_sub(1, Ordering::Relaxed) == 0;
+    let made = plan.import(&out, false, &mut |_| {}).unwrap();
+    assert_eq!((made.left, made.index.scans.len()), (2, 2));
+    assert_eq!(folder.dataset().map(|_| ()).unwrap_err().kind, Kind::Request, "none yet");
+    plan.stop = || false;
+    let (read, made) = go_on(&plan, &out).unwrap();
+    assert_eq!((read.len(), made.kept, made.left), (2, 2, 0));
+}
+
+#[test]
 fn scans_are_imported_again_where_their_files_are_others_now() {
     let folder = scans();
     let out = folder.at("dataset");

@@ -116,6 +116,11 @@ impl MaskFormat {
         }
     }
 
+    /// Whether all is there that [`Self::write`] writes.
+    pub fn is_there(self, mask: &Path) -> bool {
+        mask.is_file() && (self == Self::Nifti || segmentation_beside(mask).is_file())
+    }
+
     /// Writes a mask, of the voxels of its scan, at a place whose name ends as NIfTI's do.
     pub fn write(
         self,

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::dataset::{self, Event, Imported, Index, Origin, Plan, Ranges, Scan, names};
 use polycl_volume::preprocess::{Fit, Normalise, Preprocess};
 
 use crate::cli::Outcome;
 use crate::fetch::Environment;
-use crate::talk;
+use crate::{stop, talk};
 
 /// Build a data set from scans and, where there are any, their masks.
 ///
@@ -113,18 +115,25 @@ pub fn window(text: &str) -> Result<[f32; 2], String> {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let plan = plan(args)?;
     let bar = talk::progress(plan.pairs.len() as u64, "import");
-    let Imported { index, kept, failed } = plan.import(&args.out, args.go_on, &mut |event| match event {
-        Event::Scan { case, number, of } => {
-            bar.set_length(of as u64);
-            bar.set_position(number as u64);
-            bar.set_message(format!("import {case}"));
-        }
-        Event::Failed { case, .. } => bar.suspend(|| talk::note(format!("{case} cannot be used"))),
-        Event::Note(text) => bar.suspend(|| talk::note(text)),
-    })?;
+    stop::listen().context("listening to signals")?;
+    let Imported { index, left, kept, failed } =
+        plan.import(&args.out, args.go_on, &mut |event| match event {
+            Event::Scan { case, number, of } => {
+                bar.set_length(of as u64);
+                bar.set_position(number as u64);
+                bar.set_message(format!("import {case}"));
+            }
+            Event::Failed { case, .. } => bar.suspend(|| talk::note(format!("{case} cannot be used"))),
+            Event::Note(text) => bar.suspend(|| talk::note(text)),
+        })?;
     bar.finish_and_clear();
     if kept > 0 {
         talk::note(format!("{kept} scans were there already"));
+    }
+    if left > 0 {
+        talk::failures(&failed);
+        talk::note(format!("stopped with {left} scans left\nhint: go on with --continue"));
+        return Ok(Outcome::Stopped);
     }
     talk::data(summary(&index, &args.out));
     Ok(talk::failures(&failed))
@@ -137,7 +146,8 @@ fn plan(args: &Args) -> polycl_volume::Result<Plan> {
     }
     notes.into_iter().for_each(|text| talk::note(format!("note: {text}")));
     let ranges = args.ranges.as_deref().map(Ranges::read).transpose()?;
-    Ok(Plan { pairs, ranges, only: args.only.iter().cloned().collect(), preprocess: preprocess(args) })
+    let only = args.only.iter().cloned().collect();
+    Ok(Plan { pairs, ranges, only, preprocess: preprocess(args), stop: stop::asked })
 }
 
 /// The scans and what a person should know of them.

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use polycl_volume::{Error, Input};
 use serde::{Deserialize, Serialize};
 
 /// A mask is made again where any of this differs, or where it was never finished.
@@ -16,7 +17,7 @@ pub struct Made {
     pub image: Stamp,
 }
 
-/// What changes with a file, or with a folder of them, without reading them.
+/// What changes with the files of a scan, without reading them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     files: u64,
@@ -26,18 +27,17 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    pub fn of(path: &Path) -> std::io::Result<Self> {
+    pub fn of(scan: &Input) -> polycl_volume::Result<Self> {
         let mut stamp = Self::default();
-        stamp.add(path)?;
+        for path in scan.files() {
+            stamp.add(path).map_err(|e| Error::io(path, "read it", &e))?;
+        }
         Ok(stamp)
     }
 
-    fn add(&mut self, path: &Path) -> std::io::Result<()> {
-        let metadata = path.metadata()?;
+    fn add(&mut self, file: &Path) -> std::io::Result<()> {
+        let metadata = file.metadata()?;
         self.modified = self.modified.max(modified(&metadata)?);
-        if metadata.is_dir() {
-            return std::fs::read_dir(path)?.try_for_each(|entry| self.add(&entry?.path()));
-        }
         self.files += 1;
         self.bytes += metadata.len();
         Ok(())

@@ -12,15 +12,17 @@ use polycl_volume::components::largest_component;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::dataset::{Record, Records};
-use polycl_volume::{Error, Input, Kind, lock, nifti, output};
+use polycl_volume::dicom::segmentation::Automation;
+use polycl_volume::{Error, Kind, lock, nifti, output};
 use serde::{Deserialize, Serialize};
 
-use super::case::spare_hands;
+use super::case::{MaskFormat, spare_hands};
 use super::made::{Made, Stamp};
 use super::records;
 use super::refine::How;
 use super::sam::{Network, check_decisions, note_decisions, write_decisions};
 use crate::cli::Outcome;
+use crate::fetch::Environment;
 use crate::{stop, talk};
 
 /// Segment scans with a fine-tuned network
@@ -33,7 +35,7 @@ use crate::{stop, talk};
 pub struct Args {
     /// Run that `polycl finetune` wrote
     run: PathBuf,
-    /// Scans to segment, or folders of them
+    /// Scans to segment, or folders of them, or of DICOM slices
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Folder for the masks
@@ -58,6 +60,9 @@ pub struct Args {
     /// Weights of that network, if not those that `polycl fetch` has brought
     #[arg(long, value_name = "FILE", requires = "refine", help_heading = "Refinement")]
     weights: Option<PathBuf>,
+    /// Format of the masks
+    #[arg(long, value_enum, default_value = "nifti")]
+    format: MaskFormat,
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: polycl_nn::device::Device,
@@ -71,7 +76,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.flip && !predictor.can_flip() {
         talk::note("note: --flip does nothing here: the network was trained without mirrored slices");
     }
-    let scans = pairs::unlabelled(&args.images)?;
+    let scans = pairs::unlabelled(&args.images, &Environment::of_process().salt())?;
+    for pair in &scans {
+        args.format.check(&pair.image, &args.out.join(format!("{}.nii.gz", pair.case)))?;
+    }
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, "make the folder", &e))?;
     output::sweep(&args.out);
     refuse_overwriting(&args.out, &scans)?;
@@ -110,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// Whether no other scan would fare better: its mask could not be written.
 fn ends_all(error: &anyhow::Error, args: &Args, pair: &Pair) -> bool {
     error.downcast_ref::<Error>().is_some_and(|error| {
-        error.kind == Kind::Io && error.file != pair.image && error.file.starts_with(&args.out)
+        error.kind == Kind::Io && error.file != pair.image.path() && error.file.starts_with(&args.out)
     })
 }
 
@@ -214,7 +222,8 @@ fn segment(
             organs.keys().for_each(|&label| largest_component(&mut mask, label));
         }
     }
-    nifti::write_mask(&args.out.join(format!("{case}.nii.gz")), &mask)?;
+    let file = args.out.join(format!("{case}.nii.gz"));
+    args.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;
     let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
     records::settle(&args.out, case, own)?;
     for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {
@@ -259,7 +268,7 @@ impl Card {
         let listed = self.cases.as_ref().is_some_and(|cases| cases.contains(case));
         let as_asked = |made: &Made| {
             Stamp::of(image).is_ok_and(|stamp| *made == args.made(stamp, can_flip))
-                && args.out.join(format!("{case}.nii.gz")).is_file()
+                && args.format.is_there(&args.out.join(format!("{case}.nii.gz")))
         };
         listed && self.made.get(case).is_some_and(as_asked)
     }

@@ -20,9 +20,8 @@ mod work;
 use std::path::{Path, PathBuf};
 
 use polycl_nn::weights::{convert, converted_from};
-use polycl_volume::{Error, Kind, Result};
+use polycl_volume::{Error, Kind, Result, lock};
 
-use crate::commands::records;
 use catalogue::CATALOGUE;
 pub use catalogue::{Item, Sample};
 pub use environment::Environment;

@@ -7,7 +7,7 @@ use polycl_volume::dataset::names::Names;
 use polycl_volume::metrics::{self, score};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::labels_of;
-use polycl_volume::{Image, Mask, nifti};
+use polycl_volume::{Image, Input, Mask};
 
 use crate::cli::Outcome;
 use crate::commands::case::read_truth;

@@ -7,7 +7,7 @@ use polycl_volume::degrade::Degradation;
 use polycl_volume::metrics::{self, score};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::{Grid, labels_of};
-use polycl_volume::{Mask, nifti, output};
+use polycl_volume::{Input, Mask, output};
 
 use crate::cli::Outcome;
 use crate::commands::case::read_truth;
