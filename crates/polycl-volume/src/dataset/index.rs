@@ -95,7 +95,7 @@ impl Index {
     /// [`Kind::Io`] where there is no index, [`Kind::Format`] where it says what cannot be.
     pub fn read(dataset: &Path) -> Result<Self> {
         let path = Self::path(dataset);
-        let text = std::fs::read(&path).map_err(|e| {
+        let text = super::text::read(&path).map_err(|e| {
             Error::io(&path, "read the index of a data set", &e).hint("`polycl import` makes a data set")
         })?;
         let index: Self = serde_json::from_slice(&text)

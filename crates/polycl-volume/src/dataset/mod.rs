@@ -19,6 +19,7 @@ pub mod split;
 mod store;
 mod table;
 mod tagged;
+mod text;
 
 use std::path::{Path, PathBuf};
 

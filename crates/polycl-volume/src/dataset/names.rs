@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::table;
+use super::{table, text};
 use crate::{Error, Kind, Result};
 
 /// The name of each label value of a mask file; background (0) has none.
@@ -45,7 +45,7 @@ pub fn read(file: &Path) -> Result<Names> {
     if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
         return read_csv(file);
     }
-    let bytes = std::fs::read(file).map_err(|e| Error::io(file, "read label names", &e))?;
+    let bytes = text::read(file).map_err(|e| Error::io(file, "read label names", &e))?;
     // Editors on Windows put a byte order mark before UTF-8.
     let json: Value = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))
         .map_err(|e| Error::new(file, Kind::Format, "label names as JSON", e.to_string()).hint(HINT))?;
@@ -76,6 +76,7 @@ fn read_csv(file: &Path) -> Result<Names> {
             Error::new(file, Kind::Labels, "columns of values and names", columns.join(",")).hint(HINT)
         );
     };
+    table::once(file, &columns, &[value, name])?;
     let pairs =
         rows.iter().map(|row| Ok((row.need(value, file)?.to_owned(), row.need(name, file)?.to_owned())));
     collect(pairs.collect::<Result<Vec<_>>>()?, file)
@@ -83,6 +84,7 @@ fn read_csv(file: &Path) -> Result<Names> {
 
 fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Result<Names> {
     let mut names = Names::new();
+    let mut seen = BTreeSet::new();
     let wrong = |expected: &str, found: String| Error::new(file, Kind::Labels, expected, found).hint(HINT);
     for (value, name) in pairs {
         let number: u16 =
@@ -90,7 +92,7 @@ fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Re
         if number == 0 {
             continue;
         }
-        if name.is_empty() || names.values().any(|other| *other == name) || names.contains_key(&number) {
+        if name.is_empty() || !seen.insert(name.clone()) || names.contains_key(&number) {
             return Err(wrong("one name for each label value", format!("{value} = {name:?}")));
         }
         names.insert(number, name);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::propagated::{self, Propagation};
-use super::table;
+use super::{table, text};
 use crate::files::case_name;
 use crate::{Error, Kind, Result};
 
@@ -215,8 +215,8 @@ struct Card {
 }
 
 fn predicted(file: &Path) -> Result<Predicted> {
-    let text = std::fs::read(file).map_err(|e| Error::io(file, "read it", &e))?;
-    let card: Card = serde_json::from_slice(&text).map_err(|e| {
+    let bytes = text::read(file).map_err(|e| Error::io(file, "read it", &e))?;
+    let card: Card = serde_json::from_slice(&bytes).map_err(|e| {
         Error::new(
             file,
             Kind::Format,

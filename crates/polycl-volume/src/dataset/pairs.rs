@@ -188,7 +188,9 @@ fn case_of(image: &Path) -> Result<String> {
 /// Case names by file name; where several files share one, the folder's name goes before it.
 fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
     let stems = images.iter().map(|image| case_of(image)).collect::<Result<Vec<_>>>()?;
-    let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
+    let mut files: BTreeMap<&str, usize> = BTreeMap::new();
+    stems.iter().for_each(|stem| *files.entry(stem).or_default() += 1);
+    let alone = |stem: &String| files[stem.as_str()] == 1;
     let name = |(image, stem): (&PathBuf, &String)| match image
         .parent()
         .and_then(Path::file_name)

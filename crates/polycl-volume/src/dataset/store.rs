@@ -5,20 +5,15 @@
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/core/> and its sharding codec.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::num::NonZeroU64;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use zarrs::array::codec::api::{ArrayToBytesCodecTraits, BytesToBytesCodecTraits, CodecError};
-use zarrs::array::codec::{BytesCodec, Crc32cCodec, ZstdCodec};
-use zarrs::array::{
-    Array, ArrayBuilder, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, CodecChain,
-    CodecOptions, data_type,
-};
+use zarrs::array::codec::api::BytesToBytesCodecTraits;
+use zarrs::array::codec::{Crc32cCodec, ZstdCodec};
+use zarrs::array::{Array, ArrayBuilder, ArrayMetadata, CodecOptions, data_type};
 use zarrs::filesystem::FilesystemStore;
 use zarrs::group::GroupBuilder;
-use zarrs::storage::byte_range::ByteRange;
 
 use crate::{Error, Kind, Result};
 
@@ -32,7 +27,7 @@ const SHARD: &str = "c/0/0/0";
 const ZSTD_LEVEL: i32 = 1;
 
 /// How the table of slices says that a slice is all zeros, such as a mask's often are.
-const NOT_STORED: ByteRange = ByteRange::FromStart(u64::MAX, Some(u64::MAX));
+const NOT_STORED: [u64; 2] = [u64::MAX; 2];
 
 /// The store of a data set: the folder `slices.zarr`.
 #[derive(Clone)]
@@ -140,15 +135,14 @@ impl Writer {
 /// One array, opened for reading slice by slice.
 pub(super) struct Slices {
     storage: Storage,
-    array: Array<FilesystemStore>,
-    /// Where each slice lies in the file, read once.
-    offsets: ArrayShardedReadableExtCache,
-    codecs: CodecChain,
+    /// Where each slice lies in the file, read once: its first byte and how many there are.
+    table: OnceLock<Vec<[u64; 2]>>,
     path: String,
     /// The file of all slices.
     file: PathBuf,
     slices: usize,
-    side: NonZeroU64,
+    /// Pixels of a slice.
+    pixels: usize,
 }
 
 impl Slices {
@@ -166,18 +160,13 @@ impl Slices {
         if length / 16 < shape[0] as u64 {
             return Err(storage.broken(path, format!("a file of {length} bytes")));
         }
-        let offsets = ArrayShardedReadableExtCache::new(&array);
-        let side = NonZeroU64::new(shape[1] as u64).ok_or_else(|| storage.broken(path, "no pixels"))?;
-        let codecs = CodecChain::new(vec![], Arc::new(BytesCodec::little()), compression());
         Ok(Self {
             storage: storage.clone(),
-            array,
-            offsets,
-            codecs,
+            table: OnceLock::new(),
             path: path.to_owned(),
             file,
             slices: shape[0],
-            side,
+            pixels: shape[1] * shape[1],
         })
     }
 
@@ -186,42 +175,69 @@ impl Slices {
             let found = format!("{} slices", self.slices);
             return Err(Error::new(&self.file, Kind::Request, format!("slice {slice}"), found));
         }
-        let damaged = |found: String| self.storage.broken(&self.path, format!("slice {slice}: {found}"));
-        let at = [slice as u64, 0, 0];
-        let range = self.array.subchunk_byte_range(&self.offsets, &at);
-        let range = range.map_err(|e| damaged(e.to_string()))?;
-        let Some(range) = range.filter(|&range| range != NOT_STORED) else {
-            return Ok(vec![0; self.array.shape()[1..].iter().product::<u64>() as usize]);
-        };
-        let packed = self.bytes(range).map_err(|e| damaged(e.to_string()))?;
-        self.unpack(packed).map_err(|e| damaged(e.to_string()))
+        let damaged = |e: io::Error| self.storage.broken(&self.path, format!("slice {slice}: {e}"));
+        let range = self.table().map_err(damaged)?[slice];
+        if range == NOT_STORED {
+            return Ok(vec![0; self.pixels]);
+        }
+        // No compressor makes a slice larger than this; a table that does has all of them be the whole file.
+        let most = zstd::zstd_safe::compress_bound(2 * self.pixels) as u64 + 4;
+        if range[1] > most {
+            return Err(damaged(invalid(format!("{} bytes, which are at most {most}", range[1]))));
+        }
+        let packed = self.bytes(range).map_err(damaged)?;
+        unpack(&packed, self.pixels).map_err(damaged)
+    }
+
+    /// The table at the end of the file, which [`Self::open`] has seen to be that long.
+    fn table(&self) -> io::Result<&[[u64; 2]]> {
+        if let Some(table) = self.table.get() {
+            return Ok(table);
+        }
+        let size = 16 * self.slices as u64 + 4;
+        let start = std::fs::metadata(&self.file)?.len().checked_sub(size);
+        let bytes = self.bytes([start.ok_or_else(|| invalid("no table"))?, size])?;
+        let (numbers, _) = unchanged(&bytes)?.as_chunks::<8>();
+        let (ranges, _) = numbers.as_chunks();
+        let range = |&[start, count]: &[_; 2]| [u64::from_le_bytes(start), u64::from_le_bytes(count)];
+        Ok(self.table.get_or_init(|| ranges.iter().map(range).collect()))
     }
 
     /// Reads a range of the file, if the file is that long.
-    fn bytes(&self, range: ByteRange) -> std::io::Result<Vec<u8>> {
+    fn bytes(&self, [start, count]: [u64; 2]) -> io::Result<Vec<u8>> {
         let mut file = File::open(&self.file)?;
         let length = file.metadata()?.len();
-        let beyond = || std::io::Error::new(ErrorKind::UnexpectedEof, format!("the file ends at {length}"));
-        let ByteRange::FromStart(start, Some(count)) = range else { return Err(beyond()) };
-        let end = start.checked_add(count).filter(|&end| end <= length).ok_or_else(beyond)?;
+        if start.checked_add(count).is_none_or(|end| end > length) {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, format!("the file ends at {length}")));
+        }
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
-        file.take(end - start).read_to_end(&mut bytes)?;
+        file.take(count).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
+}
 
-    /// Unpacks the bytes of a whole slice. zarrs' own partial reading passes over checksums and
-    /// believes offsets, and the decompressor believes the length that its input begins with, so
-    /// damaged bytes must get to neither.
-    fn unpack(&self, packed: Vec<u8>) -> std::result::Result<Vec<u16>, CodecError> {
-        let shape = [NonZeroU64::MIN, self.side, self.side];
-        let (data_type, fill_value) = (self.array.data_type(), self.array.fill_value());
-        let options = CodecOptions::default().with_concurrent_target(1);
-        let bytes =
-            self.codecs.decode(packed.into(), &shape, data_type, fill_value, &options)?.into_fixed()?;
-        let (values, _) = bytes.as_chunks();
-        Ok(values.iter().map(|&value| u16::from_ne_bytes(value)).collect())
+/// Unpacks the bytes of a whole slice. zarrs is not asked to, nor where slices lie: it passes over checksums and
+/// believes offsets, and its decompressor takes as much memory as the data say that they will need.
+fn unpack(packed: &[u8], pixels: usize) -> io::Result<Vec<u16>> {
+    let bytes = zstd::bulk::decompress(unchanged(packed)?, 2 * pixels)?;
+    if bytes.len() != 2 * pixels {
+        return Err(invalid(format!("{} bytes, not {}", bytes.len(), 2 * pixels)));
     }
+    let (values, _) = bytes.as_chunks();
+    Ok(values.iter().map(|&value| u16::from_le_bytes(value)).collect())
+}
+
+/// Bytes without the checksum behind them, if it is theirs.
+fn unchanged(bytes: &[u8]) -> io::Result<&[u8]> {
+    match bytes.split_last_chunk() {
+        Some((bytes, checksum)) if crc32c::crc32c(bytes) == u32::from_le_bytes(*checksum) => Ok(bytes),
+        _ => Err(invalid("another checksum")),
+    }
+}
+
+fn invalid(found: impl Into<String>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, found.into())
 }
 
 fn same_layout(found: &ArrayMetadata, expected: &ArrayMetadata) -> bool {

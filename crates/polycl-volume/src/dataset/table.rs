@@ -1,20 +1,26 @@
 //! CSV files with a header, read whole: manifests, ranges, label names, what propagation tells.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
+use csv::StringRecord;
+
+use super::text;
 use crate::{Error, Kind, Result};
 
 /// A row's cells by column name, trimmed.
 pub(super) struct Row {
     pub(super) line: u64,
-    cells: BTreeMap<String, String>,
+    /// One header for all rows: a copy in each would cost rows times columns, whatever the cells hold.
+    columns: Rc<[String]>,
+    cells: StringRecord,
 }
 
 impl Row {
     /// The cell of a column; `None` where it is empty or the file lacks the column.
     pub(super) fn get(&self, column: &str) -> Option<&str> {
-        self.cells.get(column).map(String::as_str).filter(|cell| !cell.is_empty())
+        let at = self.columns.iter().position(|other| other == column)?;
+        self.cells.get(at).filter(|cell| !cell.is_empty())
     }
 
     /// # Errors
@@ -39,7 +45,7 @@ impl Row {
 /// `optional`, in any order.
 ///
 /// # Errors
-/// [`Kind::Format`] for a missing or an unknown column, or a row of another length.
+/// [`Kind::Format`] for a missing or an unknown column, one that is there twice, or a row of another length.
 pub(super) fn read(file: &Path, required: &[&str], optional: &[&str]) -> Result<Vec<Row>> {
     let (columns, rows) = read_any(file)?;
     let layout = || Error::new(file, Kind::Format, columns_text(required, optional), columns.join(","));
@@ -47,15 +53,18 @@ pub(super) fn read(file: &Path, required: &[&str], optional: &[&str]) -> Result<
     if !columns.iter().all(known) || !required.iter().all(|k| columns.iter().any(|c| c == k)) {
         return Err(layout());
     }
+    once(file, &columns, required)?;
+    once(file, &columns, optional)?;
     Ok(rows)
 }
 
 /// Reads a CSV file whose header must hold every column of `required`, and may hold any others.
 ///
 /// # Errors
-/// [`Kind::Format`] for a missing column, or a row of another length.
+/// [`Kind::Format`] for a missing column, one that is there twice, or a row of another length.
 pub(super) fn read_with(file: &Path, required: &[&str]) -> Result<Vec<Row>> {
     let (columns, rows) = read_any(file)?;
+    once(file, &columns, required)?;
     match required.iter().find(|column| !columns.iter().any(|other| other == *column)) {
         Some(_) => Err(Error::new(file, Kind::Format, columns_text(required, &[]), columns.join(","))),
         None => Ok(rows),
@@ -63,18 +72,26 @@ pub(super) fn read_with(file: &Path, required: &[&str]) -> Result<Vec<Row>> {
 }
 
 /// Reads a CSV file whatever its columns are; their names come first.
-pub(super) fn read_any(file: &Path) -> Result<(Vec<String>, Vec<Row>)> {
-    let bytes = std::fs::read(file).map_err(|e| Error::io(file, "read it", &e))?;
+pub(super) fn read_any(file: &Path) -> Result<(Rc<[String]>, Vec<Row>)> {
+    let bytes = text::read(file).map_err(|e| Error::io(file, "read it", &e))?;
     let format = |e: csv::Error| Error::new(file, Kind::Format, "a CSV file with a header", e.to_string());
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
-    let columns: Vec<String> = reader.headers().map_err(format)?.iter().map(str::to_owned).collect();
-    let row = |record: csv::Result<csv::StringRecord>| {
-        let record = record.map_err(format)?;
-        let cells = columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect();
-        Ok(Row { line: record.position().map_or(0, csv::Position::line), cells })
+    let columns: Rc<[String]> = reader.headers().map_err(format)?.iter().map(str::to_owned).collect();
+    let row = |record: csv::Result<StringRecord>| {
+        let cells = record.map_err(format)?;
+        let line = cells.position().map_or(0, csv::Position::line);
+        Ok(Row { line, columns: columns.clone(), cells })
     };
     let rows = reader.records().map(row).collect::<Result<_>>()?;
     Ok((columns, rows))
+}
+
+/// Refuses a header that has one of the `known` columns twice: which of them is meant cannot be told.
+pub(super) fn once(file: &Path, columns: &[String], known: &[&str]) -> Result<()> {
+    let twice = |known: &&&str| columns.iter().filter(|column| column == *known).count() > 1;
+    known.iter().find(twice).map_or(Ok(()), |twice| {
+        Err(Error::new(file, Kind::Format, format!("one column {twice}"), "two of that name"))
+    })
 }
 
 fn columns_text(required: &[&str], optional: &[&str]) -> String {

@@ -2,6 +2,7 @@
 
 mod continuing;
 mod files;
+mod hostile;
 mod import;
 mod layouts;
 mod names;
