@@ -2,6 +2,7 @@
 
 mod convert;
 mod pickle;
+mod tensors;
 pub mod torch;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,6 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_volume::{Error, Kind, Result};
-use safetensors::Dtype;
-use torch::Format;
 
 pub use polycl_volume::archive;
 
@@ -142,31 +141,5 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, RawTensor>> {
     read.map_err(|e| Error::io(path, "read it", &e))?;
     // Old checkpoints are no zip files; the reader says what can be done about it.
     let named = path.extension().is_some_and(|ending| ending == "pth" || ending == "pt");
-    if named || &start == b"PK\x03\x04" { torch::read(path) } else { read_safetensors(path) }
-}
-
-fn read_safetensors(path: &Path) -> Result<BTreeMap<String, RawTensor>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
-    let broken = |found: String| {
-        Error::new(path, Kind::Checkpoint, "a safetensors file of real numbers", found)
-            .hint("official checkpoints (.pth, .pt) and safetensors with their names are read")
-    };
-    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()))?;
-    let tensor = |(name, view): (&str, safetensors::tensor::TensorView<'_>)| {
-        let format = match view.dtype() {
-            Dtype::F64 => Format::F64,
-            Dtype::F32 => Format::F32,
-            Dtype::F16 => Format::F16,
-            Dtype::BF16 => Format::Bf16,
-            Dtype::I64 => Format::I64,
-            Dtype::I32 => Format::I32,
-            Dtype::U8 | Dtype::BOOL => Format::U8,
-            other => return Err(broken(format!("'{name}' of type {other:?}"))),
-        };
-        let values = view.data().chunks_exact(format.width()).map(|bytes| format.value(bytes)).collect();
-        Ok((name.to_owned(), RawTensor { shape: view.shape().to_vec(), values }))
-    };
-    // In one order, so that the same file always gives the same error.
-    let sorted: BTreeMap<&str, _> = file.iter().collect();
-    sorted.into_iter().map(tensor).collect()
+    if named || &start == b"PK\x03\x04" { torch::read(path) } else { tensors::read(path) }
 }

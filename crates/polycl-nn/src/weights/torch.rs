@@ -247,7 +247,7 @@ fn gather(
     for sharing in in_order.chunk_by(|(_, a), (_, b)| a.key == b.key) {
         let bytes = stored(archive, &format!("{root}data/{}", sharing[0].1.key))?;
         for (name, view) in sharing {
-            let values = view.values(&bytes).ok_or_else(|| {
+            let values = view.values(&bytes, room(path, view.elements)?).ok_or_else(|| {
                 let found = format!("a storage of {} bytes", bytes.len());
                 wrong(path, format!("{} of shape {:?}", brief(name), view.shape), found)
             })?;
@@ -266,11 +266,24 @@ fn check_order(path: &Path, archive: &mut Archive, root: &str) -> Result<()> {
     Ok(())
 }
 
+/// An empty list with room for so many values.
+pub(super) fn room(path: &Path, values: usize) -> Result<Vec<f32>> {
+    let mut room = Vec::new();
+    match room.try_reserve_exact(values) {
+        Ok(()) => Ok(room),
+        Err(_) => {
+            let expected = format!("{} bytes of free memory", values.saturating_mul(size_of::<f32>()));
+            Err(Error::new(path, Kind::Request, expected, "less").hint("use a machine with more memory"))
+        }
+    }
+}
+
 impl View<'_> {
-    /// The values in row-major order; `None` where they lie outside of the storage.
-    fn values(&self, storage: &[u8]) -> Option<Vec<f32>> {
+    /// The values in row-major order, into a list that has room for them; `None` where they lie outside of
+    /// the storage.
+    fn values(&self, storage: &[u8], mut values: Vec<f32>) -> Option<Vec<f32>> {
         if self.elements == 0 {
-            return Some(Vec::new());
+            return Some(values);
         }
         let reach =
             self.shape.iter().zip(&self.strides).try_fold(self.offset, |at, (side, stride)| {
@@ -280,7 +293,6 @@ impl View<'_> {
         if reach >= storage.len() / width {
             return None;
         }
-        let mut values = Vec::with_capacity(self.elements);
         let mut index = vec![0; self.shape.len()];
         let mut at = self.offset;
         loop {

@@ -8,6 +8,7 @@ pub mod finetune;
 pub mod import;
 pub mod inspect;
 mod made;
+pub mod overlay;
 pub mod phantom;
 pub mod predict;
 pub mod pretrain;

@@ -8,8 +8,9 @@ use indicatif::ProgressBar;
 use polycl_nn::train::{Checkpoints, Progress, Record, State, read_log};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use toml::{Table, Value};
+use toml::Table;
 
+use super::overlay::overlay;
 use crate::cli::Outcome;
 use crate::{curve, stop, talk};
 
@@ -100,24 +101,6 @@ pub fn resolve<C: DeserializeOwned>(run: &RunArgs, flags: &impl Serialize) -> an
     overlay(&mut settings, Table::try_from(flags)?);
     let name = files.last().map_or("settings".to_owned(), |path| path.display().to_string());
     C::deserialize(settings).map_err(|e| anyhow::anyhow!("{name}: {}", e.message()))
-}
-
-/// Settings of which only one may be given: that of a higher layer displaces the other.
-const EXCLUSIVE: [[&str; 2]; 2] = [["cases", "fraction"], ["fraction", "cases"]];
-
-/// Puts the values of one table over those of another, tables within them likewise.
-pub fn overlay(below: &mut Table, above: Table) {
-    for [given, displaced] in EXCLUSIVE {
-        if above.contains_key(given) && !above.contains_key(displaced) {
-            below.remove(displaced);
-        }
-    }
-    for (key, value) in above {
-        match (below.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => overlay(below, above),
-            (_, value) => drop(below.insert(key, value)),
-        }
-    }
 }
 
 /// Shows how a training goes: a bar on a terminal, a line an epoch, the curve in the run's folder.

@@ -13,7 +13,7 @@ use polycl_volume::dataset::split;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Table;
 
-use crate::commands::training::overlay;
+use crate::commands::overlay::overlay;
 
 /// The whole of a study's TOML file. Paths are relative to where `polycl study` is run, as those of all
 /// commands are.
@@ -330,12 +330,14 @@ impl Config {
         let mut config = PretrainConfig::deserialize(table)
             .map_err(|e| anyhow::anyhow!("pretraining: {}", e.message()))?;
         let (epochs, images) = (config.training.epochs.max(1), config.method.images());
-        let steps = self.images / (self.images_per_step * epochs);
-        let whole = self.images.is_multiple_of(self.images_per_step * epochs);
+        // Saturating: numbers so large that their product wraps around to 0 must not be divided by.
+        let least = self.images_per_step.saturating_mul(epochs);
+        let steps = self.images / least;
+        let whole = self.images.is_multiple_of(least);
         ensure!(
             self.images_per_step.is_multiple_of(images) && whole && steps > 0,
             "images: expected a multiple of {} ({epochs} epochs of whole steps of {} images, {images} to an item), found {}",
-            self.images_per_step * epochs,
+            least,
             self.images_per_step,
             self.images
         );
@@ -385,4 +387,20 @@ impl Config {
 fn twice<T: PartialEq + fmt::Debug>(what: &str, list: &[T]) -> anyhow::Result<()> {
     let again = list.iter().enumerate().find(|(at, item)| list[..*at].contains(item));
     again.map_or(Ok(()), |(_, item)| bail!("{what}: expected each once, found {item:?} twice"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn numbers_of_images_that_overflow_are_refused() {
+        let study = "dataset = 'x'\norgans = ['liver']\nmethods = ['scan']\nbudgets = [1]\nfolds = 2\n\
+                     images = 10\nimages_per_step = 4294967296\npretraining.training.epochs = 4294967296\n";
+        let config: Config = toml::from_str(study).unwrap();
+        config.check().unwrap();
+        // Wrapped around, the images of an epoch were 0, which was divided by.
+        let refused = format!("{:#}", config.methods().unwrap_err());
+        assert!(refused.contains("images: expected a multiple of"), "{refused}");
+    }
 }
