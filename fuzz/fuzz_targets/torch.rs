@@ -1,14 +1,11 @@
-//! Any bytes, as a file and as the pickle in one, are read or refused. Run, with the small reference
-//! files as seeds:
-//!
-//!     cargo +nightly fuzz run torch fuzz/corpus/torch crates/polycl-nn/tests/reference/torch
+//! Any bytes, as a file and as the pickle in one, are read or refused.
 #![no_main]
 #![allow(dead_code, reason = "not all of the files is used here")]
 
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use polycl_fuzz::{Folder, proportionate};
 
 // The reader's files alone: polycl-nn would bring burn along.
 #[path = "../../crates/polycl-nn/src/weights/archive.rs"]
@@ -26,8 +23,10 @@ pub struct RawTensor {
     pub values: Vec<f32>,
 }
 
-static FILE: LazyLock<PathBuf> =
-    LazyLock::new(|| std::env::temp_dir().join(format!("polycl-fuzz-{}.pth", std::process::id())));
+static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder::new("torch"));
+
+/// What a pickle may hold at the worst, as `pickle.rs` says, and buffers.
+const PICKLE: usize = 128 << 20;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
@@ -36,8 +35,8 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn check(bytes: &[u8]) {
-    std::fs::write(&*FILE, bytes).expect("a folder for temporary files");
-    if let Ok(tensors) = torch::read(&FILE) {
+    let file = FOLDER.write("weights.pth", bytes);
+    if let Ok(tensors) = proportionate(PICKLE + 8 * bytes.len(), || torch::read(&file)) {
         let values: usize = tensors.values().map(|tensor| tensor.values.len()).sum();
         assert!(values <= bytes.len().max(1 << 16));
         for tensor in tensors.values() {

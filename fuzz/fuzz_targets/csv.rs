@@ -1,0 +1,57 @@
+//! Tables and names that people write: any text, as each of the files that the first byte chooses from.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use polycl_fuzz::{Folder, proportionate};
+use polycl_volume::dataset::{Ranges, Records, names, pairs};
+
+static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
+    let folder = Folder::new("csv");
+    folder.write("images/a.nii.gz", b"");
+    folder.write("labels/a.nii.gz", b"");
+    folder.write("labels.json", br#"{"1": "liver"}"#);
+    folder
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    proportionate((4 << 20) + 600 * bytes.len(), || check(kind % 7, bytes));
+});
+
+fn check(kind: u8, bytes: &[u8]) {
+    match kind {
+        0 => drop(Ranges::read(&FOLDER.write("ranges.csv", bytes))),
+        1 => {
+            if let Ok(pairs) = pairs::from_manifest(&FOLDER.write("manifest.csv", bytes), None) {
+                assert!(pairs.windows(2).all(|two| two[0].case < two[1].case));
+                assert!(pairs.iter().all(|pair| !pair.case.contains('/') && !pair.case.starts_with("..")));
+            }
+        }
+        2 => sound(names::read(&FOLDER.write("names.csv", bytes))),
+        3 => sound(names::read(&FOLDER.write("names.json", bytes))),
+        4 => maker("propagate.csv", bytes),
+        5 => maker("refine.csv", bytes),
+        _ => maker("polycl.json", bytes),
+    }
+}
+
+fn sound(names: polycl_volume::Result<names::Names>) {
+    if let Ok(names) = names {
+        assert!(!names.is_empty() && !names.contains_key(&0) && names.values().all(|name| !name.is_empty()));
+    }
+}
+
+/// Asks who drew a mask that lies beside a record.
+fn maker(record: &str, bytes: &[u8]) {
+    let file = FOLDER.write(&format!("{record}.folder/{record}"), bytes);
+    let mask = file.with_file_name("a.nii.gz");
+    let Ok(Some(maker)) = Records::default().maker(&mask) else { return };
+    if let Some(propagation) = maker.propagation {
+        use polycl_volume::Space;
+        let space = Space::new([2, 3, 4], Default::default());
+        let _ = propagation.trust(Some(1), &space, &(0..4));
+        let _ = propagation.trust(None, &space, &(1..3));
+    }
+}
