@@ -5,11 +5,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use polycl_fuzz::{Folder, proportionate};
+use polycl_volume::archive;
 
 // The reader's files alone: polycl-nn would bring burn along.
-#[allow(dead_code)]
-#[path = "../../crates/polycl-nn/src/weights/archive.rs"]
-mod archive;
 #[allow(dead_code)]
 #[path = "../../crates/polycl-nn/src/weights/pickle.rs"]
 mod pickle;

@@ -6,10 +6,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use polycl_fuzz::{Folder, proportionate};
+use polycl_volume::archive;
 
 // The reader's files alone: polycl-nn would bring burn along.
-#[path = "../../crates/polycl-nn/src/weights/archive.rs"]
-mod archive;
 #[path = "../../crates/polycl-nn/src/weights/pickle.rs"]
 mod pickle;
 #[path = "../../crates/polycl-nn/src/weights/torch.rs"]

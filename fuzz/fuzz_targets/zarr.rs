@@ -38,7 +38,8 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     let space = Space::new([32, 32, SLICES], DAffine3::from_scale(DVec3::new(-1.0, -1.0, 3.0)));
     let hu = (0..space.voxels()).map(|at| (at % 400) as f32 - 160.0).collect();
     let organ = (0..space.voxels()).map(|at| u16::from(at % 7 == 0)).collect();
-    nifti::write_image(&folder.at("images/a.nii"), &Volume { space: space.clone(), voxels: hu }).expect("room");
+    nifti::write_image(&folder.at("images/a.nii"), &Volume { space: space.clone(), voxels: hu })
+        .expect("room");
     nifti::write_mask(&folder.at("labels/a.nii"), &Volume { space, voxels: organ }).expect("room");
     folder.write("labels/labels.json", br#"{"1": "liver"}"#);
     let found = pairs::from_folders(&folder.at("images"), Some(&folder.at("labels")), None);
@@ -96,7 +97,8 @@ fn read() {
             if let Ok(mask) = dataset.mask(number, slice) {
                 assert_eq!(mask.len(), dataset.index.preprocess.size.pow(2));
             }
-            let _ = (scan.shows("liver", slice), scan.confidence("liver", slice), scan.by_hand("liver", slice));
+            let _ =
+                (scan.shows("liver", slice), scan.confidence("liver", slice), scan.by_hand("liver", slice));
         }
     }
     let _ = dataset.index.fingerprint();
