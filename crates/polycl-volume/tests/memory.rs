@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use polycl_volume::dicom;
 use polycl_volume::files::{self, Format};
 use polycl_volume::nifti::image_from_bytes;
 
@@ -90,4 +91,19 @@ fn claims_cost_nothing() {
             assert!(peak < 1 << 20, "{peak} bytes at the peak: {error}");
         }
     }
+}
+
+/// Found by fuzzing: 358 bytes for which 825 MB were held.
+#[test]
+fn a_dicom_file_costs_what_it_holds() {
+    let _turn = TURN.lock().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("1"), include_bytes!("reference/dicom/claims_voxels.dcm")).unwrap();
+    let before = HELD.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let found = dicom::find(folder.path()).unwrap();
+    assert_eq!(found.series.len(), 1);
+    let error = found.series[0].read().unwrap_err();
+    let peak = PEAK.load(Ordering::Relaxed) - before;
+    assert!(peak < 32 << 20, "{peak} bytes at the peak: {error}");
 }

@@ -31,6 +31,10 @@ pub(super) fn decode(data: &[u8], rows: usize, columns: usize) -> Result<Vec<u16
         return Err("restart markers within a row".to_owned());
     }
     let mut bits = Bits::new(scan.data);
+    // Every sample takes a bit at least.
+    if rows * columns > 8 * scan.data.len() {
+        return Err(format!("{} bytes for {rows} x {columns} pixels", scan.data.len()));
+    }
     let mut out = vec![0u16; rows * columns];
     for y in 0..rows {
         let fresh = y == 0 || (scan.restart > 0 && (y * columns).is_multiple_of(scan.restart));

@@ -18,10 +18,10 @@ use super::stack::Stack;
 use crate::volume::hex;
 use crate::{Error, Kind, Result};
 
-/// A scan has at most this many voxels for each byte of its files, beyond the first 64 million: deflated or
+/// A scan has at most this many voxels for each byte of its files, beyond the first 4 million: deflated or
 /// JPEG 2000 files of empty slices are that small, and no others.
 const VOXELS_FOR_BYTE: u64 = 1 << 10;
-const VOXELS_FREE: u64 = 1 << 26;
+const VOXELS_FREE: u64 = 1 << 22;
 
 /// The planes that come from one file: frame, what it says, and where its values go.
 struct Job<'a, 'v> {

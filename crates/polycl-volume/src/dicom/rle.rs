@@ -2,6 +2,9 @@
 
 use super::pixels::Layout;
 
+/// Two bytes stand for a run of at most 128.
+const MOST_FOR_BYTE: usize = 64;
+
 /// Little endian samples of one frame.
 pub(super) fn decode(data: &[u8], layout: &Layout) -> Result<Vec<u8>, String> {
     let broken = || "segments that do not fit the stream".to_owned();
@@ -13,6 +16,9 @@ pub(super) fn decode(data: &[u8], layout: &Layout) -> Result<Vec<u8>, String> {
     let segments = word(0).ok_or_else(broken)?;
     if segments != cell {
         return Err(format!("{segments} segments for samples of {cell} bytes"));
+    }
+    if layout.pixels().saturating_mul(cell) > MOST_FOR_BYTE.saturating_mul(data.len()) {
+        return Err(format!("{} bytes for {} pixels", data.len(), layout.pixels()));
     }
     let mut out = vec![0; layout.pixels() * cell];
     for k in 0..segments {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// The folder of what `make.py` wrote.
 pub fn reference() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/dicom")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../polycl-volume/tests/reference/dicom")
 }
 
 /// All packed files by name.

@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "UID", value_delimiter = ',', requires = "dicom")]
     series: Vec<String>,
     /// Who drew the masks: hand, propagated or predicted; as the files beside them tell without it
-    #[arg(long, value_name = "ORIGIN", conflicts_with_all = ["manifest", "dicom"])]
+    #[arg(long, value_name = "ORIGIN", requires = "labels")]
     origin: Option<Origin>,
     /// Slices that show an organ, without a mask: CSV file with the columns
     /// scan,organ,first_slice,last_slice (from 0, inclusive, in file order; both empty: absent)
@@ -123,6 +123,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
                 bar.set_position(number as u64);
                 bar.set_message(format!("import {case}"));
             }
+            // Of one scan alone the error itself tells.
+            Event::Failed { .. } if plan.pairs.len() == 1 => {}
             Event::Failed { case, .. } => bar.suspend(|| talk::note(format!("{case} cannot be used"))),
             Event::Note(text) => bar.suspend(|| talk::note(text)),
         })?;

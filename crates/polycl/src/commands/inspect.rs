@@ -137,11 +137,14 @@ fn volume(args: &Args) -> anyhow::Result<String> {
     let input = Input::open(path, args.series.as_deref())?;
     let image = input.image()?;
     let mut text = format!("{}\n{}", path.display(), geometry(&image.space));
-    let mut odd = input.notes()?;
-    odd.extend(oddities(&image));
+    let mut odd = oddities(&image);
     text += &match counts(&image) {
         Some(counts) => labels(&counts, &names_beside(path, &mut odd), &image.space),
-        None => values(&image, &mut odd),
+        None => {
+            // Of masks, the headers say nothing that is odd.
+            odd.extend(input.notes()?);
+            values(&image, &mut odd)
+        }
     };
     if let Some(target) = &args.montage {
         text += &draw(args, &image, target, &mut odd)?;

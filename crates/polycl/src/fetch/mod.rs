@@ -106,7 +106,7 @@ fn whole(item: &Item, folder: &Path) -> Result<bool> {
 /// meanwhile.
 fn bring(item: &Item, from: Option<&Path>, cache: &Path, environment: &Environment) -> Result<bool> {
     let full = |error: Error| match error {
-        Error { kind: Kind::Io, hint: None, file, .. } if file.starts_with(cache) => {
+        Error { kind: Kind::Io, file, .. } if file.starts_with(cache) => {
             Error { hint: Some("POLYCL_CACHE can name a folder on another disk".into()), file, ..error }
         }
         error => error,

@@ -4,7 +4,7 @@ mod scores;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use polycl_nn::train::{RunCard, read_log};
 use polycl_volume::dataset::Origin;
 use polycl_volume::nifti;
@@ -125,8 +125,11 @@ impl Demo<'_> {
         self.lines.push(shown);
         // After the cut, so that folders may have spaces in their names.
         let words = line.split_whitespace().map(|word| self.place(word)).collect::<Result<Vec<_>, _>>()?;
-        ensure!(cli::run_line(words.into_iter())? == Outcome::Done, "a step of the demo left cases out");
-        Ok(())
+        match cli::run_line(words.into_iter())? {
+            Outcome::Done => Ok(()),
+            Outcome::SomeFailed => bail!("a step of the demo left cases out"),
+            Outcome::Stopped => bail!("the demo was stopped"),
+        }
     }
 
     fn road(&mut self, scale: &Scale, seed: u32) -> anyhow::Result<()> {
