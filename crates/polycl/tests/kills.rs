@@ -184,7 +184,7 @@ fn five_kills_at_random_moments_change_no_bit() {
 #[ignore = "scripts/kill-test runs it, for as long as it takes"]
 fn many_kills() {
     let wanted = number("POLYCL_KILLS").unwrap_or(500) as usize;
-    let import = Stage { name: "import", line: IMPORT.to_owned(), again: "", out: "dataset" };
+    let import = Stage { name: "import", line: IMPORT.to_owned(), again: "--continue", out: "dataset" };
     let predict = "predict run cohort/images --flip --out masks".to_owned();
     let predict = Stage { name: "predict", line: predict, again: "--continue", out: "masks" };
     let [pretrain, finetune] = trainings();
