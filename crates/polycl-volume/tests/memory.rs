@@ -102,8 +102,7 @@ fn a_dicom_file_costs_what_it_holds() {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let found = dicom::find(folder.path()).unwrap();
-    assert_eq!(found.series.len(), 1);
-    let error = found.series[0].read().unwrap_err();
+    assert!(found.series.iter().all(|series| series.read().is_err()));
     let peak = PEAK.load(Ordering::Relaxed) - before;
-    assert!(peak < 32 << 20, "{peak} bytes at the peak: {error}");
+    assert!(peak < 32 << 20, "{peak} bytes at the peak");
 }

@@ -15,11 +15,18 @@ fn export(cases: &[&str]) -> Folder {
     let folder = Folder::new();
     for (name, data) in pack::FILES.iter() {
         if cases.iter().any(|case| name.starts_with(&format!("{case}/"))) {
-            std::fs::write(folder.at(&format!("export/{name}")), data).unwrap();
+            std::fs::write(folder.at(&format!("export/{name}")), with_frame_of_reference(data)).unwrap();
         }
     }
     folder.write("salt", "32 bytes that are no secret here");
     folder
+}
+
+/// The same file with the element that ties masks to a scan, before those that describe the pixels.
+fn with_frame_of_reference(file: &[u8]) -> Vec<u8> {
+    const SAMPLES: [u8; 6] = *b"\x28\0\x02\0US";
+    let at = file.windows(6).position(|six| six == SAMPLES).expect("explicit VR");
+    [&file[..at], b"\x20\0\x52\0UI\x08\01.2.3.4\0", &file[at..]].concat()
 }
 
 fn polycl(folder: &Folder, line: &str) -> String {

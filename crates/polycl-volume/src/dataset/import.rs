@@ -71,7 +71,8 @@ impl Plan {
     /// whose files are others now, are added.
     ///
     /// # Errors
-    /// [`Kind::Labels`] for organs that nobody has; [`Kind::Request`] where `out` holds something and
+    /// [`Kind::Labels`] for organs that nobody has; [`Kind::Request`] for a mask that is stated to be drawn by hand
+    /// and was not, where `out` holds something and
     /// it is not to go on, or was made in another way, or where another process writes it;
     /// [`Kind::Io`] for `out`. Where no scan at all could be used, the first reason; nothing is left then.
     pub fn import(&self, out: &Path, go_on: bool, report: &mut dyn FnMut(Event)) -> Result<Imported> {
@@ -89,6 +90,10 @@ impl Plan {
             self.pairs.iter().filter(|pair| !journal.has(pair, |organ| self.keeps(organ))).collect();
         let mut failures = Failures { failed: Vec::new(), report };
         let ready = self.check_files(&missing, &numbering, &mut failures);
+        // What is asked for cannot be had of all scans alike: no reason to go on with the others.
+        if let Some(at) = failures.failed.iter().position(|(_, error)| error.kind == Kind::Request) {
+            return Err(journal.abandon(Some(failures.failed.swap_remove(at).1)));
+        }
         let writer = Writer::create(out)?;
         for (number, (pair, making)) in ready.into_iter().enumerate() {
             if (self.stop)() {

@@ -168,14 +168,19 @@ impl Journal {
         Ok(index)
     }
 
-    /// Leaves nothing of an import that came to nothing; the reason, or that there was nothing to do.
+    /// Leaves nothing of an import that came to nothing, and all that was there before; the reason, or that
+    /// there was nothing to do.
     pub(super) fn abandon(self, reason: Option<Error>) -> Error {
+        let reason = reason.unwrap_or_else(|| Error::new(&self.dir, Kind::Pairing, "scans", "none"));
+        if !self.scans.is_empty() {
+            return reason;
+        }
         // What cannot be removed is in nobody's way.
         let _ = fs::remove_file(self.dir.join(FILE));
         let _ = fs::remove_dir_all(super::store::folder(&self.dir));
         drop(self._lock);
         let _ = fs::remove_dir(&self.dir);
-        reason.unwrap_or_else(|| Error::new(&self.dir, Kind::Pairing, "scans", "none"))
+        reason
     }
 }
 

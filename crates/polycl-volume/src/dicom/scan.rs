@@ -1,8 +1,11 @@
 //! Where the elements of a data set lie, found by their lengths alone.
 //!
 //! dicom-rs takes the memory that an element claims (up to 4 GiB, and writes zeros to it) before it reads the
-//! first byte, and calls itself once for every nested sequence. So it is only given elements that were walked
-//! here: all of their lengths, nested ones too, lie within what the file holds, and nesting has a limit.
+//! first byte, and calls itself once for every nested sequence. Of numbers it reads as many as are whole, and
+//! takes what is left for the next element. So it is only given elements that were walked here: all of their
+//! lengths, nested ones too, lie within what the file holds and fit their values, and nesting has a limit.
+
+use std::cell::Cell;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
@@ -54,7 +57,7 @@ type Walk<T> = std::result::Result<T, Fault>;
 /// where it is not known yet).
 pub(super) fn scan(bytes: &[u8], total: u64, syntax: Syntax) -> Walk<Scan> {
     let total = usize::try_from(total).unwrap_or(usize::MAX);
-    let walker = Walker { bytes, total };
+    let walker = Walker { bytes, total, unfit: Cell::new(false) };
     let mut scan = Scan::default();
     let mut at = 0;
     // Fewer than eight bytes are no element: some writers pad files to an even or round length.
@@ -71,8 +74,12 @@ pub(super) fn scan(bytes: &[u8], total: u64, syntax: Syntax) -> Walk<Scan> {
         if head.tag.0 > 0x7FE0 {
             break;
         }
+        walker.unfit.set(!fits(&head));
         let end = walker.end(&head, syntax)?;
-        scan.elements.push(Element { end, ..head });
+        // Nobody may need it; who does finds it missing.
+        if !walker.unfit.get() {
+            scan.elements.push(Element { end, ..head });
+        }
         at = end;
     }
     Ok(scan)
@@ -88,6 +95,8 @@ struct Level {
 struct Walker<'a> {
     bytes: &'a [u8],
     total: usize,
+    /// Whether the element at hand, or one in it, has a length that its values do not fit.
+    unfit: Cell<bool>,
 }
 
 impl Walker<'_> {
@@ -160,11 +169,25 @@ impl Walker<'_> {
                 levels.push(Level { item: false, end, syntax: inner(&head, syntax) });
                 at = head.value;
             } else {
+                self.unfit.set(self.unfit.get() || !fits(&head));
                 at = self.within(head.tag, head.value, head.length.unwrap_or(0), limit)?;
             }
         }
         Ok(at)
     }
+}
+
+/// Whether an element's length is that of whole values.
+fn fits(head: &Element) -> bool {
+    let overlay = head.tag.0 >> 8 == 0x60 && head.tag.1 == 0x3000;
+    let unit = match head.vr {
+        _ if overlay => 2,
+        VR::US | VR::SS | VR::OW => 2,
+        VR::UL | VR::SL | VR::FL | VR::AT | VR::OF | VR::OL => 4,
+        VR::FD | VR::SV | VR::UV | VR::OD | VR::OV => 8,
+        _ => 1,
+    };
+    head.length.is_none_or(|length| length.is_multiple_of(unit))
 }
 
 /// The syntax within a sequence: one of unknown VR and undefined length is implicit little endian inside

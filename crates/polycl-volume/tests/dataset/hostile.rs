@@ -5,7 +5,7 @@ use std::fs::File;
 use polycl_volume::Kind;
 use polycl_volume::dataset::{Ranges, Records, names, pairs};
 
-use crate::files::{Folder, LPS, image, mask, space};
+use crate::files::{Folder, LPS, image, mask, salt, space};
 
 /// A zstd frame that promises 2^62 bytes and holds none.
 const HUGE_FRAME: [u8; 16] = [0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 0, 0];
@@ -48,7 +48,7 @@ fn many_names_and_many_rows_take_no_time() {
     let ids: String = (1..=u16::MAX).map(|id| format!("{id},organ{id:04}\n")).collect();
     let ids = folder.write("names.csv", &format!("id,name\n{ids}"));
     let begun = std::time::Instant::now();
-    assert_eq!(pairs::from_manifest(&manifest, None).unwrap().len(), 100_000);
+    assert_eq!(pairs::from_manifest(&manifest, None, &salt()).unwrap().len(), 100_000);
     assert_eq!(names::read(&ids).unwrap().len(), usize::from(u16::MAX));
     // Compared each with each they took half a minute.
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
@@ -74,7 +74,7 @@ fn files_without_an_end_are_not_read_until_memory_is_full() {
 fn a_column_that_is_there_twice_is_refused() {
     let folder = Folder::new();
     let manifest = folder.write("manifest.csv", "image,label,image\na.nii,,b.nii\n");
-    assert_eq!(pairs::from_manifest(&manifest, None).unwrap_err().kind, Kind::Format);
+    assert_eq!(pairs::from_manifest(&manifest, None, &salt()).unwrap_err().kind, Kind::Format);
     let ids = folder.write("names.csv", "id,name,id\n1,liver,2\n");
     assert_eq!(names::read(&ids).unwrap_err().kind, Kind::Format);
     folder.write("refine.csv", "case,case\na,b\n");
