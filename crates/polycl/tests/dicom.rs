@@ -26,7 +26,7 @@ fn export(cases: &[&str]) -> Folder {
 fn with_frame_of_reference(file: &[u8]) -> Vec<u8> {
     const SAMPLES: [u8; 6] = *b"\x28\0\x02\0US";
     let at = file.windows(6).position(|six| six == SAMPLES).expect("explicit VR");
-    [&file[..at], b"\x20\0\x52\0UI\x08\01.2.3.4\0", &file[at..]].concat()
+    [&file[..at], b"\x20\0\x52\0UI\x08\x001.2.3.4\0", &file[at..]].concat()
 }
 
 fn polycl(folder: &Folder, line: &str) -> String {

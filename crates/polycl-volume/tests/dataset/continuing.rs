@@ -86,7 +86,7 @@ fn an_import_that_was_broken_off_anywhere_ends_in_the_same_bytes() {
     let folder = scans();
     let (out, plan) = (folder.at("dataset"), folder.plan().unwrap());
     plan.import(&folder.at("whole"), false, &mut |_| {}).unwrap();
-    for done in 0..CASES.len() {
+    for (done, next) in CASES.iter().enumerate() {
         // A panic from the report leaves what a kill leaves.
         let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             plan.import(&out, false, &mut |event| {
@@ -97,7 +97,7 @@ fn an_import_that_was_broken_off_anywhere_ends_in_the_same_bytes() {
         }));
         assert!(killed.is_err());
         // What of the next scan was already there, and half a line of the journal.
-        let next = out.join("slices.zarr").join(CASES[done]).join("image/c/0/0");
+        let next = out.join("slices.zarr").join(next).join("image/c/0/0");
         std::fs::create_dir_all(&next).unwrap();
         std::fs::write(next.join("0"), "half a shard").unwrap();
         let journal = out.join("import.jsonl");
