@@ -85,7 +85,11 @@ fn cache(item: &Item, environment: &Environment) -> Result<PathBuf> {
 pub fn fetch(item: &Item, from: Option<&Path>, environment: &Environment) -> Result<(PathBuf, bool)> {
     let cache = cache(item, environment)?;
     let folder = cache.join(item.name);
-    let news = !whole(item, &folder)? && bring(item, from, &cache, environment)?;
+    let there = whole(item, &folder)?;
+    if there {
+        work::sweep(item, &cache);
+    }
+    let news = !there && bring(item, from, &cache, environment)?;
     let path = result(item, &folder);
     let news = converted(item, &folder, &path)? || news;
     Ok((path, news))

@@ -352,6 +352,10 @@ fn what_killed_attempts_have_left_does_no_harm() {
     place.write(&format!("cache/{WHEEL}.partial"), &wheel);
     assert!(place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap().1);
     place.assert_right();
+    // Killed just after it had landed.
+    std::fs::create_dir(place.0.path().join("cache/.tiny.new")).unwrap();
+    assert!(!place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap().1);
+    place.assert_right();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use polycl_volume::{Error, Result};
+use polycl_volume::{Error, Result, lock};
 
 use super::catalogue::Item;
 
@@ -12,11 +12,26 @@ pub struct Work {
     partial: PathBuf,
 }
 
+fn folder(item: &Item, cache: &Path) -> PathBuf {
+    cache.join(format!(".{}.new", item.name))
+}
+
+/// Clears away what was killed just after its item had landed, unless somebody is at work.
+pub fn sweep(item: &Item, cache: &Path) {
+    let left = folder(item, cache);
+    if left.exists()
+        && let Ok(_lock) = lock::hold(cache, lock::FILE)
+    {
+        // What cannot be removed is in nobody's way.
+        let _ = std::fs::remove_dir_all(left);
+    }
+}
+
 impl Work {
     /// The names are an item's own: only one polycl at a time works in a cache.
     pub fn new(item: &Item, cache: &Path) -> Result<Self> {
-        let folder = cache.join(format!(".{}.new", item.name));
-        let work = Self { folder, partial: cache.join(format!("{}.partial", item.wheel)) };
+        let work =
+            Self { folder: folder(item, cache), partial: cache.join(format!("{}.partial", item.wheel)) };
         match std::fs::remove_dir_all(&work.folder) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
                 return Err(Error::io(&work.folder, "remove it", &e));
