@@ -40,12 +40,18 @@ pub(crate) const TRAILING: u64 = 1 << 20;
 
 /// A determinant below this share of the product of the columns' lengths is called singular.
 const SINGULAR: f64 = 1e-6;
+/// Millimetres between voxels that any device could have meant.
+const LENGTHS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
 /// Whether an affine says where voxels lie: finite, and the three axes span the space.
 pub(crate) fn spans_space(world_from_voxel: &DAffine3) -> bool {
     let m = world_from_voxel.matrix3;
-    let volume = m.x_axis.length() * m.y_axis.length() * m.z_axis.length();
-    world_from_voxel.is_finite() && volume.is_finite() && m.determinant().abs() > SINGULAR * volume
+    let lengths = [m.x_axis, m.y_axis, m.z_axis].map(DVec3::length);
+    let volume = lengths.iter().product::<f64>();
+    // Numbers whose squares are nothing have no direction.
+    lengths.iter().all(|length| LENGTHS.contains(length))
+        && world_from_voxel.is_finite()
+        && m.determinant().abs() > SINGULAR * volume
 }
 
 /// The affine to RAS+ of axes and an origin in LPS+, the convention of DICOM and ITK.
@@ -73,4 +79,13 @@ pub(crate) fn odd_datatype(datatype: Datatype, notes: &mut Vec<String>) {
     if matches!(datatype, Datatype::U8 | Datatype::I8) {
         notes.push("voxels of 8 bits: if this is a scan, it was windowed, and its values are no HU".into());
     }
+}
+
+/// Found by fuzzing: the length of such an axis is zero.
+#[test]
+fn axes_too_short_to_have_a_direction_span_no_space() {
+    let axes = |z: f64| DAffine3::from_mat3(DMat3::from_diagonal(DVec3::new(1.0, 1.0, z)));
+    assert!(spans_space(&axes(1e-3)));
+    assert!(!spans_space(&axes(1e-200)));
+    assert!(!spans_space(&axes(f64::INFINITY)));
 }
