@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::names::{self, Names};
 use super::origin::{Record, Records};
-use super::{Dataset, Event, Scan};
+use super::{Dataset, Event, Scan, masks};
 use crate::rng::{Purpose, rng};
 use crate::volume::hex;
 use crate::{Error, Image, Input, Kind, Mask, Result, files, nifti, output};
@@ -122,10 +122,7 @@ impl Export<'_> {
         }
         let mask = files::read_mask(&file)?;
         let image = Input::at(&scan.image)?;
-        if let Some((expected, found)) = image.space()?.disagreement(&mask.space) {
-            let expected = format!("{expected} of its image {}", image.path().display());
-            return Err(Error::new(file, Kind::Geometry, expected, found));
-        }
+        masks::same_voxels(&file, &mask.space, image.path(), &image.space()?)?;
         let by_hand = records.maker(&file)?.is_none();
         Ok(Some((renumbered(mask, &numbers(&names, organs)), by_hand)))
     }
@@ -151,20 +148,16 @@ impl Export<'_> {
 
     /// Folds of whole patients, as nnU-Net spells them; none where there are too few patients.
     fn folds(&self, exported: &Exported) -> serde_json::Value {
-        let mut patients: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for scan in &self.dataset.index.scans {
-            if exported.by_hand.contains(&scan.case) {
-                patients.entry(&scan.patient).or_default().push(&scan.case);
-            }
-        }
-        let mut patients: Vec<(&str, Vec<&str>)> = patients.into_iter().collect();
+        let scans = &self.dataset.index.scans;
+        let by_hand = scans.iter().filter(|scan| exported.by_hand.contains(&scan.case));
+        let patients: BTreeSet<&str> = by_hand.map(|scan| scan.patient.as_str()).collect();
+        let mut patients = Vec::from_iter(patients);
         patients.shuffle(&mut rng(0, Purpose::Split, [2, 0]));
         let folds = FOLDS.min(patients.len());
         let fold = |fold: usize| {
-            let held: BTreeSet<&str> =
-                patients.iter().skip(fold).step_by(folds).map(|(patient, _)| *patient).collect();
+            let held: BTreeSet<&str> = patients.iter().skip(fold).step_by(folds).copied().collect();
             let mut split = [Vec::new(), Vec::new()];
-            for scan in &self.dataset.index.scans {
+            for scan in scans {
                 let validates = held.contains(scan.patient.as_str());
                 if exported.by_hand.contains(&scan.case) {
                     split[usize::from(validates)].push(scan.case.as_str());

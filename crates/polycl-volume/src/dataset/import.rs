@@ -71,10 +71,9 @@ impl Plan {
     /// whose files are others now, are added.
     ///
     /// # Errors
-    /// [`Kind::Labels`] for organs that nobody has; [`Kind::Request`] for a mask that is stated to be drawn by hand
-    /// and was not, where `out` holds something and
-    /// it is not to go on, or was made in another way, or where another process writes it;
-    /// [`Kind::Io`] for `out`. Where no scan at all could be used, the first reason; nothing is left then.
+    /// [`Kind::Labels`] for organs that nobody has; [`Kind::Request`] for a mask that is stated to be drawn
+    /// by hand and was not, where `out` holds something and it is not to go on, or was made in another
+    /// way, or where another process writes it; [`Kind::Io`] for `out`. Where no scan at all could be used, the first reason; nothing is left then.
     pub fn import(&self, out: &Path, go_on: bool, report: &mut dyn FnMut(Event)) -> Result<Imported> {
         self.preprocess
             .check()

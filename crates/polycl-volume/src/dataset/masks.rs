@@ -128,7 +128,8 @@ fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> 
     Ok((mask, Source { path: path.to_path_buf(), series: None, sha256 }))
 }
 
-fn same_voxels(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<()> {
+/// Refuses a mask that does not lie on the voxels of its image.
+pub(super) fn same_voxels(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<()> {
     space.disagreement(mask).map_or(Ok(()), |(expected, found)| {
         let expected = format!("{expected} of its image {}", image.display());
         Err(Error::new(path, Kind::Geometry, expected, found)
