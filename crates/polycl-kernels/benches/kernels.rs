@@ -11,7 +11,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use polycl_kernels::conv::{BackwardData, BackwardWeight, Forward};
 use polycl_kernels::{
-    Adam, Conv, Dropout, Norm, Over, Resample, Shape, Source, Weights, adam, materialise,
+    Adam, Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Weights, adam, materialise,
     materialise_backward, moments, soft_dice, soft_dice_backward,
 };
 
@@ -299,11 +299,12 @@ mod others {
 
     #[divan::bench]
     fn dice_forward_and_backward(bencher: Bencher<'_, '_>) {
+        let loss = DiceLoss { over: Over::Batches(1), entropy: 1.0 };
         let logits = noise(BATCH << 16);
         let target: Vec<f32> = logits.iter().map(|&x| f32::from(u8::from(x > 0.4))).collect();
         bencher.counter(BytesCount::of_many::<f32>(3 * logits.len())).bench_local(|| {
-            black_box(soft_dice(&logits, &target, &[1.0; BATCH], 1.0));
-            black_box(soft_dice_backward(&logits, &target, &[1.0; BATCH], 1.0, 1.0));
+            black_box(soft_dice(&logits, &target, &[1.0; BATCH], loss));
+            black_box(soft_dice_backward(&logits, &target, &[1.0; BATCH], loss, 1.0));
         });
     }
 

@@ -2,24 +2,69 @@
 
 use rayon::prelude::*;
 
+use crate::Over;
+
 /// Added to both sides of the fraction.
 const SMOOTH: f64 = 1.0;
 
 /// Σpt, Σp, Σt and Σ ln-loss of one image.
 type Sums = [f64; 4];
 
-/// Mean over images of what each costs times its weight: 1 − (2 Σpt + 1) / (Σp + Σt + 1), where p is
-/// the sigmoid of `logits`, plus `entropy` times the mean binary cross-entropy of its pixels. Weights
-/// of 1 change no bit.
-pub fn soft_dice(logits: &[f32], target: &[f32], weights: &[f32], entropy: f32) -> f32 {
+/// Which soft Dice, and how much cross-entropy beside it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DiceLoss {
+    /// What a fraction is taken over: an image, or all images of a batch, in which those without the organ then
+    /// have a slope as well.
+    pub over: Over,
+    /// What the mean binary cross-entropy of all pixels is multiplied by.
+    pub entropy: f32,
+}
+
+impl DiceLoss {
+    /// What the fraction of each image is made of, Σpt and Σp + Σt; over a batch its images' weighted sums.
+    fn fractions(self, sums: &[Sums], weights: &[f32]) -> Vec<[f64; 2]> {
+        let own = |&[overlap, p, t, _]: &Sums| [overlap, p + t];
+        if self.over == Over::Image {
+            return sums.iter().map(own).collect();
+        }
+        let size = sums.len() / self.over.groups(sums.len());
+        let groups = sums.chunks(size).zip(weights.chunks(size));
+        let of_group = |(sums, weights): (&[Sums], &[f32])| {
+            let weighted = |part: usize| -> f64 {
+                sums.iter().zip(weights).map(|(sums, &weight)| f64::from(weight) * own(sums)[part]).sum()
+            };
+            vec![[weighted(0), weighted(1)]; sums.len()]
+        };
+        groups.flat_map(of_group).collect()
+    }
+
+    /// Fractions of which the loss is the mean.
+    fn count(self, images: usize) -> usize {
+        self.over.groups(images)
+    }
+}
+
+/// The mean of 1 − (2 Σpt + 1) / (Σp + Σt + 1), where p is the sigmoid of `logits`, over images, each times its
+/// weight, or over batches, in whose sums each image has its weight; plus `entropy` times the mean binary
+/// cross-entropy of the pixels, each image times its weight. Weights of 1 change no bit.
+pub fn soft_dice(logits: &[f32], target: &[f32], weights: &[f32], loss: DiceLoss) -> f32 {
     let images = weights.len();
-    let sums = sums(logits, target, images, entropy);
-    let weighted = |cost: &dyn Fn(&Sums) -> f64| -> f64 {
-        sums.iter().zip(weights).map(|(sums, &weight)| f64::from(weight) * cost(sums)).sum()
+    let sums = sums(logits, target, images, loss.entropy);
+    let weighted = |cost: &dyn Fn(usize) -> f64| -> f64 {
+        weights.iter().enumerate().map(|(image, &weight)| f64::from(weight) * cost(image)).sum()
     };
-    let dice = weighted(&|[overlap, p, t, _]| 1.0 - (2.0 * overlap + SMOOTH) / (p + t + SMOOTH));
-    let logs = weighted(&|sums| sums[3]);
-    (dice / images as f64 + f64::from(entropy) * logs / logits.len() as f64) as f32
+    let fractions = loss.fractions(&sums, weights);
+    let dice = |image: usize| {
+        let [overlap, total] = fractions[image];
+        1.0 - (2.0 * overlap + SMOOTH) / (total + SMOOTH)
+    };
+    let count = loss.count(images);
+    let dice = match loss.over {
+        Over::Image => weighted(&dice),
+        Over::Batches(_) => (0..images).step_by(images / count).map(dice).sum(),
+    };
+    let logs = weighted(&|image| sums[image][3]);
+    (dice / count as f64 + f64::from(loss.entropy) * logs / logits.len() as f64) as f32
 }
 
 /// The gradient of [`soft_dice`] by the logits, times `upstream`.
@@ -27,22 +72,22 @@ pub fn soft_dice_backward(
     logits: &[f32],
     target: &[f32],
     weights: &[f32],
-    entropy: f32,
+    loss: DiceLoss,
     upstream: f32,
 ) -> Vec<f32> {
     let images = weights.len();
-    let (pixels, sums) = (logits.len() / images, sums(logits, target, images, entropy));
-    let logits_in_all = logits.len();
+    let (pixels, sums) = (logits.len() / images, sums(logits, target, images, loss.entropy));
+    let fractions = loss.fractions(&sums, weights);
+    let (logits_in_all, count) = (logits.len(), loss.count(images));
     let mut gradient = vec![0.0; logits.len()];
     let both = logits.par_chunks_exact(pixels).zip(target.par_chunks_exact(pixels));
-    gradient.par_chunks_exact_mut(pixels).zip(both).zip(sums.par_iter().zip(weights)).for_each(
-        |((to, (logits, target)), (sums, &weight))| {
-            let [overlap, p, t, _] = sums;
+    gradient.par_chunks_exact_mut(pixels).zip(both).zip(fractions.par_iter().zip(weights)).for_each(
+        |((to, (logits, target)), (&[overlap, total], &weight))| {
             let upstream = f64::from(upstream) * f64::from(weight);
-            let entropy = (upstream * f64::from(entropy) / logits_in_all as f64) as f32;
-            let total = p + t + SMOOTH;
+            let entropy = (upstream * f64::from(loss.entropy) / logits_in_all as f64) as f32;
+            let total = total + SMOOTH;
             // d/dp of −(2 Σpt + 1) / total is constant but for t.
-            let share = upstream / images as f64;
+            let share = upstream / count as f64;
             let (by_truth, by_any) =
                 ((-2.0 * share / total) as f32, (share * (2.0 * overlap + SMOOTH) / (total * total)) as f32);
             for ((to, &logit), &t) in to.iter_mut().zip(logits).zip(target) {

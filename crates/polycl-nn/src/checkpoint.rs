@@ -21,25 +21,46 @@ use crate::optim::{Adam, Moments};
 
 /// Tensors of the optimiser are named under this.
 const OPTIMISER: &str = "optimiser.";
+/// Weights as they are trained, where those of the model are their running mean.
+const TRAINED: &str = "optimiser.weights.";
 /// The key of the metadata that holds the training's state as JSON.
 const STATE: &str = "polycl";
+
+/// What a training needs to go on, beside the model.
+pub struct Optimiser<'a, M> {
+    pub adam: &'a Adam,
+    /// The weights as they are trained, where the model is their running mean.
+    pub trained: Option<&'a M>,
+}
 
 /// Writes a model's weights, `state`, and, for a training that will go on, its optimiser.
 ///
 /// # Errors
 /// [`Kind::Io`].
-pub fn save<M: Module>(path: &Path, model: &M, adam: Option<&Adam>, state: &impl Serialize) -> Result<()> {
-    // `valid` brings the running statistics of batch norm up to date, which lag one step behind.
-    let named = model.valid().collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
-    let mut tensors: Vec<(String, TensorData)> = Vec::new();
-    for tensor in named {
-        let name = tensor.name.clone();
-        let data = bridge::into_data(tensor).map_err(|e| broken(path, "weights in memory", &e))?;
-        tensors.push((name, data));
+pub fn save<M: Module>(
+    path: &Path,
+    model: &M,
+    optimiser: Option<Optimiser<'_, M>>,
+    state: &impl Serialize,
+) -> Result<()> {
+    let mut tensors = named(path, model, "")?;
+    if let Some(Optimiser { adam, trained }) = optimiser {
+        tensors.extend(trained.map(|trained| named(path, trained, TRAINED)).transpose()?.into_iter().flatten());
+        tensors.extend(adam.to_data().into_iter().map(|(name, data)| (format!("{OPTIMISER}{name}"), data)));
     }
-    let moments = adam.map(Adam::to_data).unwrap_or_default();
-    tensors.extend(moments.into_iter().map(|(name, data)| (format!("{OPTIMISER}{name}"), data)));
     write(path, &tensors, state)
+}
+
+/// The tensors of a model, `prefix` before their names.
+fn named<M: Module>(path: &Path, model: &M, prefix: &str) -> Result<Vec<(String, TensorData)>> {
+    // `valid` brings the running statistics of batch norm up to date, which lag one step behind.
+    let tensors = model.valid().collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
+    let data = |tensor: Named| {
+        let name = format!("{prefix}{}", tensor.name);
+        let data = bridge::into_data(tensor).map_err(|e| broken(path, "weights in memory", &e))?;
+        Ok((name, data))
+    };
+    tensors.into_iter().map(data).collect()
 }
 
 fn write(path: &Path, tensors: &[(String, TensorData)], state: &impl Serialize) -> Result<()> {
@@ -117,7 +138,16 @@ impl Checkpoint {
     /// # Errors
     /// [`Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
     pub fn load<M: Module>(&self, model: &mut M) -> Result<()> {
-        self.apply(model, |name| !name.starts_with(OPTIMISER))
+        self.apply(model, |name| (!name.starts_with(OPTIMISER)).then_some(name))
+    }
+
+    /// Fills every tensor of `model` with the weights as they were trained, of which [`Self::load`] gives the
+    /// running mean.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_trained<M: Module>(&self, model: &mut M) -> Result<()> {
+        self.apply(model, |name| name.strip_prefix(TRAINED))
     }
 
     /// Fills what lies under `prefix` (`"encoder."`) in `model` from the same names in the file,
@@ -126,14 +156,25 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn load_part<M: Module>(&self, model: &mut M, prefix: &str) -> Result<()> {
-        self.apply(model, |name| name.starts_with(prefix))
+        let below = |name: &str| name.starts_with(prefix);
+        self.fill(model, |name| below(name).then_some(name), below)
     }
 
-    /// Fills the tensors whose names `wanted` says; all that model and file have of them.
-    fn apply<M: Module>(&self, model: &mut M, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let weights = self.tensors.iter().filter(|(name, _)| wanted(name));
+    /// Fills every tensor of `model` from those of the file that `called` gives a name of the model's.
+    fn apply<M: Module>(&self, model: &mut M, called: impl Fn(&str) -> Option<&str>) -> Result<()> {
+        self.fill(model, called, |_| true)
+    }
+
+    /// Fills the tensors of `model` that are `wanted` from those of the file that `called` gives their names.
+    fn fill<M: Module>(
+        &self,
+        model: &mut M,
+        called: impl Fn(&str) -> Option<&str>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let weights = self.tensors.iter().filter_map(|(name, data)| Some((called(name)?, data)));
         let named: Vec<Named> =
-            weights.map(|(name, data)| bridge::from_data(data.clone(), name.clone(), None)).collect();
+            weights.map(|(name, data)| bridge::from_data(data.clone(), name.to_owned(), None)).collect();
         let result = model.apply(named, None, Some(Box::new(PyTorchToBurnAdapter)), true);
         let refused = |expected: &str, found: String| {
             Err(Error::new(&self.path, Kind::Checkpoint, expected, found)

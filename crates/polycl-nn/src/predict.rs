@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use polycl_volume::components::largest_component;
+use polycl_volume::components::largest_components;
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::{Grid, Preprocess};
 use polycl_volume::{Error, Image, Kind, Mask, Result, Volume};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
@@ -19,10 +20,35 @@ use crate::train::{Model, Organ, RunCard, mirrored_classes, weights};
 pub struct Options {
     /// Average with the prediction of the mirrored slice, where the organs have mirror images.
     pub flip: bool,
-    /// Keep only the largest connected component of each organ.
-    pub largest: bool,
+    /// Which connected components of an organ stay.
+    pub components: Components,
     /// Also return the probabilities.
     pub probabilities: bool,
+}
+
+/// Which connected components of an organ stay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Components {
+    /// As many of the largest as the organ has in the masks that trained the network; all where those do not tell.
+    #[default]
+    Trained,
+    Largest,
+    All,
+}
+
+impl Components {
+    /// Makes background of all others.
+    pub fn keep(self, mask: &mut Mask, organ: &Organ) {
+        let count = match self {
+            Self::Trained => organ.parts,
+            Self::Largest => Some(1),
+            Self::All => None,
+        };
+        if let Some(count) = count {
+            largest_components(mask, organ.value, count);
+        }
+    }
 }
 
 pub struct Prediction {
@@ -98,9 +124,7 @@ impl Predictor {
         }
         let mut mask = reorientation
             .invert(&Volume { space: canonical.space.clone(), voxels: drawing.labels }, &image.space);
-        if options.largest {
-            self.card.organs.iter().for_each(|organ| largest_component(&mut mask, organ.value));
-        }
+        self.card.organs.iter().for_each(|organ| options.components.keep(&mut mask, organ));
         let restore =
             |voxels| reorientation.invert(&Volume { space: canonical.space.clone(), voxels }, &image.space);
         Ok(Prediction { mask, probabilities: drawing.probabilities.into_iter().map(restore).collect() })

@@ -205,11 +205,11 @@ fn dice_and_cross_entropy_of_one_organ() {
     // burn's operations for dice; cross-entropy of a logit is that of (0, logit).
     let target = Tensor::from_inner(target);
     let both = |x: Tensor<4>, background: Tensor<4>| Tensor::cat(vec![background, x], 1);
-    for loss in [SegmentationLoss::Dice, SegmentationLoss::DiceCrossEntropy] {
-        let entropy = if loss == SegmentationLoss::Dice { 0.0 } else { 1.0 };
+    use SegmentationLoss::{BatchDiceCrossEntropy, Dice, DiceCrossEntropy};
+    for loss in [Dice, DiceCrossEntropy, BatchDiceCrossEntropy] {
         let [ours, theirs] = [0, 1].map(|_| Tensor::from_inner(logits.clone()).require_grad());
         let weights = Tensor::<1>::from_floats([1.0, 0.25, 1.5], &target.device());
-        let fused = soft_dice(ours.clone(), target.clone(), weights.clone(), entropy);
+        let fused = soft_dice(ours.clone(), target.clone(), weights.clone(), loss.parts());
         let other = loss.forward(
             both(theirs.clone(), theirs.zeros_like()),
             both(target.clone(), target.ones_like() - target.clone()),

@@ -27,10 +27,14 @@ pub struct Components {
 impl Components {
     /// The number of the largest component, the first of several equally large ones.
     pub fn largest(&self) -> Option<u32> {
-        let mut numbered = (1..).zip(&self.sizes);
-        let first = numbered.next()?;
-        let (number, _) = numbered.fold(first, |best, next| if next.1 > best.1 { next } else { best });
-        Some(number)
+        self.by_size().first().copied()
+    }
+
+    /// The numbers of all components from the largest to the smallest, equally large ones in their order.
+    pub fn by_size(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = (1..).take(self.sizes.len()).collect();
+        numbers.sort_by_key(|&number| std::cmp::Reverse(self.sizes[number as usize - 1]));
+        numbers
     }
 }
 
@@ -44,12 +48,12 @@ pub fn components(mask: &Mask, inside: impl Fn(u16) -> bool, connectivity: Conne
     runs.number(mask.voxels.len())
 }
 
-/// Keeps only the largest component (26-connected) of `label`; the rest becomes background.
-pub fn largest_component(mask: &mut Mask, label: u16) {
+/// Keeps only the `count` largest components (26-connected) of `label`; the rest becomes background.
+pub fn largest_components(mask: &mut Mask, label: u16, count: usize) {
     let found = components(mask, |l| l == label, Connectivity::Corners);
-    let Some(largest) = found.largest() else { return };
+    let kept: Vec<u32> = found.by_size().into_iter().take(count).collect();
     for (voxel, number) in mask.voxels.iter_mut().zip(found.numbers) {
-        if number != 0 && number != largest {
+        if number != 0 && !kept.contains(&number) {
             *voxel = 0;
         }
     }

@@ -1,7 +1,7 @@
 //! Connected components against a plain flood fill.
 
 use glam::DAffine3;
-use polycl_volume::components::{Components, Connectivity, components, largest_component};
+use polycl_volume::components::{Components, Connectivity, components, largest_components};
 use polycl_volume::{Mask, Space, Volume};
 use proptest::prelude::*;
 
@@ -72,11 +72,11 @@ fn rows_do_not_touch_around_their_ends() {
 #[test]
 fn largest_component_keeps_other_labels() {
     let mut labels = mask([9, 1, 1], vec![1, 0, 1, 1, 2, 0, 2, 0, 1]);
-    largest_component(&mut labels, 1);
+    largest_components(&mut labels, 1, 1);
     assert_eq!(labels.voxels, [0, 0, 1, 1, 2, 0, 2, 0, 0]);
-    largest_component(&mut labels, 2);
+    largest_components(&mut labels, 2, 1);
     assert_eq!(labels.voxels, [0, 0, 1, 1, 2, 0, 0, 0, 0], "the first of equally large ones stays");
     let before = labels.voxels.clone();
-    largest_component(&mut labels, 7);
+    largest_components(&mut labels, 7, 1);
     assert_eq!(labels.voxels, before);
 }

@@ -1,7 +1,7 @@
 //! The same bits from any number of threads, and from run to run.
 
 use polycl_kernels::{
-    Conv, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve, convolve_backward,
+    Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve, convolve_backward,
     materialise, moments, soft_dice, soft_dice_backward,
 };
 
@@ -44,8 +44,11 @@ fn everything() -> Vec<u32> {
         let pool = Resample::MaxPool { size: 3, stride: 2, padding: 1 };
         all.extend(materialise(source(&b, high, &moments_b, pool)));
     }
-    all.push(soft_dice(&a, &a, &[1.0, 0.3, 0.7], 1.0));
-    all.extend(soft_dice_backward(&a, &a, &[1.0, 0.3, 0.7], 1.0, 1.0));
+    for over in [Over::Image, Over::Batches(1), Over::Batches(3)] {
+        let loss = DiceLoss { over, entropy: 1.0 };
+        all.push(soft_dice(&a, &a, &[1.0, 0.3, 0.7], loss));
+        all.extend(soft_dice_backward(&a, &a, &[1.0, 0.3, 0.7], loss, 1.0));
+    }
     all.into_iter().map(f32::to_bits).collect()
 }
 

@@ -1,4 +1,4 @@
-use polycl_kernels::{Adam, Over, Shape, adam, moments, soft_dice, soft_dice_backward};
+use polycl_kernels::{Adam, DiceLoss, Over, Shape, adam, moments, soft_dice, soft_dice_backward};
 
 use crate::naive::{self, doubles};
 use crate::{Random, close};
@@ -39,41 +39,49 @@ fn a_constant_has_no_variance() {
     }
 }
 
-fn dice(logits: &[f64], target: &[f64], weights: &[f64], entropy: f64) -> f64 {
-    let pixels = logits.len() / weights.len();
+fn dice(logits: &[f64], target: &[f64], weights: &[f64], loss: DiceLoss) -> f64 {
+    let (images, pixels) = (weights.len(), logits.len() / weights.len());
     let p = |x: f64| 1.0 / (1.0 + (-x).exp());
     let log = |(&l, &t): (&f64, &f64)| l.max(0.0) - l * t + (-l.abs()).exp().ln_1p();
-    let image = |((l, t), weight): ((&[f64], &[f64]), &f64)| {
+    let (mut logs, mut parts) = (0.0, Vec::new());
+    for ((l, t), weight) in logits.chunks(pixels).zip(target.chunks(pixels)).zip(weights) {
         let overlap: f64 = l.iter().zip(t).map(|(&l, t)| p(l) * t).sum();
-        let total = l.iter().map(|&l| p(l)).sum::<f64>() + t.iter().sum::<f64>();
-        let logs: f64 = l.iter().zip(t).map(log).sum();
-        weight * (1.0 - (2.0 * overlap + 1.0) / (total + 1.0) + entropy * logs / pixels as f64)
+        parts.push([overlap, l.iter().map(|&l| p(l)).sum::<f64>() + t.iter().sum::<f64>()]);
+        logs += weight * l.iter().zip(t).map(log).sum::<f64>();
+    }
+    let of = |overlap: f64, total: f64| 1.0 - (2.0 * overlap + 1.0) / (total + 1.0);
+    let dice = match loss.over {
+        Over::Image => parts.iter().zip(weights).map(|(part, weight)| weight * of(part[0], part[1])).sum(),
+        Over::Batches(_) => {
+            let all = |i: usize| parts.iter().zip(weights).map(|(part, weight)| weight * part[i]).sum();
+            images as f64 * of(all(0), all(1))
+        }
     };
-    let sum: f64 = logits.chunks(pixels).zip(target.chunks(pixels)).zip(weights).map(image).sum();
-    sum / weights.len() as f64
+    dice / images as f64 + f64::from(loss.entropy) * logs / logits.len() as f64
 }
 
 #[test]
 fn soft_dice_and_cross_entropy() {
     let random = &mut Random::new(3);
     for (images, pixels) in [(1, 1), (2, 7), (3, 1000)] {
-        for entropy in [0.0, 1.0] {
+        for (over, entropy) in [Over::Image, Over::Batches(1)].into_iter().flat_map(|o| [(o, 0.0), (o, 1.0)]) {
+            let loss = DiceLoss { over, entropy };
             let logits: Vec<f32> = random.values(images * pixels).iter().map(|x| 6.0 * x).collect();
             let target: Vec<f32> =
                 random.values(images * pixels).iter().map(|&x| f32::from(u8::from(x > 0.4))).collect();
             let weights: Vec<f32> = [1.0, 0.25, 1.5].into_iter().take(images).collect();
             let (dl, dt, dw) = (doubles(&logits), doubles(&target), doubles(&weights));
-            let expected = dice(&dl, &dt, &dw, f64::from(entropy));
-            close("loss", &[soft_dice(&logits, &target, &weights, entropy)], &[expected]);
+            let expected = dice(&dl, &dt, &dw, loss);
+            close("loss", &[soft_dice(&logits, &target, &weights, loss)], &[expected]);
             let slope = |i: usize| {
                 let moved = |by: f64| {
                     let mut moved = dl.clone();
                     moved[i] += by;
-                    dice(&moved, &dt, &dw, f64::from(entropy))
+                    dice(&moved, &dt, &dw, loss)
                 };
                 3.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5
             };
-            let actual = soft_dice_backward(&logits, &target, &weights, entropy, 3.0);
+            let actual = soft_dice_backward(&logits, &target, &weights, loss, 3.0);
             let expected: Vec<f64> = (0..logits.len()).map(slope).collect();
             close("gradient", &actual, &expected);
         }
@@ -83,8 +91,11 @@ fn soft_dice_and_cross_entropy() {
 #[test]
 fn a_saturated_logit_stays_finite() {
     let (logits, target) = ([200.0, -200.0, 0.0], [0.0, 1.0, 1.0]);
-    assert!(soft_dice(&logits, &target, &[1.0], 1.0).is_finite());
-    assert!(soft_dice_backward(&logits, &target, &[1.0], 1.0, 1.0).iter().all(|g| g.is_finite()));
+    for over in [Over::Image, Over::Batches(1)] {
+        let loss = DiceLoss { over, entropy: 1.0 };
+        assert!(soft_dice(&logits, &target, &[1.0], loss).is_finite());
+        assert!(soft_dice_backward(&logits, &target, &[1.0], loss, 1.0).iter().all(|g| g.is_finite()));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex, TensorMetadata};
-use polycl_kernels::{self as kernels, Adam, Over, SourceGradient, Wanted};
+use polycl_kernels::{self as kernels, Adam, DiceLoss, Over, SourceGradient, Wanted};
 
 use super::backend::{ConvSpec, ConvTensors, Kernels, SourceSpec, SourceTensors, dense, values};
 
@@ -58,15 +58,15 @@ impl Backward<Flex, 10> for Convolve {
 }
 
 impl Backward<Flex, 1> for SoftDice {
-    /// Logits, target, weights, share of cross-entropy.
-    type State = ([FlexTensor; 3], f32);
+    /// Logits, target, weights, and which loss.
+    type State = ([FlexTensor; 3], DiceLoss);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let upstream = dense(gradients.consume::<Flex>(&ops.node));
-        let ([logits, target, weights], entropy) = ops.state;
+        let ([logits, target, weights], loss) = ops.state;
         let upstream = values(&upstream)[0];
         let [l, t, w] = [&logits, &target, &weights].map(values);
-        let back = kernels::soft_dice_backward(l, t, w, entropy, upstream);
+        let back = kernels::soft_dice_backward(l, t, w, loss, upstream);
         let [node] = ops.parents;
         register(gradients, node.map(|node| node.id), Some(back), &logits);
     }
@@ -154,14 +154,14 @@ impl<C: CheckpointStrategy> Kernels for Track<C> {
         logits: FloatTensor<Self>,
         target: FloatTensor<Self>,
         weights: FloatTensor<Self>,
-        entropy: f32,
+        loss: DiceLoss,
     ) -> FloatTensor<Self> {
         let prepared = SoftDice.prepare::<C>([logits.node()]).compute_bound().stateful();
         let tensors = [logits, target, weights].map(|tensor| dense(tensor.into_primitive()));
         let [l, t, w] = tensors.clone();
-        let output = Flex::soft_dice(l, t, w, entropy);
+        let output = Flex::soft_dice(l, t, w, loss);
         match prepared {
-            OpsKind::Tracked(prepared) => prepared.finish((tensors, entropy), output),
+            OpsKind::Tracked(prepared) => prepared.finish((tensors, loss), output),
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
     }

@@ -4,7 +4,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::TensorData;
-use polycl_kernels::{self as kernels, Adam, Conv, Dropout, Norm, Over, Resample, Shape, Source, Weights};
+use polycl_kernels::{self as kernels, Adam, Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Weights};
 
 /// How a map is normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,7 +71,7 @@ pub trait Kernels: Backend {
         logits: FloatTensor<Self>,
         target: FloatTensor<Self>,
         weights: FloatTensor<Self>,
-        entropy: f32,
+        loss: DiceLoss,
     ) -> FloatTensor<Self>;
 
     fn adam(
@@ -115,10 +115,10 @@ impl Kernels for Flex {
         tensor(kernels::moments(values(&map), shape, over), [over.groups(shape.n), 2, shape.c])
     }
 
-    fn soft_dice(logits: FlexTensor, target: FlexTensor, weights: FlexTensor, entropy: f32) -> FlexTensor {
+    fn soft_dice(logits: FlexTensor, target: FlexTensor, weights: FlexTensor, loss: DiceLoss) -> FlexTensor {
         let [logits, target, weights] = [logits, target, weights].map(dense);
         assert_eq!(weights.shape()[0], logits.shape()[0], "a weight for each image");
-        tensor(vec![kernels::soft_dice(values(&logits), values(&target), values(&weights), entropy)], [1])
+        tensor(vec![kernels::soft_dice(values(&logits), values(&target), values(&weights), loss)], [1])
     }
 
     fn adam(

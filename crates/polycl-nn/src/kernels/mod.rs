@@ -10,7 +10,7 @@ pub mod transformer;
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
-pub use polycl_kernels::{Adam as AdamStep, Conv, Dropout, Over, Resample, instruction_set};
+pub use polycl_kernels::{Adam as AdamStep, Conv, DiceLoss, Dropout, Over, Resample, instruction_set};
 
 pub use backend::{ConvSpec, NormSpec, SourceSpec};
 use backend::{Kernels, SourceTensors};
@@ -76,11 +76,11 @@ pub fn moments(x: &Tensor<4>, over: Over) -> Tensor<3> {
     composed::moments(composed::nchw(x.clone().detach()), over)
 }
 
-/// Soft Dice of one organ, plus `entropy` times binary cross-entropy, of logits [B, 1, H, W] as `[1]`:
-/// the mean over images of each one's loss times its weight.
-pub fn soft_dice(logits: Tensor<4>, target: Tensor<4>, weights: Tensor<1>, entropy: f32) -> Tensor<1> {
+/// Soft Dice of one organ, with or without binary cross-entropy, of logits [B, 1, H, W] as `[1]`; each image has
+/// its weight.
+pub fn soft_dice(logits: Tensor<4>, target: Tensor<4>, weights: Tensor<1>, loss: DiceLoss) -> Tensor<1> {
     let (logits, target, weights) = (logits.into_dispatch(), target.into_dispatch(), weights.into_dispatch());
-    Tensor::from_dispatch(Dispatch::soft_dice(logits, target, weights, entropy))
+    Tensor::from_dispatch(Dispatch::soft_dice(logits, target, weights, loss))
 }
 
 /// One update of Adam: values, first and second moments after it.

@@ -3,54 +3,69 @@ use burn::tensor::activation::log_softmax;
 use serde::{Deserialize, Serialize};
 
 use super::softplus;
-use crate::kernels;
+use crate::kernels::{self, DiceLoss, Over};
 use crate::net::probabilities;
 
 /// What fine-tuning minimises. A training loss, never a result: results come from `evaluate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SegmentationLoss {
-    /// The paper's.
+    /// The paper's, slice by slice: on slices without the organ it hardly has a slope.
     #[serde(rename = "dice")]
     Dice,
-    /// nnU-Net's, and the default: on slices without the organ Dice alone hardly has a slope.
-    #[default]
+    /// The same and cross-entropy.
     #[serde(rename = "dice+ce")]
     DiceCrossEntropy,
+    /// nnU-Net's, and the default: Dice over all slices of a batch together, and cross-entropy.
+    #[default]
+    #[serde(rename = "batch-dice+ce")]
+    BatchDiceCrossEntropy,
 }
 
-/// Added to both sides of the fraction, so that an empty slice predicted empty costs nothing.
+/// Added to both sides of the fraction, so that nothing predicted where nothing is costs nothing.
 const SMOOTH: f32 = 1.0;
 
 impl SegmentationLoss {
     /// `logits` and one-hot `target` are [B, C, H, W]; C = 1 is one organ (sigmoid), otherwise
-    /// channel 0 is background (softmax). `weights`, one an image, say how much it counts: the loss is
-    /// the mean over images of weight times loss, so that weights of 1 change no bit and weights with
-    /// a mean of 1 over all images keep the scale of the gradients, whatever the batches. Returns a
-    /// scalar as `[1]`.
+    /// channel 0 is background (softmax). `weights`, one an image, say how much it counts: slice by slice
+    /// the loss is the mean over images of weight times loss; over a batch each image has its weight in the
+    /// sums. Weights of 1 change no bit. Returns a scalar as `[1]`.
     pub fn forward(self, logits: Tensor<4>, target: Tensor<4>, weights: Tensor<1>) -> Tensor<1> {
+        let loss = self.parts();
         if logits.dims()[1] == 1 && kernels::serves(&logits) {
-            let entropy = if self == Self::Dice { 0.0 } else { 1.0 };
-            return kernels::soft_dice(logits, target, weights, entropy);
+            return kernels::soft_dice(logits, target, weights, loss);
         }
         let weights = weights.reshape([-1, 1, 1, 1]);
-        let dice = soft_dice(probabilities(logits.clone()), target.clone(), weights.clone());
+        let dice = soft_dice(probabilities(logits.clone()), target.clone(), weights.clone(), loss.over);
+        if loss.entropy == 0.0 {
+            return dice;
+        }
+        dice + cross_entropy(logits, target, weights).mul_scalar(loss.entropy)
+    }
+
+    /// What its Dice is taken over, and its share of cross-entropy.
+    pub fn parts(self) -> DiceLoss {
         match self {
-            Self::Dice => dice,
-            Self::DiceCrossEntropy => dice + cross_entropy(logits, target, weights),
+            Self::Dice => DiceLoss { over: Over::Image, entropy: 0.0 },
+            Self::DiceCrossEntropy => DiceLoss { over: Over::Image, entropy: 1.0 },
+            Self::BatchDiceCrossEntropy => DiceLoss { over: Over::Batches(1), entropy: 1.0 },
         }
     }
 }
 
-/// 1 − (2 Σpt + 1) / (Σp + Σt + 1), summed over each slice and organ, weighted, then averaged over
-/// both; background takes no part. Weights are [B, 1, 1, 1].
-fn soft_dice(probabilities: Tensor<4>, target: Tensor<4>, weights: Tensor<4>) -> Tensor<1> {
+/// 1 − (2 Σpt + 1) / (Σp + Σt + 1) of each organ, background left out. Over images it is weighted and averaged
+/// over them; over a batch the sums are weighted. Weights are [B, 1, 1, 1].
+fn soft_dice(probabilities: Tensor<4>, target: Tensor<4>, weights: Tensor<4>, over: Over) -> Tensor<1> {
     let [_, channels, ..] = target.dims();
     let foreground = |x: Tensor<4>| if channels == 1 { x } else { x.narrow(1, 1, channels - 1) };
     let (p, t) = (foreground(probabilities), foreground(target));
     let sum = |x: Tensor<4>| x.sum_dim(3).sum_dim(2);
-    let overlap = sum(p.clone() * t.clone()) * 2.0 + SMOOTH;
-    let total = sum(p) + sum(t) + SMOOTH;
-    (overlap / total * weights.clone()).mean().neg() + weights.mean()
+    let (overlap, total) = (sum(p.clone() * t.clone()) * 2.0, sum(p) + sum(t));
+    if over == Over::Image {
+        let fraction = (overlap + SMOOTH) / (total + SMOOTH);
+        return (fraction * weights.clone()).mean().neg() + weights.mean();
+    }
+    let all = |x: Tensor<4>| (x * weights.clone()).sum_dim(0) + SMOOTH;
+    (all(overlap) / all(total)).mean().neg() + 1.0
 }
 
 /// Mean over all pixels of −ln p(truth), weighted; with one channel of its two-class form on the logit.

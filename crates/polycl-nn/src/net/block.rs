@@ -38,10 +38,10 @@ impl ConvBlock {
         Map::normalised(x, instance_norm(), None).activated(SLOPE, drops.then_some(self.dropout.prob))
     }
 
-    /// The same block without dropout, for parity with reference numbers.
+    /// The same block that drops so much while it trains.
     #[must_use]
-    pub fn without_dropout(mut self) -> Self {
-        self.dropout.prob = 0.0;
+    pub fn with_dropout(mut self, probability: f64) -> Self {
+        self.dropout.prob = probability;
         self
     }
 }

@@ -36,8 +36,8 @@ impl Contrastive {
     }
 
     #[must_use]
-    pub fn without_dropout(mut self) -> Self {
-        self.encoder = self.encoder.without_dropout();
+    pub fn with_dropout(mut self, probability: f64) -> Self {
+        self.encoder = self.encoder.with_dropout(probability);
         self
     }
 }

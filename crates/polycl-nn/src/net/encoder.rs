@@ -74,11 +74,11 @@ impl Encoder {
         }
     }
 
-    /// Dropout off also while training, for parity with reference numbers.
+    /// The same with another probability of dropout while it trains; the ResNet has none.
     #[must_use]
-    pub fn without_dropout(self) -> Self {
+    pub fn with_dropout(self, probability: f64) -> Self {
         match self {
-            Self::UNet(encoder) => Self::UNet(encoder.without_dropout()),
+            Self::UNet(encoder) => Self::UNet(encoder.with_dropout(probability)),
             Self::ResNet18(_) => self,
         }
     }

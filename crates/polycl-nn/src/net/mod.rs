@@ -18,7 +18,7 @@ pub use contrastive::Contrastive;
 pub use encoder::{Encoder, EncoderConfig, Net};
 pub use map::{Map, Norm, convolve};
 pub use mlp::{Mlp, Projected};
-pub use momentum::follow;
+pub use momentum::{averaged, follow};
 pub use resnet18::ResNet18Encoder;
 pub use segmenter::{Decoder, Segmenter, SegmenterConfig, probabilities};
 pub use unet::{UNetEncoder, global_average};

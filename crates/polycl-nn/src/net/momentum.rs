@@ -10,7 +10,22 @@ use burn::tensor::Tensor;
 pub fn follow<M: Module>(mean: M, online: &M, momentum: f64) -> M {
     let mut parameters = Parameters::default();
     online.visit(&mut parameters);
+    parameters.by_name.retain(|name, _| !is_statistic(name));
     mean.map(&mut Follow { parameters: parameters.by_name, momentum, path: Vec::new() })
+}
+
+/// The running mean of a network's weights (Polyak averaging; EMA) after one more step: every parameter becomes
+/// `keep` times itself plus the rest of that of `online`. Running statistics are those of `online`.
+#[must_use]
+pub fn averaged<M: Module>(mean: M, online: &M, keep: f64) -> M {
+    let mut parameters = Parameters::default();
+    online.visit(&mut parameters);
+    mean.map(&mut Follow { parameters: parameters.by_name, momentum: keep, path: Vec::new() })
+}
+
+/// Whether a name is that of batch norm's running statistics.
+fn is_statistic(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| last.starts_with("running_"))
 }
 
 #[derive(Default)]
@@ -30,9 +45,7 @@ impl ModuleVisitor for Parameters {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !self.path.last().is_some_and(|name| name.starts_with("running_")) {
-            self.by_name.insert(self.path.join("."), param.val().inner().reshape([-1]));
-        }
+        self.by_name.insert(self.path.join("."), param.val().inner().reshape([-1]));
     }
 }
 
@@ -53,7 +66,9 @@ impl ModuleMapper for Follow {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, mean, mapper) = param.consume();
-        let mean = match self.parameters.remove(&self.path.join(".")) {
+        let name = self.path.join(".");
+        let mean = match self.parameters.remove(&name) {
+            Some(online) if is_statistic(&name) => Tensor::from_inner(online.reshape(mean.dims())),
             Some(online) => {
                 let online = online.reshape(mean.dims());
                 let mean = mean.inner();

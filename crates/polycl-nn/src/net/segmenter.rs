@@ -91,10 +91,12 @@ impl Segmenter {
         probabilities(self.forward(x))
     }
 
+    /// The same with another probability of dropout while it trains.
     #[must_use]
-    pub fn without_dropout(mut self) -> Self {
-        self.encoder = self.encoder.without_dropout();
-        self.decoder.blocks = self.decoder.blocks.into_iter().map(ConvBlock::without_dropout).collect();
+    pub fn with_dropout(mut self, probability: f64) -> Self {
+        self.encoder = self.encoder.with_dropout(probability);
+        let blocks = self.decoder.blocks.into_iter();
+        self.decoder.blocks = blocks.map(|block| block.with_dropout(probability)).collect();
         self
     }
 }

@@ -35,8 +35,8 @@ impl UNetEncoder {
         global_average(&halved(&deepest))
     }
 
-    pub(super) fn without_dropout(mut self) -> Self {
-        self.blocks = self.blocks.into_iter().map(ConvBlock::without_dropout).collect();
+    pub(super) fn with_dropout(mut self, probability: f64) -> Self {
+        self.blocks = self.blocks.into_iter().map(|block| block.with_dropout(probability)).collect();
         self
     }
 }

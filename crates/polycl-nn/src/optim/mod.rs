@@ -6,4 +6,4 @@ mod schedule;
 
 pub use adam::{Adam, Moments};
 pub use clip::{clip_scale, global_norm};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, warmed_up};

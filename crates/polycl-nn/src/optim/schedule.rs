@@ -34,6 +34,17 @@ impl Schedule {
     }
 }
 
+/// The factor where the first `warmup` of all steps, a part of them, climb to the full rate in a line, and the
+/// schedule begins after them.
+pub fn warmed_up(schedule: Schedule, warmup: f64, step: usize, steps: usize) -> f64 {
+    let climb = if warmup > 0.0 { ((warmup * steps as f64).round() as usize).max(1) } else { 0 };
+    if step < climb {
+        (step + 1) as f64 / climb as f64
+    } else {
+        schedule.factor(step - climb, steps.saturating_sub(climb))
+    }
+}
+
 /// From 1 at 0 to 0 at 1.
 pub fn half_cosine(progress: f64) -> f64 {
     (1.0 + (PI * progress.min(1.0)).cos()) / 2.0

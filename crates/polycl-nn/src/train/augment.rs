@@ -1,8 +1,8 @@
-//! Light augmentation of a slice and its classes: a small affine motion, contrast and brightness,
-//! and a left–right flip where the organs allow it.
+//! Augmentation of a slice and its classes: an affine motion, a left–right flip where it is asked for and the
+//! organs allow it, and what scanners differ in: contrast, brightness, gamma, noise, blur, resolution.
 
 use polycl_volume::rng::{Purpose, rng};
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 /// How far augmentation goes; `none` in a config file is every field 0 or false.
@@ -17,19 +17,50 @@ pub struct Augment {
     pub shift: f32,
     /// Largest relative change of contrast and, of the slice's range, of brightness.
     pub intensity: f32,
+    /// Largest exponent e^±gamma that values go through, as parts of the slice's range.
+    pub gamma: f32,
+    /// Largest standard deviation of noise, as a part of the slice's range.
+    pub noise: f32,
+    /// Largest standard deviation in pixels of the blur that one slice in [`SELDOM`] gets.
+    pub blur: f32,
+    /// The largest part of the resolution that one slice in [`SELDOM`] loses.
+    pub low_resolution: f32,
     /// Whether half of the slices are flipped left to right.
     pub flip: bool,
 }
 
+/// One slice in so many is blurred, and one loses resolution: no scanner does both to all.
+const SELDOM: f32 = 5.0;
+
 impl Default for Augment {
     fn default() -> Self {
-        Self { rotate: 10.0, scale: 0.1, shift: 0.05, intensity: 0.1, flip: true }
+        Self {
+            rotate: 10.0,
+            scale: 0.15,
+            shift: 0.1,
+            intensity: 0.1,
+            gamma: 0.3,
+            noise: 0.05,
+            blur: 1.0,
+            low_resolution: 0.5,
+            flip: false,
+        }
     }
 }
 
 impl Augment {
     pub fn none() -> Self {
-        Self { rotate: 0.0, scale: 0.0, shift: 0.0, intensity: 0.0, flip: false }
+        Self {
+            rotate: 0.0,
+            scale: 0.0,
+            shift: 0.0,
+            intensity: 0.0,
+            gamma: 0.0,
+            noise: 0.0,
+            blur: 0.0,
+            low_resolution: 0.0,
+            flip: false,
+        }
     }
 
     /// # Errors
@@ -40,6 +71,10 @@ impl Augment {
             ("scale", self.scale, 0.9),
             ("shift", self.shift, 1.0),
             ("intensity", self.intensity, 1.0),
+            ("gamma", self.gamma, 2.0),
+            ("noise", self.noise, 1.0),
+            ("blur", self.blur, 10.0),
+            ("low_resolution", self.low_resolution, 0.9),
         ];
         // NaN lies in no range.
         let odd = limits.into_iter().find(|&(_, value, limit)| !(0.0..=limit).contains(&value));
@@ -108,6 +143,7 @@ impl Augment {
         let (angle, scale) = (within(self.rotate).to_radians(), 1.0 + within(self.scale));
         let shift = [within(self.shift) * size as f32, within(self.shift) * size as f32];
         let (contrast, brightness) = (1.0 + within(self.intensity), within(self.intensity));
+        let gamma = within(self.gamma).exp();
         let flip = self.flip && mirrored.is_some() && rng.random::<bool>();
 
         let motion = Motion { angle, scale, shift, flip, size };
@@ -116,17 +152,90 @@ impl Augment {
         if let (true, Some(mirrored)) = (flip, mirrored) {
             classes.iter_mut().for_each(|class| *class = mirrored[usize::from(*class)]);
         }
-        adjust(image, contrast, brightness);
+        let range = Range::of(image);
+        // The draws are made whatever the limits are, so that one setting does not move another's.
+        let mut up_to = |limit: f32| limit * rng.random::<f32>();
+        let seldom = [up_to(SELDOM) < 1.0, up_to(SELDOM) < 1.0];
+        let (blur, lost, noise) = (up_to(self.blur), up_to(self.low_resolution), up_to(self.noise));
+        if seldom[0] && blur > 0.0 {
+            *image = blurred(image, size, blur);
+        }
+        if seldom[1] && lost > 0.0 {
+            *image = coarse(image, size, 1.0 - lost);
+        }
+        range.adjust(image, contrast, brightness, gamma);
+        if noise > 0.0 {
+            let sd = noise * (range.high - range.low);
+            image.iter_mut().for_each(|x| *x += sd * normal(&mut rng));
+        }
     }
 }
 
-/// Stretches around the mean and shifts by a part of the range, whatever the normalisation.
-fn adjust(image: &mut [f32], contrast: f32, brightness: f32) {
-    let mean = image.iter().sum::<f32>() / image.len() as f32;
-    let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(l, h), &x| (l.min(x), h.max(x)));
-    for x in image {
-        *x = (mean + (*x - mean) * contrast + brightness * (high - low)).clamp(low, high);
+/// The least and the largest value of a slice, and their mean: what intensities are changed by, whatever the
+/// normalisation.
+struct Range {
+    low: f32,
+    high: f32,
+    mean: f32,
+}
+
+impl Range {
+    fn of(image: &[f32]) -> Self {
+        let mean = image.iter().sum::<f32>() / image.len() as f32;
+        let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(l, h), &x| (l.min(x), h.max(x)));
+        Self { low, high, mean }
     }
+
+    /// Stretches around the mean, shifts by a part of the range, then bends the range.
+    fn adjust(&self, image: &mut [f32], contrast: f32, brightness: f32, gamma: f32) {
+        let &Self { low, high, mean } = self;
+        let width = high - low;
+        for x in image {
+            *x = (mean + (*x - mean) * contrast + brightness * width).clamp(low, high);
+            if gamma != 1.0 && width > 0.0 {
+                *x = low + width * ((*x - low) / width).powf(gamma);
+            }
+        }
+    }
+}
+
+/// A draw from the standard normal distribution (Box and Muller 1958).
+fn normal(rng: &mut impl Rng) -> f32 {
+    let (u, v) = (1.0 - rng.random::<f32>(), rng.random::<f32>());
+    (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+}
+
+/// A slice through a Gaussian of this standard deviation in pixels; the border goes on outside.
+fn blurred(image: &[f32], size: usize, deviation: f32) -> Vec<f32> {
+    let reach = (3.0 * deviation).ceil() as isize;
+    let weights: Vec<f32> =
+        (-reach..=reach).map(|at| (-0.5 * (at as f32 / deviation).powi(2)).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    let last = size as isize - 1;
+    let pass = |image: &[f32], step: [usize; 2]| -> Vec<f32> {
+        let value = |along: usize, across: usize| -> f32 {
+            let taps = (-reach..=reach).zip(&weights);
+            let at = |offset: isize| (along as isize + offset).clamp(0, last) as usize;
+            taps.map(|(offset, weight)| weight * image[at(offset) * step[0] + across * step[1]]).sum::<f32>() / sum
+        };
+        let mut out = vec![0.0; image.len()];
+        for (across, along) in (0..size).flat_map(|across| (0..size).map(move |along| (across, along))) {
+            out[along * step[0] + across * step[1]] = value(along, across);
+        }
+        out
+    };
+    pass(&pass(image, [1, size]), [size, 1])
+}
+
+/// A slice as one of a part of its resolution would look: nearest pixels of a coarser grid, interpolated.
+fn coarse(image: &[f32], size: usize, part: f32) -> Vec<f32> {
+    let few = ((size as f32 * part).round() as usize).clamp(1, size);
+    let step = size as f32 / few as f32;
+    let centre = |i: usize| ((i as f32 + 0.5) * step) as usize;
+    let small: Vec<f32> =
+        (0..few * few).map(|i| image[centre(i / few).min(size - 1) * size + centre(i % few).min(size - 1)]).collect();
+    let at = |i: usize| (i as f32 + 0.5) / step - 0.5;
+    (0..size * size).map(|i| bilinear(&small, few, [at(i % size), at(i / size)])).collect()
 }
 
 /// The value at a place of a slice of `size`² pixels; the border goes on outside.
@@ -181,7 +290,9 @@ impl Motion {
 mod tests {
     use super::*;
 
-    const STILL: Augment = Augment { rotate: 0.0, scale: 0.0, shift: 0.0, intensity: 0.0, flip: true };
+    fn still() -> Augment {
+        Augment { flip: true, ..Augment::none() }
+    }
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()
@@ -208,7 +319,7 @@ mod tests {
         let (image, classes) = (vec![1.0, 2.0, 3.0, 4.0], vec![1, 0, 2, 0]);
         let flipped = (0..20).map(|epoch| {
             let (mut i, mut c) = (image.clone(), classes.clone());
-            STILL.apply(&mut i, &mut c, 2, Some(&[0, 2, 1]), 7, [epoch, 0]);
+            still().apply(&mut i, &mut c, 2, Some(&[0, 2, 1]), 7, [epoch, 0]);
             (i, c)
         });
         let outcomes: Vec<_> = flipped.collect();
@@ -221,8 +332,51 @@ mod tests {
     fn without_a_mirror_nothing_is_flipped() {
         for epoch in 0..20 {
             let (mut image, mut classes) = (vec![1.0, 2.0, 3.0, 4.0], vec![1, 0, 1, 0]);
-            STILL.apply(&mut image, &mut classes, 2, None, 7, [epoch, 0]);
+            still().apply(&mut image, &mut classes, 2, None, 7, [epoch, 0]);
             assert_eq!(classes, [1, 0, 1, 0]);
         }
+    }
+
+    /// A bright square in the middle.
+    fn square() -> Vec<f32> {
+        (0..256).map(|i| f32::from(u8::from((4..12).contains(&(i % 16)) && (4..12).contains(&(i / 16))))).collect()
+    }
+
+    #[test]
+    fn blur_keeps_the_mean_of_what_lies_inside_and_what_is_even() {
+        let blur = blurred(&square(), 16, 0.8);
+        assert!((blur.iter().sum::<f32>() - 64.0).abs() < 1e-3);
+        assert!(blur[8 * 16 + 8] > 0.99 && (0.2..0.8).contains(&blur[8 * 16 + 4]));
+        assert!(blurred(&[3.0; 256], 16, 2.0).iter().all(|x| (x - 3.0).abs() < 1e-5));
+    }
+
+    #[test]
+    fn full_resolution_changes_nothing_and_half_of_it_little() {
+        assert_eq!(coarse(&square(), 16, 1.0), square());
+        let half = coarse(&square(), 16, 0.5);
+        assert!((half.iter().sum::<f32>() - 64.0).abs() < 6.0 && half != square());
+    }
+
+    #[test]
+    fn intensities_stay_in_their_range_but_for_noise_which_is_as_asked() {
+        let changed = |augment: Augment| {
+            let (mut image, mut classes) = (square(), vec![0; 256]);
+            augment.apply(&mut image, &mut classes, 16, None, 3, [1, 2]);
+            image
+        };
+        let bent = changed(Augment { intensity: 0.5, gamma: 1.0, ..Augment::none() });
+        assert!(bent.iter().all(|x| (0.0..=1.0).contains(x)) && bent != square());
+        let noisy = (0..40).map(|round| {
+            let (mut image, mut classes) = (vec![0.0; 255], vec![0; 255]);
+            image.push(1.0);
+            classes.push(0);
+            let noise = Augment { noise: 0.1, ..Augment::none() };
+            noise.apply(&mut image, &mut classes, 16, None, 3, [round, 2]);
+            (image[..255].iter().map(|x| x * x).sum::<f32>() / 255.0).sqrt()
+        });
+        let noisy: Vec<f32> = noisy.collect();
+        let mean = noisy.iter().sum::<f32>() / 40.0;
+        // Deviations are drawn evenly from 0 to 0.1.
+        assert!(noisy.iter().all(|sd| *sd < 0.12) && (0.03..0.07).contains(&mean), "{noisy:?}");
     }
 }

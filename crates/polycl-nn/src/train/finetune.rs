@@ -1,18 +1,19 @@
 //! Fine-tuning: a U-Net on the masks of a few patients.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_volume::dataset::split::{self, Budget, Split};
-use polycl_volume::dataset::{Dataset, Origin};
+use polycl_volume::dataset::{Dataset, Origin, Scan};
 use polycl_volume::preprocess::Preprocess;
-use polycl_volume::rng::{Purpose, rng};
 use polycl_volume::{Error, Kind, Result};
-use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::augment::{Augment, mirrored_classes};
+use super::draw::{self, Example, Turn};
+use super::parts;
 use super::run::{Model, Organ, Run, RunCard, Seen, weights};
 use super::weight::LabelWeight;
 use super::{Checkpoints, Progress, Settings, State, Task, initialised, slices, train};
@@ -43,10 +44,23 @@ pub struct FinetuneConfig {
     /// … or who trains and who validates, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// The drawn slices of each case, by the store's numbers, as if no others had been drawn; slices that are known
+    /// not to show the organs train beside them, all others do not. Whole masks without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<BTreeMap<String, Vec<usize>>>,
+    /// Whether one in five of the labelled patients does not train but chooses the best checkpoint; without it
+    /// all train, and the last weights are the result.
+    #[serde(skip_serializing_if = "is_false")]
+    pub validate: bool,
     /// Only scans of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     pub loss: SegmentationLoss,
+    /// The part of every batch that shows an organ; 0 takes slices as they come. Half without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreground: Option<f64>,
+    /// Probability of dropout at the end of each block of the U-Net.
+    pub dropout: f64,
     /// How much slices count that no person has drawn; left out where a person drew them all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_weight: Option<LabelWeight>,
@@ -55,10 +69,20 @@ pub struct FinetuneConfig {
     /// The encoder's learning rate as a part of the decoder's; 1 without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder_rate: Option<f64>,
-    /// Epochs without a better validation score after which training ends; 0 goes on to the last.
+    /// Epochs without a better validation score, or without a lower training loss where nobody validates, after
+    /// which training ends; 0 goes on to the last.
     pub patience: usize,
     pub augment: Augment,
     pub training: Settings,
+}
+
+/// Part of a batch that shows an organ.
+const FOREGROUND: f64 = 0.5;
+/// Steps an epoch: few labels need no fewer steps than many.
+const STEPS: usize = 100;
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a fine-tuning is about to do, for the person who started it.
@@ -67,6 +91,8 @@ pub struct Plan {
     pub training_patients: usize,
     pub validation_patients: usize,
     pub slices: usize,
+    /// Of which so many show an organ.
+    pub shown: usize,
     /// Slices of the training scans that count for nothing.
     pub left_out: usize,
     /// Whether all others count alike.
@@ -75,6 +101,10 @@ pub struct Plan {
     pub origins: Vec<Origin>,
     pub label_weight: Option<LabelWeight>,
     pub flip: bool,
+    /// Whether flips were asked for and cannot be.
+    pub unflipped: bool,
+    /// Whether validation was asked for and cannot be.
+    pub unvalidated: bool,
     /// Scans with masks that do not draw every organ, and so take no part.
     pub partial: usize,
 }
@@ -94,6 +124,11 @@ fn settings_make_sense(dataset: &Dataset, config: &FinetuneConfig) -> Result<()>
     config.augment.check().map_err(|found| {
         Error::new(&dataset.dir, Kind::Request, "an augmentation that makes sense", found)
     })?;
+    let parts = [("foreground", config.foreground.unwrap_or(FOREGROUND), 1.0), ("dropout", config.dropout, 0.95)];
+    if let Some((name, found, most)) = parts.into_iter().find(|&(_, part, most)| !(0.0..=most).contains(&part)) {
+        let expected = format!("a {name} of 0 to {most}");
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, found.to_string()));
+    }
     if let Some(rate) = config.encoder_rate.filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
         let expected = "a part of the learning rate above 0 for the encoder";
         return Err(Error::new(&dataset.dir, Kind::Request, expected, rate.to_string())
@@ -126,7 +161,9 @@ pub fn finetune(
     let decoder = pretrained.as_ref().is_some_and(|card| matches!(card.model, Model::Autoencoder(_)));
     let card = task.card(segmenter, pretrained);
     let device = task.config.training.device.open().autodiff();
-    let mut model = initialised(task.config.training.seed, &device, || segmenter.init(&device));
+    let dropout = task.config.dropout;
+    let mut model =
+        initialised(task.config.training.seed, &device, || segmenter.init(&device).with_dropout(dropout));
     if let Some(run) = &config.encoder {
         let checkpoint = Checkpoint::read(&weights(run))?;
         checkpoint.load_part(&mut model, "encoder.")?;
@@ -169,20 +206,14 @@ fn encoder_config(
     Ok(encoder)
 }
 
-/// A slice that trains.
-#[derive(Debug, Clone, Copy)]
-struct Example {
-    id: SliceId,
-    /// How much it counts; 1 in the mean over all examples.
-    weight: f32,
-}
-
 struct Finetuning<'a> {
     dataset: &'a Dataset,
     config: FinetuneConfig,
     organs: Vec<Organ>,
     /// What a flip does to the classes; `None` where it is off.
     mirrored: Option<Vec<u8>>,
+    /// Whether flips were asked for and cannot be.
+    unflipped: bool,
     /// Numbers of scans in the index.
     training: Vec<usize>,
     /// Of scans drawn by hand alone.
@@ -195,20 +226,27 @@ struct Finetuning<'a> {
 
 impl<'a> Finetuning<'a> {
     fn new(dataset: &'a Dataset, config: FinetuneConfig) -> Result<Self> {
-        let organs = organs(dataset, &config.organs)?;
+        let mut organs = organs(dataset, &config.organs)?;
         let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
         let (usable, partial) = labelled(dataset, config.domain.as_deref(), &names)?;
-        let split = split(dataset, &config, &usable)?;
+        let split = split(dataset, &config, &usable, &names)?;
         let of = |patients: &[String]| -> Vec<usize> {
             let belongs = |&scan: &usize| patients.contains(&dataset.index.scans[scan].patient);
             usable.iter().copied().filter(belongs).collect()
         };
         let mirrored = mirrored_classes(&names).filter(|_| config.augment.flip);
-        let (training, mut validation) = (of(&split.train), of(&split.validation));
+        let unflipped = config.augment.flip && mirrored.is_none();
+        let (mut training, mut validation) = (of(&split.train), of(&split.validation));
         // A patient who validates may have scans that no person has drawn.
-        validation.retain(|&scan| dataset.index.scans[scan].origin.is_hand());
-        let examples = examples(dataset, &training, &names, config.label_weight.unwrap_or_default())?;
-        Ok(Self { dataset, config, organs, mirrored, training, validation, examples, partial })
+        validation.retain(|&scan| dataset.index.scans[scan].wholly_by_hand(&names));
+        if let Some(drawn) = &config.drawn {
+            training.retain(|&scan| drawn.contains_key(&dataset.index.scans[scan].case));
+        }
+        let examples = examples(dataset, &config, &training, &names)?;
+        for (number, organ) in organs.iter_mut().enumerate() {
+            organ.parts = parts::of_organ(dataset, &examples, number, organ.value)?;
+        }
+        Ok(Self { dataset, config, organs, mirrored, unflipped, training, validation, examples, partial })
     }
 
     /// Writes into the settings what was left open, so that the run's file holds what was done.
@@ -216,7 +254,12 @@ impl<'a> Finetuning<'a> {
         self.config.net = Some(net);
         self.config.organs = self.organs.iter().map(|organ| organ.name.clone()).collect();
         self.config.augment.flip = self.mirrored.is_some();
-        self.config.training.rate.get_or_insert(Self::RATE);
+        self.config.foreground.get_or_insert(FOREGROUND);
+        let training = &mut self.config.training;
+        training.steps.get_or_insert(STEPS);
+        training.rate.get_or_insert(Self::RATE);
+        training.warmup.get_or_insert(Self::WARMUP);
+        training.average.get_or_insert(Self::AVERAGE);
         if self.origins().any(|origin| !origin.is_hand()) {
             self.config.label_weight.get_or_insert_default();
         }
@@ -269,11 +312,14 @@ impl<'a> Finetuning<'a> {
             training_patients: patients(&self.training),
             validation_patients: patients(&self.validation),
             slices: self.examples.len(),
+            shown: self.examples.iter().filter(|example| !example.shows.is_empty()).count(),
             left_out: slices(self.dataset, &self.training).len() - self.examples.len(),
             alike: self.examples.windows(2).all(|two| two[0].weight == two[1].weight),
             origins: self.origins().collect(),
             label_weight: self.config.label_weight,
             flip: self.mirrored.is_some(),
+            unflipped: self.unflipped,
+            unvalidated: self.config.validate && self.validation.is_empty(),
             partial: self.partial,
         }
     }
@@ -338,28 +384,31 @@ struct Batch {
 
 impl Task for Finetuning<'_> {
     type Model = Segmenter;
-    type Item = Example;
+    type Item = Turn;
     type Batch = Batch;
 
-    const RATE: f64 = 1e-3;
+    const RATE: f64 = 2e-3;
+    const WARMUP: f64 = 0.05;
+    const AVERAGE: f64 = 0.99;
 
-    fn plan(&self, round: usize) -> Vec<Example> {
-        let mut examples = self.examples.clone();
-        examples.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [round as u64, 0]));
-        examples
+    fn plan(&self, round: usize) -> Vec<Turn> {
+        let foreground = self.config.foreground.unwrap_or(FOREGROUND);
+        draw::round(&self.examples, foreground, self.config.training.seed, round)
     }
 
-    fn load(&self, round: usize, examples: &[Example]) -> Result<Batch> {
+    fn load(&self, round: usize, turns: &[Turn]) -> Result<Batch> {
         let size = self.dataset.index.preprocess.size;
-        let augmented = |&Example { id, .. }: &Example| {
+        let augmented = |turn: &Turn| {
+            let id = self.examples[turn.example].id;
             let (mut image, mut classes) = self.slice(id)?;
-            let at = [round as u64, (id.scan as u64) << 32 | id.slice as u64];
+            let round = (turn.again as u64) << 32 | round as u64;
+            let at = [round, (id.scan as u64) << 32 | id.slice as u64];
             let (mirrored, seed) = (self.mirrored.as_deref(), self.config.training.seed);
             self.config.augment.apply(&mut image, &mut classes, size, mirrored, seed, at);
             Ok((image, classes))
         };
-        let slices = examples.iter().map(augmented).collect::<Result<Vec<_>>>()?;
-        Ok(self.batch(&slices, examples.iter().map(|example| example.weight).collect()))
+        let slices = turns.iter().map(augmented).collect::<Result<Vec<_>>>()?;
+        Ok(self.batch(&slices, turns.iter().map(|turn| self.examples[turn.example].weight).collect()))
     }
 
     fn enter(&self, epoch: usize, mut model: Segmenter) -> Segmenter {
@@ -394,7 +443,7 @@ impl Task for Finetuning<'_> {
     }
 
     fn patience(&self) -> Option<usize> {
-        Some(self.config.patience).filter(|&patience| patience > 0 && !self.validation.is_empty())
+        Some(self.config.patience).filter(|&patience| patience > 0)
     }
 }
 
@@ -402,22 +451,68 @@ impl Task for Finetuning<'_> {
 /// counts beside others, never how large the steps are, and where all are 1 nothing changes.
 fn examples(
     dataset: &Dataset,
+    config: &FinetuneConfig,
     scans: &[usize],
     organs: &[String],
-    weight: LabelWeight,
 ) -> Result<Vec<Example>> {
-    let example =
-        |id: SliceId| Example { weight: weight.of(&dataset.index.scans[id.scan], organs, id.slice), id };
+    let weight = config.label_weight.unwrap_or_default();
+    let example = |id: SliceId| {
+        let scan = &dataset.index.scans[id.scan];
+        let shows = |organ: &String| scan.shows(organ, id.slice) == Some(true);
+        Example {
+            weight: weight.of(scan, organs, id.slice),
+            shows: (0..organs.len()).filter(|&organ| shows(&organs[organ])).collect(),
+            id,
+        }
+    };
     let mut examples: Vec<Example> = slices(dataset, scans).into_iter().map(example).collect();
     examples.retain(|example| example.weight > 0.0);
+    if let Some(drawn) = &config.drawn {
+        check_drawn(dataset, drawn, scans, &examples)?;
+        examples.retain(|Example { id, shows, .. }| {
+            shows.is_empty() || drawn[&dataset.index.scans[id.scan].case].contains(&id.slice)
+        });
+    }
+    let refused = |expected: String, found: &str, hint: &str| {
+        Err(Error::new(&dataset.dir, Kind::Request, expected, found).hint(hint))
+    };
+    let named = organs.join(", ");
     if examples.is_empty() {
-        let expected = format!("slices in which somebody has drawn or looked for {}", organs.join(", "));
-        return Err(Error::new(&dataset.dir, Kind::Request, expected, "none that count")
-            .hint("`polycl inspect` tells who drew the masks; --label-weight equal takes all slices"));
+        let hint = "`polycl inspect` tells who drew the masks; --label-weight equal takes all slices";
+        let expected = format!("slices in which somebody has drawn or looked for {named}");
+        return refused(expected, "none that count", hint);
+    }
+    let unseen = (0..organs.len()).find(|organ| !examples.iter().any(|example| example.shows.contains(organ)));
+    if let Some(unseen) = unseen {
+        let hint = "name an organ that the training scans show, or label more of them";
+        return refused(format!("slices that show {}", organs[unseen]), "none among those that train", hint);
     }
     let mean = examples.iter().map(|example| f64::from(example.weight)).sum::<f64>() / examples.len() as f64;
     examples.iter_mut().for_each(|example| example.weight = (f64::from(example.weight) / mean) as f32);
     Ok(examples)
+}
+
+/// Refuses drawn slices of scans that do not train, and slices that are not drawn.
+fn check_drawn(
+    dataset: &Dataset,
+    drawn: &BTreeMap<String, Vec<usize>>,
+    scans: &[usize],
+    examples: &[Example],
+) -> Result<()> {
+    let trains: BTreeSet<SliceId> = examples.iter().map(|example| example.id).collect();
+    for (case, slices) in drawn {
+        let refused = |expected: String, found: String| {
+            Err(Error::new(&dataset.dir, Kind::Request, expected, found)
+                .hint("[drawn] names cases that train and, from 0 at the feet, slices in which the organs are drawn"))
+        };
+        let Some(&scan) = scans.iter().find(|&&scan| dataset.index.scans[scan].case == *case) else {
+            return refused("drawn slices of scans that train".to_owned(), format!("case '{case}'"));
+        };
+        if let Some(slice) = slices.iter().find(|&&slice| !trains.contains(&SliceId { scan, slice })) {
+            return refused(format!("drawn slices of {case}"), format!("slice {slice}, which is none"));
+        }
+    }
+    Ok(())
 }
 
 /// The organs asked for, or all, with their values in the data set.
@@ -429,7 +524,7 @@ fn organs(dataset: &Dataset, asked: &[String]) -> Result<Vec<Organ>> {
         return Err(Error::new(&dataset.dir, Kind::Request, expected, format!("only {}", known())));
     }
     let wanted = |name: &String| asked.is_empty() || asked.contains(name);
-    let organ = |(&value, name): (&u16, &String)| Organ { value, name: name.clone() };
+    let organ = |(&value, name): (&u16, &String)| Organ { value, name: name.clone(), parts: None };
     let organs: Vec<Organ> = labels.iter().filter(|(_, name)| wanted(name)).map(organ).collect();
     if organs.is_empty() {
         return Err(Error::new(&dataset.dir, Kind::Request, "masks to learn from", "no label at all")
@@ -458,7 +553,12 @@ fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Resul
     Ok((scans, partial))
 }
 
-fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<Split> {
+fn split(
+    dataset: &Dataset,
+    config: &FinetuneConfig,
+    scans: &[usize],
+    organs: &[String],
+) -> Result<Split> {
     if let Some(split) = &config.split {
         return named_split(dataset, config, split, scans);
     }
@@ -472,9 +572,10 @@ fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<
     };
     let scans = || scans.iter().map(|&scan| &dataset.index.scans[scan]);
     let patients = |by_hand| -> Vec<String> {
-        scans().filter(|scan| scan.origin.is_hand() == by_hand).map(|scan| scan.patient.clone()).collect()
+        let trusted = |scan: &&Scan| scan.wholly_by_hand(organs) == by_hand;
+        scans().filter(trusted).map(|scan| scan.patient.clone()).collect()
     };
-    split::budget(&patients(true), &patients(false), budget, config.training.seed)
+    split::budget(&patients(true), &patients(false), budget, config.training.seed, config.validate)
         .map_err(|error| Error { file: dataset.dir.clone(), ..error })
 }
 

@@ -2,8 +2,10 @@
 //! [`Task`] plans, loads and minimises, never in how the loop goes.
 
 mod augment;
+mod draw;
 mod events;
 pub mod finetune;
+mod parts;
 pub mod pretrain;
 mod run;
 mod views;
@@ -23,7 +25,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::device;
-use crate::optim::{Adam, Schedule, clip_scale, global_norm};
+use crate::net::averaged;
+use crate::optim::{Adam, Schedule, clip_scale, global_norm, warmed_up};
 use crate::select::SliceId;
 pub use augment::{Augment, mirrored_classes};
 pub use run::{Model, Organ, Run, RunCard, Seen, read_log, weights};
@@ -45,6 +48,13 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
     pub schedule: Schedule,
+    /// The first part of all steps, in which the rate climbs to its highest; each task has a default of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<f64>,
+    /// How much of the running mean of the weights (EMA), which is the result, each step keeps; 0 takes the weights
+    /// as they are. Each task has a default of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
     /// Largest Euclidean norm of all gradients together; 0 does not clip.
     pub clip: f64,
     pub seed: u64,
@@ -59,6 +69,8 @@ impl Default for Settings {
             steps: None,
             rate: None,
             schedule: Schedule::Cosine,
+            warmup: None,
+            average: None,
             clip: 1.0,
             seed: 0,
             device: device::Device::Cpu,
@@ -74,6 +86,10 @@ pub trait Task: Sync {
 
     /// The learning rate where the settings name none.
     const RATE: f64;
+    /// The part of the steps that warms up where the settings name none.
+    const WARMUP: f64 = 0.0;
+    /// What the running mean of the weights keeps where the settings do not say.
+    const AVERAGE: f64 = 0.0;
 
     /// The items of a round through the data, as many in each, in the order they are used. An epoch is one
     /// round, or the several that its steps need.
@@ -102,7 +118,8 @@ pub trait Task: Sync {
         let _ = (model, device);
         Ok(None)
     }
-    /// Epochs without a better score after which training ends; `None` goes on to the last.
+    /// Epochs without a better score, or without a lower loss where nothing gives a score, after which training
+    /// ends; `None` goes on to the last.
     fn patience(&self) -> Option<usize> {
         None
     }
@@ -148,7 +165,10 @@ pub struct State {
     /// Epochs finished.
     pub epoch: usize,
     pub best: Option<f64>,
-    /// Epochs since the best score.
+    /// The lowest loss of an epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest: Option<f64>,
+    /// Epochs since the best score, or the lowest loss where nothing gives a score.
     pub stale: usize,
     /// What is done of the epoch after these; nothing between two epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,28 +236,33 @@ struct Passed {
 impl<T: Task> Training<'_, '_, T> {
     fn epochs(&mut self, model: T::Model) -> Result<State> {
         let (task, settings) = (self.task, self.settings);
-        let (mut model, mut adam, mut state) = self.run.resume(model, &self.device)?;
+        let begins = settings.average.unwrap_or(T::AVERAGE) > 0.0;
+        let (mut weights, mut adam, mut state) = self.run.resume(model, begins, &self.device)?;
         while state.epoch < settings.epochs && task.patience().is_none_or(|patience| state.stale < patience) {
             if (self.checkpoints.stop)() {
                 state.stopped = true;
                 break;
             }
             let start = begun(&state);
-            model = task.enter(state.epoch, model);
+            weights.model = task.enter(state.epoch, weights.model);
             let passed;
-            (model, passed) = self.epoch(model, &mut adam, &mut state, start)?;
+            (weights, passed) = self.epoch(weights, &mut adam, &mut state, start)?;
             let Some(Passed { loss, rate }) = passed else { break };
-            let score = task.validate(&model.valid(), &self.device.clone().inner())?;
+            let score = task.validate(&weights.result().valid(), &self.device.clone().inner())?;
             state.within = None;
             state.epoch += 1;
             let better = score.is_some_and(|score| state.best.is_none_or(|best| score > best));
             if better {
                 state.best = score;
             }
-            state.stale = if better || score.is_none() { 0 } else { state.stale + 1 };
+            let lower = state.lowest.is_none_or(|lowest| loss < lowest);
+            if lower {
+                state.lowest = Some(loss);
+            }
+            state.stale = if better || lower && score.is_none() { 0 } else { state.stale + 1 };
             let (left_out, seconds) = (task.left_out(), start.elapsed().as_secs_f64());
             let record = Record { epoch: state.epoch, loss, rate, left_out, score, seconds };
-            self.run.finish_epoch(&record, &model, &adam, &state, better)?;
+            self.run.finish_epoch(&record, &weights, &adam, &state, better)?;
             self.saved = Instant::now();
             (self.watch)(Progress::Epoch(&record));
         }
@@ -248,25 +273,26 @@ impl<T: Task> Training<'_, '_, T> {
     /// within.
     fn epoch(
         &mut self,
-        mut model: T::Model,
+        mut weights: Weights<T::Model>,
         adam: &mut Adam,
         state: &mut State,
         start: Instant,
-    ) -> Result<(T::Model, Option<Passed>)> {
+    ) -> Result<(Weights<T::Model>, Option<Passed>)> {
         let (task, settings, epoch) = (self.task, self.settings, state.epoch);
         let plan = Plan::new(task, epoch, settings);
         let steps = plan.batches.len();
         let rate_at = |step: usize| {
-            settings.rate.unwrap_or(T::RATE)
-                * settings.schedule.factor(epoch * steps + step, settings.epochs * steps)
+            let warmup = settings.warmup.unwrap_or(T::WARMUP);
+            let (step, steps) = (epoch * steps + step, settings.epochs * steps);
+            settings.rate.unwrap_or(T::RATE) * warmed_up(settings.schedule, warmup, step, steps)
         };
+        let average = settings.average.unwrap_or(T::AVERAGE);
         let Within { steps: done, loss: mut sum, .. } = state.within.clone().unwrap_or_default();
         std::thread::scope(|scope| {
             for (step, batch) in (done..steps).zip(prefetch(scope, task, &plan, done)) {
                 let seed = rng(settings.seed, Purpose::Dropout, [epoch as u64, step as u64]).next_u64();
                 self.device.seed(seed);
-                let loss;
-                (model, loss) = task.loss(model, batch?, &self.device);
+                let (model, loss) = task.loss(weights.model, batch?, &self.device);
                 let gradients = loss.backward();
                 let loss = f64::from(loss.into_scalar::<f32>());
                 let norm = global_norm(&model, &gradients);
@@ -274,23 +300,45 @@ impl<T: Task> Training<'_, '_, T> {
                     return Err(diverged(epoch, step, loss));
                 }
                 let rate_of = |parameter: &str| rate_at(step) * task.rate_of(parameter);
-                model = adam.step(model, &gradients, &rate_of, clip_scale(norm, settings.clip));
+                weights.model = adam.step(model, &gradients, &rate_of, clip_scale(norm, settings.clip));
+                weights.average = weights.average.map(|mean| {
+                    averaged(mean, &weights.model, kept(average, epoch * steps + step + 1))
+                });
                 sum += loss;
                 (self.watch)(Progress::Step { epoch, step: step + 1, steps, loss });
                 state.stopped = (self.checkpoints.stop)();
                 if state.stopped || self.saved.elapsed() >= self.checkpoints.every {
                     let seconds = start.elapsed().as_secs_f64();
                     state.within = Some(Within { steps: step + 1, loss: sum, seconds });
-                    self.run.save(&model, adam, state)?;
+                    self.run.save(&weights, adam, state)?;
                     self.saved = Instant::now();
                 }
                 if state.stopped {
-                    return Ok((model, None));
+                    return Ok((weights, None));
                 }
             }
-            Ok((model, Some(Passed { loss: sum / steps as f64, rate: rate_at(steps - 1) })))
+            Ok((weights, Some(Passed { loss: sum / steps as f64, rate: rate_at(steps - 1) })))
         })
     }
+}
+
+/// What is trained, and the running mean of it where one is kept.
+pub(crate) struct Weights<M> {
+    pub(crate) model: M,
+    pub(crate) average: Option<M>,
+}
+
+impl<M> Weights<M> {
+    /// What training leaves: the mean where there is one.
+    pub(crate) fn result(&self) -> &M {
+        self.average.as_ref().unwrap_or(&self.model)
+    }
+}
+
+/// What the running mean keeps in update `step`, counted from 1: less at first, so that the initial weights are
+/// soon forgotten.
+pub fn kept(average: f64, step: usize) -> f64 {
+    average.min(step as f64 / (step as f64 + 9.0))
 }
 
 /// When the epoch would have begun, had it been gone through without a break.
@@ -380,6 +428,12 @@ fn check(dataset: &Path, settings: &Settings) -> Result<()> {
             "a learning rate above 0, a clip of 0 or more",
             found,
         ));
+    }
+    let shares = [settings.warmup, settings.average].map(Option::unwrap_or_default);
+    if !shares.iter().all(|share| (0.0..1.0).contains(share)) {
+        let expected = "a warmup and an average of 0 or more and below 1";
+        let found = format!("{} and {}", shares[0], shares[1]);
+        return Err(Error::new(dataset, Kind::Request, expected, found));
     }
     Ok(())
 }

@@ -5,8 +5,9 @@
 //! RUN/config.toml          every setting, resolved
 //! RUN/log.jsonl            a line an epoch
 //! RUN/events.out.tfevents… the same for TensorBoard
-//! RUN/latest.safetensors   weights, optimiser and position: where --resume goes on
-//! RUN/best.safetensors     weights of the best validation score, where there is validation
+//! RUN/latest.safetensors   weights (their running mean where one is kept), optimiser and position: where
+//!                          --resume goes on
+//! RUN/best.safetensors     weights of the best validation score, where validation was asked for
 //! RUN/.polycl-run.lock     there while a process trains
 //! ```
 //!
@@ -28,7 +29,7 @@ use polycl_volume::{Error, Kind, Result, output};
 use serde::{Deserialize, Serialize};
 
 use super::events::EventFile;
-use super::{Record, State};
+use super::{Record, State, Weights};
 use crate::checkpoint::{self, Checkpoint};
 use crate::net::{EncoderConfig, SegmenterConfig};
 use crate::optim::Adam;
@@ -71,6 +72,9 @@ pub enum Model {
 pub struct Organ {
     pub value: u16,
     pub name: String,
+    /// Connected parts that it has in the masks that trained the network, where these tell: 1, or 2 for a pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<usize>,
 }
 
 /// A scan that took part, known again by its voxels whatever its file is called elsewhere.
@@ -190,52 +194,70 @@ impl Run {
         Ok(Self { dir: dir.to_path_buf(), events: None, resumed, lock })
     }
 
-    /// The model, optimiser and position to go on from; the ones given where nothing was saved yet.
+    /// The weights, optimiser and position to go on from; the model given where nothing was saved yet, with a
+    /// mean of its weights if it `averages`.
     ///
     /// # Errors
     /// [`Kind::Checkpoint`] where the saved state is not of this model.
-    pub fn resume<M: Module>(&mut self, mut model: M, device: &Device) -> Result<(M, Adam, State)> {
+    pub(super) fn resume<M: Module>(
+        &mut self,
+        mut model: M,
+        averages: bool,
+        device: &Device,
+    ) -> Result<(Weights<M>, Adam, State)> {
         let latest = self.latest();
         if !self.resumed || !latest.exists() {
             self.forget_log_after(0)?;
-            return Ok((model, Adam::default(), State::default()));
+            let average = averages.then(|| model.clone());
+            return Ok((Weights { model, average }, Adam::default(), State::default()));
         }
         let checkpoint = Checkpoint::read(&latest)?;
-        checkpoint.load(&mut model)?;
+        let average = if averages {
+            let mut average = model.clone();
+            checkpoint.load(&mut average)?;
+            checkpoint.load_trained(&mut model)?;
+            Some(average)
+        } else {
+            checkpoint.load(&mut model)?;
+            None
+        };
         let state: State = checkpoint.state()?;
         let adam = checkpoint.optimiser(&device.clone().inner())?;
         adam.fits(&model).map_err(|found| {
             Error::new(&latest, Kind::Checkpoint, "the state of the optimiser beside the weights", found)
         })?;
         self.forget_log_after(state.epoch)?;
-        Ok((model, adam, state))
+        Ok((Weights { model, average }, adam, state))
     }
 
     /// Log first, then weights: a kill between the two repeats the epoch, and its line with it.
     ///
     /// # Errors
     /// [`Kind::Io`].
-    pub fn finish_epoch<M: Module>(
+    pub(super) fn finish_epoch<M: Module>(
         &mut self,
         record: &Record,
-        model: &M,
+        weights: &Weights<M>,
         adam: &Adam,
         state: &State,
         best: bool,
     ) -> Result<()> {
         self.log(record).map_err(resumable)?;
         if best {
-            checkpoint::save(&self.dir.join("best.safetensors"), model, None, state).map_err(resumable)?;
+            let path = self.dir.join("best.safetensors");
+            checkpoint::save(&path, weights.result(), None, state).map_err(resumable)?;
         }
-        self.save(model, adam, state)
+        self.save(weights, adam, state)
     }
 
     /// Where the training stands.
     ///
     /// # Errors
     /// [`Kind::Io`].
-    pub fn save<M: Module>(&self, model: &M, adam: &Adam, state: &State) -> Result<()> {
-        checkpoint::save(&self.latest(), model, Some(adam), state).map_err(resumable)
+    pub(super) fn save<M: Module>(&self, weights: &Weights<M>, adam: &Adam, state: &State) -> Result<()> {
+        let trained = weights.average.as_ref().map(|_| &weights.model);
+        let optimiser = checkpoint::Optimiser { adam, trained };
+        checkpoint::save(&self.latest(), weights.result(), Some(optimiser), state).map_err(resumable)
     }
 
     fn latest(&self) -> PathBuf {

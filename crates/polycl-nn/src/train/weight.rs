@@ -12,7 +12,7 @@ pub enum LabelWeight {
     /// has looked for one of them does not count at all. In full where none is known, as in predictions.
     #[default]
     Confidence,
-    /// All slices alike, as if all had been drawn by hand.
+    /// All slices alike, as if all had been drawn by hand, but for those that a person has left undrawn.
     Equal,
     /// Nothing: only slices count in which a person has drawn every organ.
     Drawn,
@@ -22,7 +22,7 @@ impl LabelWeight {
     pub fn of(self, scan: &Scan, organs: &[String], slice: usize) -> f32 {
         match self {
             Self::Confidence => organs.iter().map(|o| scan.confidence(o, slice)).fold(1.0, f32::min),
-            Self::Equal => 1.0,
+            Self::Equal => f32::from(u8::from(!organs.iter().any(|organ| scan.left_undrawn(organ, slice)))),
             Self::Drawn => f32::from(u8::from(organs.iter().all(|organ| scan.by_hand(organ, slice)))),
         }
     }

@@ -6,14 +6,14 @@ use crate::reference::Reference;
 
 pub fn segmenter(net: Net, weights: &Reference, device: &Device) -> Segmenter {
     let config = SegmenterConfig { encoder: EncoderConfig { net, widths: weights.widths() }, organs: 1 };
-    let mut model = config.init(device).without_dropout();
+    let mut model = config.init(device).with_dropout(0.0);
     weights.fill(&mut model, "weight.", |name| !name.starts_with("projection."));
     model
 }
 
 pub fn contrastive(net: Net, weights: &Reference, device: &Device) -> Contrastive {
     let config = EncoderConfig { net, widths: weights.widths() };
-    let mut model = Contrastive::new(&config, device).without_dropout();
+    let mut model = Contrastive::new(&config, device).with_dropout(0.0);
     weights.fill(&mut model, "weight.", |name| !name.starts_with("decoder."));
     model
 }

@@ -185,30 +185,30 @@ fn encoder(reference: &Reference) -> EncoderConfig {
 
 fn simclr(net: &str) {
     two_views::<SimClr>(net, Method::Simclr, |mut model| {
-        model.encoder = model.encoder.without_dropout();
+        model.encoder = model.encoder.with_dropout(0.0);
         model
     });
 }
 
 fn moco(net: &str) {
     two_views::<MoCo>(net, Method::Moco, |mut model| {
-        model.encoder = model.encoder.without_dropout();
-        model.key.encoder = model.key.encoder.without_dropout();
+        model.encoder = model.encoder.with_dropout(0.0);
+        model.key.encoder = model.key.encoder.with_dropout(0.0);
         model
     });
 }
 
 fn byol(net: &str) {
     two_views::<Byol>(net, Method::Byol, |mut model| {
-        model.encoder = model.encoder.without_dropout();
-        model.target.encoder = model.target.encoder.without_dropout();
+        model.encoder = model.encoder.with_dropout(0.0);
+        model.target.encoder = model.target.encoder.with_dropout(0.0);
         model
     });
 }
 
 fn positions(net: &str) {
     two_views::<Positional>(net, Method::Positional, |mut model| {
-        model.encoder = model.encoder.without_dropout();
+        model.encoder = model.encoder.with_dropout(0.0);
         model
     });
 }
@@ -218,7 +218,7 @@ fn autoencoder(net: &str) {
     let batches = Reference::open("pretraining/batches");
     let device = Device::flex().autodiff();
     let config = SegmenterConfig { encoder: encoder(&reference), organs: 1 };
-    let mut model = config.init(&device).without_dropout();
+    let mut model = config.init(&device).with_dropout(0.0);
     reference.fill(&mut model, "initial.", |_| true);
     four_steps(&reference, model, |model, batch| {
         let [image, hidden] =

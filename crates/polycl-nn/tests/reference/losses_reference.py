@@ -43,3 +43,20 @@ def dice_bce(logits, target):
 
 def dice_cross_entropy(logits, classes):
     return dice_softmax(logits, classes) + F.cross_entropy(logits, classes)
+
+
+def batch_dice_ce(logits, target, weights):
+    """Dice of each foreground channel over the whole batch at once, plus cross-entropy as in `dice+ce`.
+
+    `target` is one-hot, of the shape of `logits`; `weights`, one an image, multiply its sums of pixels.
+    One channel is a sigmoid; else channel 0 is background and has no Dice.
+    """
+    w = weights.view(-1, 1, 1, 1)
+    if logits.shape[1] == 1:
+        p, t = logits.sigmoid(), target
+        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    else:
+        p, t = logits.softmax(1)[:, 1:], target[:, 1:]
+        entropy = -(logits.log_softmax(1) * target).sum(1, keepdim=True)
+    overlap, total = (w * p * t).sum((0, 2, 3)), (w * (p + t)).sum((0, 2, 3))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean() + (w * entropy).mean()

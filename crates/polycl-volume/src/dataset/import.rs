@@ -12,7 +12,7 @@ use super::pairs::{Label, Pair};
 use super::presence::Ranges;
 use super::reading::Prepared;
 use super::store::Writer;
-use super::{Index, Scan, masks, names};
+use super::{DrawnSlices, Index, Scan, masks, names};
 use crate::orient::Reorientation;
 use crate::preprocess::Preprocess;
 use crate::{Error, Kind, Result, Space};
@@ -22,6 +22,8 @@ pub struct Plan {
     /// From [`super::pairs`], sorted by case.
     pub pairs: Vec<Pair>,
     pub ranges: Option<Ranges>,
+    /// Which slices of the masks are drawn, where not all are.
+    pub drawn: Option<DrawnSlices>,
     /// The organs that are kept; all where it is empty.
     pub only: BTreeSet<String>,
     pub preprocess: Preprocess,
@@ -79,9 +81,9 @@ impl Plan {
             .check()
             .map_err(|found| Error::new(out, Kind::Request, "a usable preprocessing", found))?;
         let numbering = self.numbering()?;
-        if let Some(ranges) = &self.ranges {
-            ranges.check_cases(&self.pairs.iter().map(|pair| pair.case.as_str()).collect())?;
-        }
+        let cases = self.pairs.iter().map(|pair| pair.case.as_str()).collect();
+        self.ranges.as_ref().map_or(Ok(()), |ranges| ranges.check_cases(&cases))?;
+        self.drawn.as_ref().map_or(Ok(()), |drawn| drawn.check_cases(&cases))?;
         let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
         let mut journal = Journal::open(out, Head::new(self.preprocess.clone(), labels), go_on)?;
         let kept = journal.scans().len();

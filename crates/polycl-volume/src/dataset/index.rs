@@ -69,8 +69,8 @@ pub struct Scan {
     /// For each organ about which something is known: the store's slices that show it, as
     /// inclusive ranges. An organ known to be absent has no ranges; an unknown one is not listed.
     pub presence: BTreeMap<String, Vec<[usize; 2]>>,
-    /// How far the slices of organs can be believed that were propagated; others are as drawn or as
-    /// predicted in one slice as in the next.
+    /// How far the slices of organs can be believed that were propagated, or of which a person drew only some;
+    /// others are as drawn or as predicted in one slice as in the next.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, Trust>,
 }
@@ -157,10 +157,14 @@ impl Scan {
     /// Whether `organ` is in slice `slice` of the store; `None` where nobody has said, or has looked.
     pub fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
         let ranges = self.presence.get(organ)?;
+        let shown = within(ranges, slice);
         if let Some(trust) = self.trust.get(organ) {
-            (*trust.confidence.get(slice)?)?;
+            // What a person has named need not be drawn.
+            let named = shown && self.origin.is_hand();
+            let looked = trust.confidence.get(slice)?.is_some();
+            return (named || looked).then_some(shown);
         }
-        Some(within(ranges, slice))
+        Some(shown)
     }
 
     /// Whether the scan is of this domain; every scan is of none in particular.
@@ -185,6 +189,21 @@ impl Scan {
         self.trust.get(organ).map_or(self.origin.is_hand(), |trust| within(&trust.by_hand, slice))
     }
 
+    /// Whether a person who drew the organ in other slices left this one out, so that its empty mask says nothing.
+    pub fn left_undrawn(&self, organ: &str, slice: usize) -> bool {
+        self.origin.is_hand() && !self.by_hand(organ, slice)
+    }
+
+    /// Whether [`Self::left_undrawn`] holds of any slice.
+    pub fn left_undrawn_anywhere(&self, organ: &str) -> bool {
+        (0..self.slices).any(|slice| self.left_undrawn(organ, slice))
+    }
+
+    /// Whether a person drew all of `organs` in every slice of the store: only then is the mask truth.
+    pub fn wholly_by_hand(&self, organs: &[String]) -> bool {
+        self.origin.is_hand() && self.draws(organs) && organs.iter().all(|organ| self.all_by_hand(organ))
+    }
+
     /// Whether a person drew the organ's mask in every slice of the store.
     pub fn all_by_hand(&self, organ: &str) -> bool {
         (0..self.slices).all(|slice| self.by_hand(organ, slice))
@@ -207,8 +226,9 @@ impl Scan {
         if let Some((organ, ranges)) = self.presence.iter().find(|(_, r)| !in_order(r, self.slices)) {
             return Err(format!("ranges {ranges:?} of {organ} in {} slices", self.slices));
         }
-        if self.origin.is_hand() && !self.trust.is_empty() {
-            return Err("masks drawn by hand that are not to be believed in full".into());
+        let halfway = |trust: &Trust| trust.confidence.iter().flatten().any(|&confidence| confidence != 1.0);
+        if self.origin.is_hand() && self.trust.values().any(halfway) {
+            return Err("slices drawn by hand that are not to be believed in full".into());
         }
         self.trust.iter().try_for_each(|(organ, trust)| {
             trust.check(self.slices).map_err(|found| format!("{found} for {organ}"))

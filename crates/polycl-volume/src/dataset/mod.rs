@@ -2,6 +2,7 @@
 //! read without touching the rest.
 
 mod challenge;
+mod drawn;
 mod export;
 mod import;
 mod index;
@@ -24,6 +25,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 pub use challenge::from_challenge;
+pub use drawn::DrawnSlices;
 pub use export::{Export, Exported};
 pub use import::{Event, Imported, Plan};
 pub use index::{Index, Scan, Source, VERSION};

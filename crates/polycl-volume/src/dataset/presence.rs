@@ -42,11 +42,7 @@ impl Ranges {
     /// # Errors
     /// [`Kind::Pairing`] for a scan that is not among the cases.
     pub(super) fn check_cases(&self, cases: &BTreeSet<&str>) -> Result<()> {
-        match self.known.keys().find(|scan| !cases.contains(scan.as_str())) {
-            Some(scan) => Err(Error::new(&self.file, Kind::Pairing, "scans of this import", scan.clone())
-                .hint("a scan is called by its file name without .nii.gz and without nnU-Net's _0000")),
-            None => Ok(()),
-        }
+        check_cases(&self.file, self.known.keys(), cases)
     }
 
     /// The organs of a case with the slices of the store that show them.
@@ -83,6 +79,19 @@ impl Ranges {
 
     pub(super) fn file(&self) -> &Path {
         &self.file
+    }
+}
+
+/// Refuses scans of a table that are not among the cases.
+pub(super) fn check_cases<'a>(
+    file: &Path,
+    mut scans: impl Iterator<Item = &'a String>,
+    cases: &BTreeSet<&str>,
+) -> Result<()> {
+    match scans.find(|scan| !cases.contains(scan.as_str())) {
+        Some(scan) => Err(Error::new(file, Kind::Pairing, "scans of this import", scan.clone())
+            .hint("a scan is called by its file name without .nii.gz and without nnU-Net's _0000")),
+        None => Ok(()),
     }
 }
 

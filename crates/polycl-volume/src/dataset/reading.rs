@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -13,7 +14,7 @@ use super::pairs::{Label, Pair};
 use super::presence::{Slices, ranges_of, within};
 use super::propagated::Trust;
 use super::store::{self, Writer};
-use super::{Scan, masks};
+use super::{Scan, drawn, masks};
 use crate::orient::{Reorientation, orientation_code};
 use crate::preprocess::{Grid, labels_of};
 use crate::{Error, Kind, Mask, Result, Space, Volume};
@@ -121,8 +122,8 @@ impl Plan {
         slices
     }
 
-    /// Adds what the ranges say about the scan. Where a person drew an organ they must say the same; over
-    /// a machine's mask they go.
+    /// Adds what the ranges say about the scan, and which slices of its mask are drawn. Over a machine's mask the
+    /// ranges go; a person's must not show an organ beyond them.
     fn add_ranges(
         &self,
         scan: &mut Scan,
@@ -130,42 +131,92 @@ impl Plan {
         kept: &Range<usize>,
         report: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        let Some(ranges) = &self.ranges else { return Ok(()) };
-        for (organ, slices) in ranges.of(&scan.case, space, kept)? {
-            if !self.keeps(&organ) {
-                continue;
+        let mut named = BTreeMap::new();
+        if let Some(ranges) = &self.ranges {
+            named = ranges.of(&scan.case, space, kept)?;
+            named.retain(|organ, _| self.keeps(organ));
+            for (organ, range) in &named {
+                self.refuse_outside(scan, organ, range, ranges.file())?;
             }
-            if let Some(drawn) = scan.presence.get(&organ) {
-                let differs = |&slice: &usize| within(drawn, slice) != within(&slices, slice);
+        }
+        if scan.origin.is_hand() {
+            for organ in scan.drawn.clone() {
+                self.leave_undrawn(scan, &organ, named.get(&organ).map(Vec::as_slice), (space, kept))?;
+            }
+        }
+        for (organ, range) in named {
+            if let Some(shown) = scan.presence.get(&organ).filter(|_| !scan.origin.is_hand()) {
+                let differs = |&slice: &usize| within(shown, slice) != within(&range, slice);
                 let wrong: Vec<usize> = (0..scan.slices).filter(differs).collect();
-                if wrong.iter().any(|&slice| scan.by_hand(&organ, slice)) {
-                    let expected = format!("{organ} where the mask of {} has it, in {drawn:?}", scan.case);
-                    return Err(Error::new(ranges.file(), Kind::Labels, expected, format!("{slices:?}"))
-                        .hint("slices here are counted from the feet; leave out rows of what masks tell"));
-                }
                 if !wrong.is_empty() {
                     let count = wrong.len();
                     let text =
                         format!("the ranges go over a machine's mask in {count} slices, which do not train");
                     report(Event::Note(format!("{}, {organ}: {text}", scan.case)));
                 }
-                overrule(scan, &organ, &wrong);
+                overrule(scan, &organ, &range, &wrong);
             }
-            scan.presence.insert(organ, slices);
+            scan.presence.insert(organ, range);
+        }
+        let told: Vec<String> = scan.drawn.iter().filter_map(|organ| drawn::told(scan, organ)).collect();
+        told.into_iter().for_each(|text| report(Event::Note(text)));
+        Ok(())
+    }
+
+    /// Refuses a range that denies an organ where a person drew it, or that names one where a person who drew it in
+    /// all slices did not.
+    fn refuse_outside(&self, scan: &Scan, organ: &str, range: &Slices, file: &Path) -> Result<()> {
+        let Some(shown) = scan.presence.get(organ) else { return Ok(()) };
+        let contradicts = |&slice: &usize| {
+            let (drawn, named) = (within(shown, slice), within(range, slice));
+            scan.by_hand(organ, slice) && (drawn && !named || named && !drawn && !scan.origin.is_hand())
+        };
+        if !(0..scan.slices).any(|slice| contradicts(&slice)) {
+            return Ok(());
+        }
+        let expected = format!("{organ} where the mask of {} has it, in {shown:?}", scan.case);
+        Err(Error::new(file, Kind::Labels, expected, format!("{range:?}"))
+            .hint("slices here are counted from the feet; leave out rows of what masks tell"))
+    }
+
+    /// Notes which slices of an organ a person has not drawn: those that the table leaves out, else those within the
+    /// range of which the mask shows nothing.
+    fn leave_undrawn(
+        &self,
+        scan: &mut Scan,
+        organ: &str,
+        range: Option<&[[usize; 2]]>,
+        (space, kept): (&Space, &Range<usize>),
+    ) -> Result<()> {
+        let drawn = self.drawn.as_ref().map(|table| table.of(&scan.case, organ, space, kept)).transpose()?.flatten();
+        let part = drawn::Part { shown: &scan.presence[organ], range, drawn: drawn.as_deref() };
+        if let (Some(table), Some(stray)) = (&self.drawn, part.stray(scan.slices)) {
+            let expected = format!("every slice in which {organ} is drawn in {}", scan.case);
+            let found = format!("none for slice {stray}, counted from the feet, which its mask shows it in");
+            return Err(Error::new(table.file(), Kind::Labels, expected, found)
+                .hint("list it, clear it in the mask, or leave out the scan if all of its mask is drawn"));
+        }
+        if let Some(trust) = part.trust(scan.slices) {
+            scan.trust.insert(organ.to_owned(), trust);
         }
         Ok(())
     }
 }
 
-/// A person has looked at all slices of an organ; a machine's mask is not believed where it is `wrong`,
-/// nor where nobody had looked before.
-fn overrule(scan: &mut Scan, organ: &str, wrong: &[usize]) {
+/// A person has looked at all slices of an organ; a machine's mask is not believed where it is `wrong`, nor where
+/// nobody had looked before. Where the person says that the organ is not, and the mask shows none, it is as exact
+/// as if it had been drawn.
+fn overrule(scan: &mut Scan, organ: &str, range: &Slices, wrong: &[usize]) {
     if !wrong.is_empty() {
         let predicted = Trust::full(scan.slices, false);
         scan.trust.entry(organ.to_owned()).or_insert(predicted);
     }
     let Some(trust) = scan.trust.get_mut(organ) else { return };
+    let absent = |slice: &usize| !within(range, *slice) && !wrong.contains(slice);
+    let by_hand = |slice: usize| within(&trust.by_hand, slice) || absent(&slice);
+    trust.by_hand = ranges_of((0..scan.slices).map(by_hand));
     trust.confidence.iter_mut().for_each(|confidence| *confidence = confidence.or(Some(0.0)));
+    (0..scan.slices).filter(absent).for_each(|slice| trust.confidence[slice] = Some(1.0));
     wrong.iter().for_each(|&slice| trust.confidence[slice] = Some(0.0));
 }
 

@@ -83,7 +83,7 @@ impl Folder {
 
 pub fn plan(pairs: Vec<pairs::Pair>) -> Plan {
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
-    Plan { pairs, ranges: None, only: BTreeSet::new(), preprocess, stop: || false }
+    Plan { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, stop: || false }
 }
 
 pub fn notes(plan: &Plan, out: &Path) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use polycl_volume::dataset::pairs::{self, Pair};
-use polycl_volume::dataset::{self, Event, Imported, Index, Origin, Plan, Ranges, Scan, names};
+use polycl_volume::dataset::{self, DrawnSlices, Event, Imported, Index, Origin, Plan, Ranges, Scan, names};
 use polycl_volume::preprocess::{Fit, Normalise, Preprocess};
 
 use crate::cli::Outcome;
@@ -37,6 +37,11 @@ pub struct Args {
     /// scan,organ,first_slice,last_slice (from 0, inclusive, in file order; both empty: absent)
     #[arg(long, value_name = "FILE.csv")]
     ranges: Option<PathBuf>,
+    /// Slices that are drawn, of masks in which not all are: CSV file with the columns scan,slice and maybe
+    /// organ (counted as in --ranges). With --ranges alone, slices of a range in which the mask shows nothing
+    /// are not drawn
+    #[arg(long, value_name = "FILE.csv")]
+    drawn: Option<PathBuf>,
     /// Names of label values: 1=liver,2=spleen or a JSON or CSV file
     #[arg(long, value_name = "FILE|LIST", conflicts_with_all = ["nnunet", "msd", "dicom"])]
     names: Option<String>,
@@ -148,8 +153,9 @@ fn plan(args: &Args) -> polycl_volume::Result<Plan> {
     }
     notes.into_iter().for_each(|text| talk::note(format!("note: {text}")));
     let ranges = args.ranges.as_deref().map(Ranges::read).transpose()?;
+    let drawn = args.drawn.as_deref().map(DrawnSlices::read).transpose()?;
     let only = args.only.iter().cloned().collect();
-    Ok(Plan { pairs, ranges, only, preprocess: preprocess(args), stop: stop::asked })
+    Ok(Plan { pairs, ranges, drawn, only, preprocess: preprocess(args), stop: stop::asked })
 }
 
 /// The scans and what a person should know of them.
@@ -209,7 +215,7 @@ pub fn summary(index: &Index, path: &Path) -> String {
         labelled(scans),
         size = index.preprocess.size,
     );
-    let mut organs: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    let mut organs: BTreeMap<&str, [usize; 5]> = BTreeMap::new();
     for scan in scans {
         for organ in scan.presence.keys() {
             let known = (0..scan.slices).filter_map(|slice| scan.shows(organ, slice));
@@ -219,20 +225,30 @@ pub fn summary(index: &Index, path: &Path) -> String {
                 counts[1] += 1;
             });
             if scan.drawn.contains(organ) {
-                counts[if scan.all_by_hand(organ) { 2 } else { 3 }] += 1;
+                let kind = match (scan.all_by_hand(organ), scan.left_undrawn_anywhere(organ)) {
+                    (true, _) => 2,
+                    (_, true) => 4,
+                    _ => 3,
+                };
+                counts[kind] += 1;
             }
         }
     }
     let width = organs.keys().map(|organ| organ.chars().count()).max().unwrap_or(0).max("organ".len());
-    let machines = organs.values().any(|counts| counts[3] > 0);
-    let machines = |text: &str| if machines { format!("  {text:>10}") } else { String::new() };
+    // Columns of what there is.
+    let column = |at: usize| {
+        let any = organs.values().any(|counts| counts[at] > 0);
+        move |text: &str| if any { format!("  {text:>10}") } else { String::new() }
+    };
+    let (machines, parts) = (column(3), column(4));
     if !organs.is_empty() {
-        text += &format!("{:width$}  label  drawn in{}  in slices  of\n", "organ", machines("by machine"));
+        let more = machines("by machine") + &parts("in part");
+        text += &format!("{:width$}  label  drawn in{more}  in slices  of\n", "organ");
     }
-    for (organ, [shown, known, drawn, made]) in organs {
+    for (organ, [shown, known, drawn, made, part]) in organs.clone() {
         let label = index.label(organ).map_or("-".into(), |label| label.to_string());
-        let made = machines(&made.to_string());
-        text += &format!("{organ:width$}  {label:>5}  {drawn:>8}{made}  {shown:>9}  {known}\n");
+        let more = machines(&made.to_string()) + &parts(&part.to_string());
+        text += &format!("{organ:width$}  {label:>5}  {drawn:>8}{more}  {shown:>9}  {known}\n");
     }
     text
 }

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use polycl_nn::predict::Components;
 use polycl_volume::{Error, Input};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     pub flip: bool,
-    pub largest: bool,
+    /// Nothing where an earlier version made it, which did not ask.
+    #[serde(default)]
+    pub components: Option<Components>,
     pub probabilities: bool,
     /// Of the scan, before it was read.
     pub image: Stamp,

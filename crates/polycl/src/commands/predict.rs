@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
-use polycl_nn::predict::{Options, Prediction, Predictor};
+use polycl_nn::predict::{Components, Options, Prediction, Predictor};
 use polycl_nn::refine::Refiner;
 use polycl_nn::sam::Model;
 use polycl_nn::train::{RunCard, Seen};
-use polycl_volume::components::largest_component;
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::dataset::{Record, Records};
@@ -44,9 +43,13 @@ pub struct Args {
     /// Average with the prediction of the mirrored scan
     #[arg(long)]
     flip: bool,
-    /// Keep only the largest connected component of each organ
+    /// Keep only the largest connected component of each organ; without it as many as the organ has in the
+    /// masks that trained the network, 1 or 2 where these tell
     #[arg(long)]
     largest: bool,
+    /// Keep all connected components
+    #[arg(long, conflicts_with = "largest")]
+    all_components: bool,
     /// Also write DIR/probabilities/CASE_ORGAN.nii.gz, as they are before any refinement
     #[arg(long)]
     probabilities: bool,
@@ -142,7 +145,15 @@ impl Args {
     /// How a mask of a scan is made.
     fn made(&self, image: Stamp, can_flip: bool) -> Made {
         let flip = self.flip && can_flip;
-        Made { flip, largest: self.largest, probabilities: self.probabilities, image }
+        Made { flip, components: Some(self.components()), probabilities: self.probabilities, image }
+    }
+
+    fn components(&self) -> Components {
+        match (self.largest, self.all_components) {
+            (true, _) => Components::Largest,
+            (_, true) => Components::All,
+            _ => Components::Trained,
+        }
     }
 
     fn refiner(&self) -> anyhow::Result<Option<Refiner>> {
@@ -205,7 +216,8 @@ fn segment(
     let fingerprint = image.fingerprint();
     bar.suspend(|| note_seen(&predictor.card, case, &fingerprint));
     book.add(case, &fingerprint)?;
-    let options = Options { flip: args.flip, largest: args.largest, probabilities: args.probabilities };
+    let components = args.components();
+    let options = Options { flip: args.flip, components, probabilities: args.probabilities };
     let mut step = |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
@@ -218,9 +230,7 @@ fn segment(
         write_decisions(&args.out, case, &organs, &refined.decisions)?;
         bar.suspend(|| note_decisions(case, &refined.decisions));
         mask = refined.mask;
-        if args.largest {
-            organs.keys().for_each(|&label| largest_component(&mut mask, label));
-        }
+        predictor.card.organs.iter().for_each(|organ| components.keep(&mut mask, organ));
     }
     let file = args.out.join(format!("{case}.nii.gz"));
     args.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;

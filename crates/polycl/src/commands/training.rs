@@ -52,7 +52,7 @@ impl RunArgs {
 /// Flags that become the `[training]` table of a run's settings.
 #[derive(clap::Args, Serialize)]
 pub struct TrainingFlags {
-    /// Passes over the data [default: 20]
+    /// Epochs, after each of which it is logged and saved how training goes [default: 20]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
@@ -60,12 +60,12 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
-    /// Steps an epoch, going through the data again as often as it takes; without it an epoch goes once
-    /// through all whole batches
+    /// Steps an epoch, going through the data again as often as it takes [default: 100 to fine-tune, once
+    /// through all whole batches to pre-train]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
-    /// Learning rate of Adam at its highest [default: 3e-4 to pre-train, 1e-3 to fine-tune]
+    /// Learning rate of Adam at its highest [default: 3e-4 to pre-train, 2e-3 to fine-tune]
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
@@ -73,6 +73,15 @@ pub struct TrainingFlags {
     #[arg(long, value_parser = ["constant", "cosine", "restarts"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
+    /// Part of all steps in which the rate climbs to its highest [default: 0 to pre-train, 0.05 to fine-tune]
+    #[arg(long, value_name = "F")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup: Option<f64>,
+    /// How much of the running mean of the weights (EMA), which is the result, every step keeps; 0 takes the
+    /// weights as they are [default: 0 to pre-train, 0.99 to fine-tune]
+    #[arg(long, value_name = "F")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    average: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip [default: 1]
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -303,7 +303,7 @@ impl Plan {
         let scans = self.by_hand(training, self.config.domain.as_deref());
         let patients = scans.iter().map(|&scan| index.scans[scan].patient.clone());
         let patients: Vec<String> = patients.filter(|patient| !exclude.contains(patient)).collect();
-        let split = split::budget(&patients, &[], budget.into(), seed.into());
+        let split = split::budget(&patients, &[], budget.into(), seed.into(), false);
         let named = |error: Error| Error { file: self.config.dataset.clone(), ..error };
         split.map_err(named).with_context(|| format!("budget {budget}"))
     }

@@ -1,9 +1,13 @@
-"""Reference numbers of every loss: value and gradients, computed in float64 (key names: ../README.md)."""
+"""Reference numbers of every loss: value and gradients, computed in float64 (key names: ../README.md).
+
+With names of files as arguments (`batch_dice`), only those are made.
+"""
 
 import sys
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -61,5 +65,28 @@ def segmentation():
     cases.save(HERE / "segmentation.safetensors")
 
 
+def batch_dice():
+    cases = Cases(seed=13)
+    b, h, w = 6, 8, 6
+    one = blob_masks(b, h, w)
+    three = F.one_hot(torch.randint(0, 3, (b, h, w)), 3).movedim(-1, 1).float()
+    background = torch.zeros(b, 3, h, w)
+    background[:, 0] = 1
+    shown = (torch.arange(b) == 2).float().view(-1, 1, 1, 1)  # The one image that shows something.
+    uneven, even = torch.tensor([0.25, 1.75, 1.0, 0.5, 2.0, 0.5]), torch.ones(b)
+    for name, target, empty in (("sigmoid", one, torch.zeros_like(one)), ("softmax", three, background)):
+        few = shown * target + (1 - shown) * empty
+        for suffix, target, weights, scale in (("", target, uneven, 2), ("_even", target, even, 2),
+                                               ("_few", few, uneven, 2), ("_few_even", few, even, 2),
+                                               ("_empty", empty, uneven, 2), ("_empty_even", empty, even, 2),
+                                               ("_large", target, uneven, 60)):
+            inputs = {"logits": scale * torch.randn(target.shape), "target": target, "weights": weights}
+            add(cases, f"{name}{suffix}", losses.batch_dice_ce, inputs, ("logits",), organs=max(1, target.shape[1] - 1))
+    cases.save(HERE / "batch_dice.safetensors")
+
+
+FILES = {"contrastive": contrastive, "segmentation": segmentation, "batch_dice": batch_dice}
+
 if __name__ == "__main__":
-    contrastive(), segmentation()
+    for name in sys.argv[1:] or FILES:
+        FILES[name]()

@@ -2,8 +2,10 @@
 
 Dropout is off and batch norm trains. Step k uses batch k % 2. The three slices of a triplet pass the network
 as batches of their own, in the order anchor, positive, negative, so running statistics move three times a step.
+`recipe` trains the same U-Net on the same batches by another recipe; as an argument, it alone is made.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -12,13 +14,15 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from common import blob_masks, cast, relative_error, save, smooth_images  # noqa: E402
-from losses_reference import cosine_loss, dice_sigmoid  # noqa: E402
+from losses_reference import batch_dice_ce, cosine_loss, dice_sigmoid  # noqa: E402
 from networks import is_roundoff_only, set_mode  # noqa: E402
 from whole_networks import initial_state, model_with  # noqa: E402
 
 WIDTHS = (2, 4, 8, 16, 32)
 ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 STEPS, SIZE, TEMPERATURE = 10, 64, 0.1
+RECIPE = {"lr": 2e-3, "warmup": 0.2, "clip": 1.0, "average": 0.99}
+SEEDS = {"unet": 316, "resnet18": 117}
 TRIPLET = ("anchor", "positive", "negative")
 
 
@@ -65,33 +69,79 @@ def nudged(tensors, seed):
             if v.is_floating_point() else v for k, v in tensors.items()}
 
 
-def make(net, task, seed, batches):
+def factor(step):
+    """Of the rate at a step, counted from 0: a rise over the first fifth, then half a cosine."""
+    warm = max(1, round(RECIPE["warmup"] * STEPS))
+    return (step + 1) / warm if step < warm else (1 + math.cos(math.pi * (step - warm) / (STEPS - warm))) / 2
+
+
+def train_by_recipe(state, batches, dtype):
+    """Batch Dice with cross-entropy, rates that rise and fall, clipped gradients, and an average of the weights."""
+    model, batches = model_with("unet", WIDTHS, state, "train", dtype), cast(batches, dtype)
+    trained = {n: p for n, p in model.named_parameters() if not n.startswith("projection.")}
+    average = {n: p.detach().clone() for n, p in trained.items()}
+    adam = torch.optim.Adam(trained.values(), **ADAM)
+    losses, norms, rates = [], [], []
+    for step in range(STEPS):
+        for group in adam.param_groups:
+            group["lr"] = RECIPE["lr"] * factor(step)
+        adam.zero_grad()
+        mask = batches[f"{step % 2}.mask"]
+        loss = batch_dice_ce(model(batches[f"{step % 2}.image"]), mask, torch.ones(len(mask), dtype=dtype))
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(trained.values(), RECIPE["clip"]))
+        adam.step()
+        losses.append(loss.detach())
+        rates.append(RECIPE["lr"] * factor(step))
+        keep = min(RECIPE["average"], (step + 1) / (step + 10))
+        for name, p in trained.items():
+            average[name] = keep * average[name] + (1 - keep) * p.detach()
+    weights = {n: p.detach().clone() for n, p in trained.items()}
+    found = {"losses": torch.stack(losses), "norms": torch.stack(norms), "rates": torch.tensor(rates, dtype=torch.float64)}
+    set_mode(model, "eval")
+    for prefix, output, values in (("weight", "output", weights), ("average", "average_output", average)):
+        model.load_state_dict(values, strict=False)
+        with torch.no_grad():
+            found[output] = model(batches["fixed.input"]).sigmoid()
+        found |= {f"{prefix}.{n}": v for n, v in values.items()}
+    return found
+
+
+def make(run, state):
     """The float64 run, and how far the worst of five float32 runs ends from it.
 
     A single float32 run may agree by luck: one activation on the other side of a kink changes a gradient, and
     Adam turns a near-zero gradient of the other sign into a step of the full learning rate.
     """
-    state = initial_state(net, WIDTHS, seed)
-    exact = train(net, task, state, batches, torch.float64)
+    exact = run(state, torch.float64)
     errors = dict.fromkeys(exact, 0.0)
     for replica in range(5):
-        single = train(net, task, nudged(state, replica) if replica else state, batches, torch.float32)
+        single = run(nudged(state, replica) if replica else state, torch.float32)
         errors = {k: max(errors[k], relative_error(single[k], exact[k])) for k in exact}
     return exact, errors
 
 
-def main():
+def steps_of_adam():
     batches = make_batches(seed=40)
     save(HERE / "batches.safetensors", batches, seed=40, size=SIZE)
-    for net, seed in (("unet", 316), ("resnet18", 117)):
+    for net, seed in SEEDS.items():
         common = {"net": net, "widths": WIDTHS, "seed": seed}
         initial = initial_state(net, WIDTHS, seed)
         save(HERE / f"{net}_initial.safetensors", {f"weight.{k}": v for k, v in initial.items()}, **common)
         for task in ("supervised", "contrastive"):
-            tensors, errors = make(net, task, seed, batches)
+            tensors, errors = make(lambda state, dtype: train(net, task, state, batches, dtype), initial)
             save(HERE / f"{net}_{task}.safetensors", tensors, **common, adam=ADAM, temperature=TEMPERATURE,
                  float32_error=errors, roundoff_only=sorted(k for k in tensors if is_roundoff_only(k)))
 
 
+def recipe():
+    batches, initial = make_batches(seed=40), initial_state("unet", WIDTHS, SEEDS["unet"])
+    tensors, errors = make(lambda state, dtype: train_by_recipe(state, batches, dtype), initial)
+    save(HERE / "unet_recipe.safetensors", tensors, net="unet", widths=WIDTHS, seed=SEEDS["unet"], adam=ADAM, recipe=RECIPE,
+         float32_error=errors, roundoff_only=sorted(k for k in tensors if is_roundoff_only(k)))
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] != ["recipe"]:
+        steps_of_adam()
+    recipe()
