@@ -89,6 +89,8 @@ fn is_false(value: &bool) -> bool {
 pub struct Plan {
     pub organs: Vec<String>,
     pub training_patients: usize,
+    /// Scans of which no slice is drawn that shows the organ, though some do: they take no part.
+    pub bare: usize,
     pub validation_patients: usize,
     pub slices: usize,
     /// Of which so many show an organ.
@@ -265,6 +267,13 @@ impl<'a> Finetuning<'a> {
         }
     }
 
+    /// The scans of which some slice trains.
+    fn trained(&self) -> Vec<usize> {
+        let mut scans: Vec<usize> = self.examples.iter().map(|example| example.id.scan).collect();
+        scans.dedup();
+        scans
+    }
+
     /// Who drew the masks of the training scans.
     fn origins(&self) -> impl Iterator<Item = Origin> {
         self.training.iter().map(|&scan| self.dataset.index.scans[scan].origin)
@@ -279,7 +288,7 @@ impl<'a> Finetuning<'a> {
             organs: self.organs.clone(),
             flips: self.mirrored.is_some(),
             dataset: index.fingerprint(),
-            training_cases: Seen::of(index, &self.training),
+            training_cases: Seen::of(index, &self.trained()),
             validation_cases: Seen::of(index, &self.validation),
             pretraining_cases: Vec::new(),
         };
@@ -309,7 +318,8 @@ impl<'a> Finetuning<'a> {
         };
         Plan {
             organs: self.organs.iter().map(|organ| organ.name.clone()).collect(),
-            training_patients: patients(&self.training),
+            training_patients: patients(&self.trained()),
+            bare: self.training.len() - self.trained().len(),
             validation_patients: patients(&self.validation),
             slices: self.examples.len(),
             shown: self.examples.iter().filter(|example| !example.shows.is_empty()).count(),
@@ -473,6 +483,15 @@ fn examples(
             shows.is_empty() || drawn[&dataset.index.scans[id.scan].case].contains(&id.slice)
         });
     }
+    // A scan of which nothing is drawn shows a network its patient, and no organ.
+    let shown: BTreeSet<usize> =
+        examples.iter().filter(|example| !example.shows.is_empty()).map(|example| example.id.scan).collect();
+    let bare = |scan: usize| {
+        let scan = &dataset.index.scans[scan];
+        let named = |organ: &String| (0..scan.slices).any(|slice| scan.shows(organ, slice) == Some(true));
+        organs.iter().any(named)
+    };
+    examples.retain(|example| shown.contains(&example.id.scan) || !bare(example.id.scan));
     let refused = |expected: String, found: &str, hint: &str| {
         Err(Error::new(&dataset.dir, Kind::Request, expected, found).hint(hint))
     };

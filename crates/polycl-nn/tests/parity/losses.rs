@@ -65,3 +65,21 @@ fn target(reference: &Reference, case: &str, channels: usize) -> Tensor<4> {
     let channel = |c: usize| classes.clone().equal_elem(c as f32).float();
     Tensor::cat((0..channels).map(channel).collect(), 1)
 }
+
+#[test]
+fn dice_over_a_batch() {
+    let device = Device::flex().autodiff();
+    let reference = Reference::open("losses/batch_dice");
+    for kind in ["sigmoid", "softmax"] {
+        for suffix in ["", "_even", "_few", "_few_even", "_empty", "_empty_even", "_large"] {
+            let case = format!("{kind}{suffix}");
+            let logits = reference.tensor::<4>(&format!("{case}.logits"), &device).require_grad();
+            let target = reference.tensor::<4>(&format!("{case}.target"), &device);
+            let weights = reference.tensor::<1>(&format!("{case}.weights"), &device);
+            let value = SegmentationLoss::BatchDiceCrossEntropy.forward(logits.clone(), target, weights);
+            let gradients = value.backward();
+            reference.close(&format!("{case}.loss"), value.into_data());
+            reference.close(&format!("{case}.grad.logits"), logits.grad(&gradients).unwrap().into_data());
+        }
+    }
+}

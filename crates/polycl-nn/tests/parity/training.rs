@@ -2,8 +2,9 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_nn::loss::{ContrastiveLoss, SegmentationLoss};
-use polycl_nn::net::{Contrastive, Net, Segmenter, probabilities};
-use polycl_nn::optim::{Adam, Schedule, global_norm};
+use polycl_nn::net::{Contrastive, Net, Segmenter, averaged, probabilities};
+use polycl_nn::optim::{Adam, Schedule, clip_scale, global_norm, warmed_up};
+use polycl_nn::train::kept;
 use serde_json::Value;
 
 use crate::networks::{contrastive, segmenter};
@@ -35,6 +36,44 @@ fn supervised(folder: &str, net: Net) {
     let image = batches.tensor::<4>("fixed.input", &Device::flex());
     reference.close("output", probabilities(model.valid().forward(image)).into_data());
     reference.close_module("weight.", &model, |_| true);
+}
+
+/// Ten steps of fine-tuning as it is by default: loss, warm-up and cosine, clipping, the running mean of the weights.
+#[test]
+fn the_recipe() {
+    let device = Device::flex().autodiff();
+    let (batches, initial) =
+        (Reference::open("training/batches"), Reference::open("training/unet_initial"));
+    let reference = Reference::open("training/unet_recipe");
+    let (mut model, mut adam) = (segmenter(Net::Unet, &initial, &device), Adam::default());
+    let (mut average, mut losses) = (model.clone(), Vec::new());
+    for step in 0..10 {
+        let batch = step % 2;
+        let logits = model.forward(batches.tensor(&format!("{batch}.image"), &device));
+        let weights = Tensor::ones([logits.dims()[0]], &device);
+        let mask = batches.tensor(&format!("{batch}.mask"), &device);
+        let loss = SegmentationLoss::BatchDiceCrossEntropy.forward(logits, mask, weights);
+        let gradients = loss.backward();
+        losses.push(loss.into_scalar::<f32>());
+        let scale = clip_scale(global_norm(&model, &gradients), 1.0);
+        let rate = 2e-3 * warmed_up(Schedule::Cosine, 0.2, step, 10);
+        model = adam.step(model, &gradients, &|_| rate, scale);
+        average = averaged(average, &model, kept(0.99, step + 1));
+    }
+    reference.close("losses", TensorData::new(losses, [10]));
+    reference.close_module("weight.", &model, |_| true);
+    reference.close_module("average.", &average, |_| true);
+    let image = batches.tensor::<4>("fixed.input", &Device::flex());
+    reference.close("output", probabilities(model.valid().forward(image.clone())).into_data());
+    reference.close("average_output", probabilities(average.valid().forward(image)).into_data());
+}
+
+#[test]
+fn the_mean_forgets_the_first_weights_soon_and_keeps_what_it_is_told_later() {
+    assert_eq!(kept(0.99, 1), 0.1);
+    assert_eq!(kept(0.99, 891), 0.99);
+    assert_eq!(kept(0.99, 100_000), 0.99);
+    assert_eq!(kept(0.0, 5), 0.0);
 }
 
 fn unsupervised(folder: &str, net: Net) {
@@ -126,7 +165,7 @@ fn clipping_by_global_norm() {
         let gradients = products.reduce(|a, b| a + b).unwrap().backward();
         let norm = global_norm(&layers, &gradients);
         assert!((norm - case["norm"].as_f64().unwrap()).abs() < 1e-5 * norm, "{norm}");
-        let scale = polycl_nn::optim::clip_scale(norm, case["limit"].as_f64().unwrap());
+        let scale = clip_scale(norm, case["limit"].as_f64().unwrap());
         for (before, after) in before.iter().zip(case["after"].as_array().unwrap()) {
             for (before, after) in before.iter().zip(floats(after)) {
                 assert!((f64::from(*before) * scale - f64::from(after)).abs() < 1e-6);

@@ -1,6 +1,7 @@
 //! Data sets from files to slices, on scans made here and on the real ones where they are.
 
 mod continuing;
+mod drawn;
 mod files;
 mod hostile;
 mod import;

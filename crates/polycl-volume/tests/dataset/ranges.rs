@@ -59,5 +59,6 @@ fn ranges_may_repeat_a_mask_but_not_contradict_it() {
     assert_eq!(index.scans[0].presence["liver"], [[4, 5]]);
     assert_eq!(index.scans[0].presence["spleen"], [[3, 3]]);
     assert!(!index.scans[0].draws(&["spleen".to_owned()]));
-    assert_eq!(import(&labelled(), "a,liver,0,2\n").unwrap_err().kind, Kind::Labels);
+    assert_eq!(import(&labelled(), "a,liver,0,0\n").unwrap_err().kind, Kind::Labels);
+    assert_eq!(import(&labelled(), "a,liver,,\n").unwrap_err().kind, Kind::Labels);
 }

@@ -165,6 +165,9 @@ fn announce(plan: &Plan) {
     if plan.left_out > 0 {
         talk::note(format!("note: {} slices that nobody has drawn or looked at are left out", plan.left_out));
     }
+    if plan.bare > 0 {
+        talk::note(format!("note: {} scans of which nothing is drawn take no part", plan.bare));
+    }
     if slices == shown {
         talk::note("note: every slice that trains shows an organ: where it ends is not learnt");
     }

@@ -13,13 +13,13 @@ pub enum Data {
 
 /// In commands and paths, `{}` stands for the demo's folder and `{sample}` for that of the fetched scan.
 pub struct Ground {
-    /// The commands up to the data set.
+    /// The commands up to the scans.
     pub bring: Vec<String>,
-    pub strategy: &'static str,
-    /// Patients whose masks train.
-    pub labelled: u32,
-    /// The networks that are compared: folder, and how the report calls them.
-    pub networks: [(&'static str, &'static str); 2],
+    /// What a person does next, where the demo plays one.
+    pub drawing: Option<Drawing>,
+    /// The commands up to the fine-tunings.
+    pub prepare: Vec<String>,
+    pub networks: Vec<Network>,
     /// The organ's value in the masks.
     pub label: u16,
     pub tests: Vec<Test>,
@@ -28,6 +28,24 @@ pub struct Ground {
     /// What was done, and what it does not show.
     pub story: String,
     pub caption: &'static str,
+}
+
+/// Slices that a person draws of the scans in `{}/train`: as many in each draw.
+pub struct Drawing {
+    pub slices: usize,
+    pub draws: u32,
+    pub seed: u32,
+}
+
+/// A network of the demo, in the folder of its name.
+pub struct Network {
+    pub name: String,
+    /// How the report calls it.
+    pub title: String,
+    /// What is said of `finetune` beside what holds of all.
+    pub flags: String,
+    /// Whether its masks are shown.
+    pub shown: bool,
 }
 
 /// Scans to segment, in folders `images` and `labels`.
@@ -42,46 +60,89 @@ impl Data {
     pub fn ground(self, scale: &Scale, seed: u32) -> Ground {
         match self {
             Self::Phantoms => phantoms(scale, seed),
-            Self::LidcSample => lidc_sample(scale),
+            Self::LidcSample => lidc_sample(scale, seed),
         }
     }
 }
 
 fn phantoms(scale: &Scale, seed: u32) -> Ground {
     let Scale { training_patients, test_patients, .. } = scale;
+    let pretraining = scale.pretraining();
     let patients = |folder: &str, count: &u32, domain: &str, seed: u32| {
         format!("phantom --out {{}}/{folder} --patients {count} --domain {domain} --size 64 --seed {seed}")
     };
     let unseen = seed.wrapping_add(1);
-    let labelled = 3;
+    let slices = *training_patients;
     let test = |name, cases| Test { name, folder: format!("{{}}/test-{name}"), cases };
+    let import = |name: &str| {
+        format!(
+            "import --images {{}}/train/images --labels {{}}/drawn/{name} --only {ORGAN} \
+             --ranges {{}}/ranges.csv --out {{}}/{name}-data --size 64"
+        )
+    };
+    let mut prepare = vec![
+        format!("import --images {{}}/train/images --ranges {{}}/ranges.csv --only {ORGAN} --out {{}}/scans --size 64"),
+        format!("pretrain {{}}/scans --strategy mixed --organ {ORGAN} --out {{}}/encoder {pretraining} --seed {seed}"),
+    ];
+    let mut networks = Vec::new();
+    for draw in 1..=DRAWS {
+        for (placement, title) in [(SPREAD, "one slice a scan"), (WHOLE, "one patient")] {
+            let name = format!("{placement}-{draw}");
+            prepare.push(import(&name));
+            networks.push(Network {
+                title: format!("{title}, draw {draw}"),
+                flags: format!("{{}}/{name}-data --seed {}", seed.wrapping_add(draw)),
+                shown: draw == 1,
+                name,
+            });
+        }
+    }
+    networks.push(Network {
+        name: "pretrained".to_owned(),
+        title: "one slice a scan, draw 1, pre-trained (mixed)".to_owned(),
+        flags: format!("{{}}/{SPREAD}-1-data --encoder {{}}/encoder --seed {}", seed.wrapping_add(1)),
+        shown: false,
+    });
     Ground {
         bring: vec![
             patients("train", training_patients, "a", seed),
             patients("test-a", test_patients, "a", unseen),
             patients("test-b", test_patients, "b", unseen),
-            "import --manifest {}/train/manifest.csv --out {}/dataset --size 64".to_owned(),
         ],
-        strategy: "mixed",
-        labelled,
-        networks: [("scratch", "from scratch"), ("pretrained", "pre-trained (mixed)")],
+        drawing: Some(Drawing { slices: slices as usize, draws: DRAWS, seed }),
+        prepare,
+        networks,
         label: 1,
         // The hospitals of the test patients.
         tests: vec![test("a", vec!["a000", "a001"]), test("b", vec!["b000", "b001"])],
         truth: true,
         story: format!(
-            "A network learnt the {ORGAN} from {labelled} labelled phantom patients, once from scratch and once from \
-             an encoder that had been pre-trained on slices without masks. Both then segmented patients they had \
-             never seen: of the same hospital (a) and of another one (b), with another scanner. Phantoms are drawn \
-             by a program; these numbers show that the road works, not what it reaches on real scans."
+            "A network is to learn the {ORGAN} from {slices} drawn slices of phantom patients. Drawn one in each scan, \
+             with the first and last slice of the {ORGAN} named, or all in one patient: the effort of drawing is the \
+             same. Each way was tried with {DRAWS} draws. All networks then segmented patients they had never seen: \
+             of the same hospital (a) and of another one (b), with another scanner. Phantoms are drawn by a program; \
+             these numbers show that the road works, not what it reaches on real scans."
         ),
         caption: "The slice of each patient with most of the organ: truth in blue, prediction in orange.",
     }
 }
 
+/// Draws of each placement.
+const DRAWS: u32 = 3;
+/// One slice in each scan.
+pub const SPREAD: &str = "spread";
+/// All in one patient.
+pub const WHOLE: &str = "patient";
+
 /// One patient, so nothing is held back; and no mask of a person, so there is no truth.
-fn lidc_sample(scale: &Scale) -> Ground {
+fn lidc_sample(scale: &Scale, seed: u32) -> Ground {
     let size = scale.real_size;
+    let network = |name: &str, title: &str, more: &str| Network {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        flags: format!("{{}}/dataset --seed {seed}{more}"),
+        shown: true,
+    };
     Ground {
         bring: vec![
             "fetch lidc-sample".to_owned(),
@@ -90,10 +151,16 @@ fn lidc_sample(scale: &Scale) -> Ground {
                  --out {{}}/dataset --size {size}"
             ),
         ],
-        // The others draw negatives from another scan.
-        strategy: "organ",
-        labelled: 1,
-        networks: [("scratch", "from scratch"), ("pretrained", "pre-trained (organ)")],
+        drawing: None,
+        // The other strategies draw negatives from another scan.
+        prepare: vec![format!(
+            "pretrain {{}}/dataset --strategy organ --organ {ORGAN} --out {{}}/encoder {} --seed {seed}",
+            scale.pretraining()
+        )],
+        networks: vec![
+            network("scratch", "from scratch", ""),
+            network("pretrained", "pre-trained (organ)", " --encoder {}/encoder"),
+        ],
         label: 5,
         tests: vec![Test { name: "sample", folder: "{sample}".to_owned(), cases: vec!["lidc0001"] }],
         truth: false,

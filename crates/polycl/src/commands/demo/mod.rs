@@ -1,3 +1,4 @@
+mod drawing;
 mod ground;
 mod scores;
 
@@ -13,15 +14,15 @@ use crate::cli::{self, Outcome};
 use crate::fetch::{self, Environment};
 use crate::report::Report;
 use crate::{curve, picture, talk};
-use ground::{Data, Ground, Test};
+use ground::{Data, Ground, Network, SPREAD, Test, WHOLE};
 use scores::{Score, agreement, compared};
 
 /// Go the whole road on phantom patients, or on a real scan, in a few minutes
 ///
-/// Writes a cohort of phantom CT scans, imports it, pre-trains an encoder without masks,
-/// fine-tunes a network on three labelled patients with and without it, segments patients of
-/// the same hospital and of another one, and leaves a report to open in a browser. Every step is a
-/// command of its own, printed as it runs.
+/// Writes a cohort of phantom CT scans, names the first and last slice of the liver in each, pre-trains an
+/// encoder, draws a handful of slices, one a scan or all in one patient, fine-tunes networks on them, segments
+/// patients of the same hospital and of another one, and leaves a report to open in a browser. Every step
+/// but the drawing is a command of its own, printed as it runs.
 ///
 /// With --data lidc-sample the same on the scan that `polycl fetch lidc-sample` brings, as far as one
 /// patient goes whose masks no person drew: what comes out is looked at, not scored.
@@ -46,9 +47,10 @@ pub struct Scale {
     training_patients: u32,
     test_patients: u32,
     pretraining_epochs: u32,
+    /// Steps an epoch of pre-training.
+    pretraining_steps: u32,
     finetuning_epochs: u32,
-    /// Steps an epoch.
-    steps: u32,
+    finetuning_steps: u32,
     /// Side of the slices of real scans.
     real_size: u32,
 }
@@ -57,18 +59,27 @@ const FULL: Scale = Scale {
     training_patients: 16,
     test_patients: 6,
     pretraining_epochs: 8,
-    finetuning_epochs: 12,
-    steps: 14,
+    pretraining_steps: 14,
+    finetuning_epochs: 4,
+    finetuning_steps: 100,
     real_size: 128,
 };
 const QUICK: Scale = Scale {
     training_patients: 3,
     test_patients: 1,
     pretraining_epochs: 1,
+    pretraining_steps: 4,
     finetuning_epochs: 2,
-    steps: 4,
+    finetuning_steps: 4,
     real_size: 64,
 };
+
+impl Scale {
+    /// Flags of `pretrain`.
+    fn pretraining(&self) -> String {
+        format!("--epochs {} --steps {}", self.pretraining_epochs, self.pretraining_steps)
+    }
+}
 
 const ORGAN: &str = "liver";
 
@@ -83,7 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let scale = if args.quick { &QUICK } else { &FULL };
     let ground = args.data.ground(scale, args.seed);
     let mut demo = Demo { out: &args.out, ground: &ground, lines: Vec::new() };
-    demo.road(scale, args.seed)?;
+    demo.road(scale)?;
     let report = args.out.join("report.html");
     demo.report(start)?.write(&report)?;
     talk::note(format!("done in {:.0} s; open the report in a browser:", start.elapsed().as_secs_f64()));
@@ -132,23 +143,27 @@ impl Demo<'_> {
         }
     }
 
-    fn road(&mut self, scale: &Scale, seed: u32) -> anyhow::Result<()> {
-        let Scale { pretraining_epochs, finetuning_epochs, steps, .. } = scale;
-        let Ground { bring, strategy, labelled, networks, tests, truth, .. } = self.ground;
+    fn road(&mut self, scale: &Scale) -> anyhow::Result<()> {
+        let Ground { bring, drawing, prepare, networks, tests, truth, .. } = self.ground;
         for line in bring {
             self.step(line)?;
         }
-        self.step(&format!(
-            "pretrain {{}}/dataset --strategy {strategy} --organ {ORGAN} --out {{}}/encoder \
-             --epochs {pretraining_epochs} --steps {steps} --seed {seed}"
-        ))?;
-        let finetune = format!(
-            "finetune {{}}/dataset --organ {ORGAN} --cases {labelled} \
-             --epochs {finetuning_epochs} --steps {steps} --rate 0.002 --seed {seed}"
-        );
-        self.step(&format!("{finetune} --out {{}}/scratch"))?;
-        self.step(&format!("{finetune} --out {{}}/pretrained --encoder {{}}/encoder"))?;
-        for (network, _) in networks {
+        if let Some(drawing) = drawing {
+            let said = drawing.play(self.out, self.ground.label)?;
+            talk::note(format!("\n{said}"));
+            self.lines.push(said);
+        }
+        for line in prepare {
+            self.step(line)?;
+        }
+        let Scale { finetuning_epochs, finetuning_steps, .. } = scale;
+        for Network { name, flags, .. } in networks {
+            self.step(&format!(
+                "finetune {flags} --organ {ORGAN} --epochs {finetuning_epochs} --steps {finetuning_steps} \
+                 --out {{}}/{name}"
+            ))?;
+        }
+        for Network { name: network, .. } in networks {
             for Test { name, folder, .. } in tests {
                 let out = format!("{{}}/{network}-{name}");
                 self.step(&format!("predict {{}}/{network} {folder}/images --out {out}"))?;
@@ -171,12 +186,13 @@ impl Demo<'_> {
             self.agreements(&mut report)?
         }
         report.heading("Training");
-        let networks = self.ground.networks;
-        let [(network, _), _] = networks;
-        let trained = RunCard::read(&self.out.join(network))?.training_cases;
+        let networks = &self.ground.networks;
+        let trained = RunCard::read(&self.out.join(&networks[0].name))?.training_cases;
         let origins = Origin::counts(trained.iter().map(|seen| seen.origin));
         report.paragraph(&format!("Masks that each network learnt from: {origins}."));
-        for (run, title) in [("encoder", "pre-training")].into_iter().chain(networks) {
+        let shown = networks.iter().filter(|network| network.shown);
+        let shown = shown.map(|network| (network.name.as_str(), network.title.as_str()));
+        for (run, title) in [("encoder", "pre-training")].into_iter().chain(shown) {
             report.svg(&curve::svg(title, &read_log(&self.out.join(run))?)?);
         }
         report.heading("Pictures");
@@ -196,11 +212,10 @@ impl Demo<'_> {
         report.heading("Scores");
         let mut rows = Vec::new();
         for Test { name, .. } in &self.ground.tests {
-            let [scratch, pretrained] =
-                self.ground.networks.map(|network| Score::read(self.out, network, name));
-            let (scratch, pretrained) = (scratch?, pretrained?);
-            report.paragraph(&compared(name, &scratch, &pretrained));
-            rows.extend([scratch.row(name), pretrained.row(name)]);
+            let read = |network: &Network| Score::read(self.out, &network.name, &network.title, name);
+            let scores = self.ground.networks.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+            report.paragraph(&compared(name, &draws(&scores, SPREAD), &draws(&scores, WHOLE)));
+            rows.extend(scores.iter().map(|score| score.row(name)));
         }
         report.table(
             &["network", "test patients", "Dice", "95% interval", "HD95 (mm)", "surface Dice at 2 mm"],
@@ -209,7 +224,8 @@ impl Demo<'_> {
         report.paragraph(
             "Means over patients, in 3D and in mm; a missed organ scores Dice 0 and the image's diagonal. \
              Intervals are bootstrapped over patients: they tell how the means vary with the patients, not with \
-             the seed of the training, which can move them as much. One seed decides nothing.",
+             what is drawn and the seed of the training, which can move them as much. Three draws are few, and of \
+             the pre-trained network there is one, which decides nothing.",
         );
         Ok(())
     }
@@ -219,12 +235,12 @@ impl Demo<'_> {
         report.heading("Agreement with a machine, on the training scan");
         let mut rows = Vec::new();
         for test in &self.ground.tests {
-            for ((network, title), case) in
-                self.ground.networks.iter().flat_map(|n| test.cases.iter().map(move |c| (*n, c)))
+            for (network, case) in
+                self.ground.networks.iter().flat_map(|n| test.cases.iter().map(move |c| (n, c)))
             {
-                let [_, made, predicted] = self.files(test, case, network)?;
-                let run = self.out.join(network);
-                rows.push(agreement(&run, title, case, [&made, &predicted], self.ground.label)?);
+                let [_, made, predicted] = self.files(test, case, &network.name)?;
+                let run = self.out.join(&network.name);
+                rows.push(agreement(&run, &network.title, case, [&made, &predicted], self.ground.label)?);
             }
         }
         report.table(&["network", "scan", "seen in training", "agreement (Dice)"], &rows);
@@ -244,21 +260,25 @@ impl Demo<'_> {
         Ok([folder.join("images").join(&file), folder.join("labels").join(&file), predicted.join(file)])
     }
 
-    /// The first scans of a test, as both networks saw them.
+    /// The first scans of a test, as the networks that are shown saw them.
     fn pictures(&self, report: &mut Report, test: &Test) -> anyhow::Result<()> {
-        for (case, (network, title)) in
-            test.cases.iter().flat_map(|case| self.ground.networks.map(|n| (case, n)))
-        {
-            let [image, truth, prediction] = self.files(test, case, network)?;
+        let shown = || self.ground.networks.iter().filter(|network| network.shown);
+        for (case, network) in test.cases.iter().flat_map(|case| shown().map(move |n| (case, n))) {
+            let [image, truth, prediction] = self.files(test, case, &network.name)?;
             if !image.exists() {
                 continue;
             }
             let (truth, prediction) = (nifti::read_mask(&truth)?, nifti::read_mask(&prediction)?);
             let image = nifti::read_image(&image)?;
             if let Some(address) = picture::overlay(&image, &truth, &prediction, self.ground.label)? {
-                report.picture(&address, &format!("patient {case}, {title}"));
+                report.picture(&address, &format!("patient {case}, {}", network.title));
             }
         }
         Ok(())
     }
+}
+
+/// The scores of a placement's draws.
+fn draws<'a>(scores: &'a [Score], placement: &str) -> Vec<&'a Score> {
+    scores.iter().filter(|score| score.network.starts_with(placement)).collect()
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 /// What `evaluate` wrote of one network on the patients of one hospital.
 pub struct Score {
-    title: &'static str,
+    pub network: String,
+    title: String,
     patients: usize,
     /// Dice of each patient, a miss as 0.
     by_patient: Vec<f64>,
@@ -18,7 +19,7 @@ pub struct Score {
 }
 
 impl Score {
-    pub fn read(out: &Path, (network, title): (&str, &'static str), domain: &str) -> anyhow::Result<Self> {
+    pub fn read(out: &Path, network: &str, title: &str, domain: &str) -> anyhow::Result<Self> {
         let path = out.join(format!("{network}-{domain}-scores/summary.json"));
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
@@ -26,7 +27,8 @@ impl Score {
         let cases = summary["metric_per_case"].as_array().map_or(&[][..], Vec::as_slice);
         let dice = |case: &Value| case["metrics"]["1"]["Dice"].as_f64().unwrap_or(0.0);
         Ok(Self {
-            title,
+            network: network.to_owned(),
+            title: title.to_owned(),
             patients: cases.len(),
             by_patient: cases.iter().map(dice).collect(),
             dice: mean["Dice"].as_f64(),
@@ -42,7 +44,7 @@ impl Score {
         };
         let [low, high] = self.interval.map(|end| number(end, 3));
         vec![
-            self.title.to_owned(),
+            self.title.clone(),
             format!("{} of hospital {domain}", self.patients),
             number(self.dice, 3),
             format!("{low} to {high}"),
@@ -52,15 +54,19 @@ impl Score {
     }
 }
 
-/// What was seen, patient by patient; one training of each network allows no more to be said.
-pub fn compared(domain: &str, scratch: &Score, pretrained: &Score) -> String {
-    let pairs = || scratch.by_patient.iter().zip(&pretrained.by_patient);
-    let better = pairs().filter(|(scratch, pretrained)| pretrained > scratch).count();
-    let difference = pairs().map(|(scratch, pretrained)| pretrained - scratch).sum::<f64>();
+/// What was seen, draw by draw: as many slices spread over scans, and in one patient.
+pub fn compared(domain: &str, spread: &[&Score], whole: &[&Score]) -> String {
+    let mean = |score: &Score| score.by_patient.iter().sum::<f64>() / score.by_patient.len().max(1) as f64;
+    let all = |scores: &[&Score]| scores.iter().map(|s| mean(s)).sum::<f64>() / scores.len().max(1) as f64;
+    let ahead = spread.iter().zip(whole).filter(|(spread, whole)| mean(spread) > mean(whole)).count();
     format!(
-        "Hospital {domain}: with pre-training the Dice of {better} of {} patients is higher; the mean difference is {:+.3}.",
-        scratch.patients,
-        difference / scratch.patients.max(1) as f64,
+        "Hospital {domain}: one slice a scan reaches a mean Dice of {:.3}, as many in one patient {:.3}; one slice a scan is \
+         ahead in {ahead} of {} draws, and {:+.3} on average over {} patients.",
+        all(spread),
+        all(whole),
+        spread.len(),
+        all(spread) - all(whole),
+        spread.first().map_or(0, |score| score.patients),
     )
 }
 

@@ -1,0 +1,94 @@
+//! What a person does between import and training, played by the demo: names the ends of the organ in every scan, and
+//! draws some slices.
+
+use std::io::Write;
+use std::path::Path;
+
+use polycl_volume::files::case_name;
+use polycl_volume::orient::Reorientation;
+use polycl_volume::rng::{Purpose, rng};
+use polycl_volume::{Mask, files, nifti, output};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+use super::ORGAN;
+use super::ground::{Drawing, SPREAD, WHOLE};
+
+/// A scan's true mask, and which slices of the file show the organ.
+struct Truth {
+    case: String,
+    mask: Mask,
+    shown: Vec<usize>,
+}
+
+impl Drawing {
+    /// Writes `ranges.csv` and, of each draw, masks in which only what is drawn is left; what was done, in a sentence.
+    pub fn play(&self, out: &Path, label: u16) -> anyhow::Result<String> {
+        let truths = truths(&out.join("train/labels"), label)?;
+        output::atomically(&out.join("ranges.csv"), |file| {
+            writeln!(file, "scan,organ,first_slice,last_slice")?;
+            let ends = |truth: &Truth| Some((*truth.shown.first()?, *truth.shown.last()?));
+            truths.iter().filter_map(|truth| Some((&truth.case, ends(truth)?))).try_for_each(
+                |(case, (first, last))| writeln!(file, "{case},{ORGAN},{first},{last}"),
+            )
+        })?;
+        for draw in 1..=self.draws {
+            let mut rng = rng(self.seed.into(), Purpose::Split, [draw.into(), 3]);
+            let mut order: Vec<&Truth> = truths.iter().collect();
+            order.shuffle(&mut rng);
+            let mut one = |truth: &Truth| vec![truth.shown[rng.random_range(0..truth.shown.len())]];
+            let spread: Vec<_> = order.iter().take(self.slices).map(|&truth| (truth, one(truth))).collect();
+            let count = self.slices.min(order[0].shown.len());
+            let whole = (0..count).map(|i| order[0].shown[i * order[0].shown.len() / count]).collect();
+            for (placement, drawn) in [(SPREAD, spread), (WHOLE, vec![(order[0], whole)])] {
+                let folder = out.join(format!("drawn/{placement}-{draw}"));
+                for (truth, slices) in drawn {
+                    let mask = truth.drawn(&slices, label);
+                    nifti::write_mask(&folder.join(format!("{}.nii.gz", truth.case)), &mask)?;
+                }
+                let names = format!("{{\"{ORGAN}\": {label}}}");
+                output::atomically(&folder.join("labels.json"), |file| writeln!(file, "{names}"))?;
+            }
+        }
+        Ok(format!(
+            "# a person names the first and last slice of the {ORGAN} in every scan (ranges.csv), and draws {} slices: \
+             one in each scan ({SPREAD}), or all in one patient ({WHOLE}); {} times anew",
+            self.slices, self.draws
+        ))
+    }
+}
+
+fn truths(folder: &Path, label: u16) -> anyhow::Result<Vec<Truth>> {
+    let mut truths = Vec::new();
+    for path in files::entries(folder)? {
+        let Some(case) = case_name(&path) else { continue };
+        let mask = nifti::read_mask(&path)?;
+        let shows = |&slice: &usize| slice_voxels(&mask, slice).any(|at| mask.voxels[at] == label);
+        let shown: Vec<usize> = (0..mask.space.shape[slice_axis(&mask)]).filter(shows).collect();
+        truths.extend((!shown.is_empty()).then_some(Truth { case, mask, shown }));
+    }
+    anyhow::ensure!(!truths.is_empty(), "{}: expected masks that show the {ORGAN}", folder.display());
+    Ok(truths)
+}
+
+impl Truth {
+    /// The mask with the organ in these slices alone.
+    fn drawn(&self, slices: &[usize], label: u16) -> Mask {
+        let mut drawn = Mask { space: self.mask.space.clone(), voxels: vec![0; self.mask.voxels.len()] };
+        for at in slices.iter().flat_map(|&slice| slice_voxels(&self.mask, slice)) {
+            drawn.voxels[at] = if self.mask.voxels[at] == label { label } else { 0 };
+        }
+        drawn
+    }
+}
+
+fn slice_axis(mask: &Mask) -> usize {
+    Reorientation::to_canonical(&mask.space).slice_axis()
+}
+
+/// The voxels of a slice of the file.
+fn slice_voxels(mask: &Mask, slice: usize) -> impl Iterator<Item = usize> {
+    let axis = slice_axis(mask);
+    let (stride, slices) = (mask.space.shape[..axis].iter().product::<usize>(), mask.space.shape[axis]);
+    (0..mask.voxels.len() / slices).map(move |i| i / stride * stride * slices + slice * stride + i % stride)
+}
