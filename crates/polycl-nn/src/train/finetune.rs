@@ -1,5 +1,6 @@
 //! Fine-tuning: a U-Net on the masks of a few patients.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -43,6 +44,13 @@ pub struct FinetuneConfig {
     /// … or who trains and who validates, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// The drawn slices of each case, by the store's numbers, as if no others had been drawn; slices that are known
+    /// not to show the organs train beside them, all others do not. Whole masks without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<BTreeMap<String, Vec<usize>>>,
+    /// Whether one in five of the patients labelled by hand is spared for validation.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub validate: bool,
     /// Only scans of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
@@ -474,7 +482,7 @@ fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize]) -> Result<
     let patients = |by_hand| -> Vec<String> {
         scans().filter(|scan| scan.origin.is_hand() == by_hand).map(|scan| scan.patient.clone()).collect()
     };
-    split::budget(&patients(true), &patients(false), budget, config.training.seed)
+    split::budget(&patients(true), &patients(false), budget, config.training.seed, config.validate)
         .map_err(|error| Error { file: dataset.dir.clone(), ..error })
 }
 

@@ -33,10 +33,10 @@ const WITH_VALIDATION: usize = 4;
 /// One in so many patients validates.
 const ONE_IN: usize = 5;
 
-/// Takes the first patients of an order that depends on `seed` and the patients alone, and spares
-/// the fourth and every fifth after it for validation. A patient's place decides its part, so
-/// both parts nest: what 5 patients train (validate) on is among what 10 train (validate) on.
-/// Under 4 patients all of them train.
+/// Takes the first patients of an order that depends on `seed` and the patients alone. All of them
+/// train; under `validate` the fourth and every fifth after it are spared for validation. A patient's
+/// place decides its part, so both parts nest: what 5 patients train (validate) on is among what 10
+/// train (validate) on.
 ///
 /// Those who are labelled `by_hand` come first; those whom only a `machine` labelled come after
 /// them, whoever they are, and always train: what a machine drew tells nothing of how good a model
@@ -44,7 +44,13 @@ const ONE_IN: usize = 5;
 ///
 /// # Errors
 /// [`Kind::Request`] for no patients, more than there are, or no fraction.
-pub fn budget(by_hand: &[String], machine: &[String], want: Budget, seed: u64) -> Result<Split> {
+pub fn budget(
+    by_hand: &[String],
+    machine: &[String],
+    want: Budget,
+    seed: u64,
+    validate: bool,
+) -> Result<Split> {
     let by_hand = BTreeSet::from_iter(by_hand);
     let machine = BTreeSet::from_iter(machine).difference(&by_hand).copied().collect();
     let trusted = by_hand.len();
@@ -55,7 +61,7 @@ pub fn budget(by_hand: &[String], machine: &[String], want: Budget, seed: u64) -
     };
     let order = [shuffled(by_hand, 0), shuffled(machine, 1)].concat();
     let count = count(order.len(), want)?;
-    let validates = |place: usize| place < trusted && place % ONE_IN == WITH_VALIDATION - 1;
+    let validates = |place: usize| validate && place < trusted && place % ONE_IN == WITH_VALIDATION - 1;
     let part = |validation: bool| {
         let places = (0..count).filter(|&place| validates(place) == validation);
         places.map(|place| order[place].clone()).collect()
@@ -97,13 +103,16 @@ mod tests {
         fn budgets_nest_and_parts_are_disjoint(n in 1_usize..80, few in 1_usize..80, more in 1_usize..80, seed: u64) {
             let (few, more) = (few.min(more).min(n), few.max(more).min(n));
             let all = patients(n);
-            let [small, large] = [few, more].map(|k| budget(&all, &[], Budget::Cases(k), seed).unwrap());
+            let [small, large] = [few, more].map(|k| budget(&all, &[], Budget::Cases(k), seed, true).unwrap());
             prop_assert!(set(&small.train).is_subset(&set(&large.train)));
             prop_assert!(set(&small.validation).is_subset(&set(&large.validation)));
             for (split, k) in [(&small, few), (&large, more)] {
                 prop_assert!(set(&split.train).is_disjoint(&set(&split.validation)));
                 prop_assert_eq!(set(&split.train).len() + set(&split.validation).len(), k);
                 prop_assert_eq!(split.validation.len(), (k + 1) / 5);
+                let trained = budget(&all, &[], Budget::Cases(k), seed, false).unwrap();
+                prop_assert!(trained.validation.is_empty());
+                prop_assert_eq!(set(&trained.train), set(&split.train).union(&set(&split.validation)).copied().collect());
             }
         }
 
@@ -112,7 +121,8 @@ mod tests {
             let straight = patients(n);
             let mut twice: Vec<String> = straight.iter().rev().chain(&straight).cloned().collect();
             twice.rotate_left(n / 2);
-            prop_assert_eq!(budget(&straight, &[], Budget::All, seed).unwrap(), budget(&twice, &[], Budget::All, seed).unwrap());
+            let [a, b] = [straight, twice].map(|all| budget(&all, &[], Budget::All, seed, true).unwrap());
+            prop_assert_eq!(a, b);
         }
     }
 
@@ -125,11 +135,11 @@ mod tests {
             let few = few.min(all.len());
             // Who is labelled by both is labelled by hand.
             let (by_hand, by_machine) = (&all[..hand], &all[hand / 2..]);
-            let split = budget(by_hand, by_machine, Budget::Cases(few), seed).unwrap();
+            let split = budget(by_hand, by_machine, Budget::Cases(few), seed, true).unwrap();
             prop_assert_eq!(split.train.len() + split.validation.len(), few);
             prop_assert!(split.validation.iter().all(|patient| by_hand.contains(patient)));
             if hand > 0 {
-                let alone = budget(by_hand, &[], Budget::Cases(few.min(hand)), seed).unwrap();
+                let alone = budget(by_hand, &[], Budget::Cases(few.min(hand)), seed, true).unwrap();
                 prop_assert_eq!(&split.validation, &alone.validation);
                 prop_assert_eq!(&split.train[..alone.train.len()], &alone.train[..]);
             }
@@ -138,17 +148,18 @@ mod tests {
 
     #[test]
     fn seeds_differ_and_few_patients_have_no_validation() {
-        let of = |n, seed| budget(&patients(20), &[], Budget::Cases(n), seed).unwrap();
+        let asked = |want, seed| budget(&patients(20), &[], want, seed, true).unwrap();
+        let of = |n, seed| asked(Budget::Cases(n), seed);
         assert_ne!(of(5, 1).train, of(5, 2).train);
         assert!(of(3, 1).validation.is_empty());
         assert_eq!(of(4, 1).validation.len(), 1);
-        assert_eq!(budget(&patients(20), &[], Budget::Fraction(0.25), 1).unwrap(), of(5, 1));
-        assert_eq!(budget(&patients(20), &[], Budget::Fraction(0.001), 1).unwrap(), of(1, 1));
+        assert_eq!(asked(Budget::Fraction(0.25), 1), of(5, 1));
+        assert_eq!(asked(Budget::Fraction(0.001), 1), of(1, 1));
     }
 
     #[test]
     fn impossible_requests_are_refused() {
-        let refused = |n, want| budget(&patients(n), &[], want, 0).unwrap_err().kind == Kind::Request;
+        let refused = |n, want| budget(&patients(n), &[], want, 0, false).unwrap_err().kind == Kind::Request;
         assert!(refused(0, Budget::All));
         assert!(refused(7, Budget::Cases(0)));
         assert!(refused(7, Budget::Cases(8)));
