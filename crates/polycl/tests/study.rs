@@ -205,10 +205,73 @@ fn refined_masks_are_compared_with_the_same_masks_as_they_were() {
 }
 
 #[test]
+fn slices_are_drawn_in_several_ways_and_an_oracle_is_a_row_of_its_own() {
+    let folder = hospitals();
+    let rest = format!("[method.spread]\nbase = 'scratch'\ndraw = 'spread'\n{TESTS}");
+    let text = study("['scratch', 'spread', 'scan']", "[2]", "[0, 1]", &rest)
+        .replace("images =", "slices = [2, 3]\noracle = true\nprimary = 'spread'\nimages =");
+    folder.write("study.toml", &text);
+    folder.done("study study.toml --out study");
+    let mut drawn = 0;
+    for network in fs::read_dir(folder.at("study/networks/x").parent().unwrap()).unwrap() {
+        let network = network.unwrap().path();
+        let name = network.file_name().unwrap().to_str().unwrap().to_owned();
+        let settings: toml::Table =
+            fs::read_to_string(network.join("settings.toml")).unwrap().parse().unwrap();
+        let Some(cases) = settings.get("drawn") else {
+            assert!(name.contains("_2_seed"), "{name} is of whole patients");
+            continue;
+        };
+        let slices: Vec<usize> =
+            cases.as_table().unwrap().values().map(|slices| slices.as_array().unwrap().len()).collect();
+        let budget = if name.contains("_2_slices") { 2 } else { 3 };
+        assert_eq!(slices.iter().sum::<usize>(), budget, "{name}");
+        assert_eq!(slices.len(), if name.starts_with("spread") { budget } else { 1 }, "{name}");
+        let patients = settings["split"]["train"].as_array().unwrap();
+        assert_eq!(patients.len(), slices.len(), "{name} trains who is drawn");
+        drawn += 1;
+    }
+    assert_eq!(drawn, 3 * 2 * 2, "methods, budgets in slices, seeds");
+
+    let [report, scores] = tables(&folder, "study");
+    for said in [
+        "| Dice by budget | 2 | 2 slices | 3 slices |",
+        "| scratch, oracle | 0.",
+        "## Against scratch",
+        "| same hospital | 2 slices | spread | scratch |",
+        "same hospital, 3 drawn slices: the evidence does not separate spread from scratch",
+        "## By draw",
+        "| Dice, other hospital | budget | seed 0 | seed 1 |",
+        "| spread | 2 slices | 0.",
+    ] {
+        assert!(report.contains(said), "{said}: {report}");
+    }
+    for unsaid in
+        ["| same hospital | 2 | spread | scratch |", "oracle | scratch |", "slices | scratch, oracle |"]
+    {
+        assert!(!report.contains(unsaid), "{unsaid}: {report}");
+    }
+    // Two tests of two patients, two seeds; what lies outside the true slices is never right.
+    let rows: Vec<Vec<&str>> = scores.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let (oracle, plain): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row[12] == "1");
+    assert_eq!([oracle.len(), plain.len()], [3 * 3 * 2 * 4; 2], "{scores}");
+    for row in oracle {
+        let same = plain.iter().find(|other| row[..10] == other[..10]).unwrap();
+        let [cut, whole] = [row, same].map(|row| row[10].parse::<f64>().unwrap());
+        assert!(cut >= whole, "{row:?} {same:?}");
+    }
+
+    let again = folder.done("study study.toml --out study");
+    assert!(again.contains("2 pre-trainings (2 done), 18 fine-tunings (18 done)"), "{again}");
+    assert_eq!(tables(&folder, "study"), [report, scores]);
+}
+
+#[test]
 fn what_cannot_be_met_is_refused_before_anything_runs() {
     let folder = hospitals();
     folder.done("import --images train-files/images --out unlabelled --size 32");
     let scratch = |budgets: &str, rest: &str| study("['scratch']", budgets, "[0]", rest);
+    let with = |text: String, setting: &str| text.replace("images =", &format!("{setting}\nimages ="));
     let cases = [
         ("a budget larger than the cohort", scratch("[1, 7]", TESTS)),
         (
@@ -232,6 +295,19 @@ fn what_cannot_be_met_is_refused_before_anything_runs() {
         ("nobody to test on", scratch("[1]", "")),
         ("more folds than patients", scratch("[1]", "").replace("images =", "folds = 7\nimages =")),
         ("no budget that there is", scratch("['some']", TESTS)),
+        ("no budget at all", scratch("[]", TESTS)),
+        ("more slices than there are", with(scratch("[]", TESTS), "slices = [2, 5000]")),
+        ("no slice", with(scratch("[1]", TESTS), "slices = [5, 0]")),
+        ("a draw of no slices", with(scratch("[1]", TESTS), "draw = 'spread'")),
+        (
+            "a method's draw of no slices",
+            scratch("[1]", &format!("[method.scratch]\ndraw = 'suggested'\n{TESTS}")),
+        ),
+        (
+            "slices of other masks",
+            with(scratch("[1]", &format!("[labels.other]\ndataset = 'near'\n{TESTS}")), "slices = [5]"),
+        ),
+        ("slices that validate", with(scratch("[1]", TESTS), "slices = [5]\nfinetuning.validate = true")),
         ("a method twice", study("['scratch', 'scratch']", "[1]", "[0]", TESTS)),
         (
             "settings of another method",

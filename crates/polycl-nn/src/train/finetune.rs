@@ -50,7 +50,7 @@ pub struct FinetuneConfig {
     pub drawn: Option<BTreeMap<String, Vec<usize>>>,
     /// Whether one in five of the labelled patients does not train but chooses the best checkpoint; without it
     /// all train, and the last weights are the result.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub validate: bool,
     /// Only scans of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,10 +80,6 @@ pub struct FinetuneConfig {
 const FOREGROUND: f64 = 0.5;
 /// Steps an epoch: few labels need no fewer steps than many.
 const STEPS: usize = 100;
-
-fn is_false(value: &bool) -> bool {
-    !value
-}
 
 /// What a fine-tuning is about to do, for the person who started it.
 pub struct Plan {

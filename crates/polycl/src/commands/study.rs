@@ -17,8 +17,8 @@ use crate::{stop, talk};
 /// Find out which way of training helps on your data: methods, label budgets and seeds, with statistics
 ///
 /// CONFIG names a data set, methods (scratch, simclr, moco, byol, positional, mae, scan, organ, mixed and,
-/// with all negatives of a batch, scan-all, organ-all, mixed-all), budgets of labelled patients, seeds, and
-/// whom to test on: other data sets, or parts of the same one in turn. Everything is checked before
+/// with all negatives of a batch, scan-all, organ-all, mixed-all), budgets of labelled patients or of drawn
+/// slices, seeds, and whom to test on: other data sets, or parts of the same one in turn. Everything is checked before
 /// anything runs. A study that was stopped or killed goes on where it was, and one whose CONFIG asks for more runs
 /// what is new. Leaves report.html, report.md and scores.csv.
 #[derive(clap::Args)]

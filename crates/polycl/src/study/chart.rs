@@ -9,6 +9,8 @@ pub struct Curve {
     pub name: String,
     /// Place of the budget among those of the study, mean, and interval.
     pub points: Vec<(usize, f64, Option<[f64; 2]>)>,
+    /// Place of the budget and mean of each seed.
+    pub seeds: Vec<(usize, f64)>,
 }
 
 /// Okabe and Ito's colours, apart for the colour-blind.
@@ -30,21 +32,34 @@ const SPREAD: f64 = 0.6;
 
 /// One picture in SVG. Every method has a colour, a shape and a way of dashing of its own, so that a grey
 /// print tells them apart, too.
-pub fn svg(title: &str, measure: &str, budgets: &[String], curves: &[Curve]) -> anyhow::Result<String> {
+pub fn svg(
+    title: &str,
+    [effort, measure]: [&str; 2],
+    budgets: &[String],
+    curves: &[Curve],
+) -> anyhow::Result<String> {
     let mut picture = String::new();
-    plot(&mut picture, title, measure, budgets, curves).map_err(|e| anyhow!("drawing the curves: {e}"))?;
+    plot(&mut picture, title, [effort, measure], budgets, curves)
+        .map_err(|e| anyhow!("drawing the curves: {e}"))?;
     Ok(picture)
 }
 
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn plot(picture: &mut String, title: &str, measure: &str, budgets: &[String], curves: &[Curve]) -> Drawn {
+fn plot(
+    picture: &mut String,
+    title: &str,
+    [effort, measure]: [&str; 2],
+    budgets: &[String],
+    curves: &[Curve],
+) -> Drawn {
     let area = SVGBackend::with_string(picture, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let (plot, _) = area.split_horizontally(SIZE.0 - LEGEND);
     let ends = |&(_, mean, interval): &(usize, f64, Option<[f64; 2]>)| interval.unwrap_or([mean; 2]);
-    let all = || curves.iter().flat_map(|curve| &curve.points).flat_map(ends);
+    let seeds = || curves.iter().flat_map(|curve| &curve.seeds).map(|&(_, mean)| mean);
+    let all = || curves.iter().flat_map(|curve| &curve.points).flat_map(ends).chain(seeds());
     let (low, high) = (all().fold(f64::MAX, f64::min), all().fold(f64::MIN, f64::max));
     if low > high {
         return Err("there is no score to draw".into());
@@ -62,7 +77,7 @@ fn plot(picture: &mut String, title: &str, measure: &str, budgets: &[String], cu
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(WHITE)
-        .x_desc("labelled patients")
+        .x_desc(effort)
         .y_desc(measure)
         .x_label_formatter(&name)
         .draw()?;
@@ -75,6 +90,11 @@ fn plot(picture: &mut String, title: &str, measure: &str, budgets: &[String], cu
             Some(PathElement::new([(x, low), (x, high)], style.stroke_width(1)))
         });
         chart.draw_series(bars)?;
+        // Beside the bar, which would hide them.
+        let beside = aside + 0.25 * SPREAD / curves.len() as f64;
+        let dot =
+            |&(place, mean): &(usize, f64)| Circle::new((place as f64 + beside, mean), 2, style.filled());
+        chart.draw_series(curve.seeds.iter().map(dot))?;
         let line = curve.points.iter().map(at);
         match number % 3 {
             0 => drop(chart.draw_series(LineSeries::new(line, style))?),

@@ -9,10 +9,11 @@ use polycl_nn::net::Net;
 use polycl_nn::sam::Model;
 use polycl_nn::train::finetune::FinetuneConfig;
 use polycl_nn::train::pretrain::PretrainConfig;
-use polycl_volume::dataset::split;
-use serde::{Deserialize, Deserializer, Serialize};
+use polycl_volume::{Error, Kind};
+use serde::{Deserialize, Deserializer};
 use toml::Table;
 
+use super::draw::Draw;
 use crate::commands::overlay::overlay;
 
 /// The whole of a study's TOML file. Paths are relative to where `polycl study` is run, as those of all
@@ -34,12 +35,23 @@ pub struct Config {
     pub organs: Vec<String>,
     /// From the list below, or of the `method` tables.
     pub methods: Vec<String>,
-    /// The method whose comparison with scratch was settled on before the study; the first that is not
-    /// scratch without it.
+    /// The method whose comparison with scratch was settled on before the study; the first that is pre-trained
+    /// without it.
     #[serde(default)]
     pub primary: Option<String>,
-    /// Labelled patients, validation included: numbers of them, fractions, or "all".
+    /// Labelled patients, validation included: numbers of them, fractions, or "all". After them stand the
+    /// budgets in slices, once the file is read.
+    #[serde(default)]
     pub budgets: Vec<Budget>,
+    /// Drawn slices.
+    #[serde(default)]
+    slices: Vec<usize>,
+    /// How those slices are chosen, for methods that do not say it.
+    #[serde(default)]
+    draw: Option<Draw>,
+    /// Whether masks are also scored with an organ's voxels outside its true slices set to zero.
+    #[serde(default)]
+    pub oracle: bool,
     /// Seeds of everything random: who is labelled, first weights, order.
     #[serde(default = "three_seeds")]
     pub seeds: Vec<u32>,
@@ -79,6 +91,8 @@ struct Own {
     base: Option<String>,
     /// What the report calls it.
     title: Option<String>,
+    /// How the slices of a budget in slices are chosen.
+    draw: Option<Draw>,
     pretraining: Table,
     finetuning: Table,
 }
@@ -105,9 +119,11 @@ pub struct Refinement {
     /// Only masks of these methods; of all without it.
     #[serde(default)]
     pub methods: Vec<String>,
-    /// Only masks at these budgets; at all without it.
+    /// Only masks at these budgets and at those of `slices`; at all without either.
     #[serde(default)]
     pub budgets: Vec<Budget>,
+    #[serde(default)]
+    slices: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -143,28 +159,21 @@ fn default_images_per_step() -> usize {
 /// Passes over which a pre-training's images are spread where the file does not say.
 const EPOCHS: i64 = 10;
 
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(untagged, expecting = "expected budgets that are numbers of patients, fractions of them, or \"all\"")]
 pub enum Budget {
     Patients(usize),
     Fraction(f64),
     All(All),
+    /// Drawn slices, which have a list of their own in the file.
+    #[serde(skip)]
+    Slices(usize),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum All {
     All,
-}
-
-impl From<Budget> for split::Budget {
-    fn from(budget: Budget) -> Self {
-        match budget {
-            Budget::Patients(count) => Self::Cases(count),
-            Budget::Fraction(part) => Self::Fraction(part),
-            Budget::All(_) => Self::All,
-        }
-    }
 }
 
 impl fmt::Display for Budget {
@@ -173,6 +182,8 @@ impl fmt::Display for Budget {
             Self::Patients(count) => f.pad(&count.to_string()),
             Self::Fraction(part) => f.pad(&percent(*part)),
             Self::All(_) => f.pad("all"),
+            Self::Slices(1) => f.pad("1 slice"),
+            Self::Slices(count) => f.pad(&format!("{count} slices")),
         }
     }
 }
@@ -205,6 +216,7 @@ pub const SCRATCH: &str = "scratch";
 pub struct Method {
     pub name: String,
     pub title: String,
+    pub draw: Draw,
     /// `None` from scratch.
     pub pretraining: Option<PretrainConfig>,
     pub finetuning: FinetuneConfig,
@@ -214,8 +226,12 @@ pub struct Method {
 impl Config {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let config: Self =
+        let mut config: Self =
             toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {}", path.display(), e.message()))?;
+        config.budgets.extend(config.slices.iter().copied().map(Budget::Slices));
+        if let Some(refinement) = &mut config.refinement {
+            refinement.budgets.extend(refinement.slices.iter().copied().map(Budget::Slices));
+        }
         config.check().with_context(|| path.display().to_string())?;
         Ok(config)
     }
@@ -223,7 +239,7 @@ impl Config {
     fn check(&self) -> anyhow::Result<()> {
         ensure!(!self.organs.is_empty(), "organs: expected what is to be segmented, found nothing");
         ensure!(!self.methods.is_empty(), "methods: expected at least one, found none");
-        ensure!(!self.budgets.is_empty(), "budgets: expected at least one, found none");
+        ensure!(!self.budgets.is_empty(), "budgets: expected at least one, or one in slices, found none");
         ensure!(!self.seeds.is_empty(), "seeds: expected at least one, found none");
         ensure!(
             self.folds.is_some() || !self.tests.is_empty(),
@@ -248,7 +264,36 @@ impl Config {
         if let Some(unused) = self.own.keys().find(|name| !self.methods.contains(name)) {
             bail!("[method.{unused}]: expected one of the methods of the study");
         }
-        Ok(())
+        self.check_slices()
+    }
+
+    /// The largest budget in slices, if there is one.
+    pub fn most_slices(&self) -> Option<usize> {
+        self.slices.iter().copied().max()
+    }
+
+    /// What budgets in slices need, and what does not go with them.
+    fn check_slices(&self) -> anyhow::Result<()> {
+        let refused = |setting: &str, expected: &str, found: String, hint: &str| {
+            Err(Error::new(setting, Kind::Request, expected, found).hint(hint).into())
+        };
+        let draws = self.draw.is_some() || self.own.values().any(|own| own.draw.is_some());
+        if draws && self.slices.is_empty() {
+            let hint =
+                "name budgets in drawn slices, such as slices = [5, 10]; one in patients takes whole masks";
+            return refused("draw", "budgets in slices to draw", "none".to_owned(), hint);
+        }
+        if self.slices.contains(&0) {
+            let hint = "the smallest budget is one drawn slice";
+            return refused("slices", "numbers of drawn slices from 1", "0".to_owned(), hint);
+        }
+        match self.labels.keys().next() {
+            Some(labels) if !self.slices.is_empty() => {
+                let hint = "compare other masks at budgets of patients, in a study without slices";
+                refused("slices", "no other masks beside them", format!("[labels.{labels}]"), hint)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The methods in the order in which they are listed, with all settings but those of a single run.
@@ -287,7 +332,8 @@ impl Config {
             pretraining = Some(self.pretraining(table)?);
         }
         let title = own.title.unwrap_or_else(|| given.to_owned());
-        Ok(Method { name: name.to_owned(), title, pretraining, finetuning, finetuning_table })
+        let draw = own.draw.or(self.draw).unwrap_or_default();
+        Ok(Method { name: name.to_owned(), title, draw, pretraining, finetuning, finetuning_table })
     }
 
     /// The settings of all pre-trainings, without those that a method of these settings does not know.
@@ -355,6 +401,7 @@ impl Config {
             ("cases", config.cases.is_some()),
             ("fraction", config.fraction.is_some()),
             ("split", config.split.is_some()),
+            ("drawn", config.drawn.is_some()),
             ("encoder", config.encoder.is_some()),
             ("organs", !config.organs.is_empty()),
             ("domain", config.domain.is_some()),
@@ -362,6 +409,12 @@ impl Config {
         ];
         if let Some((setting, _)) = said.into_iter().find(|(_, said)| *said) {
             bail!("finetuning.{setting}: expected the study itself to say it");
+        }
+        if config.validate && !self.slices.is_empty() {
+            let (setting, expected) = ("finetuning.validate", "slices that all train");
+            return Err(Error::new(setting, Kind::Request, expected, "patients spared for validation")
+                .hint("leave `validate` out, or name budgets in patients alone")
+                .into());
         }
         let net = self.net()?;
         ensure!(config.net.is_none_or(|own| own == net), "finetuning.net: expected the same network for all");
@@ -376,11 +429,6 @@ impl Config {
         let mut table = method.finetuning_table.clone();
         overlay(&mut table, labels.finetuning.clone());
         self.finetuning(table)
-    }
-
-    pub fn primary<'a>(&'a self, methods: &'a [Method]) -> Option<&'a str> {
-        let pretrained = || methods.iter().find(|method| method.pretraining.is_some());
-        self.primary.as_deref().or_else(|| pretrained().map(|method| method.name.as_str()))
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use polycl_volume::compare::{Comparison, Ranking, Resamples, compare, holm, ranking};
 
-use super::config::{Budget, percent};
-use super::plan::Plan;
+use super::config::{Budget, SCRATCH, percent};
+use super::plan::{Arm, Finish, Plan};
 use super::scores::{Cell, Table};
 
 /// A difference is believed below this, after Holm's correction, where its interval leaves 0 out, too.
@@ -40,9 +40,9 @@ impl Contrast {
 pub struct Findings {
     /// Of each measure.
     pub estimates: BTreeMap<Cell, [Estimate; 2]>,
-    /// Dice of every other arm against the arms that begin from scratch, of the same masks, budget and test.
+    /// Dice of every other method against [`Plan::reference`], of the same masks, budget and test.
     pub against_scratch: Vec<Contrast>,
-    /// Dice of the primary method against all others that pre-train.
+    /// Dice of the primary method, where it pre-trains, against all others that do.
     pub against_others: Vec<Contrast>,
     /// Dice of networks that learnt from other masks against the same method on masks drawn by hand.
     pub against_hand: Vec<Contrast>,
@@ -81,31 +81,37 @@ impl Findings {
                 .collect()
         };
         let same_masks = |a: usize, b: usize| plan.arms[a].labels == plan.arms[b].labels;
-        let scratch = |arm: usize| plan.arms[arm].method.pretraining.is_none();
+        let name = |arm: usize| plan.arms[arm].method.name.as_str();
+        let reference = plan.reference().map(name);
+        let is_reference = |arm: usize| Some(name(arm)) == reference;
+        let pretrained = |arm: usize| plan.arms[arm].method.pretraining.is_some();
         let pairs = |wanted: &dyn Fn(usize, usize) -> bool| -> Vec<(Cell, Cell)> {
             let others =
                 |cell: &Cell| (0..plan.arms.len()).map(|arm| Cell { arm, ..*cell }).collect::<Vec<_>>();
-            let all = table.keys().flat_map(|cell| others(cell).into_iter().map(|other| (*cell, other)));
-            all.filter(|(cell, other)| cell.arm != other.arm && wanted(cell.arm, other.arm)).collect()
+            let compared = table.keys().filter(|cell| cell.finish != Finish::Oracle);
+            let all = compared.flat_map(|cell| others(cell).into_iter().map(|other| (*cell, other)));
+            all.filter(|(cell, other)| wanted(cell.arm, other.arm) && !plan.same_trainings(cell, other))
+                .collect()
         };
         let primary = plan.primary();
         let is_primary = |arm: usize| Some(arm) == primary;
-        let refined = table.keys().filter(|cell| cell.refined);
-        let refined = refined.map(|&cell| (cell, Cell { refined: false, ..cell })).collect();
+        let refined = table.keys().filter(|cell| cell.finish == Finish::Refined);
+        let refined = refined.map(|&cell| (cell, Cell { finish: Finish::Plain, ..cell })).collect();
         Self {
             estimates: table
                 .keys()
                 .map(|cell| (*cell, [0, 1].map(|measure| estimate(cell, measure))))
                 .collect(),
             against_scratch: contrasts(pairs(&|arm, other| {
-                !scratch(arm) && scratch(other) && same_masks(arm, other)
+                !is_reference(arm) && is_reference(other) && same_masks(arm, other)
             })),
             against_others: contrasts(pairs(&|arm, other| {
-                is_primary(arm) && !scratch(other) && same_masks(arm, other)
+                is_primary(arm) && pretrained(arm) && pretrained(other) && same_masks(arm, other)
             })),
             against_hand: contrasts(pairs(&|arm, other| {
-                let same = plan.arms[arm].method.name == plan.arms[other].method.name;
-                same && plan.arms[arm].labels.is_some() && plan.arms[other].labels.is_none()
+                name(arm) == name(other)
+                    && plan.arms[arm].labels.is_some()
+                    && plan.arms[other].labels.is_none()
             })),
             refined: contrasts(refined),
             rankings: rankings(table, &resamples),
@@ -116,7 +122,7 @@ impl Findings {
 /// The rankings of all that was done alike, under the cell of the first arm.
 fn rankings(table: &Table, resamples: &BTreeMap<usize, Resamples>) -> BTreeMap<Cell, Ranking> {
     let mut groups: BTreeMap<Cell, Vec<Cell>> = BTreeMap::new();
-    for cell in table.keys() {
+    for cell in table.keys().filter(|cell| cell.finish != Finish::Oracle) {
         groups.entry(Cell { arm: 0, ..*cell }).or_default().push(*cell);
     }
     let rank = |(group, cells): (Cell, Vec<Cell>)| {
@@ -129,15 +135,42 @@ fn rankings(table: &Table, resamples: &BTreeMap<usize, Resamples>) -> BTreeMap<C
 impl Plan {
     /// The arm that was settled on beforehand.
     pub fn primary(&self) -> Option<usize> {
-        let methods: Vec<_> = self.arms.iter().map(|arm| arm.method.clone()).collect();
-        let name = self.config.primary(&methods)?;
-        self.arms.iter().position(|arm| arm.method.name == name && arm.labels.is_none())
+        match &self.config.primary {
+            Some(name) => self.arms.iter().position(|arm| arm.method.name == *name),
+            None => self.arms.iter().position(|arm| arm.method.pretraining.is_some()),
+        }
     }
 
-    /// Of a cell: "PolyCL-M at a budget of 1, same hospital".
+    /// The arm that others are held against: the method named scratch, else the first without pre-training.
+    pub fn reference(&self) -> Option<usize> {
+        let plain = |arm: &Arm| arm.method.pretraining.is_none();
+        let named = self.arms.iter().position(|arm| plain(arm) && arm.method.name == SCRATCH);
+        named.or_else(|| self.arms.iter().position(plain))
+    }
+
+    /// Whether two cells come from the very same trainings: an arm's own, or those of arms that differ in how they
+    /// draw slices alone, where the budget is of patients.
+    fn same_trainings(&self, a: &Cell, b: &Cell) -> bool {
+        let dirs = |cell: &Cell| {
+            let at = (cell.arm, cell.budget);
+            self.networks.iter().filter(move |network| (network.arm, network.budget) == at).map(|n| &n.dir)
+        };
+        dirs(a).eq(dirs(b))
+    }
+
+    /// Of a cell: "PolyCL-M, refined".
     pub fn title(&self, cell: &Cell) -> String {
-        let refined = if cell.refined { ", refined" } else { "" };
-        format!("{}{refined}", self.arms[cell.arm].title)
+        format!("{}{}", self.arms[cell.arm].title, cell.finish.suffix())
+    }
+
+    /// What budgets are of.
+    pub fn effort(&self) -> &'static str {
+        let in_slices = |budget: &Budget| matches!(budget, Budget::Slices(_));
+        match self.config.budgets.iter().filter(|budget| in_slices(budget)).count() {
+            0 => "labelled patients",
+            all if all == self.config.budgets.len() => "drawn slices",
+            _ => "budget",
+        }
     }
 
     /// "1 labelled patient", "10 % of the labelled patients", "all labelled patients".
@@ -147,6 +180,8 @@ impl Plan {
             Budget::Patients(count) => format!("{count} labelled patients"),
             Budget::Fraction(part) => format!("{} of the labelled patients", percent(part)),
             Budget::All(_) => "all labelled patients".to_owned(),
+            Budget::Slices(1) => "1 drawn slice".to_owned(),
+            Budget::Slices(count) => format!("{count} drawn slices"),
         }
     }
 }

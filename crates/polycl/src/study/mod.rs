@@ -2,8 +2,10 @@
 
 mod chart;
 pub mod config;
+mod draw;
 mod findings;
 mod live;
+mod oracle;
 mod plan;
 mod report;
 mod scores;

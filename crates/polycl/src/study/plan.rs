@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use polycl_nn::select::SliceId;
 use polycl_nn::train::finetune::{self, FinetuneConfig};
 use polycl_nn::train::pretrain::{self, PretrainConfig};
 use polycl_volume::dataset::split::{self, Split};
@@ -16,6 +17,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::config::{Budget, Config, Labels, Method, TestSet};
+use super::draw::{self, Draw, Drawable};
 
 /// One way to get a network: a method, and the masks it learns from.
 pub struct Arm {
@@ -25,6 +27,30 @@ pub struct Arm {
     pub title: String,
     dataset: PathBuf,
     finetuning: FinetuneConfig,
+}
+
+/// What was done to masks before they were scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finish {
+    /// Nothing.
+    Plain,
+    /// A Segment Anything network has refined them.
+    Refined,
+    /// Voxels of an organ outside its true slices were set to zero.
+    Oracle,
+}
+
+impl Finish {
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Refined, Self::Oracle];
+
+    /// What the name of a method ends with.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Refined => ", refined",
+            Self::Oracle => ", oracle",
+        }
+    }
 }
 
 /// Patients to test on, all together or those of one fold.
@@ -60,6 +86,13 @@ pub struct Network {
     pub tests: Vec<usize>,
     /// Whether its masks are refined as well.
     pub refine: bool,
+}
+
+/// What a network learns from.
+struct Taught {
+    split: Split,
+    /// Slices of each case, where not all of them are drawn.
+    drawn: Option<BTreeMap<String, Vec<usize>>>,
 }
 
 pub struct Plan {
@@ -126,7 +159,7 @@ impl Plan {
     /// Scans of a data set with masks of all organs, drawn by hand, of one domain or all.
     fn by_hand(&self, dataset: usize, domain: Option<&str>) -> Vec<usize> {
         let fits = |scan: &Scan| {
-            let drawn = scan.labelled() && scan.origin.is_hand() && scan.draws(&self.config.organs);
+            let drawn = scan.labelled() && scan.wholly_by_hand(&self.config.organs);
             let left_out = dataset == 0 && self.config.exclude.contains(&scan.patient);
             drawn && !left_out && scan.of_domain(domain)
         };
@@ -247,14 +280,77 @@ impl Plan {
         {
             let exclude = self.left_out_of(training, fold);
             let encoders = self.encoders_of(training, seed, fold, &exclude)?;
+            let mut scans = self.by_hand(training, self.config.domain.as_deref());
+            scans.retain(|&scan| !exclude.contains(&self.dataset(training).index.scans[scan].patient));
+            let drawable = self.drawable(training, &scans, seed)?;
             for budget in 0..self.config.budgets.len() {
-                let split = self.split(training, self.config.budgets[budget], seed, &exclude)?;
                 for (arm, &encoder) in encoders.iter().enumerate() {
-                    self.add_network([arm, budget], (seed, fold), encoder, &split)?;
+                    let taught = self
+                        .taught(training, [arm, budget], seed, &scans, &drawable)
+                        .with_context(|| format!("budget {}", self.config.budgets[budget]))?;
+                    self.add_network([arm, budget], (seed, fold), encoder, taught)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What budgets in slices draw from.
+    fn drawable(&self, training: usize, scans: &[usize], seed: u32) -> anyhow::Result<Drawable> {
+        let (dataset, organs, seed) = (self.dataset(training), &self.config.organs, seed.into());
+        let suggests = self.arms.iter().any(|arm| arm.method.draw == Draw::Suggested);
+        let suggested = match self.config.most_slices().filter(|_| suggests) {
+            Some(most) => draw::suggested(dataset, scans, organs, seed, most)?,
+            None => Vec::new(),
+        };
+        let drawable = Drawable::new(&dataset.index, scans, organs, seed, suggested);
+        drawable.map_err(|error| Error { file: self.config.dataset.clone(), ..error }.into())
+    }
+
+    /// Who of the patients of `scans` is labelled at a budget of patients, the same for all methods; the slices of
+    /// a budget in slices, as the method draws them.
+    fn taught(
+        &self,
+        training: usize,
+        [arm, budget]: [usize; 2],
+        seed: u32,
+        scans: &[usize],
+        drawable: &Drawable,
+    ) -> anyhow::Result<Taught> {
+        let Arm { method, finetuning, .. } = &self.arms[arm];
+        let want = match self.config.budgets[budget] {
+            Budget::Slices(count) => return self.drawn(training, drawable.take(method.draw, count), count),
+            Budget::Patients(count) => split::Budget::Cases(count),
+            Budget::Fraction(part) => split::Budget::Fraction(part),
+            Budget::All(_) => split::Budget::All,
+        };
+        let index = &self.dataset(training).index;
+        let patients: Vec<String> = scans.iter().map(|&scan| index.scans[scan].patient.clone()).collect();
+        let split = split::budget(&patients, &[], want, seed.into(), finetuning.validate);
+        let split = split.map_err(|error| Error { file: self.config.dataset.clone(), ..error })?;
+        Ok(Taught { split, drawn: None })
+    }
+
+    fn drawn(&self, training: usize, slices: Vec<SliceId>, count: usize) -> anyhow::Result<Taught> {
+        if slices.len() < count {
+            let organs = self.config.organs.join(", ");
+            let expected = format!("at most {} slices to draw that show {organs}", slices.len());
+            let error = refused(&self.config.dataset, expected, count.to_string());
+            return Err(error
+                .hint("name smaller budgets, or import more scans with masks drawn by hand")
+                .into());
+        }
+        let index = &self.dataset(training).index;
+        let mut drawn: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut patients = BTreeSet::new();
+        for id in slices {
+            let scan = &index.scans[id.scan];
+            drawn.entry(scan.case.clone()).or_default().push(id.slice);
+            patients.insert(scan.patient.clone());
+        }
+        drawn.values_mut().for_each(|slices| slices.sort_unstable());
+        let split = Split { train: Vec::from_iter(patients), validation: Vec::new() };
+        Ok(Taught { split, drawn: Some(drawn) })
     }
 
     /// The patients of the training data who are left out of everything, and those who are tested in a fold.
@@ -296,32 +392,21 @@ impl Plan {
         Ok(encoders)
     }
 
-    /// Who trains and validates, the same for all methods: drawn from those whom the training data know to be
-    /// labelled by hand.
-    fn split(&self, training: usize, budget: Budget, seed: u32, exclude: &[String]) -> anyhow::Result<Split> {
-        let index = &self.dataset(training).index;
-        let scans = self.by_hand(training, self.config.domain.as_deref());
-        let patients = scans.iter().map(|&scan| index.scans[scan].patient.clone());
-        let patients: Vec<String> = patients.filter(|patient| !exclude.contains(patient)).collect();
-        let split = split::budget(&patients, &[], budget.into(), seed.into(), false);
-        let named = |error: Error| Error { file: self.config.dataset.clone(), ..error };
-        split.map_err(named).with_context(|| format!("budget {budget}"))
-    }
-
     fn add_network(
         &mut self,
         [arm, budget]: [usize; 2],
         (seed, fold): (u32, Option<usize>),
         encoder: Option<usize>,
-        split: &Split,
+        Taught { split, drawn }: Taught,
     ) -> anyhow::Result<()> {
         let Arm { method, finetuning, dataset, title, .. } = &self.arms[arm];
         let number = self.datasets.iter().position(|(path, _)| path == dataset);
         let data = self.dataset(number.context("data sets were opened before")?);
         let mut config = finetuning.clone();
         config.training.seed = seed.into();
-        config.split = Some(split.clone());
-        self.check_labels(data, split).with_context(|| title.clone())?;
+        self.check_labels(data, &split).with_context(|| title.clone())?;
+        config.split = Some(split);
+        config.drawn = drawn;
         finetune::check(data, &config).with_context(|| title.clone())?;
         let upstream = encoder.map(|encoder| self.encoders[encoder].key.as_str());
         let key = key(&(&config, data.index.fingerprint(), upstream));
@@ -379,12 +464,15 @@ impl Plan {
         })
     }
 
-    /// The folder of what has this key: the one it has already, whatever it was called then, or a new one.
+    /// The folder of what has this key: the one it has already, whatever it was called then, that of a network
+    /// The folder of what has this key: that of the same training for another method, the one it has already,
+    /// whatever it was called then, or a new one.
     fn place(&self, kind: &str, title: &str, key: &str) -> PathBuf {
         let parent = self.out.join(kind);
         let there = std::fs::read_dir(&parent).into_iter().flatten().flatten().map(|entry| entry.path());
+        let planned = self.networks.iter().map(|network| network.dir.clone());
         let same = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(&format!("-{key}")));
-        there.into_iter().find(same).unwrap_or_else(|| parent.join(folder(title, key)))
+        planned.chain(there).find(same).unwrap_or_else(|| parent.join(folder(title, key)))
     }
 }
 

@@ -10,8 +10,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::chart::{self, Curve};
+use super::draw::Draw;
 use super::findings::{Contrast, Estimate, Findings, LEVEL, p_value, sentence};
-use super::plan::{Arm, Plan};
+use super::plan::{Arm, Finish, Plan};
 use super::scores::{self, Cell, MEASURES, Row, Table};
 use super::worker::{DONE, program};
 use crate::picture;
@@ -44,6 +45,7 @@ impl Writer<'_> {
         self.found(&mut report);
         self.side_by_side(&mut report);
         self.by_budget(&mut report)?;
+        self.by_draw(&mut report);
         self.against_scratch(&mut report);
         self.rankings(&mut report);
         self.pictures(&mut report)?;
@@ -74,22 +76,24 @@ impl Writer<'_> {
                  not settled on beforehand."
             ));
         }
-        let settled = |contrast: &&Contrast| Some(contrast.cell.arm) == primary && !contrast.cell.refined;
+        let settled = |contrast: &&Contrast| {
+            Some(contrast.cell.arm) == primary && contrast.cell.finish == Finish::Plain
+        };
         for contrast in against_scratch.iter().filter(settled) {
             report.paragraph(&sentence(self.plan, contrast));
         }
         let lists = [
-            (against_scratch, "comparisons with training from scratch"),
-            (against_others, "comparisons of the primary method with other pre-trainings"),
-            (against_hand, "comparisons of other masks with those drawn by hand"),
-            (refined, "comparisons of refined masks with unrefined ones"),
+            (against_scratch, format!("comparisons with {}", self.reference())),
+            (against_others, "comparisons of the primary method with other pre-trainings".to_owned()),
+            (against_hand, "comparisons of other masks with those drawn by hand".to_owned()),
+            (refined, "comparisons of refined masks with unrefined ones".to_owned()),
         ];
         for (number, (contrasts, what)) in lists.into_iter().enumerate() {
             let said = |contrast: &Contrast| number == 0 && settled(&contrast);
             for contrast in contrasts.iter().filter(|contrast| contrast.separates() && !said(contrast)) {
                 report.paragraph(&sentence(self.plan, contrast));
             }
-            self.summed_up(report, contrasts, what);
+            self.summed_up(report, contrasts, &what);
         }
     }
 
@@ -107,43 +111,60 @@ impl Writer<'_> {
         ));
     }
 
-    fn cells(&self, test: usize, refined: bool) -> impl Iterator<Item = &Cell> {
-        self.table.keys().filter(move |cell| cell.test == test && cell.refined == refined)
+    /// What others are held against.
+    fn reference(&self) -> &str {
+        self.plan.reference().map_or("scratch", |arm| &self.plan.arms[arm].title)
+    }
+
+    fn cells(&self, test: usize, finish: Finish) -> impl Iterator<Item = &Cell> {
+        self.table.keys().filter(move |cell| cell.test == test && cell.finish == finish)
     }
 
     /// For each test and measure a picture and a table.
     fn by_budget(&self, report: &mut Report) -> anyhow::Result<()> {
         let budgets: Vec<String> = self.plan.config.budgets.iter().map(ToString::to_string).collect();
         for (test, name) in self.plan.test_names.iter().enumerate() {
-            for refined in [false, true] {
-                if self.cells(test, refined).next().is_none() {
+            for (finish, shown) in [
+                (Finish::Plain, &[Finish::Plain, Finish::Oracle][..]),
+                (Finish::Refined, &[Finish::Refined][..]),
+            ] {
+                if self.cells(test, finish).next().is_none() {
                     continue;
                 }
-                let title = format!("{name}{}", if refined { ", refined" } else { "" });
+                let title = format!("{name}{}", finish.suffix());
                 report.heading(&format!("Scores by budget: {title}"));
                 for (measure, (_, unit)) in MEASURES.iter().enumerate() {
                     let arms = 0..self.plan.arms.len();
-                    let curve = |arm: usize| self.curve(test, refined, arm, measure);
+                    let curve = |arm: usize| self.curve(test, finish, arm, measure);
                     let curves: Vec<Curve> = arms.map(curve).filter(|c| !c.points.is_empty()).collect();
                     if curves.is_empty() {
                         continue;
                     }
-                    report.svg(&chart::svg(&title, unit, &budgets, &curves)?);
+                    report.svg(&chart::svg(&title, [self.plan.effort(), unit], &budgets, &curves)?);
                 }
                 for (measure, (_, unit)) in MEASURES.iter().enumerate() {
-                    let head = format!("{unit} by labelled patients");
+                    let head = format!("{unit} by {}", self.plan.effort());
                     let head: Vec<&str> =
                         std::iter::once(head.as_str()).chain(budgets.iter().map(String::as_str)).collect();
-                    let row = |arm: usize| self.row(test, refined, arm, measure);
-                    let rows: Vec<Vec<String>> = (0..self.plan.arms.len()).map(row).collect();
-                    report.table(&head, &rows);
+                    let shown = shown.iter().filter(|&&finish| self.cells(test, finish).next().is_some());
+                    let rows = shown.flat_map(|&finish| {
+                        (0..self.plan.arms.len()).map(move |arm| self.row(test, finish, arm, measure))
+                    });
+                    report.table(&head, &rows.collect::<Vec<_>>());
                 }
             }
         }
         report.paragraph(
             "Means over patients and seeds, in 3D and in mm, with 95% bootstrap intervals. An organ that is missed, or found where \
-             there is none, scores Dice 0 and the image's diagonal; one that is rightly not found 1 and 0 mm.",
+             there is none, scores Dice 0 and the image's diagonal; one that is rightly not found 1 and 0 mm. Dots in the pictures \
+             are the means of single seeds.",
         );
+        if self.plan.config.oracle {
+            report.paragraph(
+                "Oracle: the same masks, with an organ's voxels before its first and after its last true slice set to zero. They tell \
+                 what is lost there, and take no part in comparisons and rankings.",
+            );
+        }
         report.paragraph(match self.plan.config.seeds.len() {
             1 => "With one seed, intervals tell how the means would vary with other patients, and nothing of other seeds.",
             _ => "Intervals are over patients and seeds. A seed decides who is labelled, too; with as few seeds as here, that part of the \
@@ -158,18 +179,50 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn curve(&self, test: usize, refined: bool, arm: usize, measure: usize) -> Curve {
-        let points = self.cells(test, refined).filter(|cell| cell.arm == arm).filter_map(|cell| {
+    /// Dice of each seed, and so of each draw of slices.
+    fn by_draw(&self, report: &mut Report) {
+        let plan = self.plan;
+        if plan.config.most_slices().is_none() {
+            return;
+        }
+        report.heading("By draw");
+        for (test, name) in plan.test_names.iter().enumerate() {
+            let seeds = plan.config.seeds.iter().map(|seed| format!("seed {seed}"));
+            let head: Vec<String> =
+                [format!("Dice, {name}"), "budget".to_owned()].into_iter().chain(seeds).collect();
+            let row = |cell: &Cell| {
+                let found = scores::by_seed(&self.table[cell][0]).into_iter();
+                let found = found.map(|mean| mean.map_or("–".to_owned(), |mean| format!("{mean:.3}")));
+                let named = [plan.title(cell), plan.config.budgets[cell.budget].to_string()];
+                named.into_iter().chain(found).collect()
+            };
+            let rows: Vec<Vec<String>> = self.cells(test, Finish::Plain).map(row).collect();
+            report.table(&head.iter().map(String::as_str).collect::<Vec<_>>(), &rows);
+        }
+        report.paragraph(
+            "Means over patients. A seed decides which slices are drawn, first weights and order.",
+        );
+    }
+
+    fn curve(&self, test: usize, finish: Finish, arm: usize, measure: usize) -> Curve {
+        let cells = || self.cells(test, finish).filter(|cell| cell.arm == arm);
+        let points = cells().filter_map(|cell| {
             let Estimate { mean, interval } = self.findings.estimates[cell][measure];
             Some((cell.budget, mean?, interval))
         });
-        Curve { points: points.collect(), name: self.plan.arms[arm].title.clone() }
+        let seeds = cells().flat_map(|cell| {
+            let means = scores::by_seed(&self.table[cell][measure]);
+            means.into_iter().flatten().map(|mean| (cell.budget, mean))
+        });
+        // One seed is the mean.
+        let seeds = seeds.filter(|_| self.plan.config.seeds.len() > 1).collect();
+        Curve { points: points.collect(), seeds, name: self.plan.arms[arm].title.clone() }
     }
 
-    fn row(&self, test: usize, refined: bool, arm: usize, measure: usize) -> Vec<String> {
+    fn row(&self, test: usize, finish: Finish, arm: usize, measure: usize) -> Vec<String> {
         let digits = if measure == 0 { 3 } else { 1 };
         let cell = |budget: usize| {
-            let estimate = self.findings.estimates.get(&Cell { test, refined, budget, arm })?[measure];
+            let estimate = self.findings.estimates.get(&Cell { test, finish, budget, arm })?[measure];
             let (mean, interval) = (estimate.mean?, estimate.interval);
             let interval =
                 interval.map_or(String::new(), |[low, high]| format!(" ({low:.digits$}–{high:.digits$})"));
@@ -177,18 +230,19 @@ impl Writer<'_> {
         };
         let cells =
             (0..self.plan.config.budgets.len()).map(|budget| cell(budget).unwrap_or_else(|| "–".to_owned()));
-        std::iter::once(self.plan.arms[arm].title.clone()).chain(cells).collect()
+        let title = format!("{}{}", self.plan.arms[arm].title, finish.suffix());
+        std::iter::once(title).chain(cells).collect()
     }
 
     fn against_scratch(&self, report: &mut Report) {
         let lists = [
-            ("Against training from scratch", &self.findings.against_scratch),
-            ("The primary method against other pre-trainings", &self.findings.against_others),
-            ("Other masks against those drawn by hand", &self.findings.against_hand),
-            ("Refined masks against the same unrefined", &self.findings.refined),
+            (format!("Against {}", self.reference()), &self.findings.against_scratch),
+            ("The primary method against other pre-trainings".to_owned(), &self.findings.against_others),
+            ("Other masks against those drawn by hand".to_owned(), &self.findings.against_hand),
+            ("Refined masks against the same unrefined".to_owned(), &self.findings.refined),
         ];
         for (title, contrasts) in lists.into_iter().filter(|(_, contrasts)| !contrasts.is_empty()) {
-            report.heading(title);
+            report.heading(&title);
             let row = |contrast: &Contrast| {
                 let Contrast { cell, other, found, p } = contrast;
                 let [low, high] = found.interval;
@@ -261,8 +315,7 @@ impl Writer<'_> {
     /// The best, the median and the worst patient of the primary method at the smallest budget, beside scratch.
     fn pictures(&self, report: &mut Report) -> anyhow::Result<()> {
         let plan = self.plan;
-        let scratch = plan.arms.iter().position(|arm| arm.method.pretraining.is_none());
-        let arms: Vec<usize> = scratch.into_iter().chain(plan.primary()).collect();
+        let arms: Vec<usize> = plan.reference().into_iter().chain(plan.primary()).collect();
         let Some(&last) = arms.last() else { return Ok(()) };
         report.heading(&format!("Best, median and worst scans of {}", plan.arms[last].title));
         report.paragraph(&format!(
@@ -297,7 +350,7 @@ impl Writer<'_> {
         self.rows.iter().filter(move |row| {
             let network = &plan.networks[row.network];
             let first = network.arm == arm && network.budget == 0 && network.seed == seed;
-            first && plan.tests[row.test].name == test && !row.refined && row.organ == *organ
+            first && plan.tests[row.test].name == test && row.finish == Finish::Plain && row.organ == *organ
         })
     }
 
@@ -313,7 +366,7 @@ impl Writer<'_> {
     fn overlay(&self, row: &Row) -> anyhow::Result<Option<String>> {
         let plan = self.plan;
         let test = &plan.tests[row.test];
-        let masks = plan.result(&plan.networks[row.network], test, false).join("masks");
+        let masks = plan.result(&plan.networks[row.network], test, Finish::Plain).join("masks");
         let (_, dataset) = &plan.datasets[test.dataset];
         let scan =
             dataset.index.scans.iter().find(|scan| scan.case == row.case).context("a case that is there")?;
@@ -336,24 +389,22 @@ impl Writer<'_> {
         let names = columns().map(|(b, t)| format!("{}: {}", plan.config.budgets[b], plan.test_names[t]));
         let head: Vec<String> = std::iter::once("Dice by budget and test".to_owned()).chain(names).collect();
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        for refined in [false, true] {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for finish in Finish::ALL {
             let score = |arm: usize, (budget, test): (usize, usize)| {
-                let estimate = self.findings.estimates.get(&Cell { test, refined, budget, arm });
+                let estimate = self.findings.estimates.get(&Cell { test, finish, budget, arm });
                 estimate.and_then(|estimate| estimate[0].mean).map(|mean| format!("{mean:.3}"))
             };
-            let mut rows = Vec::new();
             for (arm, Arm { title, .. }) in plan.arms.iter().enumerate() {
                 let scores: Vec<_> = columns().map(|column| score(arm, column)).collect();
                 if scores.iter().any(Option::is_some) {
-                    let title = format!("{title}{}", if refined { ", refined" } else { "" });
+                    let title = format!("{title}{}", finish.suffix());
                     let scores = scores.into_iter().map(|score| score.unwrap_or_else(|| "–".to_owned()));
                     rows.push(std::iter::once(title).chain(scores).collect());
                 }
             }
-            if !rows.is_empty() {
-                report.table(&head, &rows);
-            }
         }
+        report.table(&head, &rows);
     }
 
     /// What validation said, for whoever wants to choose by it.
@@ -408,7 +459,9 @@ impl Writer<'_> {
         }
         report.table(&["method", "pre-trainings", "each took", "fine-tunings", "each took"], &rows);
         let dirs = plan.encoders.iter().map(|e| &e.dir).chain(plan.networks.iter().map(|n| &n.dir));
-        let all: Vec<f64> = dirs.filter_map(|dir| seconds(dir).ok()).collect();
+        // Methods that only draw otherwise share those of a budget in patients.
+        let dirs: BTreeSet<_> = dirs.collect();
+        let all: Vec<f64> = dirs.into_iter().filter_map(|dir| seconds(dir).ok()).collect();
         report.paragraph(&format!(
             "{} trainings, {:.1} hours of them one after the other; predictions and their scores not counted. Every \
              pre-training saw {} slices, {} in each step.",
@@ -426,11 +479,12 @@ impl Writer<'_> {
         let program: String =
             Sha256::digest(&program).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         report.paragraph(&format!(
-            "polycl {}, the program's hash {program}. Patients are split, never slices; the patients of a budget are the same for all \
-             methods, and those of a smaller budget are among those of a larger one. No network is tested on a patient whom it \
+            "polycl {}, the program's hash {program}. Patients are split, never slices; the patients of a budget in patients are the \
+             same for all methods, and those of a smaller budget are among those of a larger one. No network is tested on a patient whom it \
              or its encoder has seen. Masks that a machine drew are never truth.",
             env!("CARGO_PKG_VERSION"),
         ));
+        self.draws(report);
         let told = |arm: &&Arm| arm.method.pretraining.as_ref().is_some_and(|p| p.organ.is_some());
         let told: Vec<&str> = plan.arms.iter().filter(told).map(|arm| arm.title.as_str()).collect();
         if !told.is_empty() {
@@ -459,6 +513,35 @@ impl Writer<'_> {
             .collect();
         report.table(&["data set", "scans", "patients", "slices", "hash"], &rows);
         Ok(())
+    }
+
+    /// How each method draws the slices of a budget in slices.
+    fn draws(&self, report: &mut Report) {
+        let plan = self.plan;
+        if plan.config.most_slices().is_none() {
+            return;
+        }
+        let ways = [
+            (Draw::Spread, "One slice of every patient in turn"),
+            (
+                Draw::Whole,
+                "Patient after patient the slices of a scan that show an organ, of the last one some, evenly spaced",
+            ),
+            (
+                Draw::Suggested,
+                "As `polycl suggest` chooses, from a random half of the scans where there are enough",
+            ),
+        ];
+        let of = |(draw, words): (Draw, &str)| {
+            let arms = plan.arms.iter().filter(|arm| arm.method.draw == draw);
+            let titles: Vec<&str> = arms.map(|arm| arm.title.as_str()).collect();
+            (!titles.is_empty()).then(|| format!("{words}: {}. ", titles.join("; ")))
+        };
+        let ways: String = ways.into_iter().filter_map(of).collect();
+        report.paragraph(&format!(
+            "Which slices are drawn depends on the seed. {ways}The first and the last slice of an organ count as known in a scan \
+             with drawn slices, and the slices outside train as empty ones; a budget does not count them."
+        ));
     }
 }
 

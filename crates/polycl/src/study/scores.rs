@@ -9,7 +9,8 @@ use polycl_volume::compare::Scores;
 use polycl_volume::output;
 use serde_json::Value;
 
-use super::plan::{Network, Plan};
+use super::plan::{Finish, Network, Plan};
+use super::worker::SUMMARY;
 
 /// The measures of a study: as `evaluate` calls them, and as the report does.
 pub const MEASURES: [(&str, &str); 2] = [("Dice", "Dice"), ("HD95", "HD95 (mm)")];
@@ -17,7 +18,7 @@ pub const MEASURES: [(&str, &str); 2] = [("Dice", "Dice"), ("HD95", "HD95 (mm)")
 /// One case of one network, as `evaluate` has scored it.
 pub struct Row {
     pub network: usize,
-    pub refined: bool,
+    pub finish: Finish,
     /// Index in [`Plan::tests`].
     pub test: usize,
     pub case: String,
@@ -28,10 +29,10 @@ pub struct Row {
 }
 
 /// The rows of one network on one test.
-pub fn read(plan: &Plan, number: usize, test: usize, refined: bool) -> anyhow::Result<Vec<Row>> {
+pub fn read(plan: &Plan, number: usize, test: usize, finish: Finish) -> anyhow::Result<Vec<Row>> {
     let network = &plan.networks[number];
     let tested = &plan.tests[test];
-    let path = plan.result(network, tested, refined).join("scores/summary.json");
+    let path = plan.result(network, tested, finish).join(SUMMARY);
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     let cases = summary["metric_per_case"].as_array().context("a summary without cases")?;
@@ -58,7 +59,7 @@ pub fn read(plan: &Plan, number: usize, test: usize, refined: bool) -> anyhow::R
             let right = [1.0, 0.0];
             rows.push(Row {
                 network: number,
-                refined,
+                finish,
                 test,
                 case: name.clone(),
                 patient: scan.patient.clone(),
@@ -77,9 +78,8 @@ pub fn read_all(plan: &Plan) -> anyhow::Result<Vec<Row>> {
     let networks = plan.networks.iter().enumerate().filter(|(_, network)| complete[network.arm]);
     for (number, network) in networks {
         for &test in &network.tests {
-            rows.extend(read(plan, number, test, false)?);
-            if network.refine {
-                rows.extend(read(plan, number, test, true)?);
+            for finish in plan.finishes(network) {
+                rows.extend(read(plan, number, test, finish)?);
             }
         }
     }
@@ -91,7 +91,7 @@ pub fn write(plan: &Plan, rows: &[Row], path: &Path) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record([
         "method", "masks", "budget", "seed", "fold", "refined", "test", "case", "patient", "organ", "dice",
-        "hd95_mm",
+        "hd95_mm", "oracle",
     ])?;
     for row in rows {
         let network = &plan.networks[row.network];
@@ -102,25 +102,26 @@ pub fn write(plan: &Plan, rows: &[Row], path: &Path) -> anyhow::Result<()> {
             plan.config.budgets[network.budget].to_string(),
             network.seed.to_string(),
             network.fold.map_or(String::new(), |fold| fold.to_string()),
-            u8::from(row.refined).to_string(),
+            u8::from(row.finish == Finish::Refined).to_string(),
             plan.test_names[plan.tests[row.test].name].clone(),
             row.case.clone(),
             row.patient.clone(),
             row.organ.clone(),
             row.values[0].to_string(),
             row.values[1].to_string(),
+            u8::from(row.finish == Finish::Oracle).to_string(),
         ])?;
     }
     let text = table.into_inner()?;
     Ok(output::atomically(path, |file| file.write_all(&text))?)
 }
 
-/// One cell of the study: a method with its masks, at a budget, on a test, refined or not.
+/// One cell of the study: a method with its masks, at a budget, on a test, and what was done to what came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cell {
     /// Index in [`Plan::test_names`].
     pub test: usize,
-    pub refined: bool,
+    pub finish: Finish,
     pub budget: usize,
     pub arm: usize,
 }
@@ -146,7 +147,7 @@ pub fn table(plan: &Plan, rows: &[Row]) -> Table {
     for row in rows {
         let Network { arm, budget, seed, .. } = plan.networks[row.network];
         let test = plan.tests[row.test].name;
-        let cell = Cell { test, refined: row.refined, budget, arm };
+        let cell = Cell { test, finish: row.finish, budget, arm };
         let seed = plan.config.seeds.iter().position(|&known| known == seed).unwrap_or(0);
         let patient = patients[&test].binary_search(&row.patient.as_str()).unwrap_or(0);
         values.entry(cell).or_default().entry((seed, patient)).or_default().push(row.values);
@@ -159,6 +160,12 @@ pub fn table(plan: &Plan, rows: &[Row]) -> Table {
         Scores::new(count, (0..seeds * count).map(at).collect())
     };
     values.iter().map(|(cell, found)| (*cell, [0, 1].map(|measure| scores(cell, found, measure)))).collect()
+}
+
+/// The mean over patients of each seed.
+pub fn by_seed(scores: &Scores) -> Vec<Option<f64>> {
+    let patients = |seed| (0..scores.patients()).filter_map(move |patient| scores.at(seed, patient));
+    (0..scores.seeds()).map(|seed| mean(patients(seed))).collect()
 }
 
 /// Nothing of nothing.
@@ -177,7 +184,7 @@ impl Sofar {
         let network = &plan.networks[number];
         let mut said = Vec::new();
         for (place, &test) in network.tests.iter().enumerate() {
-            let rows = read(plan, number, test, false).unwrap_or_default();
+            let rows = read(plan, number, test, Finish::Plain).unwrap_or_default();
             let dice = mean(rows.iter().map(|row| row.values[0]));
             if let (0, Some(dice)) = (place, dice) {
                 self.0.entry((network.arm, network.budget)).or_default().push(dice);

@@ -18,11 +18,14 @@ use polycl_volume::{Error, Input, nifti, output};
 use serde::Serialize;
 
 use super::live::Live;
-use super::plan::{Network, Plan, Test};
+use super::oracle;
+use super::plan::{Finish, Network, Plan, Test};
 use crate::stop;
 
 /// The file that says that a training is done.
 pub const DONE: &str = "trained.json";
+/// The file that says that a test is done.
+pub const SUMMARY: &str = "scores/summary.json";
 
 /// A pre-training or a fine-tuning, by its number in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,37 +152,75 @@ impl Plan {
         }
         let unit = Unit::open(&network.dir, threads)?;
         unit.train("finetune", &network.dataset, &config)?;
-        for test in &network.tests {
-            let test = &self.tests[*test];
-            unit.test(test, &self.result(network, test, false), &[])?;
-            if let Some(refinement) = self.config.refinement.as_ref().filter(|_| network.refine) {
-                let cache = self.out.join("cache");
-                let mut flags = vec!["--refine".to_owned(), refinement.model.to_string()];
-                flags.extend(["--cache".to_owned(), text(&cache)?]);
-                if let Some(weights) = &refinement.weights {
-                    flags.extend(["--weights".to_owned(), text(weights)?]);
+        for test in network.tests.iter().map(|&test| &self.tests[test]) {
+            for finish in self.finishes(network) {
+                let out = self.result(network, test, finish);
+                if out.join(SUMMARY).exists() {
+                    continue;
                 }
-                unit.test(test, &self.result(network, test, true), &flags)?;
+                let masks = out.join("masks");
+                match finish {
+                    Finish::Plain => unit.predict(test, &masks, &[])?,
+                    Finish::Refined => unit.predict(test, &masks, &self.refining()?)?,
+                    Finish::Oracle => self.clip(network, test, &masks)?,
+                }
+                unit.evaluate(test, &out)?;
             }
         }
         Ok(())
     }
 
+    /// What is scored of a network.
+    pub fn finishes(&self, network: &Network) -> impl Iterator<Item = Finish> {
+        let (refined, oracle) = (network.refine, self.config.oracle);
+        Finish::ALL.into_iter().filter(move |finish| match finish {
+            Finish::Plain => true,
+            Finish::Refined => refined,
+            Finish::Oracle => oracle,
+        })
+    }
+
+    /// The flags of `predict` that refine.
+    fn refining(&self) -> anyhow::Result<Vec<String>> {
+        let refinement = self.config.refinement.as_ref().context("a refinement")?;
+        let mut flags = vec!["--refine".to_owned(), refinement.model.to_string()];
+        flags.extend(["--cache".to_owned(), text(&self.out.join("cache"))?]);
+        if let Some(weights) = &refinement.weights {
+            flags.extend(["--weights".to_owned(), text(weights)?]);
+        }
+        Ok(flags)
+    }
+
+    fn clip(&self, network: &Network, test: &Test, out: &Path) -> anyhow::Result<()> {
+        if out.exists() {
+            return Ok(());
+        }
+        let scans = &self.datasets[test.dataset].1.index.scans;
+        let cases = test.scans.iter().map(|&scan| scans[scan].case.as_str());
+        let masks = self.result(network, test, Finish::Plain).join("masks");
+        Ok(oracle::clip_all(cases, &masks, &test.dir.join("labels"), out)?)
+    }
+
     /// Where the masks and scores of a network on a test are; refined ones are another network's, too.
-    pub fn result(&self, network: &Network, test: &Test, refined: bool) -> PathBuf {
+    pub fn result(&self, network: &Network, test: &Test, finish: Finish) -> PathBuf {
         let name = test.dir.file_name().unwrap_or_default();
-        let kind = if refined { format!("refined by {}", self.refined_by) } else { "tests".to_owned() };
+        let kind = match finish {
+            Finish::Plain => "tests".to_owned(),
+            Finish::Refined => format!("refined by {}", self.refined_by),
+            Finish::Oracle => "oracle".to_owned(),
+        };
         network.dir.join(kind.replace(|c: char| !c.is_ascii_alphanumeric(), "_")).join(name)
     }
 
     /// Whether all that a method needs was trained and tested; a method of which a part failed is not compared.
     pub fn complete(&self, arm: usize) -> bool {
-        let scored = |network: &Network, refined| {
-            let results = network.tests.iter().map(|&test| self.result(network, &self.tests[test], refined));
-            results.map(|result| result.join("scores/summary.json")).all(|summary| summary.exists())
+        let scored = |network: &Network, finish| {
+            let mut results =
+                network.tests.iter().map(|&test| self.result(network, &self.tests[test], finish));
+            results.all(|result| result.join(SUMMARY).exists())
         };
         let mut networks = self.networks.iter().filter(|network| network.arm == arm);
-        networks.all(|network| scored(network, false) && (!network.refine || scored(network, true)))
+        networks.all(|network| self.finishes(network).all(|finish| scored(network, finish)))
     }
 
     /// Scans and true masks of a test as folders that `predict` and `evaluate` take. Labels have the numbers of
@@ -271,14 +312,15 @@ impl<'a> Unit<'a> {
         Ok(checkpoint::forget_optimiser(&run.join("latest.safetensors"))?)
     }
 
-    fn test(&self, test: &Test, out: &Path, flags: &[String]) -> anyhow::Result<()> {
-        let (masks, scores) = (out.join("masks"), out.join("scores"));
-        if scores.join("summary.json").exists() {
-            return Ok(());
-        }
-        let (run, images, labels) = (self.dir.join("run"), test.dir.join("images"), test.dir.join("labels"));
-        let words = ["predict".to_owned(), text(&run)?, text(&images)?, "--out".into(), text(&masks)?];
-        self.polycl(words.into_iter().chain(["--continue".to_owned()]).chain(flags.iter().cloned()))?;
+    fn predict(&self, test: &Test, masks: &Path, flags: &[String]) -> anyhow::Result<()> {
+        let (run, images) = (self.dir.join("run"), test.dir.join("images"));
+        let words = ["predict".to_owned(), text(&run)?, text(&images)?, "--out".into(), text(masks)?];
+        self.polycl(words.into_iter().chain(["--continue".to_owned()]).chain(flags.iter().cloned()))
+    }
+
+    /// Scores the masks in a folder beside them.
+    fn evaluate(&self, test: &Test, out: &Path) -> anyhow::Result<()> {
+        let (masks, scores, labels) = (out.join("masks"), out.join("scores"), test.dir.join("labels"));
         let reference = ["evaluate".to_owned(), "--reference".into(), text(&labels)?];
         let prediction = ["--prediction".to_owned(), text(&masks)?, "--out".into(), text(&scores)?];
         self.polycl(reference.into_iter().chain(prediction))
