@@ -45,7 +45,8 @@ pub fn save<M: Module>(
 ) -> Result<()> {
     let mut tensors = named(path, model, "")?;
     if let Some(Optimiser { adam, trained }) = optimiser {
-        tensors.extend(trained.map(|trained| named(path, trained, TRAINED)).transpose()?.into_iter().flatten());
+        tensors
+            .extend(trained.map(|trained| named(path, trained, TRAINED)).transpose()?.into_iter().flatten());
         tensors.extend(adam.to_data().into_iter().map(|(name, data)| (format!("{OPTIMISER}{name}"), data)));
     }
     write(path, &tensors, state)

@@ -6,7 +6,8 @@ use common::Folder;
 use polycl_volume::nifti;
 use serde_json::Value;
 
-const FINETUNE: &str = "finetune dataset --organ liver --epochs 1 --steps 2 --batch 4 --net resnet18";
+const FINETUNE: &str =
+    "finetune dataset --organ liver --epochs 1 --steps 2 --batch 4 --net resnet18 --validate";
 
 /// Eight phantoms: a000 to a004 drawn by hand, a005 and a006 propagated, a007 predicted.
 fn cohort() -> Folder {

@@ -22,7 +22,7 @@ fn cohort() -> Folder {
 }
 
 const PRETRAIN: &str = "pretrain dataset --strategy mixed --organ liver --epochs 3 --steps 3 --batch 4";
-const FINETUNE: &str = "finetune dataset --organ liver --epochs 3 --steps 3 --batch 4";
+const FINETUNE: &str = "finetune dataset --organ liver --epochs 3 --steps 3 --batch 4 --validate";
 
 fn bytes(folder: &Folder, name: &str) -> Vec<u8> {
     std::fs::read(folder.at(name)).unwrap()
@@ -306,7 +306,7 @@ fn settings_come_from_a_file_and_flags_go_over_them() {
 #[test]
 fn several_organs_at_once() {
     let folder = cohort();
-    let line = "finetune dataset --organ kidney_left --organ kidney_right --organ liver --epochs 1 --steps 1 --batch 2";
+    let line = "finetune dataset --organ kidney_left --organ kidney_right --organ liver --epochs 1 --steps 1 --batch 2 --flip true";
     folder.done(&format!("{line} --net resnet18 --loss dice+ce --out run"));
     folder.done("predict run cohort/images --out masks --flip --largest --probabilities");
     let names = String::from_utf8(bytes(&folder, "masks/labels.json")).unwrap();
@@ -441,6 +441,11 @@ fn requests_that_cannot_be_met() {
         "pretrain dataset --strategy scan --rate 1e30 --epochs 1 --steps 3 --batch 2 --out run",
         "finetune dataset --organ liver --rotate nan --out run",
         "finetune dataset --organ liver --scale 2 --out run",
+        "finetune dataset --organ liver --noise nan --out run",
+        "finetune dataset --organ liver --foreground 1.5 --out run",
+        "finetune dataset --organ liver --dropout 1 --out run",
+        "finetune dataset --organ liver --warmup 1 --out run",
+        "finetune dataset --organ liver --average -0.1 --out run",
         "finetune dataset --organ heart --out run",
         "finetune dataset --organ liver --cases 9 --out run",
         "finetune dataset --organ liver --cases 2 --fraction 0.5 --out run",

@@ -1,8 +1,8 @@
 //! The same bits from any number of threads, and from run to run.
 
 use polycl_kernels::{
-    Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve, convolve_backward,
-    materialise, moments, soft_dice, soft_dice_backward,
+    Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Wanted, Weights, convolve,
+    convolve_backward, materialise, moments, soft_dice, soft_dice_backward,
 };
 
 use crate::Random;

@@ -64,7 +64,8 @@ fn dice(logits: &[f64], target: &[f64], weights: &[f64], loss: DiceLoss) -> f64 
 fn soft_dice_and_cross_entropy() {
     let random = &mut Random::new(3);
     for (images, pixels) in [(1, 1), (2, 7), (3, 1000)] {
-        for (over, entropy) in [Over::Image, Over::Batches(1)].into_iter().flat_map(|o| [(o, 0.0), (o, 1.0)]) {
+        for (over, entropy) in [Over::Image, Over::Batches(1)].into_iter().flat_map(|o| [(o, 0.0), (o, 1.0)])
+        {
             let loss = DiceLoss { over, entropy };
             let logits: Vec<f32> = random.values(images * pixels).iter().map(|x| 6.0 * x).collect();
             let target: Vec<f32> =

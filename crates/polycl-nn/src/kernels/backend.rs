@@ -4,7 +4,9 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::TensorData;
-use polycl_kernels::{self as kernels, Adam, Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Weights};
+use polycl_kernels::{
+    self as kernels, Adam, Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Weights,
+};
 
 /// How a map is normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -216,7 +216,8 @@ fn blurred(image: &[f32], size: usize, deviation: f32) -> Vec<f32> {
         let value = |along: usize, across: usize| -> f32 {
             let taps = (-reach..=reach).zip(&weights);
             let at = |offset: isize| (along as isize + offset).clamp(0, last) as usize;
-            taps.map(|(offset, weight)| weight * image[at(offset) * step[0] + across * step[1]]).sum::<f32>() / sum
+            taps.map(|(offset, weight)| weight * image[at(offset) * step[0] + across * step[1]]).sum::<f32>()
+                / sum
         };
         let mut out = vec![0.0; image.len()];
         for (across, along) in (0..size).flat_map(|across| (0..size).map(move |along| (across, along))) {
@@ -232,8 +233,9 @@ fn coarse(image: &[f32], size: usize, part: f32) -> Vec<f32> {
     let few = ((size as f32 * part).round() as usize).clamp(1, size);
     let step = size as f32 / few as f32;
     let centre = |i: usize| ((i as f32 + 0.5) * step) as usize;
-    let small: Vec<f32> =
-        (0..few * few).map(|i| image[centre(i / few).min(size - 1) * size + centre(i % few).min(size - 1)]).collect();
+    let small: Vec<f32> = (0..few * few)
+        .map(|i| image[centre(i / few).min(size - 1) * size + centre(i % few).min(size - 1)])
+        .collect();
     let at = |i: usize| (i as f32 + 0.5) / step - 0.5;
     (0..size * size).map(|i| bilinear(&small, few, [at(i % size), at(i / size)])).collect()
 }
@@ -339,7 +341,9 @@ mod tests {
 
     /// A bright square in the middle.
     fn square() -> Vec<f32> {
-        (0..256).map(|i| f32::from(u8::from((4..12).contains(&(i % 16)) && (4..12).contains(&(i / 16))))).collect()
+        (0..256)
+            .map(|i| f32::from(u8::from((4..12).contains(&(i % 16)) && (4..12).contains(&(i / 16)))))
+            .collect()
     }
 
     #[test]

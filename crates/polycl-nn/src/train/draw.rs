@@ -39,7 +39,8 @@ pub fn round(examples: &[Example], foreground: f64, seed: u64, round: usize) -> 
     } else {
         vec![of(&|_| true)]
     };
-    let mut decks: Vec<Deck> = kinds.into_iter().zip(0..).map(|(all, kind)| Deck::new(all, seed, round, kind)).collect();
+    let mut decks: Vec<Deck> =
+        kinds.into_iter().zip(0..).map(|(all, kind)| Deck::new(all, seed, round, kind)).collect();
     let any = decks.iter().skip(1).any(|deck| !deck.all.is_empty());
     let (mut seen, mut shown) = (vec![0; examples.len()], 0);
     let turn = |at: usize| {

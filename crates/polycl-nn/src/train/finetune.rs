@@ -122,8 +122,11 @@ fn settings_make_sense(dataset: &Dataset, config: &FinetuneConfig) -> Result<()>
     config.augment.check().map_err(|found| {
         Error::new(&dataset.dir, Kind::Request, "an augmentation that makes sense", found)
     })?;
-    let parts = [("foreground", config.foreground.unwrap_or(FOREGROUND), 1.0), ("dropout", config.dropout, 0.95)];
-    if let Some((name, found, most)) = parts.into_iter().find(|&(_, part, most)| !(0.0..=most).contains(&part)) {
+    let parts =
+        [("foreground", config.foreground.unwrap_or(FOREGROUND), 1.0), ("dropout", config.dropout, 0.95)];
+    if let Some((name, found, most)) =
+        parts.into_iter().find(|&(_, part, most)| !(0.0..=most).contains(&part))
+    {
         let expected = format!("a {name} of 0 to {most}");
         return Err(Error::new(&dataset.dir, Kind::Request, expected, found.to_string()));
     }
@@ -497,7 +500,8 @@ fn examples(
         let expected = format!("slices in which somebody has drawn or looked for {named}");
         return refused(expected, "none that count", hint);
     }
-    let unseen = (0..organs.len()).find(|organ| !examples.iter().any(|example| example.shows.contains(organ)));
+    let unseen =
+        (0..organs.len()).find(|organ| !examples.iter().any(|example| example.shows.contains(organ)));
     if let Some(unseen) = unseen {
         let hint = "name an organ that the training scans show, or label more of them";
         return refused(format!("slices that show {}", organs[unseen]), "none among those that train", hint);
@@ -568,12 +572,7 @@ fn labelled(dataset: &Dataset, domain: Option<&str>, organs: &[String]) -> Resul
     Ok((scans, partial))
 }
 
-fn split(
-    dataset: &Dataset,
-    config: &FinetuneConfig,
-    scans: &[usize],
-    organs: &[String],
-) -> Result<Split> {
+fn split(dataset: &Dataset, config: &FinetuneConfig, scans: &[usize], organs: &[String]) -> Result<Split> {
     if let Some(split) = &config.split {
         return named_split(dataset, config, split, scans);
     }

@@ -301,9 +301,9 @@ impl<T: Task> Training<'_, '_, T> {
                 }
                 let rate_of = |parameter: &str| rate_at(step) * task.rate_of(parameter);
                 weights.model = adam.step(model, &gradients, &rate_of, clip_scale(norm, settings.clip));
-                weights.average = weights.average.map(|mean| {
-                    averaged(mean, &weights.model, kept(average, epoch * steps + step + 1))
-                });
+                weights.average = weights
+                    .average
+                    .map(|mean| averaged(mean, &weights.model, kept(average, epoch * steps + step + 1)));
                 sum += loss;
                 (self.watch)(Progress::Step { epoch, step: step + 1, steps, loss });
                 state.stopped = (self.checkpoints.stop)();

@@ -28,8 +28,11 @@ pub fn of_organ(dataset: &Dataset, examples: &[Example], organ: usize, label: u1
     let mut shares = Vec::new();
     for scan in scans {
         let whole = dataset.index.scans[scan].slices;
-        let slices: Vec<usize> =
-            examples.iter().filter(|example| example.id.scan == scan).map(|example| example.id.slice).collect();
+        let slices: Vec<usize> = examples
+            .iter()
+            .filter(|example| example.id.scan == scan)
+            .map(|example| example.id.slice)
+            .collect();
         if slices.len() == whole {
             shares.extend(largest_parts(dataset, scan, &slices, label)?);
             continue;
@@ -47,7 +50,12 @@ pub fn of_organ(dataset: &Dataset, examples: &[Example], organ: usize, label: u1
 
 /// What part of a label's voxels in these slices its largest part holds, and its two largest; nothing where it
 /// does not show.
-fn largest_parts(dataset: &Dataset, scan: usize, slices: &[usize], label: u16) -> Result<Option<[f64; MOST]>> {
+fn largest_parts(
+    dataset: &Dataset,
+    scan: usize,
+    slices: &[usize],
+    label: u16,
+) -> Result<Option<[f64; MOST]>> {
     let size = dataset.index.preprocess.size;
     let mut voxels = Vec::with_capacity(slices.len() * size * size);
     for &slice in slices {

@@ -42,8 +42,7 @@ fn supervised(folder: &str, net: Net) {
 #[test]
 fn the_recipe() {
     let device = Device::flex().autodiff();
-    let (batches, initial) =
-        (Reference::open("training/batches"), Reference::open("training/unet_initial"));
+    let (batches, initial) = (Reference::open("training/batches"), Reference::open("training/unet_initial"));
     let reference = Reference::open("training/unet_recipe");
     let (mut model, mut adam) = (segmenter(Net::Unet, &initial, &device), Adam::default());
     let (mut average, mut losses) = (model.clone(), Vec::new());

@@ -60,7 +60,8 @@ impl DrawnSlices {
         let mut drawn = vec![false; space.shape[canonical.slice_axis()]];
         let mut spoken = false;
         for (slice, named) in rows {
-            let Some(place) = (*slice < drawn.len()).then(|| canonical.slice_to_canonical(*slice, space)) else {
+            let Some(place) = (*slice < drawn.len()).then(|| canonical.slice_to_canonical(*slice, space))
+            else {
                 let expected = format!("drawn slices below {} in {case}", drawn.len());
                 return Err(Error::new(&self.file, Kind::Request, expected, slice.to_string())
                     .hint("slices are counted from 0, in the order of the file"));
@@ -120,6 +121,8 @@ pub(super) fn told(scan: &Scan, organ: &str) -> Option<String> {
     match (scan.left_undrawn_anywhere(organ), drawn) {
         (false, _) => None,
         (true, 0) => Some(format!("{case}, {organ}: no slice is drawn, so the scan does not train")),
-        (true, _) => Some(format!("{case}, {organ}: {drawn} of {all} slices known to show it are drawn and train")),
+        (true, _) => {
+            Some(format!("{case}, {organ}: {drawn} of {all} slices known to show it are drawn and train"))
+        }
     }
 }

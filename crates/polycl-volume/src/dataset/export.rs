@@ -62,7 +62,8 @@ impl Export<'_> {
                 write_image(scan, &folder.join(images).join(format!("{case}_0000.nii.gz")))?;
                 let Some((mask, by_hand)) = mask else {
                     if scan.labelled() {
-                        let text = "its masks draw only some of the organs, so it goes without them";
+                        let text =
+                            "its masks draw only some of the organs or slices, so it goes without them";
                         report(Event::Note(format!("{case}: {text}")));
                     }
                     exported.unlabelled += 1;
@@ -100,11 +101,12 @@ impl Export<'_> {
     }
 
     /// The mask of a scan in the new numbers, and whether a person drew all of it. `None` where not all
-    /// organs are drawn: nnU-Net would take the others for background.
+    /// organs are drawn in all slices: nnU-Net would take the others for background.
     fn mask(&self, number: usize, organs: &[String], records: &mut Records) -> Result<Option<(Mask, bool)>> {
         let index = &self.dataset.index;
         let scan = &index.scans[number];
-        if scan.draws(organs) {
+        let whole = |organ: &String| !scan.left_undrawn_anywhere(organ);
+        if scan.draws(organs) && organs.iter().all(whole) {
             let numbers = numbers(&index.labels, organs);
             let by_hand = organs.iter().all(|organ| scan.all_by_hand(organ));
             return Ok(Some((renumbered(self.dataset.truth(number)?, &numbers), by_hand)));

@@ -188,7 +188,8 @@ impl Plan {
         range: Option<&[[usize; 2]]>,
         (space, kept): (&Space, &Range<usize>),
     ) -> Result<()> {
-        let drawn = self.drawn.as_ref().map(|table| table.of(&scan.case, organ, space, kept)).transpose()?.flatten();
+        let drawn =
+            self.drawn.as_ref().map(|table| table.of(&scan.case, organ, space, kept)).transpose()?.flatten();
         let part = drawn::Part { shown: &scan.presence[organ], range, drawn: drawn.as_deref() };
         if let (Some(table), Some(stray)) = (&self.drawn, part.stray(scan.slices)) {
             let expected = format!("every slice in which {organ} is drawn in {}", scan.case);

@@ -99,5 +99,8 @@ fn the_index_is_read_again_and_a_person_is_told() {
     empty.write("labels/labels.json", r#"{"1": "liver"}"#);
     plan = empty.plan().unwrap();
     plan.ranges = Some(Ranges::read(&folder.at("ranges.csv")).unwrap());
-    assert_eq!(notes(&plan, &empty.at("dataset")), ["a, liver: no slice is drawn, so the scan does not train"]);
+    assert_eq!(
+        notes(&plan, &empty.at("dataset")),
+        ["a, liver: no slice is drawn, so the scan does not train"]
+    );
 }

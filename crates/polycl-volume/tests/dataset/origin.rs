@@ -160,7 +160,10 @@ fn ranges_of_a_person_go_over_a_machines_mask() {
     };
     for origin in [None, Some(Origin::Hand)] {
         let scan = import(origin).unwrap();
-        assert!(scan.left_undrawn("liver", 4) && scan.by_hand("liver", 3), "a person may have drawn some slices");
+        assert!(
+            scan.left_undrawn("liver", 4) && scan.by_hand("liver", 3),
+            "a person may have drawn some slices"
+        );
     }
     let scan = import(Some(Origin::Predicted)).unwrap();
     assert_eq!(scan.presence["liver"], [[0, 4]]);
@@ -170,7 +173,11 @@ fn ranges_of_a_person_go_over_a_machines_mask() {
     let rows = ROWS.split_once('\n').unwrap().1;
     folder.write("labels/propagate.csv", &format!("{HEADER}{rows}"));
     let scan = import(None).unwrap();
-    assert_eq!(believed(&scan), [0.0, 0.9, 0.0, 1.0], "beyond the ends that a person names nothing is to be drawn");
+    assert_eq!(
+        believed(&scan),
+        [0.0, 0.9, 0.0, 1.0],
+        "beyond the ends that a person names nothing is to be drawn"
+    );
     assert!(scan.by_hand("liver", 5) && !scan.by_hand("liver", 3));
     assert_eq!(scan.shows("liver", 0), Some(true));
     // What a person drew, ranges do not deny.

@@ -151,8 +151,14 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn announce(plan: &Plan) {
     let Plan { organs, training_patients, validation_patients, slices, shown, flip, partial, .. } = plan;
     let organs = organs.join(", ");
-    let validate = if *validation_patients > 0 { format!(", {validation_patients} more validate") } else { String::new() };
-    talk::note(format!("{organs}: {slices} slices of {training_patients} patients, {shown} show it{validate}"));
+    let validate = if *validation_patients > 0 {
+        format!(", {validation_patients} more validate")
+    } else {
+        String::new()
+    };
+    talk::note(format!(
+        "{organs}: {slices} slices of {training_patients} patients, {shown} show it{validate}"
+    ));
     if let Some(weight) = plan.label_weight {
         let origins = Origin::counts(plan.origins.iter().copied());
         let counts = match weight {
@@ -172,7 +178,9 @@ fn announce(plan: &Plan) {
         talk::note("note: every slice that trains shows an organ: where it ends is not learnt");
     }
     if *partial > 0 {
-        talk::note(format!("note: {partial} scans with masks do not draw all of these organs and take no part"));
+        talk::note(format!(
+            "note: {partial} scans with masks do not draw all of these organs and take no part"
+        ));
     }
     if plan.unvalidated {
         talk::note("note: too few patients labelled by hand to validate; the last weights are the result");

@@ -115,7 +115,8 @@ mod tests {
     fn imported(folder: &Path) -> (Scan, Vec<String>) {
         let pairs = pairs::from_folders(&folder.join("images"), Some(&folder.join("labels")), None).unwrap();
         let preprocess = Preprocess { size: 32, ..Preprocess::default() };
-        let plan = Plan { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, stop: || false };
+        let plan =
+            Plan { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, stop: || false };
         let mut notes = Vec::new();
         let mut note = |event: Event| {
             if let Event::Note(text) = event {

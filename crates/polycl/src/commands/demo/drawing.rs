@@ -28,9 +28,10 @@ impl Drawing {
         output::atomically(&out.join("ranges.csv"), |file| {
             writeln!(file, "scan,organ,first_slice,last_slice")?;
             let ends = |truth: &Truth| Some((*truth.shown.first()?, *truth.shown.last()?));
-            truths.iter().filter_map(|truth| Some((&truth.case, ends(truth)?))).try_for_each(
-                |(case, (first, last))| writeln!(file, "{case},{ORGAN},{first},{last}"),
-            )
+            truths
+                .iter()
+                .filter_map(|truth| Some((&truth.case, ends(truth)?)))
+                .try_for_each(|(case, (first, last))| writeln!(file, "{case},{ORGAN},{first},{last}"))
         })?;
         for draw in 1..=self.draws {
             let mut rng = rng(self.seed.into(), Purpose::Split, [draw.into(), 3]);

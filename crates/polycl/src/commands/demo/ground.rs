@@ -81,8 +81,12 @@ fn phantoms(scale: &Scale, seed: u32) -> Ground {
         )
     };
     let mut prepare = vec![
-        format!("import --images {{}}/train/images --ranges {{}}/ranges.csv --only {ORGAN} --out {{}}/scans --size 64"),
-        format!("pretrain {{}}/scans --strategy mixed --organ {ORGAN} --out {{}}/encoder {pretraining} --seed {seed}"),
+        format!(
+            "import --images {{}}/train/images --ranges {{}}/ranges.csv --only {ORGAN} --out {{}}/scans --size 64"
+        ),
+        format!(
+            "pretrain {{}}/scans --strategy mixed --organ {ORGAN} --out {{}}/encoder {pretraining} --seed {seed}"
+        ),
     ];
     let mut networks = Vec::new();
     for draw in 1..=DRAWS {

@@ -1,0 +1,122 @@
+//! A handful of drawn slices and the organ's ends, from import to a mask.
+
+mod common;
+
+use common::{Folder, text};
+use polycl_volume::{Mask, nifti};
+
+/// Five phantom patients whose masks show the liver in one slice each, with the slices in which it is; returns the
+/// middle of each.
+fn cohort(folder: &Folder) -> Vec<(String, [usize; 3])> {
+    folder.done("phantom --out cohort --patients 5 --size 32 --seed 3");
+    let mut ranges = "scan,organ,first_slice,last_slice\n".to_owned();
+    let mut middles = Vec::new();
+    for case in ["a000", "a001", "a002", "a003", "a004"] {
+        let path = folder.at(&format!("cohort/labels/{case}.nii.gz"));
+        let mut mask = nifti::read_mask(&path).unwrap();
+        let plane = mask.space.shape[0] * mask.space.shape[1];
+        let shown: Vec<usize> = (0..mask.space.shape[2])
+            .filter(|slice| mask.voxels[slice * plane..][..plane].contains(&1))
+            .collect();
+        let [first, middle, last] = [shown[0], shown[shown.len() / 2], shown[shown.len() - 1]];
+        only(&mut mask, plane, middle);
+        nifti::write_mask(&folder.at(&format!("drawn/{case}.nii.gz")), &mask).unwrap();
+        ranges += &format!("{case},liver,{first},{last}\n");
+        middles.push((case.to_owned(), [first, middle, last]));
+    }
+    folder.write("drawn/labels.json", r#"{"liver": 1}"#);
+    folder.write("ranges.csv", &ranges);
+    middles
+}
+
+/// Leaves the liver in one slice.
+fn only(mask: &mut Mask, plane: usize, slice: usize) {
+    for (at, label) in mask.voxels.iter_mut().enumerate() {
+        *label = u16::from(*label == 1 && at / plane == slice);
+    }
+}
+
+const IMPORT: &str = "import --images cohort/images --labels drawn --size 32";
+const FINETUNE: &str = "finetune dataset --organ liver --epochs 1 --steps 2 --batch 4";
+
+#[test]
+fn one_slice_a_scan_and_the_ends_train_and_validate_nothing() {
+    let folder = Folder::new();
+    cohort(&folder);
+    insta::assert_snapshot!(folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset")));
+    let shown = folder.done(&format!("{FINETUNE} --validate --out run"));
+    let told: Vec<&str> = shown.lines().filter(|line| !line.starts_with("epoch")).collect();
+    insta::assert_snapshot!(told.join("\n"));
+    folder.done("predict run cohort/images --out masks");
+    // nnU-Net would take what is not drawn for background.
+    insta::assert_snapshot!(folder.refused("export --nnunet dataset out/Dataset001_Liver"));
+    // Nothing but the drawn slices and those without the liver has been seen, whatever the mask holds elsewhere.
+    folder.write("drawn.toml", "[drawn]\na000 = [1]\n[split]\ntrain = [\"a000\"]\n");
+    insta::assert_snapshot!(folder.refused(&format!("{FINETUNE} --config drawn.toml --out other")));
+}
+
+#[test]
+fn what_is_not_drawn_does_not_move_a_bit() {
+    let folder = Folder::new();
+    let slices = cohort(&folder);
+    folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset"));
+    folder.done(&format!("{FINETUNE} --out sparse"));
+    // The whole masks, of which the same slices are said to be drawn.
+    folder.done("import --images cohort/images --labels cohort/labels --only liver --size 32 --out whole");
+    let rows: String = slices.iter().map(|(case, [_, middle, _])| format!("{case} = [{middle}]\n")).collect();
+    let names: Vec<String> = slices.iter().map(|(case, _)| format!("{case:?}")).collect();
+    folder.write("drawn.toml", &format!("[drawn]\n{rows}[split]\ntrain = [{}]\n", names.join(", ")));
+    folder.done(&FINETUNE.replace("dataset", "whole --config drawn.toml --out told"));
+    folder.done(&FINETUNE.replace("dataset", "whole --out all"));
+    let bytes = |run: &str| std::fs::read(folder.at(&format!("{run}/latest.safetensors"))).unwrap();
+    assert!(bytes("sparse") == bytes("told"), "the same slices by either way");
+    assert!(bytes("sparse") != bytes("all"));
+}
+
+#[test]
+fn a_table_of_drawn_slices_and_what_contradicts_it() {
+    let folder = Folder::new();
+    let slices = cohort(&folder);
+    let (case, [first, middle, last]) = &slices[0];
+    let table = |rows: &str| folder.write("drawn.csv", &format!("scan,slice\n{rows}"));
+    let ranges = |rows: &str| folder.write("ends.csv", &format!("scan,organ,first_slice,last_slice\n{rows}"));
+    let line = format!("{IMPORT} --ranges ends.csv --drawn drawn.csv --out dataset");
+    let mut told = String::new();
+    for (rows, ends) in [
+        (format!("{case},{middle}\n"), format!("{case},liver,{},{last}\n", middle + 1)),
+        (format!("{case},{first}\n"), format!("{case},liver,{first},{last}\n")),
+        (format!("{case},999\n"), format!("{case},liver,{first},{last}\n")),
+        ("nobody,1\n".to_owned(), format!("{case},liver,{first},{last}\n")),
+        (format!("{case},{middle}\n"), "nobody,liver,1,2\n".to_owned()),
+    ] {
+        table(&rows);
+        ranges(&ends);
+        told += &format!("{}\n", folder.polycl(&line));
+        let _ = std::fs::remove_dir_all(folder.at("dataset"));
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn scans_of_which_nothing_is_drawn_take_no_part() {
+    let folder = Folder::new();
+    cohort(&folder);
+    let path = folder.at("drawn/a004.nii.gz");
+    let mut mask = nifti::read_mask(&path).unwrap();
+    mask.voxels.fill(0);
+    nifti::write_mask(&path, &mask).unwrap();
+    let shown = folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset"));
+    assert!(shown.contains("a004, liver: no slice is drawn, so the scan does not train"), "{shown}");
+    let shown = folder.done(&format!("{FINETUNE} --out run"));
+    assert!(shown.contains("note: 1 scans of which nothing is drawn take no part"), "{shown}");
+    assert!(!text(&folder, "run/run.json").contains("a004"));
+    // An organ that no drawn slice shows.
+    for case in ["a000", "a001", "a002", "a003"] {
+        let path = folder.at(&format!("drawn/{case}.nii.gz"));
+        let mut mask = nifti::read_mask(&path).unwrap();
+        mask.voxels.fill(0);
+        nifti::write_mask(&path, &mask).unwrap();
+    }
+    folder.done(&format!("{IMPORT} --out empty"));
+    insta::assert_snapshot!(folder.refused(&FINETUNE.replace("dataset", "empty --out other")));
+}
