@@ -17,5 +17,6 @@ pub mod refine;
 pub mod sam;
 pub mod sam2;
 pub mod select;
+pub mod suggest;
 pub mod train;
 pub mod weights;
