@@ -182,3 +182,17 @@ pub fn orientation_code(space: &Space) -> String {
     };
     [0, 1, 2].map(letter).iter().collect()
 }
+
+/// The axis of a file along which slices are stacked, by its [`orientation_code`]; `None` where no letter is
+/// S or I.
+pub fn slice_axis_of(code: &str) -> Option<usize> {
+    code.chars().take(3).position(|letter| "SI".contains(letter))
+}
+
+/// The number along the file's slice axis of canonical slice `k`, for a file of which shape and
+/// [`orientation_code`] are all that is known; `None` where it has no such slice.
+pub fn slice_in_file(code: &str, shape: [usize; 3], k: usize) -> Option<usize> {
+    let axis = slice_axis_of(code)?;
+    let from_the_end = shape[axis].checked_sub(1)?.checked_sub(k)?;
+    Some(if code.chars().nth(axis) == Some('I') { from_the_end } else { k })
+}

@@ -1,7 +1,7 @@
 //! Reorientation keeps every voxel where it is in the world.
 
 use glam::{DAffine3, DMat3, DVec3};
-use polycl_volume::orient::{Reorientation, orientation_code};
+use polycl_volume::orient::{Reorientation, orientation_code, slice_axis_of, slice_in_file};
 use polycl_volume::{Space, Volume};
 use proptest::prelude::*;
 
@@ -69,6 +69,18 @@ proptest! {
             let fits = |&v: &u32| v as usize / step % volume.space.shape[axis] == k;
             prop_assert!(canonical.plane(there).iter().all(fits));
         }
+    }
+
+    /// The code of a space and its shape tell the same as the space itself.
+    #[test]
+    fn a_code_is_enough_to_find_a_slice(space in spaces()) {
+        let (way, code) = (Reorientation::to_canonical(&space), orientation_code(&space));
+        prop_assert_eq!(slice_axis_of(&code), Some(way.slice_axis()));
+        let slices = space.shape[way.slice_axis()];
+        for k in 0..slices {
+            prop_assert_eq!(slice_in_file(&code, space.shape, k), Some(way.slice_from_canonical(k, &space)));
+        }
+        prop_assert_eq!(slice_in_file(&code, space.shape, slices), None);
     }
 
     /// The distance is that of the corners: a shift moves all of them, a stretch the far ones.

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     bench, demo, evaluate, export, fetch, finetune, import, inspect, phantom, predict, pretrain, propagate,
-    refine, study,
+    refine, study, suggest,
 };
 use crate::{stop, talk};
 
@@ -28,6 +28,7 @@ enum Command {
     Import(import::Args),
     Export(export::Args),
     Inspect(inspect::Args),
+    Suggest(suggest::Args),
     Pretrain(pretrain::Args),
     Finetune(finetune::Args),
     Predict(predict::Args),
@@ -92,6 +93,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Suggest(args) => suggest::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Finetune(args) => finetune::run(&args),
         Command::Predict(args) => predict::run(&args),

@@ -50,6 +50,25 @@ pub fn montage(
     Ok(Montage { png: encode(whole, &rgb)?, slices: chosen.into_iter().map(file_number).collect() })
 }
 
+/// Square slices as the network sees them, from `low`, black, to `high`, white; several have numbers from 1.
+/// As a PNG.
+pub fn squares(slices: &[Vec<f32>], [low, high]: [f32; 2]) -> anyhow::Result<Vec<u8>> {
+    let side = slices[0].len().isqrt();
+    let scale = SIDE.div_ceil(side);
+    let size = [side * scale; 2];
+    let tile = |(slice, number): (&Vec<f32>, usize)| {
+        let value = |i: usize| slice[i % size[0] / scale + side * (i / size[0] / scale)];
+        let grey = |value: f32| ((value - low) / (high - low) * 255.0).round() as u8;
+        let mut tile: Vec<[u8; 3]> = (0..size[0] * size[1]).map(|i| [grey(value(i)); 3]).collect();
+        if slices.len() > 1 {
+            write_number(&mut tile, size, number);
+        }
+        tile
+    };
+    let (whole, rgb) = together(&slices.iter().zip(1..).map(tile).collect::<Vec<_>>(), size);
+    encode(whole, &rgb)
+}
+
 /// Whole numbers from `first` to `last`, both among them where there are several.
 fn spread(first: usize, last: usize, count: usize) -> Vec<usize> {
     let between = last - first;

@@ -13,6 +13,7 @@ fn help() {
         "phantom",
         "import",
         "inspect",
+        "suggest",
         "pretrain",
         "finetune",
         "predict",

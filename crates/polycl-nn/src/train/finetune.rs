@@ -7,7 +7,6 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_volume::dataset::split::{self, Budget, Split};
 use polycl_volume::dataset::{Dataset, Origin, Scan};
-use polycl_volume::preprocess::Preprocess;
 use polycl_volume::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -192,18 +191,7 @@ fn encoder_config(
         return Err(Error::new(run, Kind::Checkpoint, expected, found)
             .hint("leave out --net to take the one that was pre-trained"));
     }
-    let (ours, theirs) = (&dataset.index.preprocess, &card.preprocess);
-    if (ours.window, ours.normalise) != (theirs.window, theirs.normalise) {
-        let intensities = |p: &Preprocess| format!("window {:?}, normalised {:?}", p.window, p.normalise);
-        let (expected, found) = (intensities(ours), intensities(theirs));
-        return Err(Error::new(
-            run,
-            Kind::Checkpoint,
-            format!("an encoder pre-trained on {expected}"),
-            found,
-        )
-        .hint("import the labelled scans with the window and normalisation of the unlabelled ones"));
-    }
+    card.check_intensities(run, &dataset.index.preprocess)?;
     Ok(encoder)
 }
 

@@ -129,6 +129,21 @@ impl RunCard {
         Ok(card)
     }
 
+    /// Holds what the encoder of `run` has seen to slices prepared in another way.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] where equal tissue would not have equal values.
+    pub fn check_intensities(&self, run: &Path, ours: &Preprocess) -> Result<()> {
+        let theirs = &self.preprocess;
+        if (ours.window, ours.normalise) == (theirs.window, theirs.normalise) {
+            return Ok(());
+        }
+        let intensities = |p: &Preprocess| format!("window {:?}, normalised {:?}", p.window, p.normalise);
+        let expected = format!("an encoder pre-trained on {}", intensities(ours));
+        Err(Error::new(run, Kind::Checkpoint, expected, intensities(theirs))
+            .hint("import the labelled scans with the window and normalisation of the unlabelled ones"))
+    }
+
     fn check(&self) -> std::result::Result<(), String> {
         if self.polycl_run != 1 {
             return Err(format!("version {} of the layout, not 1", self.polycl_run));

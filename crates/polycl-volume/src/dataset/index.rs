@@ -11,6 +11,7 @@ use super::names::Names;
 use super::origin::Origin;
 use super::presence::{in_order, within};
 use super::propagated::Trust;
+use crate::orient::slice_in_file;
 use crate::preprocess::Preprocess;
 use crate::volume::hex;
 use crate::{Error, Kind, Result, output};
@@ -167,6 +168,15 @@ impl Scan {
         Some(shown)
     }
 
+    /// The number of slice `slice` of the store in the file, counted as `import --ranges` does: from 0 along
+    /// the file's slice axis.
+    ///
+    /// # Panics
+    /// If the scan has no such slice.
+    pub fn slice_in_file(&self, slice: usize) -> usize {
+        slice_in_file(&self.orientation, self.shape, self.first_slice + slice).expect("a slice of the scan")
+    }
+
     /// Whether the scan is of this domain; every scan is of none in particular.
     pub fn of_domain(&self, domain: Option<&str>) -> bool {
         domain.is_none() || self.domain.as_deref() == domain
@@ -219,9 +229,12 @@ impl Scan {
         if self.patient.is_empty() || self.slices == 0 {
             return Err("no patient or no slices".into());
         }
-        let longest = self.shape.iter().copied().max().unwrap_or(0);
-        if self.first_slice.checked_add(self.slices).is_none_or(|end| end > longest) {
-            return Err(format!("{} slices from {} of {longest}", self.slices, self.first_slice));
+        let last = self.first_slice.checked_add(self.slices - 1);
+        if last.and_then(|last| slice_in_file(&self.orientation, self.shape, last)).is_none() {
+            let Self { slices, first_slice, shape, orientation, .. } = self;
+            return Err(format!(
+                "{slices} slices from {first_slice} of {shape:?} voxels in order {orientation}"
+            ));
         }
         if let Some((organ, ranges)) = self.presence.iter().find(|(_, r)| !in_order(r, self.slices)) {
             return Err(format!("ranges {ranges:?} of {organ} in {} slices", self.slices));

@@ -17,4 +17,5 @@ pub mod records;
 pub mod refine;
 pub mod sam;
 pub mod study;
+pub mod suggest;
 pub mod training;

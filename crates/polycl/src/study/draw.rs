@@ -1,6 +1,5 @@
 //! Which slices a person draws under a budget in slices.
 
-use polycl_nn::device::Device;
 use polycl_nn::select::SliceId;
 use polycl_nn::suggest::{self, Request};
 use polycl_volume::Result;
@@ -111,7 +110,7 @@ pub fn suggested(
         scans.sort_unstable();
     }
     let (organs, scans) = (organs.to_vec(), Some(scans));
-    let request = Request { organs, count, scans, encoder: None, device: Device::Cpu };
+    let request = Request { organs, count, scans, ignore_masks: true, ..Request::default() };
     let chosen = suggest::choose(dataset, &request)?;
     Ok(chosen.iter().map(|chosen| SliceId { scan: chosen.scan, slice: chosen.slice }).collect())
 }

@@ -1,0 +1,187 @@
+//! What tells slices apart: how they look, how high in the organ they lie, and how large pixel and field are.
+
+use std::ops::Range;
+use std::path::Path;
+
+use burn::tensor::{Tensor, TensorData};
+use polycl_volume::Result;
+use polycl_volume::dataset::{Dataset, Scan};
+use polycl_volume::orient::slice_axis_of;
+use rayon::prelude::*;
+
+use super::Candidate;
+use crate::checkpoint::Checkpoint;
+use crate::device::Device;
+use crate::net::{Encoder, EncoderConfig, SegmenterConfig};
+use crate::predict::floats;
+use crate::train::{RunCard, weights};
+
+/// What looks at a slice.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process, not a list of them")]
+pub(super) enum Looks {
+    /// Its pixels, averaged down.
+    Pixels,
+    /// The last two maps of an encoder, averaged down. A grid is kept of each, since the mean over a map that is
+    /// instance-normalised hardly tells slices apart.
+    Encoder { encoder: Encoder, config: EncoderConfig, device: burn::tensor::Device },
+}
+
+/// Cells along each side of a slice, and of a map of an encoder.
+const PIXELS: usize = 16;
+const CELLS: usize = 4;
+/// Slices a forward pass.
+const BATCH: usize = 16;
+
+/// One row of values for each slice.
+pub(super) struct Points {
+    pub values: Vec<f32>,
+    pub width: usize,
+}
+
+impl Looks {
+    /// Pixels, or the encoder of a run that has seen intensities like those of the data set.
+    pub fn open(dataset: &Dataset, run: Option<&Path>, device: Device) -> Result<Self> {
+        let Some(run) = run else { return Ok(Self::Pixels) };
+        let card = RunCard::read(run)?;
+        card.check_intensities(run, &dataset.index.preprocess)?;
+        let (config, device) = (card.model.encoder(), device.open());
+        let mut network = SegmenterConfig { encoder: config, organs: 1 }.init(&device);
+        Checkpoint::read(&weights(run))?.load_part(&mut network, "encoder.")?;
+        Ok(Self::Encoder { encoder: network.encoder, config, device })
+    }
+
+    /// Describes slices; `done` hears how many are done.
+    pub fn describe(
+        &self,
+        dataset: &Dataset,
+        slices: &[Candidate],
+        done: &mut dyn FnMut(usize),
+    ) -> Result<Points> {
+        let mut values = Vec::new();
+        for (number, batch) in slices.chunks(BATCH).enumerate() {
+            let read = |slice: &Candidate| dataset.image(slice.id.scan, slice.id.slice);
+            let images = batch.par_iter().map(read).collect::<Result<Vec<_>>>()?;
+            for (features, slice) in self.of(&images, dataset.index.preprocess.size)?.iter().zip(batch) {
+                values.extend(features);
+                values.extend(surroundings(slice, &dataset.index.scans[slice.id.scan]));
+            }
+            done(number * BATCH + batch.len());
+        }
+        let width = values.len() / slices.len();
+        let (blocks, mut first) = (self.blocks(), 0);
+        for features in &blocks {
+            standardise(&mut values, width, first..first + features, 1.0 / blocks.len() as f64);
+            first += features;
+        }
+        Ok(Points { values, width })
+    }
+
+    /// How many features of one kind stand one after the other.
+    fn blocks(&self) -> Vec<usize> {
+        match self {
+            Self::Pixels => vec![PIXELS * PIXELS],
+            Self::Encoder { config, .. } => config.widths[3..].iter().map(|c| c * CELLS * CELLS).collect(),
+        }
+    }
+
+    /// The features of each of some slices [size, size].
+    fn of(&self, images: &[Vec<f32>], size: usize) -> Result<Vec<Vec<f32>>> {
+        let Self::Encoder { encoder, device, .. } = self else {
+            return Ok(images.par_iter().map(|image| averaged(image, 1, PIXELS)).collect());
+        };
+        let data = TensorData::new(images.concat(), [images.len(), 1, size, size]);
+        let mut features = vec![Vec::new(); images.len()];
+        for map in &encoder.features(Tensor::from_data(data, device))[3..] {
+            let map = map.read();
+            let [batch, height, width, channels] = map.dims();
+            debug_assert_eq!((batch, height), (images.len(), width));
+            let values = floats(map)?;
+            for (features, map) in features.iter_mut().zip(values.chunks_exact(height * width * channels)) {
+                features.extend(averaged(map, channels, CELLS));
+            }
+        }
+        Ok(features)
+    }
+}
+
+/// A square map [side, side, channels] as means over `cells` by `cells` equal parts; a pixel that several of
+/// them share counts in each.
+fn averaged(map: &[f32], channels: usize, cells: usize) -> Vec<f32> {
+    let side = (map.len() / channels).isqrt();
+    let part = |cell: usize| cell * side / cells..((cell + 1) * side).div_ceil(cells);
+    let mut means = vec![0.0; cells * cells * channels];
+    for (cell, means) in means.chunks_exact_mut(channels).enumerate() {
+        let (rows, columns) = (part(cell / cells), part(cell % cells));
+        let share = 1.0 / (rows.len() * columns.len()) as f32;
+        for pixel in rows.flat_map(|y| columns.clone().map(move |x| y * side + x)) {
+            for (mean, value) in means.iter_mut().zip(&map[pixel * channels..]) {
+                *mean += share * value;
+            }
+        }
+    }
+    means
+}
+
+/// Height in the organ, pixel and field of view. The whole organ, or a pixel and a field of twice the size, is
+/// as far as two slices usually are by their looks: √2.
+fn surroundings(slice: &Candidate, scan: &Scan) -> [f32; 3] {
+    let axis = slice_axis_of(&scan.orientation);
+    let plane = || (0..3).filter(|&other| Some(other) != axis);
+    let pixel: f64 = plane().map(|axis| scan.spacing[axis].log2() / 2.0).sum();
+    let pixels: f64 = plane().map(|axis| (scan.shape[axis] as f64).log2() / 2.0).sum();
+    let height = slice.height.as_ref().map_or(0.5, |height| height.at);
+    [height * 2f64.sqrt(), pixel, pixel + pixels].map(|value| value as f32)
+}
+
+/// Brings some columns to mean 0 and deviation 1, and their squares together to `share` in the mean. A feature
+/// that varies less than half as much as the others counts for less: what hardly varies is mostly noise.
+fn standardise(values: &mut [f32], width: usize, columns: Range<usize>, share: f64) {
+    let (rows, features) = ((values.len() / width) as f64, columns.len() as f64);
+    let (mut means, mut variances) = (vec![0.0; columns.len()], vec![0.0; columns.len()]);
+    for row in values.chunks_exact(width) {
+        for (mean, &value) in means.iter_mut().zip(&row[columns.clone()]) {
+            *mean += f64::from(value) / rows;
+        }
+    }
+    for row in values.chunks_exact(width) {
+        for ((variance, mean), &value) in variances.iter_mut().zip(&means).zip(&row[columns.clone()]) {
+            *variance += (f64::from(value) - mean).powi(2) / rows;
+        }
+    }
+    // Where nothing varies, rounding must not become the difference.
+    let least = ((variances.iter().sum::<f64>() / features).sqrt() / 2.0).max(1e-6);
+    let scale = |variance: &f64| (share / features).sqrt() / variance.sqrt().max(least);
+    let scales: Vec<f64> = variances.iter().map(scale).collect();
+    for row in values.chunks_exact_mut(width) {
+        for ((value, mean), scale) in row[columns.clone()].iter_mut().zip(&means).zip(&scales) {
+            *value = ((f64::from(*value) - mean) * scale) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_averaged_in_place_and_by_channel() {
+        // Four by four pixels of two channels: the pixel's number, and its negative.
+        let map: Vec<f32> = (0..16).flat_map(|i| [i as f32, -(i as f32)]).collect();
+        assert_eq!(averaged(&map, 2, 2), [2.5, -2.5, 4.5, -4.5, 10.5, -10.5, 12.5, -12.5]);
+        assert_eq!(averaged(&map, 2, 4), map);
+        // A map smaller than the grid is repeated, three in two parts overlap.
+        assert_eq!(averaged(&[1.0], 1, 2), [1.0; 4]);
+        let three: Vec<f32> = (0..9).map(|i| i as f32).collect();
+        assert_eq!(averaged(&three, 1, 2), [2.0, 3.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn features_count_alike_but_for_those_that_hardly_vary() {
+        let mut values = [0.0, 10.0, 5.0, 7.0, 2.0, 30.0, 5.0, 9.0, 0.0, 10.0, 5.0, 7.0, 2.0, 30.0, 5.0, 9.0];
+        standardise(&mut values, 4, 0..3, 1.0);
+        let part = (1f32 / 3.0).sqrt();
+        assert!((values[5] - part).abs() < 1e-6 && (values[1] + part).abs() < 1e-6, "{values:?}");
+        assert!(values[4] > 0.0 && values[4] < 0.5 * part, "{values:?}");
+        assert_eq!((values[2], values[3], values[7]), (0.0, 7.0, 9.0));
+    }
+}
