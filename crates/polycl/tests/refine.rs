@@ -399,9 +399,9 @@ fn predictions_are_refined_on_request() {
     // Without weights nothing is begun.
     let mut said = refused(&folder, "predict run scans --out new --refine litemedsam");
     said += &refused(&folder, "predict run scans --out new --refine mobilesam");
-    said += &refused(&folder, "predict run scans --out new --weights run/best.safetensors");
+    said += &refused(&folder, "predict run scans --out new --weights run/latest.safetensors");
     said +=
-        &refused(&folder, "predict run scans --out new --refine litemedsam --weights run/best.safetensors");
+        &refused(&folder, "predict run scans --out new --refine litemedsam --weights run/latest.safetensors");
     insta::assert_snapshot!(said);
 
     let Some(_) = weights() else { return };

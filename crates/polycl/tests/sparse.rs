@@ -42,16 +42,17 @@ const FINETUNE: &str = "finetune dataset --organ liver --epochs 1 --steps 2 --ba
 #[test]
 fn one_slice_a_scan_and_the_ends_train_and_validate_nothing() {
     let folder = Folder::new();
-    cohort(&folder);
+    let slices = cohort(&folder);
     insta::assert_snapshot!(folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset")));
     let shown = folder.done(&format!("{FINETUNE} --validate --out run"));
     let told: Vec<&str> = shown.lines().filter(|line| !line.starts_with("epoch")).collect();
     insta::assert_snapshot!(told.join("\n"));
     folder.done("predict run cohort/images --out masks");
     // nnU-Net would take what is not drawn for background.
-    insta::assert_snapshot!(folder.refused("export --nnunet dataset out/Dataset001_Liver"));
+    insta::assert_snapshot!(folder.refused("export --nnunet dataset --out Dataset001_Liver"));
     // Nothing but the drawn slices and those without the liver has been seen, whatever the mask holds elsewhere.
-    folder.write("drawn.toml", "[drawn]\na000 = [1]\n[split]\ntrain = [\"a000\"]\n");
+    let undrawn = slices[0].1[1] + 1;
+    folder.write("drawn.toml", &format!("[drawn]\na000 = [{undrawn}]\n[split]\ntrain = [\"a000\"]\n"));
     insta::assert_snapshot!(folder.refused(&format!("{FINETUNE} --config drawn.toml --out other")));
 }
 

@@ -324,6 +324,37 @@ fn several_organs_at_once() {
 }
 
 #[test]
+fn without_validation_a_training_ends_when_its_loss_falls_no_more() {
+    let folder = cohort();
+    let line =
+        "finetune dataset --organ liver --epochs 40 --steps 1 --batch 2 --rate 1e-9 --schedule constant";
+    folder.done(&format!("{line} --patience 3 --out run"));
+    let losses: Vec<f64> =
+        log(&folder, "run").iter().map(|record| record["loss"].as_f64().unwrap()).collect();
+    assert!(losses.len() < 40, "{losses:?}");
+    let (before, last) = losses.split_at(losses.len() - 3);
+    let lowest = before.iter().copied().fold(f64::MAX, f64::min);
+    assert!(last.iter().all(|&loss| loss >= lowest), "{losses:?}");
+}
+
+/// Runs of earlier versions hold no averaged weights, and do not know of how many parts an organ is.
+#[test]
+fn a_run_of_an_earlier_version_predicts_as_it_did() {
+    let folder = cohort();
+    folder.done("finetune dataset --organ liver --epochs 1 --steps 1 --batch 2 --average 0 --out run");
+    folder.done("predict run cohort/images --all-components --out all");
+    folder.done("predict run cohort/images --out kept");
+    let card = String::from_utf8(bytes(&folder, "run/run.json")).unwrap();
+    let mut card: serde_json::Value = serde_json::from_str(&card).unwrap();
+    assert!(card["organs"][0].as_object_mut().unwrap().remove("parts").is_some());
+    folder.write("run/run.json", &card.to_string());
+    folder.done("predict run cohort/images --out old");
+    let masks = |out: &str| ["a000", "a001"].map(|case| bytes(&folder, &format!("{out}/{case}.nii.gz")));
+    assert!(masks("old") == masks("all"));
+    assert!(masks("kept") != masks("all"), "an untrained network's masks are of many parts");
+}
+
+#[test]
 fn masks_have_the_geometry_of_their_scans() {
     let folder = cohort();
     folder.done(&format!("{FINETUNE} --out run"));

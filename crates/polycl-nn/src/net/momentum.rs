@@ -72,7 +72,8 @@ impl ModuleMapper for Follow {
             Some(online) => {
                 let online = online.reshape(mean.dims());
                 let mean = mean.inner();
-                Tensor::from_inner(mean.mul_scalar(self.momentum) + online.mul_scalar(1.0 - self.momentum))
+                // So written, what does not move stays to the bit.
+                Tensor::from_inner(mean.clone() + (online - mean).mul_scalar(1.0 - self.momentum))
             }
             None => mean,
         };

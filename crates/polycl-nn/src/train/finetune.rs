@@ -470,15 +470,6 @@ fn examples(
             shows.is_empty() || drawn[&dataset.index.scans[id.scan].case].contains(&id.slice)
         });
     }
-    // A scan of which nothing is drawn shows a network its patient, and no organ.
-    let shown: BTreeSet<usize> =
-        examples.iter().filter(|example| !example.shows.is_empty()).map(|example| example.id.scan).collect();
-    let bare = |scan: usize| {
-        let scan = &dataset.index.scans[scan];
-        let named = |organ: &String| (0..scan.slices).any(|slice| scan.shows(organ, slice) == Some(true));
-        organs.iter().any(named)
-    };
-    examples.retain(|example| shown.contains(&example.id.scan) || !bare(example.id.scan));
     let refused = |expected: String, found: &str, hint: &str| {
         Err(Error::new(&dataset.dir, Kind::Request, expected, found).hint(hint))
     };
@@ -494,6 +485,15 @@ fn examples(
         let hint = "name an organ that the training scans show, or label more of them";
         return refused(format!("slices that show {}", organs[unseen]), "none among those that train", hint);
     }
+    // A scan of which nothing is drawn shows a network its patient, and no organ.
+    let shown: BTreeSet<usize> =
+        examples.iter().filter(|example| !example.shows.is_empty()).map(|example| example.id.scan).collect();
+    let bare = |scan: usize| {
+        let scan = &dataset.index.scans[scan];
+        let named = |organ: &String| (0..scan.slices).any(|slice| scan.shows(organ, slice) == Some(true));
+        organs.iter().any(named)
+    };
+    examples.retain(|example| shown.contains(&example.id.scan) || !bare(example.id.scan));
     let mean = examples.iter().map(|example| f64::from(example.weight)).sum::<f64>() / examples.len() as f64;
     examples.iter_mut().for_each(|example| example.weight = (f64::from(example.weight) / mean) as f32);
     Ok(examples)
