@@ -40,9 +40,9 @@ impl Default for Augment {
             shift: 0.1,
             intensity: 0.1,
             gamma: 0.3,
-            noise: 0.05,
-            blur: 1.0,
-            low_resolution: 0.5,
+            noise: 0.03,
+            blur: 0.0,
+            low_resolution: 0.0,
             flip: false,
         }
     }

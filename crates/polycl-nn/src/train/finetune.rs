@@ -78,7 +78,7 @@ pub struct FinetuneConfig {
 /// Part of a batch that shows an organ.
 const FOREGROUND: f64 = 0.5;
 /// Steps an epoch: few labels need no fewer steps than many.
-const STEPS: usize = 100;
+const STEPS: usize = 125;
 
 /// What a fine-tuning is about to do, for the person who started it.
 pub struct Plan {

@@ -118,15 +118,15 @@ struct AugmentFlags {
     #[arg(long, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]
     gamma: Option<f32>,
-    /// Largest standard deviation of noise, as a fraction of the slice's range [default: 0.05]
+    /// Largest standard deviation of noise, as a fraction of the slice's range [default: 0.03]
     #[arg(long, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]
     noise: Option<f32>,
-    /// Largest blur of one slice in five: standard deviation in pixels [default: 1]
+    /// Largest blur of one slice in five: standard deviation in pixels [default: 0]
     #[arg(long, value_name = "PIXELS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     blur: Option<f32>,
-    /// Largest part of the resolution that one slice in five loses [default: 0.5]
+    /// Largest part of the resolution that one slice in five loses [default: 0]
     #[arg(long, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]
     low_resolution: Option<f32>,

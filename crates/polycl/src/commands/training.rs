@@ -60,7 +60,7 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
-    /// Steps an epoch, going through the data again as often as it takes [default: 100 to fine-tune, once
+    /// Steps an epoch, going through the data again as often as it takes [default: 125 to fine-tune, once
     /// through all whole batches to pre-train]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
