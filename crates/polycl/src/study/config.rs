@@ -61,6 +61,9 @@ pub struct Config {
     /// Data sets that are tested on.
     #[serde(default, rename = "test")]
     pub tests: Vec<TestSet>,
+    /// Whether the report shows scans; faces and patients' marks stay out of what is passed on without.
+    #[serde(default = "yes")]
+    pub pictures: bool,
     /// Slices that pass the encoder in pre-training, the same for all methods …
     #[serde(default = "default_images")]
     pub images: usize,
@@ -145,6 +148,10 @@ fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Model, D::Error> {
 
 fn three_seeds() -> Vec<u32> {
     vec![0, 1, 2]
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_images() -> usize {

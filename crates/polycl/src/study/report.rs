@@ -48,7 +48,9 @@ impl Writer<'_> {
         self.by_draw(&mut report);
         self.against_scratch(&mut report);
         self.rankings(&mut report);
-        self.pictures(&mut report)?;
+        if plan.config.pictures {
+            self.pictures(&mut report)?;
+        }
         self.validation(&mut report)?;
         self.spent(&mut report)?;
         report.heading("How it was done");

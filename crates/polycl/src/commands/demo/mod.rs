@@ -60,8 +60,8 @@ const FULL: Scale = Scale {
     test_patients: 6,
     pretraining_epochs: 8,
     pretraining_steps: 14,
-    finetuning_epochs: 4,
-    finetuning_steps: 100,
+    finetuning_epochs: 3,
+    finetuning_steps: 75,
     real_size: 128,
 };
 const QUICK: Scale = Scale {
