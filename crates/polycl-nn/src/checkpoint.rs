@@ -81,7 +81,7 @@ fn write(path: &Path, tensors: &[(String, TensorData)], state: &impl Serialize) 
     output::atomically(path, |file| file.write_all(&bytes))
 }
 
-/// Leaves the weights of a finished training alone, a third of the file; it cannot go on then.
+/// Leaves the weights of a finished training alone, a third of the file or less; it cannot go on then.
 ///
 /// # Errors
 /// As [`Checkpoint::read`], [`Kind::Io`].

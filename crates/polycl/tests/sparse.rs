@@ -107,7 +107,7 @@ fn scans_of_which_nothing_is_drawn_take_no_part() {
     mask.voxels.fill(0);
     nifti::write_mask(&path, &mask).unwrap();
     let shown = folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset"));
-    assert!(shown.contains("a004, liver: no slice is drawn, so the scan does not train"), "{shown}");
+    assert!(shown.contains("a004, liver: no slice that shows it is drawn"), "{shown}");
     let shown = folder.done(&format!("{FINETUNE} --out run"));
     assert!(shown.contains("note: 1 scans of which nothing is drawn take no part"), "{shown}");
     assert!(!text(&folder, "run/run.json").contains("a004"));

@@ -113,11 +113,19 @@ impl<'a> Candidates<'a> {
         let mut shown: Vec<(usize, Vec<usize>)> =
             scans.iter().map(|&number| (number, shown(number))).collect();
         shown.retain(|(_, slices)| !slices.is_empty());
-        let finished =
-            |(number, _): &&(usize, Vec<usize>)| !organs.is_empty() && scan(*number).wholly_by_hand(&organs);
+        // What is drawn in a slice covers; that scan comes last, however much of it is left.
+        let by_hand = |number: usize, slice: usize| {
+            let drawn =
+                |organ: &String| scan(number).drawn.contains(organ) && scan(number).by_hand(organ, slice);
+            !organs.is_empty() && organs.iter().all(drawn)
+        };
+        let finished = |(number, slices): &&(usize, Vec<usize>)| slices.iter().any(|&s| by_hand(*number, s));
         let finished: BTreeSet<usize> = shown.iter().filter(finished).map(|(number, _)| *number).collect();
         let all = request.ignore_masks || finished.len() == shown.len();
         let finished = if all { BTreeSet::new() } else { finished };
+        for (number, slices) in shown.iter_mut().filter(|(number, _)| finished.contains(number)) {
+            slices.retain(|&slice| by_hand(*number, slice));
+        }
         let of_scan = (MOST / shown.len().max(1)).clamp(1, MOST_OF_SCAN);
         let slices = shown.iter().flat_map(|(number, slices)| {
             spread(slices, of_scan).map(|slice| SliceId { scan: *number, slice })
@@ -220,7 +228,7 @@ fn height(scan: &Scan, organs: &[String], slice: usize) -> Option<Height> {
 }
 
 /// At most `count` of some things, the middles of as many equal parts.
-fn spread<T: Copy>(all: &[T], count: usize) -> impl Iterator<Item = T> {
+pub fn spread<T: Copy>(all: &[T], count: usize) -> impl Iterator<Item = T> {
     let count = count.min(all.len());
     (0..count).map(move |i| all[(2 * i + 1) * all.len() / (2 * count)])
 }

@@ -144,7 +144,7 @@ impl Augment {
         let shift = [within(self.shift) * size as f32, within(self.shift) * size as f32];
         let (contrast, brightness) = (1.0 + within(self.intensity), within(self.intensity));
         let gamma = within(self.gamma).exp();
-        let flip = self.flip && mirrored.is_some() && rng.random::<bool>();
+        let flip = rng.random::<bool>() && self.flip && mirrored.is_some();
 
         let motion = Motion { angle, scale, shift, flip, size };
         *image = motion.linear(image);

@@ -156,6 +156,7 @@ pub fn finetune(
     let encoder = encoder_config(config, pretrained.as_ref(), dataset)?;
     let mut task = Finetuning::new(dataset, config.clone())?;
     task.resolve(encoder.net);
+    task.count_parts()?;
     let segmenter = SegmenterConfig { encoder, organs: task.organs.len() };
     // A masked autoencoder has pre-trained the decoder, too, all but what it ends with.
     let decoder = pretrained.as_ref().is_some_and(|card| matches!(card.model, Model::Autoencoder(_)));
@@ -215,7 +216,7 @@ struct Finetuning<'a> {
 
 impl<'a> Finetuning<'a> {
     fn new(dataset: &'a Dataset, config: FinetuneConfig) -> Result<Self> {
-        let mut organs = organs(dataset, &config.organs)?;
+        let organs = organs(dataset, &config.organs)?;
         let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
         let (usable, partial) = labelled(dataset, config.domain.as_deref(), &names)?;
         let split = split(dataset, &config, &usable, &names)?;
@@ -232,9 +233,6 @@ impl<'a> Finetuning<'a> {
             training.retain(|&scan| drawn.contains_key(&dataset.index.scans[scan].case));
         }
         let examples = examples(dataset, &config, &training, &names)?;
-        for (number, organ) in organs.iter_mut().enumerate() {
-            organ.parts = parts::of_organ(dataset, &examples, number, organ.value)?;
-        }
         Ok(Self { dataset, config, organs, mirrored, unflipped, training, validation, examples, partial })
     }
 
@@ -252,6 +250,15 @@ impl<'a> Finetuning<'a> {
         if self.origins().any(|origin| !origin.is_hand()) {
             self.config.label_weight.get_or_insert_default();
         }
+    }
+
+    /// Notes of how many parts each organ is.
+    fn count_parts(&mut self) -> Result<()> {
+        for (number, organ) in self.organs.iter_mut().enumerate() {
+            let known = (organ.name.as_str(), organ.value);
+            organ.parts = parts::of_organ(self.dataset, &self.examples, number, known)?;
+        }
+        Ok(())
     }
 
     /// The scans of which some slice trains.
@@ -316,7 +323,9 @@ impl<'a> Finetuning<'a> {
             label_weight: self.config.label_weight,
             flip: self.mirrored.is_some(),
             unflipped: self.unflipped,
-            unvalidated: self.config.validate && self.validation.is_empty(),
+            unvalidated: self.validation.is_empty()
+                && (self.config.validate
+                    || self.config.split.as_ref().is_some_and(|split| !split.validation.is_empty())),
             partial: self.partial,
         }
     }
@@ -466,8 +475,10 @@ fn examples(
     examples.retain(|example| example.weight > 0.0);
     if let Some(drawn) = &config.drawn {
         check_drawn(dataset, drawn, scans, &examples)?;
-        examples.retain(|Example { id, shows, .. }| {
-            shows.is_empty() || drawn[&dataset.index.scans[id.scan].case].contains(&id.slice)
+        examples.retain(|Example { id, .. }| {
+            let scan = &dataset.index.scans[id.scan];
+            let absent = |organ: &String| scan.shows(organ, id.slice) == Some(false);
+            organs.iter().all(absent) || drawn[&scan.case].contains(&id.slice)
         });
     }
     let refused = |expected: String, found: &str, hint: &str| {
@@ -481,7 +492,9 @@ fn examples(
     }
     let unseen =
         (0..organs.len()).find(|organ| !examples.iter().any(|example| example.shows.contains(organ)));
-    if let Some(unseen) = unseen {
+    // Slices that a study draws by chance may miss one organ of several.
+    let chance = config.drawn.is_some() && examples.iter().any(|example| !example.shows.is_empty());
+    if let Some(unseen) = unseen.filter(|_| !chance) {
         let hint = "name an organ that the training scans show, or label more of them";
         return refused(format!("slices that show {}", organs[unseen]), "none among those that train", hint);
     }

@@ -15,31 +15,41 @@ const NEARLY_ALL: f64 = 0.95;
 const NEARLY_ALWAYS: f64 = 0.9;
 /// As many scans tell, spread over all that train.
 const SCANS: usize = 40;
+/// Fewer drawn slices say nothing: one of a pair may lie beside them.
+const FEWEST_SLICES: usize = 3;
 
-/// The parts of the organ of a label value in the masks that train, if one or two hold nearly all of it nearly
-/// always. Whole masks are looked at in 3D, those of which only slices were drawn slice by slice.
+/// The parts of an organ in the masks that train and that a person has drawn, if one or two hold nearly all of it
+/// nearly always. Whole masks are looked at in 3D, those of which only slices were drawn slice by slice.
 ///
 /// # Errors
 /// As [`Dataset::mask`].
-pub fn of_organ(dataset: &Dataset, examples: &[Example], organ: usize, label: u16) -> Result<Option<usize>> {
+pub fn of_organ(
+    dataset: &Dataset,
+    examples: &[Example],
+    organ: usize,
+    (name, label): (&str, u16),
+) -> Result<Option<usize>> {
     let mut scans: Vec<usize> = examples.iter().map(|example| example.id.scan).collect();
     scans.dedup();
     let scans: Vec<usize> = scans.iter().step_by(scans.len().div_ceil(SCANS).max(1)).copied().collect();
-    let mut shares = Vec::new();
+    let (mut shares, mut single) = (Vec::new(), Vec::new());
     for scan in scans {
-        let whole = dataset.index.scans[scan].slices;
-        let slices: Vec<usize> = examples
+        let described = &dataset.index.scans[scan];
+        let drawn: Vec<&Example> = examples
             .iter()
-            .filter(|example| example.id.scan == scan)
-            .map(|example| example.id.slice)
+            .filter(|example| example.id.scan == scan && described.by_hand(name, example.id.slice))
             .collect();
-        if slices.len() == whole {
+        if drawn.len() == described.slices {
+            let slices: Vec<usize> = drawn.iter().map(|example| example.id.slice).collect();
             shares.extend(largest_parts(dataset, scan, &slices, label)?);
             continue;
         }
-        for example in examples.iter().filter(|e| e.id.scan == scan && e.shows.contains(&organ)) {
-            shares.extend(largest_parts(dataset, scan, &[example.id.slice], label)?);
+        for example in drawn.iter().filter(|example| example.shows.contains(&organ)) {
+            single.extend(largest_parts(dataset, scan, &[example.id.slice], label)?);
         }
+    }
+    if single.len() >= FEWEST_SLICES {
+        shares.append(&mut single);
     }
     let enough = |count: &usize| {
         let held = shares.iter().filter(|share| share[count - 1] >= NEARLY_ALL).count();

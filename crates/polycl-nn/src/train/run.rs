@@ -153,6 +153,9 @@ impl RunCard {
         if widths.iter().any(|width| !(1..=MAX_WIDTH).contains(width)) {
             return Err(format!("widths {widths:?}"));
         }
+        if let Some(odd) = self.organs.iter().find(|organ| organ.parts == Some(0)) {
+            return Err(format!("{} of no parts", odd.name));
+        }
         let values: BTreeSet<u16> = self.organs.iter().map(|organ| organ.value).collect();
         let expected = match self.model {
             Model::Contrastive(_) | Model::Autoencoder(_) => 0,

@@ -36,12 +36,35 @@ impl DrawnSlices {
         Ok(Self { file: file.to_path_buf(), known })
     }
 
-    /// Refuses scans that are not among the cases.
+    /// Refuses scans that are not among the cases, and organs that no mask of the import has.
     ///
     /// # Errors
-    /// [`Kind::Pairing`].
-    pub(super) fn check_cases(&self, cases: &BTreeSet<&str>) -> Result<()> {
-        super::presence::check_cases(&self.file, self.known.keys(), cases)
+    /// [`Kind::Pairing`], [`Kind::Labels`].
+    pub(super) fn check(&self, cases: &BTreeSet<&str>, organs: &BTreeMap<String, u16>) -> Result<()> {
+        super::presence::check_cases(&self.file, self.known.keys(), cases)?;
+        let mut named = self.known.values().flatten().filter_map(|(_, organ)| organ.as_ref());
+        match named.find(|organ| !organs.contains_key(*organ)) {
+            Some(unknown) => {
+                let known = organs.keys().cloned().collect::<Vec<_>>().join(", ");
+                let expected = format!("organs that the masks have: {known}");
+                Err(Error::new(&self.file, Kind::Labels, expected, unknown.clone()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses rows of a scan of which nobody has drawn a mask.
+    ///
+    /// # Errors
+    /// [`Kind::Labels`].
+    pub(super) fn check_mask(&self, scan: &Scan) -> Result<()> {
+        let drawn = scan.labelled() && scan.origin.is_hand();
+        if drawn || !self.known.contains_key(&scan.case) {
+            return Ok(());
+        }
+        let found = if scan.labelled() { scan.origin.to_string() } else { "none".to_owned() };
+        Err(Error::new(&self.file, Kind::Labels, format!("a mask of {} drawn by hand", scan.case), found)
+            .hint("leave out its rows"))
     }
 
     /// Whether each kept slice of the store is drawn, of an organ of a case; `None` where no row speaks of it.
@@ -71,6 +94,12 @@ impl DrawnSlices {
             }
         }
         Ok(spoken.then(|| drawn[kept.clone()].to_vec()))
+    }
+
+    /// Whether a row speaks of an organ of a case.
+    pub(super) fn tells(&self, case: &str, organ: &str) -> bool {
+        let mut rows = self.known.get(case).into_iter().flatten();
+        rows.any(|(_, named)| named.as_ref().is_none_or(|named| named == organ))
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -106,10 +135,15 @@ impl Part<'_> {
             .then(|| Trust { confidence, by_hand: ranges_of(exact.iter().copied()) })
     }
 
-    /// A slice that the mask shows and that is said not to be drawn.
+    /// A slice in which the mask contradicts the table: it shows the organ and is said not to be drawn, or is said to
+    /// be drawn within the range and shows nothing.
     pub(super) fn stray(&self, slices: usize) -> Option<usize> {
         let drawn = self.drawn?;
-        (0..slices).find(|&slice| within(self.shown, slice) && !drawn[slice])
+        let named = |slice: usize| self.range.is_some_and(|range| within(range, slice));
+        (0..slices).find(|&slice| {
+            let shown = within(self.shown, slice);
+            shown && !drawn[slice] || !shown && drawn[slice] && named(slice)
+        })
     }
 }
 
@@ -120,9 +154,7 @@ pub(super) fn told(scan: &Scan, organ: &str) -> Option<String> {
     let case = &scan.case;
     match (scan.left_undrawn_anywhere(organ), drawn) {
         (false, _) => None,
-        (true, 0) => Some(format!("{case}, {organ}: no slice is drawn, so the scan does not train")),
-        (true, _) => {
-            Some(format!("{case}, {organ}: {drawn} of {all} slices known to show it are drawn and train"))
-        }
+        (true, 0) => Some(format!("{case}, {organ}: no slice that shows it is drawn")),
+        (true, _) => Some(format!("{case}, {organ}: {drawn} of {all} slices known to show it are drawn")),
     }
 }

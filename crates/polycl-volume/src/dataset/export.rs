@@ -105,8 +105,11 @@ impl Export<'_> {
     fn mask(&self, number: usize, organs: &[String], records: &mut Records) -> Result<Option<(Mask, bool)>> {
         let index = &self.dataset.index;
         let scan = &index.scans[number];
-        let whole = |organ: &String| !scan.left_undrawn_anywhere(organ);
-        if scan.draws(organs) && organs.iter().all(whole) {
+        let in_part = |organ: &&String| scan.drawn.contains(*organ) && scan.left_undrawn_anywhere(organ);
+        if organs.iter().any(|organ| in_part(&organ)) {
+            return Ok(None);
+        }
+        if scan.draws(organs) {
             let numbers = numbers(&index.labels, organs);
             let by_hand = organs.iter().all(|organ| scan.all_by_hand(organ));
             return Ok(Some((renumbered(self.dataset.truth(number)?, &numbers), by_hand)));

@@ -83,7 +83,7 @@ impl Plan {
         let numbering = self.numbering()?;
         let cases = self.pairs.iter().map(|pair| pair.case.as_str()).collect();
         self.ranges.as_ref().map_or(Ok(()), |ranges| ranges.check_cases(&cases))?;
-        self.drawn.as_ref().map_or(Ok(()), |drawn| drawn.check_cases(&cases))?;
+        self.drawn.as_ref().map_or(Ok(()), |drawn| drawn.check(&cases, &numbering))?;
         let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
         let mut journal = Journal::open(out, Head::new(self.preprocess.clone(), labels), go_on)?;
         let kept = journal.scans().len();

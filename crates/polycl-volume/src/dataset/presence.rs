@@ -73,6 +73,11 @@ impl Ranges {
         Ok(organs)
     }
 
+    /// Whether a row speaks of an organ of a case.
+    pub(super) fn tells(&self, case: &str, organ: &str) -> bool {
+        self.known.get(case).is_some_and(|organs| organs.contains_key(organ))
+    }
+
     pub(super) fn organs(&self) -> impl Iterator<Item = &str> {
         self.known.values().flat_map(BTreeMap::keys).map(String::as_str)
     }

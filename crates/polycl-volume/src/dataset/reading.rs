@@ -139,6 +139,9 @@ impl Plan {
                 self.refuse_outside(scan, organ, range, ranges.file())?;
             }
         }
+        if let Some(drawn) = &self.drawn {
+            drawn.check_mask(scan)?;
+        }
         if scan.origin.is_hand() {
             for organ in scan.drawn.clone() {
                 self.leave_undrawn(scan, &organ, named.get(&organ).map(Vec::as_slice), (space, kept))?;
@@ -158,9 +161,26 @@ impl Plan {
             }
             scan.presence.insert(organ, range);
         }
+        for organ in self.unsaid(scan) {
+            let text = "no row tells which slices are drawn, so its mask counts as whole";
+            report(Event::Note(format!("{}, {organ}: {text}", scan.case)));
+        }
         let told: Vec<String> = scan.drawn.iter().filter_map(|organ| drawn::told(scan, organ)).collect();
         told.into_iter().for_each(|text| report(Event::Note(text)));
         Ok(())
+    }
+
+    /// Organs of a hand-drawn mask of which neither table has a row for this scan, though one has for others: a row
+    /// that was forgotten makes background of what is not drawn.
+    fn unsaid(&self, scan: &Scan) -> Vec<String> {
+        let (ranges, drawn) = (self.ranges.as_ref(), self.drawn.as_ref());
+        let asked = |organ: &str| drawn.is_some() || ranges.is_some_and(|r| r.organs().any(|o| o == organ));
+        let said = |organ: &str| {
+            ranges.is_some_and(|ranges| ranges.tells(&scan.case, organ))
+                || drawn.is_some_and(|drawn| drawn.tells(&scan.case, organ))
+        };
+        let organs = scan.drawn.iter().filter(|organ| scan.origin.is_hand() && asked(organ) && !said(organ));
+        organs.cloned().collect()
     }
 
     /// Refuses a range that denies an organ where a person drew it, or that names one where a person who drew it in
@@ -192,10 +212,14 @@ impl Plan {
             self.drawn.as_ref().map(|table| table.of(&scan.case, organ, space, kept)).transpose()?.flatten();
         let part = drawn::Part { shown: &scan.presence[organ], range, drawn: drawn.as_deref() };
         if let (Some(table), Some(stray)) = (&self.drawn, part.stray(scan.slices)) {
-            let expected = format!("every slice in which {organ} is drawn in {}", scan.case);
-            let found = format!("none for slice {stray}, counted from the feet, which its mask shows it in");
+            let expected = format!("the slices in which {organ} is drawn in {}", scan.case);
+            let found = if within(&scan.presence[organ], stray) {
+                format!("no row for slice {stray} (from the feet), in which its mask shows it")
+            } else {
+                format!("slice {stray} (from the feet), within the range, in which its mask shows none")
+            };
             return Err(Error::new(table.file(), Kind::Labels, expected, found)
-                .hint("list it, clear it in the mask, or leave out the scan if all of its mask is drawn"));
+                .hint("mend the table or the mask; a scan of which all is drawn needs no row"));
         }
         if let Some(trust) = part.trust(scan.slices) {
             scan.trust.insert(organ.to_owned(), trust);
@@ -208,11 +232,8 @@ impl Plan {
 /// nobody had looked before. Where the person says that the organ is not, and the mask shows none, it is as exact
 /// as if it had been drawn.
 fn overrule(scan: &mut Scan, organ: &str, range: &Slices, wrong: &[usize]) {
-    if !wrong.is_empty() {
-        let predicted = Trust::full(scan.slices, false);
-        scan.trust.entry(organ.to_owned()).or_insert(predicted);
-    }
-    let Some(trust) = scan.trust.get_mut(organ) else { return };
+    let predicted = Trust::full(scan.slices, false);
+    let trust = scan.trust.entry(organ.to_owned()).or_insert(predicted);
     let absent = |slice: &usize| !within(range, *slice) && !wrong.contains(slice);
     let by_hand = |slice: usize| within(&trust.by_hand, slice) || absent(&slice);
     trust.by_hand = ranges_of((0..scan.slices).map(by_hand));

@@ -56,8 +56,10 @@ fn a_table_tells_what_is_drawn() {
     let table = "scan,slice\na,0\na,1\na,3\n";
     assert_eq!(known(&import(&scan(LPS), "", table).unwrap()), "xX?X??");
     assert_eq!(known(&import(&scan(LPI), "", table).unwrap()), "??X?Xx");
-    // Slice 2 is drawn and shows no liver there, which the range does not contradict.
-    assert_eq!(known(&import(&scan(LPS), "a,liver,1,4\n", "scan,slice\na,1\na,2\na,3\n").unwrap()), "xXXXOx");
+    // Slice 0 is drawn and shows no liver there, as the range says; slice 2 is within it.
+    assert_eq!(known(&import(&scan(LPS), "a,liver,1,4\n", "scan,slice\na,0\na,1\na,3\n").unwrap()), "xXOXOx");
+    let empty = import(&scan(LPS), "a,liver,1,4\n", "scan,slice\na,1\na,2\na,3\n");
+    assert_eq!(empty.unwrap_err().kind, Kind::Labels);
     let of_spleen = "scan,slice,organ\na,0,spleen\n";
     let index = import(&scan(LPS), "", of_spleen).unwrap();
     assert_eq!(known(&index), "xXxXxx", "of the liver no row speaks");
@@ -77,6 +79,7 @@ fn tables_that_cannot_be_are_refused() {
         ("scan,place\na,1\n", Kind::Format),
         // The mask shows the liver in slice 3, too.
         ("scan,slice\na,1\n", Kind::Labels),
+        ("scan,slice,organ\na,1,livr\n", Kind::Labels),
     ] {
         assert_eq!(import(&scan(LPS), "", table).unwrap_err().kind, kind, "{table}");
     }
@@ -92,15 +95,28 @@ fn the_index_is_read_again_and_a_person_is_told() {
     let mut plan = folder.plan().unwrap();
     plan.ranges = Some(Ranges::read(&folder.at("ranges.csv")).unwrap());
     let told = notes(&plan, &folder.at("again"));
-    assert_eq!(told, ["a, liver: 2 of 4 slices known to show it are drawn and train"]);
+    assert_eq!(told, ["a, liver: 2 of 4 slices known to show it are drawn"]);
     let empty = Folder::new();
     image(&empty.at("images/a.nii.gz"), &space(LPS));
     mask(&empty.at("labels/a.nii.gz"), &space(LPS), &[]);
     empty.write("labels/labels.json", r#"{"1": "liver"}"#);
     plan = empty.plan().unwrap();
     plan.ranges = Some(Ranges::read(&folder.at("ranges.csv")).unwrap());
-    assert_eq!(
-        notes(&plan, &empty.at("dataset")),
-        ["a, liver: no slice is drawn, so the scan does not train"]
-    );
+    assert_eq!(notes(&plan, &empty.at("dataset")), ["a, liver: no slice that shows it is drawn"]);
+}
+
+#[test]
+fn rows_that_were_forgotten_are_told_and_rows_of_no_mask_refused() {
+    let folder = scan(LPS);
+    crate::files::shifted_image(&folder.at("images/b.nii.gz"), &space(LPS), 1.0);
+    let table = "scan,slice\na,1\na,3\nb,2\n";
+    assert_eq!(import(&folder, "", table).unwrap_err().kind, Kind::Labels, "b has no mask");
+    std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+    mask(&folder.at("labels/b.nii.gz"), &space(LPS), &[(1, [2, 2], 4)]);
+    let mut plan = folder.plan().unwrap();
+    let file = folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na,liver,1,4\n");
+    plan.ranges = Some(Ranges::read(&file).unwrap());
+    let told = notes(&plan, &folder.at("dataset"));
+    let unsaid = "b, liver: no row tells which slices are drawn, so its mask counts as whole";
+    assert!(told.contains(&unsaid.to_owned()), "{told:?}");
 }

@@ -169,7 +169,10 @@ fn announce(plan: &Plan) {
         talk::note(format!("note: masks of the training scans: {origins}; {counts}"));
     }
     if plan.left_out > 0 {
-        talk::note(format!("note: {} slices that nobody has drawn or looked at are left out", plan.left_out));
+        talk::note(format!(
+            "note: {} slices are left out, of which nobody has said or drawn what they show",
+            plan.left_out
+        ));
     }
     if plan.bare > 0 {
         talk::note(format!("note: {} scans of which nothing is drawn take no part", plan.bare));

@@ -82,7 +82,7 @@ impl Drawable {
         let mut drawn = Vec::new();
         for scan in in_rounds(&self.patients) {
             let take = scan.len().min(count - drawn.len());
-            drawn.extend((0..take).map(|at| scan[(2 * at + 1) * scan.len() / (2 * take)]));
+            drawn.extend(suggest::spread(&scan, take));
         }
         drawn
     }

@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use anyhow::Context;
+use polycl_nn::suggest;
 use polycl_volume::files::case_name;
 use polycl_volume::orient::Reorientation;
 use polycl_volume::rng::{Purpose, rng};
@@ -39,9 +41,10 @@ impl Drawing {
             order.shuffle(&mut rng);
             let mut one = |truth: &Truth| vec![truth.shown[rng.random_range(0..truth.shown.len())]];
             let spread: Vec<_> = order.iter().take(self.slices).map(|&truth| (truth, one(truth))).collect();
-            let count = self.slices.min(order[0].shown.len());
-            let whole = (0..count).map(|i| order[0].shown[i * order[0].shown.len() / count]).collect();
-            for (placement, drawn) in [(SPREAD, spread), (WHOLE, vec![(order[0], whole)])] {
+            let patient = order.iter().find(|truth| truth.shown.len() >= spread.len());
+            let patient = *patient.context("a patient with as many slices to draw")?;
+            let whole = suggest::spread(&patient.shown, spread.len()).collect();
+            for (placement, drawn) in [(SPREAD, spread), (WHOLE, vec![(patient, whole)])] {
                 let folder = out.join(format!("drawn/{placement}-{draw}"));
                 for (truth, slices) in drawn {
                     let mask = truth.drawn(&slices, label);
