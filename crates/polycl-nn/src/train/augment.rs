@@ -21,9 +21,9 @@ pub struct Augment {
     pub gamma: f32,
     /// Largest standard deviation of noise, as a part of the slice's range.
     pub noise: f32,
-    /// Largest standard deviation in pixels of the blur that one slice in [`SELDOM`] gets.
+    /// Largest standard deviation in pixels of the blur that one slice in five gets.
     pub blur: f32,
-    /// The largest part of the resolution that one slice in [`SELDOM`] loses.
+    /// The largest part of the resolution that one slice in five loses.
     pub low_resolution: f32,
     /// Whether half of the slices are flipped left to right.
     pub flip: bool,
