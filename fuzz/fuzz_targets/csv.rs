@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use polycl_fuzz::{Folder, proportionate};
-use polycl_volume::dataset::{Ranges, Records, names, pairs};
+use polycl_volume::dataset::{DrawnSlices, Ranges, Records, Salt, names, pairs};
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
     let folder = Folder::new("csv");
@@ -17,14 +17,14 @@ static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else { return };
-    proportionate((4 << 20) + 600 * bytes.len(), || check(kind % 7, bytes));
+    proportionate((4 << 20) + 600 * bytes.len(), || check(kind % 8, bytes));
 });
 
 fn check(kind: u8, bytes: &[u8]) {
     match kind {
         0 => drop(Ranges::read(&FOLDER.write("ranges.csv", bytes))),
         1 => {
-            if let Ok(pairs) = pairs::from_manifest(&FOLDER.write("manifest.csv", bytes), None) {
+            if let Ok(pairs) = pairs::from_manifest(&FOLDER.write("manifest.csv", bytes), None, &Salt::at(&FOLDER.at("salt"))) {
                 assert!(pairs.windows(2).all(|two| two[0].case < two[1].case));
                 assert!(pairs.iter().all(|pair| !pair.case.contains('/') && !pair.case.starts_with("..")));
             }
@@ -33,6 +33,7 @@ fn check(kind: u8, bytes: &[u8]) {
         3 => sound(names::read(&FOLDER.write("names.json", bytes))),
         4 => maker("propagate.csv", bytes),
         5 => maker("refine.csv", bytes),
+        6 => drop(DrawnSlices::read(&FOLDER.write("drawn.csv", bytes))),
         _ => maker("polycl.json", bytes),
     }
 }

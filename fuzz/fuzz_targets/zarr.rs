@@ -44,9 +44,10 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     folder.write("labels/labels.json", br#"{"1": "liver"}"#);
     let found = pairs::from_folders(&folder.at("images"), Some(&folder.at("labels")), None);
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
-    let plan = Plan { pairs: found.expect("a pair"), ranges: None, only: BTreeSet::new(), preprocess };
+    let pairs = found.expect("a pair");
+    let plan = Plan { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, stop: || false };
     let path = folder.at("dataset");
-    plan.import(&path, &mut |_| {}).expect("a data set");
+    plan.import(&path, false, &mut |_| {}).expect("a data set");
     if let Some(corpus) = std::env::var_os("POLYCL_SEEDS") {
         seeds(&folder, Path::new(&corpus)).expect("room for seeds");
     }
