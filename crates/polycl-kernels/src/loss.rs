@@ -13,15 +13,15 @@ type Sums = [f64; 4];
 /// Which soft Dice, and how much cross-entropy beside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DiceLoss {
-    /// What a fraction is taken over: an image, or all images of a batch, in which those without the organ then
-    /// have a slope as well.
+    /// The images of a fraction: each by itself, or all of a batch, of which those without the organ then have a
+    /// slope as well.
     pub over: Over,
-    /// What the mean binary cross-entropy of all pixels is multiplied by.
+    /// Multiplies the mean binary cross-entropy of all pixels.
     pub entropy: f32,
 }
 
 impl DiceLoss {
-    /// What the fraction of each image is made of, Σpt and Σp + Σt; over a batch its images' weighted sums.
+    /// Σpt and Σp + Σt of each image's fraction; over a batch its images' weighted sums.
     fn fractions(self, sums: &[Sums], weights: &[f32]) -> Vec<[f64; 2]> {
         let own = |&[overlap, p, t, _]: &Sums| [overlap, p + t];
         if self.over == Over::Image {
@@ -36,11 +36,6 @@ impl DiceLoss {
             vec![[weighted(0), weighted(1)]; sums.len()]
         };
         groups.flat_map(of_group).collect()
-    }
-
-    /// Fractions of which the loss is the mean.
-    fn count(self, images: usize) -> usize {
-        self.over.groups(images)
     }
 }
 
@@ -58,7 +53,7 @@ pub fn soft_dice(logits: &[f32], target: &[f32], weights: &[f32], loss: DiceLoss
         let [overlap, total] = fractions[image];
         1.0 - (2.0 * overlap + SMOOTH) / (total + SMOOTH)
     };
-    let count = loss.count(images);
+    let count = loss.over.groups(images);
     let dice = match loss.over {
         Over::Image => weighted(&dice),
         Over::Batches(_) => (0..images).step_by(images / count).map(dice).sum(),
@@ -78,7 +73,7 @@ pub fn soft_dice_backward(
     let images = weights.len();
     let (pixels, sums) = (logits.len() / images, sums(logits, target, images, loss.entropy));
     let fractions = loss.fractions(&sums, weights);
-    let (logits_in_all, count) = (logits.len(), loss.count(images));
+    let (logits_in_all, count) = (logits.len(), loss.over.groups(images));
     let mut gradient = vec![0.0; logits.len()];
     let both = logits.par_chunks_exact(pixels).zip(target.par_chunks_exact(pixels));
     gradient.par_chunks_exact_mut(pixels).zip(both).zip(fractions.par_iter().zip(weights)).for_each(

@@ -139,7 +139,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
     pub fn load<M: Module>(&self, model: &mut M) -> Result<()> {
-        self.apply(model, |name| (!name.starts_with(OPTIMISER)).then_some(name))
+        self.fill(model, |name| (!name.starts_with(OPTIMISER)).then_some(name), |_| true)
     }
 
     /// Fills every tensor of `model` with the weights as they were trained, of which [`Self::load`] gives the
@@ -148,7 +148,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn load_trained<M: Module>(&self, model: &mut M) -> Result<()> {
-        self.apply(model, |name| name.strip_prefix(TRAINED))
+        self.fill(model, |name| name.strip_prefix(TRAINED), |_| true)
     }
 
     /// Fills what lies under `prefix` (`"encoder."`) in `model` from the same names in the file,
@@ -159,11 +159,6 @@ impl Checkpoint {
     pub fn load_part<M: Module>(&self, model: &mut M, prefix: &str) -> Result<()> {
         let below = |name: &str| name.starts_with(prefix);
         self.fill(model, |name| below(name).then_some(name), below)
-    }
-
-    /// Fills every tensor of `model` from those of the file that `called` gives a name of the model's.
-    fn apply<M: Module>(&self, model: &mut M, called: impl Fn(&str) -> Option<&str>) -> Result<()> {
-        self.fill(model, called, |_| true)
     }
 
     /// Fills the tensors of `model` that are `wanted` from those of the file that `called` gives their names.

@@ -183,6 +183,13 @@ pub fn orientation_code(space: &Space) -> String {
     [0, 1, 2].map(letter).iter().collect()
 }
 
+/// From a voxel's place in memory to its slice, counted from 0 along the slice axis of the file.
+pub fn slice_of(space: &Space) -> impl Fn(usize) -> usize + use<> {
+    let axis = Reorientation::to_canonical(space).slice_axis();
+    let (stride, slices) = (space.shape[..axis].iter().product::<usize>(), space.shape[axis]);
+    move |at| at / stride % slices
+}
+
 /// The axis of a file along which slices are stacked, by its [`orientation_code`]; `None` where no letter is
 /// S or I.
 pub fn slice_axis_of(code: &str) -> Option<usize> {

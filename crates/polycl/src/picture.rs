@@ -39,8 +39,7 @@ pub fn overlay(image: &Image, truth: &Mask, prediction: &Mask, label: u16) -> an
     let picture = Picture::new(image.plane(k), nx, [0..nx, 0..ny])
         .outlined(&alone(&truth), TRUTH)
         .outlined(&alone(&prediction), PREDICTION);
-    let png = base64::engine::general_purpose::STANDARD.encode(picture.png()?);
-    Ok(Some(format!("data:image/png;base64,{png}")))
+    Ok(Some(address(&picture.png()?)))
 }
 
 /// The slices of a scan in which most was changed from `before` to `after`, six at most, from the feet
@@ -127,6 +126,11 @@ const COLOURS: [([u8; 3], &str); 6] = [
     ([204, 121, 167], "pink"),
     ([200, 200, 200], "grey"),
 ];
+
+/// The address under which a page holds a PNG within itself.
+pub fn address(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png))
+}
 
 /// One of the six.
 pub fn colour_of(label: u16) -> [u8; 3] {

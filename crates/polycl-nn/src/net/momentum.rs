@@ -8,22 +8,25 @@ use burn::tensor::Tensor;
 /// stay its own, as in the papers' code.
 #[must_use]
 pub fn follow<M: Module>(mean: M, online: &M, momentum: f64) -> M {
-    let mut parameters = Parameters::default();
-    online.visit(&mut parameters);
-    parameters.by_name.retain(|name, _| !is_statistic(name));
-    mean.map(&mut Follow { parameters: parameters.by_name, momentum, path: Vec::new() })
+    moved(mean, online, momentum, |name| !is_statistic(name))
 }
 
 /// The running mean of a network's weights (Polyak averaging; EMA) after one more step: every parameter becomes
 /// `keep` times itself plus the rest of that of `online`. Running statistics are those of `online`.
 #[must_use]
 pub fn averaged<M: Module>(mean: M, online: &M, keep: f64) -> M {
-    let mut parameters = Parameters::default();
-    online.visit(&mut parameters);
-    mean.map(&mut Follow { parameters: parameters.by_name, momentum: keep, path: Vec::new() })
+    moved(mean, online, keep, |_| true)
 }
 
-/// Whether a name is that of batch norm's running statistics.
+/// Moves those parameters of `mean` whose names are `wanted` towards `online`.
+fn moved<M: Module>(mean: M, online: &M, momentum: f64, wanted: impl Fn(&str) -> bool) -> M {
+    let mut parameters = Parameters::default();
+    online.visit(&mut parameters);
+    parameters.by_name.retain(|name, _| wanted(name));
+    mean.map(&mut Follow { parameters: parameters.by_name, momentum, path: Vec::new() })
+}
+
+/// Tells batch norm's running statistics by their names.
 fn is_statistic(name: &str) -> bool {
     name.rsplit('.').next().is_some_and(|last| last.starts_with("running_"))
 }

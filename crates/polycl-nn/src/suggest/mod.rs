@@ -30,7 +30,7 @@ pub struct Request {
     /// The run whose encoder tells slices apart; their pixels without it.
     pub encoder: Option<PathBuf>,
     pub device: Device,
-    /// Also choose from scans whose organs are all drawn by hand, which else count as chosen already.
+    /// Also choose from scans of which some slice is drawn by hand, which else counts as chosen already.
     pub ignore_masks: bool,
 }
 

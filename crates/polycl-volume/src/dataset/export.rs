@@ -105,8 +105,8 @@ impl Export<'_> {
     fn mask(&self, number: usize, organs: &[String], records: &mut Records) -> Result<Option<(Mask, bool)>> {
         let index = &self.dataset.index;
         let scan = &index.scans[number];
-        let in_part = |organ: &&String| scan.drawn.contains(*organ) && scan.left_undrawn_anywhere(organ);
-        if organs.iter().any(|organ| in_part(&organ)) {
+        let in_part = |organ: &String| scan.drawn.contains(organ) && scan.left_undrawn_anywhere(organ);
+        if organs.iter().any(in_part) {
             return Ok(None);
         }
         if scan.draws(organs) {

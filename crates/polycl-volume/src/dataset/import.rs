@@ -82,8 +82,12 @@ impl Plan {
             .map_err(|found| Error::new(out, Kind::Request, "a usable preprocessing", found))?;
         let numbering = self.numbering()?;
         let cases = self.pairs.iter().map(|pair| pair.case.as_str()).collect();
-        self.ranges.as_ref().map_or(Ok(()), |ranges| ranges.check_cases(&cases))?;
-        self.drawn.as_ref().map_or(Ok(()), |drawn| drawn.check(&cases, &numbering))?;
+        if let Some(ranges) = &self.ranges {
+            ranges.check_cases(&cases)?;
+        }
+        if let Some(drawn) = &self.drawn {
+            drawn.check(&cases, &numbering)?;
+        }
         let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
         let mut journal = Journal::open(out, Head::new(self.preprocess.clone(), labels), go_on)?;
         let kept = journal.scans().len();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::names::{self, Names};
 use super::pairs::Label;
 use super::{Scan, Source};
-use crate::orient::Reorientation;
+use crate::orient::{Reorientation, slice_of};
 use crate::{Error, Input, Kind, Mask, Result, Space, files};
 
 /// Everything drawn on one scan, on the scan's own voxels.
@@ -82,8 +82,8 @@ pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
 
 /// Voxels of each label, but for the background, in each slice of the file.
 fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap<u16, Vec<u64>> {
-    let axis = Reorientation::to_canonical(space).slice_axis();
-    let (stride, slices) = (space.shape[..axis].iter().product::<usize>(), space.shape[axis]);
+    let slices = space.shape[Reorientation::to_canonical(space).slice_axis()];
+    let slice = slice_of(space);
     // By label, for there are many voxels.
     let mut pixels: Vec<Vec<u64>> = Vec::new();
     for (at, label) in voxels.filter(|&(_, label)| label != 0) {
@@ -95,7 +95,7 @@ fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap
         if counts.is_empty() {
             *counts = vec![0; slices];
         }
-        counts[at / stride % slices] += 1;
+        counts[slice(at)] += 1;
     }
     (0..).zip(pixels).filter(|(_, counts)| !counts.is_empty()).collect()
 }

@@ -2,7 +2,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use base64::Engine;
 use polycl_nn::device::Device;
 use polycl_nn::suggest::{Candidates, Request, Suggestion};
 use polycl_volume::dataset::Dataset;
@@ -11,7 +10,7 @@ use polycl_volume::output;
 use crate::cli::Outcome;
 use crate::montage::squares;
 use crate::report::Report;
-use crate::talk;
+use crate::{picture, talk};
 
 /// Suggest which slices to draw first
 ///
@@ -32,8 +31,8 @@ pub struct Args {
     /// Run whose encoder tells slices apart; their pixels without it
     #[arg(long, value_name = "RUN")]
     encoder: Option<PathBuf>,
-    /// Also suggest slices of scans whose organs are all drawn by hand; without it these scans count as
-    /// chosen before, unless no other is left
+    /// Also suggest slices of scans of which some slice is drawn by hand; without it those slices count as
+    /// chosen before, unless no other scan is left
     #[arg(long)]
     again: bool,
     /// Folder for suggested.csv, suggested.png and report.html
@@ -131,10 +130,10 @@ impl Suggested<'_> {
         let images = self.suggestions.iter().map(image).collect::<Result<Vec<_>, _>>()?;
         let ends = self.dataset.index.preprocess.normalised(&[0, u16::MAX]);
         let ends = [ends[0], ends[1]];
-        let picture = squares(&images, ends)?;
+        let montage = squares(&images, ends)?;
         let report = self.report(&images, ends)?;
         output::atomically(&out.join("suggested.csv"), |file| file.write_all(table.as_bytes()))?;
-        output::atomically(&out.join("suggested.png"), |file| file.write_all(&picture))?;
+        output::atomically(&out.join("suggested.png"), |file| file.write_all(&montage))?;
         report.write(&out.join("report.html"))
     }
 
@@ -157,10 +156,9 @@ impl Suggested<'_> {
         report.table(&["", "scan", "slice", "height (%)", "covers", "coverage (%)"], &rows);
         for ((suggestion, place), image) in self.suggestions.iter().zip(1..).zip(images) {
             let png = squares(std::slice::from_ref(image), ends)?;
-            let png = base64::engine::general_purpose::STANDARD.encode(png);
             let [scan, slice, ..] = self.cells(suggestion);
             let caption = format!("{scan}, slice {slice}. {}", self.why(suggestion, place));
-            report.picture(&format!("data:image/png;base64,{png}"), &caption);
+            report.picture(&picture::address(&png), &caption);
         }
         Ok(report)
     }

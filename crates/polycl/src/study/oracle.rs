@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use polycl_volume::dataset::Record;
-use polycl_volume::orient::Reorientation;
+use polycl_volume::orient::slice_of;
 use polycl_volume::{Error, Mask, Result, nifti, output};
 
 /// Writes the masks of `cases` to `out`, without what lies outside the slices of the truth, and what tells of
@@ -32,10 +32,7 @@ pub fn clip_all<'a>(
 
 /// Sets voxels to zero that lie before the first or after the last slice in which the truth has their label.
 fn clip(mask: &mut Mask, truth: &Mask) {
-    let axis = Reorientation::to_canonical(&truth.space).slice_axis();
-    let shape = truth.space.shape;
-    let step: usize = shape[..axis].iter().product();
-    let slice = |at: usize| at / step % shape[axis];
+    let slice = slice_of(&truth.space);
     let mut shown: BTreeMap<u16, [usize; 2]> = BTreeMap::new();
     for (at, &label) in truth.voxels.iter().enumerate().filter(|(_, label)| **label > 0) {
         let [first, last] = shown.entry(label).or_insert([slice(at); 2]);

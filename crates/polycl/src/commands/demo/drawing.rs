@@ -1,13 +1,14 @@
 //! What a person does between import and training, played by the demo: names the ends of the organ in every scan, and
 //! draws some slices.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
 use polycl_nn::suggest;
 use polycl_volume::files::case_name;
-use polycl_volume::orient::Reorientation;
+use polycl_volume::orient::slice_of;
 use polycl_volume::rng::{Purpose, rng};
 use polycl_volume::{Mask, files, nifti, output};
 use rand::RngExt;
@@ -67,8 +68,9 @@ fn truths(folder: &Path, label: u16) -> anyhow::Result<Vec<Truth>> {
     for path in files::entries(folder)? {
         let Some(case) = case_name(&path) else { continue };
         let mask = nifti::read_mask(&path)?;
-        let shows = |&slice: &usize| slice_voxels(&mask, slice).any(|at| mask.voxels[at] == label);
-        let shown: Vec<usize> = (0..mask.space.shape[slice_axis(&mask)]).filter(shows).collect();
+        let slice = slice_of(&mask.space);
+        let organ = mask.voxels.iter().enumerate().filter(|(_, voxel)| **voxel == label);
+        let shown = Vec::from_iter(organ.map(|(at, _)| slice(at)).collect::<BTreeSet<usize>>());
         truths.extend((!shown.is_empty()).then_some(Truth { case, mask, shown }));
     }
     anyhow::ensure!(!truths.is_empty(), "{}: expected masks that show the {ORGAN}", folder.display());
@@ -78,21 +80,10 @@ fn truths(folder: &Path, label: u16) -> anyhow::Result<Vec<Truth>> {
 impl Truth {
     /// The mask with the organ in these slices alone.
     fn drawn(&self, slices: &[usize], label: u16) -> Mask {
-        let mut drawn = Mask { space: self.mask.space.clone(), voxels: vec![0; self.mask.voxels.len()] };
-        for at in slices.iter().flat_map(|&slice| slice_voxels(&self.mask, slice)) {
-            drawn.voxels[at] = if self.mask.voxels[at] == label { label } else { 0 };
+        let (slice, mut drawn) = (slice_of(&self.mask.space), self.mask.clone());
+        for (at, voxel) in drawn.voxels.iter_mut().enumerate() {
+            *voxel = if *voxel == label && slices.contains(&slice(at)) { label } else { 0 };
         }
         drawn
     }
-}
-
-fn slice_axis(mask: &Mask) -> usize {
-    Reorientation::to_canonical(&mask.space).slice_axis()
-}
-
-/// The voxels of a slice of the file.
-fn slice_voxels(mask: &Mask, slice: usize) -> impl Iterator<Item = usize> {
-    let axis = slice_axis(mask);
-    let (stride, slices) = (mask.space.shape[..axis].iter().product::<usize>(), mask.space.shape[axis]);
-    (0..mask.voxels.len() / slices).map(move |i| i / stride * stride * slices + slice * stride + i % stride)
 }

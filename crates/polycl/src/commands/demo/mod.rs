@@ -187,9 +187,23 @@ impl Demo<'_> {
         }
         report.heading("Training");
         let networks = &self.ground.networks;
-        let trained = RunCard::read(&self.out.join(&networks[0].name))?.training_cases;
-        let origins = Origin::counts(trained.iter().map(|seen| seen.origin));
-        report.paragraph(&format!("Masks that each network learnt from: {origins}."));
+        let learnt_from = |network: &Network| -> anyhow::Result<String> {
+            let trained = RunCard::read(&self.out.join(&network.name))?.training_cases;
+            Ok(Origin::counts(trained.iter().map(|seen| seen.origin)))
+        };
+        let origins = networks.iter().map(learnt_from).collect::<anyhow::Result<Vec<_>>>()?;
+        if origins.iter().all(|other| *other == origins[0]) {
+            report.paragraph(&format!("Masks that each network learnt from: {}.", origins[0]));
+        } else {
+            let each = networks
+                .iter()
+                .zip(&origins)
+                .map(|(network, origins)| format!("{} {origins}", network.title));
+            report.paragraph(&format!(
+                "Masks that each network learnt from: {}.",
+                each.collect::<Vec<_>>().join("; ")
+            ));
+        }
         let shown = networks.iter().filter(|network| network.shown);
         let shown = shown.map(|network| (network.name.as_str(), network.title.as_str()));
         for (run, title) in [("encoder", "pre-training")].into_iter().chain(shown) {
