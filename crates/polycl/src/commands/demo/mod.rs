@@ -198,7 +198,7 @@ impl Demo<'_> {
             let each = networks
                 .iter()
                 .zip(&origins)
-                .map(|(network, origins)| format!("{} {origins}", network.title));
+                .map(|(network, origins)| format!("{}: {origins}", network.title));
             report.paragraph(&format!(
                 "Masks that each network learnt from: {}.",
                 each.collect::<Vec<_>>().join("; ")
