@@ -22,17 +22,23 @@ struct Stage {
 }
 
 /// Commands that save after every step, so that kills meet many of them.
-fn trainings() -> [Stage; 2] {
+fn trainings() -> [Stage; 3] {
     let training = "--net unet --epochs 3 --steps 2 --batch 2 --save-every 0";
     let pretrain = format!("pretrain dataset --strategy mixed --organ liver {training} --out encoder");
     let finetune =
         "finetune dataset --organ liver --encoder encoder --freeze 1 --epochs 3 --steps 2 --batch 2";
     let finetune = format!("{finetune} --save-every 0 --out run");
+    let self_training = "finetune dataset --organ liver --config ranged.toml --epochs 2 --steps 2 --batch 4";
+    let self_training = format!("{self_training} --save-every 0 --out taught");
     [
         Stage { name: "pretrain", line: pretrain, again: "--resume", out: "encoder" },
         Stage { name: "finetune", line: finetune, again: "--resume", out: "run" },
+        Stage { name: "self-training", line: self_training, again: "--resume", out: "taught" },
     ]
 }
+
+/// Two patients train by their masks, the others by the ranges of the liver.
+const RANGED: &str = "ranged = [\"a002\", \"a003\", \"a004\"]\n[split]\ntrain = [\"a000\", \"a001\"]\n";
 
 /// Files by their names.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -45,10 +51,11 @@ fn result(folder: &Path) -> Files {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(!name.ends_with(".partial"), "{} was left behind", path.display());
         let path = path.strip_prefix(folder).unwrap().to_path_buf();
+        let parent = path.parent().unwrap().to_path_buf();
         if name == "log.jsonl" {
             all.insert(path, without_seconds(&bytes));
         } else if name.contains("tfevents") {
-            let before = all.insert(PathBuf::from("events"), Vec::new());
+            let before = all.insert(parent.join("events"), Vec::new());
             assert!(before.is_none(), "one file of events");
         } else if !name.ends_with(".lock") {
             all.insert(path, bytes);
@@ -153,6 +160,7 @@ fn start_command(folder: &Folder, line: &str) -> Child {
 fn phantoms() -> Folder {
     let folder = Folder::new();
     folder.done("phantom --out cohort --patients 5 --size 32 --seed 3");
+    folder.write("ranged.toml", RANGED);
     folder
 }
 
@@ -177,7 +185,7 @@ fn five_kills_at_random_moments_change_no_bit() {
         if course.kills >= 5 {
             break;
         }
-        course.trial(round % 2, (5 - course.kills).min(3));
+        course.trial(round % 3, (5 - course.kills).min(3));
     }
 }
 
@@ -188,8 +196,8 @@ fn many_kills() {
     let import = Stage { name: "import", line: IMPORT.to_owned(), again: "--continue", out: "dataset" };
     let predict = "predict run cohort/images --flip --out masks".to_owned();
     let predict = Stage { name: "predict", line: predict, again: "--continue", out: "masks" };
-    let [pretrain, finetune] = trainings();
-    let mut stages = vec![import, pretrain, finetune, predict];
+    let [pretrain, finetune, self_training] = trainings();
+    let mut stages = vec![import, pretrain, finetune, self_training, predict];
     // NAME=FILE, as in `polycl fetch NAME --from FILE`.
     match std::env::var("POLYCL_KILL_FETCH") {
         Ok(given) => {

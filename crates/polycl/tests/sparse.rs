@@ -37,7 +37,7 @@ fn only(mask: &mut Mask, plane: usize, slice: usize) {
 }
 
 const IMPORT: &str = "import --images cohort/images --labels drawn --size 32";
-const FINETUNE: &str = "finetune dataset --organ liver --epochs 1 --steps 2 --batch 4";
+const FINETUNE: &str = "finetune dataset --organ liver --epochs 1 --steps 2 --batch 4 --self-train false";
 
 #[test]
 fn one_slice_a_scan_and_the_ends_train_and_validate_nothing() {
@@ -120,4 +120,64 @@ fn scans_of_which_nothing_is_drawn_take_no_part() {
     }
     folder.done(&format!("{IMPORT} --out empty"));
     insta::assert_snapshot!(folder.refused(&FINETUNE.replace("dataset", "empty --out other")));
+}
+
+/// The first two patients have whole masks, the other three the liver's range alone.
+fn ranged(folder: &Folder) {
+    cohort(folder);
+    for case in ["a000", "a001"] {
+        let name = format!("{case}.nii.gz");
+        std::fs::create_dir_all(folder.at("two")).unwrap();
+        let mut mask = nifti::read_mask(&folder.at(&format!("cohort/labels/{name}"))).unwrap();
+        mask.voxels.iter_mut().for_each(|label| *label = u16::from(*label == 1));
+        nifti::write_mask(&folder.at(&format!("two/{name}")), &mask).unwrap();
+    }
+    folder.write("two/labels.json", r#"{"liver": 1}"#);
+    folder.done("import --images cohort/images --labels two --ranges ranges.csv --size 32 --out ranged");
+}
+
+const SELF_TRAIN: &str = "finetune ranged --organ liver --epochs 2 --steps 4 --batch 4";
+
+#[test]
+fn scans_with_ranges_alone_train_by_what_a_first_network_draws() {
+    let folder = Folder::new();
+    ranged(&folder);
+    let shown = folder.done(&format!("{SELF_TRAIN} --out taught --threads 1"));
+    let told: Vec<&str> = shown.lines().filter(|line| !line.starts_with("epoch")).collect();
+    insta::assert_snapshot!(told.join("\n"));
+    // The teacher is what there is without self-training; the network is another.
+    folder.done(&format!("{SELF_TRAIN} --self-train false --out plain"));
+    let bytes = |run: &str| std::fs::read(folder.at(&format!("{run}/latest.safetensors"))).unwrap();
+    assert!(bytes("plain") == bytes("taught/teacher"));
+    assert!(bytes("plain") != bytes("taught"));
+    folder.done(&format!("{SELF_TRAIN} --out again --threads 2"));
+    assert!(bytes("again") == bytes("taught"), "whatever the threads");
+    // Who gave nothing but ranges has been seen without masks, and `evaluate` will know.
+    let card: serde_json::Value = serde_json::from_str(&text(&folder, "taught/run.json")).unwrap();
+    let cases = |list: &str| -> Vec<String> {
+        card[list].as_array().unwrap().iter().map(|seen| seen["case"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(cases("training_cases"), ["a000", "a001"]);
+    assert_eq!(cases("pretraining_cases"), ["a002", "a003", "a004"]);
+    folder.done("predict taught cohort/images --out masks");
+    assert!(folder.done(&format!("{SELF_TRAIN} --out taught --resume")).contains("2 epochs done"));
+}
+
+#[test]
+fn self_training_that_cannot_be_is_refused() {
+    let folder = Folder::new();
+    ranged(&folder);
+    folder.done("import --images cohort/images --labels two --size 32 --out unnamed");
+    folder.write("unknown.toml", "ranged = [\"nobody\"]\n");
+    folder.write("both.toml", "ranged = [\"a003\"]\nself_train = false\n");
+    let mut told = String::new();
+    for line in [
+        "finetune unnamed --organ liver --self-train true --out other",
+        "finetune ranged --organ liver --config unknown.toml --out other",
+        "finetune ranged --organ liver --config both.toml --out other",
+    ] {
+        told += &format!("{}\n", folder.refused(line));
+        assert!(!folder.at("other").exists());
+    }
+    insta::assert_snapshot!(told);
 }

@@ -14,6 +14,7 @@ use super::augment::{Augment, mirrored_classes};
 use super::draw::{self, Example, Turn};
 use super::parts;
 use super::run::{Model, Organ, Run, RunCard, Seen, weights};
+use super::teach::{self, Ranges, Taught, Teacher, teachable};
 use super::weight::LabelWeight;
 use super::{Checkpoints, Progress, Settings, State, Task, initialised, slices, train};
 use crate::checkpoint::Checkpoint;
@@ -47,6 +48,16 @@ pub struct FinetuneConfig {
     /// not to show the organs train beside them, all others do not. Whole masks without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drawn: Option<BTreeMap<String, Vec<usize>>>,
+    /// Whether a first network, trained on the masks alone, draws within named ranges on scans without masks, and on
+    /// slices left undrawn, from which a second one learns as well; where there are such ranges, without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_train: Option<bool>,
+    /// The cases that are drawn on so, as if they had no masks; all that have none, without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranged: Option<Vec<String>>,
+    /// Negative control: each of those scans has another one's ranges.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub permuted_ranges: bool,
     /// Whether one in five of the labelled patients does not train but chooses the best checkpoint; without it
     /// all train, and the last weights are the result.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -92,6 +103,8 @@ pub struct Plan {
     pub shown: usize,
     /// Slices of the training scans that count for nothing.
     pub left_out: usize,
+    /// Slices within named ranges that a first network will draw, and of how many scans.
+    pub taught: (usize, usize),
     /// Whether all others count alike.
     pub alike: bool,
     /// Who drew the masks of the training scans.
@@ -174,6 +187,16 @@ pub fn finetune(
     }
     let mut run = Run::create(out, &card, &task.config, resume)?;
     announce(&task.summary());
+    if !task.taught.is_empty() {
+        let teacher = out.join("teacher");
+        let taught = task.be_taught((&teacher, segmenter), checkpoints, watch);
+        // What the teacher has learnt is not thrown away: --resume goes on from it.
+        let taught = taught.inspect_err(|_| if !teacher.exists() { run.abandon() });
+        if let Some(state) = taught? {
+            return Ok(state);
+        }
+        watch(Progress::Run(out));
+    }
     train(&task, model, &task.config.training, &mut run, checkpoints, watch)
 }
 
@@ -208,8 +231,12 @@ struct Finetuning<'a> {
     training: Vec<usize>,
     /// Of scans drawn by hand alone.
     validation: Vec<usize>,
-    /// The slices that train.
+    /// The slices that train by what a person has drawn or named.
     examples: Vec<Example>,
+    /// The slices within named ranges, and those beyond them, of scans that nobody has drawn.
+    taught: Vec<Example>,
+    /// What the teacher has drawn there.
+    masks: Taught,
     /// Scans with masks that do not draw every organ, and so take no part.
     partial: usize,
 }
@@ -233,7 +260,52 @@ impl<'a> Finetuning<'a> {
             training.retain(|&scan| drawn.contains_key(&dataset.index.scans[scan].case));
         }
         let examples = examples(dataset, &config, &training, &names)?;
-        Ok(Self { dataset, config, organs, mirrored, unflipped, training, validation, examples, partial })
+        let taught = taught(dataset, &config, &split.validation, &names, &examples)?;
+        let masks = Taught::default();
+        Ok(Self {
+            dataset,
+            config,
+            organs,
+            mirrored,
+            unflipped,
+            training,
+            validation,
+            examples,
+            taught,
+            masks,
+            partial,
+        })
+    }
+
+    /// Trains a teacher in the folder `run`, or goes on with it, and lets it draw; its state where it was stopped.
+    fn be_taught(
+        &mut self,
+        (run, network): (&Path, SegmenterConfig),
+        checkpoints: Checkpoints<'_>,
+        watch: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Option<State>> {
+        let config = FinetuneConfig {
+            self_train: Some(false),
+            ranged: None,
+            permuted_ranges: false,
+            ..self.config.clone()
+        };
+        watch(Progress::Run(run));
+        let how = (run.exists(), checkpoints);
+        let state = finetune(self.dataset, &config, run, how, &mut |_| (), watch)?;
+        if state.stopped {
+            return Ok(Some(state));
+        }
+        let device = &self.config.training.device.open();
+        let batch = self.config.training.batch;
+        let teacher = Teacher { dataset: self.dataset, organs: &self.organs, network, batch, device };
+        self.masks = teacher.draw(run, &mut self.taught, watch)?;
+        Ok(None)
+    }
+
+    /// By its number through those that are drawn and those that are taught.
+    fn example(&self, number: usize) -> &Example {
+        self.examples.get(number).unwrap_or_else(|| &self.taught[number - self.examples.len()])
     }
 
     /// Writes into the settings what was left open, so that the run's file holds what was done.
@@ -247,6 +319,9 @@ impl<'a> Finetuning<'a> {
         training.rate.get_or_insert(Self::RATE);
         training.warmup.get_or_insert(Self::WARMUP);
         training.average.get_or_insert(Self::AVERAGE);
+        if !self.taught.is_empty() {
+            self.config.self_train = Some(true);
+        }
         if self.origins().any(|origin| !origin.is_hand()) {
             self.config.label_weight.get_or_insert_default();
         }
@@ -261,11 +336,15 @@ impl<'a> Finetuning<'a> {
         Ok(())
     }
 
-    /// The scans of which some slice trains.
+    /// The scans of which some slice trains by what a person has drawn.
     fn trained(&self) -> Vec<usize> {
-        let mut scans: Vec<usize> = self.examples.iter().map(|example| example.id.scan).collect();
-        scans.dedup();
-        scans
+        scans_of(&self.examples)
+    }
+
+    /// The scans that train by their ranges alone.
+    fn ranged(&self) -> Vec<usize> {
+        let trained = self.trained();
+        scans_of(&self.taught).into_iter().filter(|scan| !trained.contains(scan)).collect()
     }
 
     /// Who drew the masks of the training scans.
@@ -284,19 +363,19 @@ impl<'a> Finetuning<'a> {
             dataset: index.fingerprint(),
             training_cases: Seen::of(index, &self.trained()),
             validation_cases: Seen::of(index, &self.validation),
-            pretraining_cases: Vec::new(),
+            pretraining_cases: Seen::of(index, &self.ranged()),
         };
         match pretrained {
             Some(RunCard {
                 model: Model::Contrastive(_) | Model::Autoencoder(_), training_cases, ..
             }) => {
-                card.pretraining_cases = training_cases;
+                card.pretraining_cases.extend(training_cases);
             }
             // An encoder that was fine-tuned before has seen those masks, too.
             Some(earlier) => {
                 card.training_cases
                     .extend(earlier.training_cases.into_iter().chain(earlier.validation_cases));
-                card.pretraining_cases = earlier.pretraining_cases;
+                card.pretraining_cases.extend(earlier.pretraining_cases);
             }
             None => {}
         }
@@ -317,7 +396,13 @@ impl<'a> Finetuning<'a> {
             validation_patients: patients(&self.validation),
             slices: self.examples.len(),
             shown: self.examples.iter().filter(|example| !example.shows.is_empty()).count(),
-            left_out: slices(self.dataset, &self.training).len() - self.examples.len(),
+            left_out: slices(self.dataset, &self.training).len()
+                - self.examples.len()
+                - self.taught.iter().filter(|example| self.training.contains(&example.id.scan)).count(),
+            taught: (
+                self.taught.iter().filter(|example| !example.shows.is_empty()).count(),
+                scans_of(&self.taught).len(),
+            ),
             alike: self.examples.windows(2).all(|two| two[0].weight == two[1].weight),
             origins: self.origins().collect(),
             label_weight: self.config.label_weight,
@@ -332,6 +417,9 @@ impl<'a> Finetuning<'a> {
 
     /// One slice and its class map: 0 for background, then the organs in order.
     fn slice(&self, id: SliceId) -> Result<(Vec<f32>, Vec<u8>)> {
+        if let Some(classes) = self.masks.classes(id) {
+            return Ok((self.dataset.image(id.scan, id.slice)?, classes));
+        }
         let mask = self.dataset.mask(id.scan, id.slice)?;
         let class = |value: &u16| {
             self.organs.iter().position(|organ| organ.value == *value).map_or(0, |class| class as u8 + 1)
@@ -399,13 +487,13 @@ impl Task for Finetuning<'_> {
 
     fn plan(&self, round: usize) -> Vec<Turn> {
         let foreground = self.config.foreground.unwrap_or(FOREGROUND);
-        draw::round(&self.examples, foreground, self.config.training.seed, round)
+        draw::round(&[&self.examples, &self.taught], foreground, self.config.training.seed, round)
     }
 
     fn load(&self, round: usize, turns: &[Turn]) -> Result<Batch> {
         let size = self.dataset.index.preprocess.size;
         let augmented = |turn: &Turn| {
-            let id = self.examples[turn.example].id;
+            let id = self.example(turn.example).id;
             let (mut image, mut classes) = self.slice(id)?;
             let round = (turn.again as u64) << 32 | round as u64;
             let at = [round, (id.scan as u64) << 32 | id.slice as u64];
@@ -414,7 +502,7 @@ impl Task for Finetuning<'_> {
             Ok((image, classes))
         };
         let slices = turns.iter().map(augmented).collect::<Result<Vec<_>>>()?;
-        Ok(self.batch(&slices, turns.iter().map(|turn| self.examples[turn.example].weight).collect()))
+        Ok(self.batch(&slices, turns.iter().map(|turn| self.example(turn.example).weight).collect()))
     }
 
     fn enter(&self, epoch: usize, mut model: Segmenter) -> Segmenter {
@@ -451,6 +539,63 @@ impl Task for Finetuning<'_> {
     fn patience(&self) -> Option<usize> {
         Some(self.config.patience).filter(|&patience| patience > 0)
     }
+}
+
+/// The scans of examples in order.
+fn scans_of(examples: &[Example]) -> Vec<usize> {
+    let mut scans: Vec<usize> = examples.iter().map(|example| example.id.scan).collect();
+    scans.dedup();
+    scans
+}
+
+/// The slices that a teacher may draw, and those beyond the ranges of the same scans, which need none. Scans of
+/// patients who validate are left alone.
+fn taught(
+    dataset: &Dataset,
+    config: &FinetuneConfig,
+    validation: &[String],
+    organs: &[String],
+    examples: &[Example],
+) -> Result<Vec<Example>> {
+    let refused = |expected: &str, found: String, hint: &str| {
+        Err(Error::new(&dataset.dir, Kind::Request, expected, found).hint(hint))
+    };
+    let named = organs.join(", ");
+    if config.self_train == Some(false) {
+        return match &config.ranged {
+            None => Ok(Vec::new()),
+            Some(_) => refused("`ranged` with self-training", "self_train = false".into(), "leave one out"),
+        };
+    }
+    let scans = &dataset.index.scans;
+    if let Some(unknown) = config.ranged.iter().flatten().find(|case| !scans.iter().any(|s| s.case == **case)) {
+        let hint = "`polycl inspect` lists the cases";
+        return refused("cases of the data set in `ranged`", format!("'{unknown}'"), hint);
+    }
+    let undrawn =
+        |scan: &Scan| !scan.labelled() || organs.iter().any(|organ| scan.left_undrawn_anywhere(organ));
+    let wanted = |scan: &Scan| match &config.ranged {
+        Some(cases) => cases.contains(&scan.case),
+        None => undrawn(scan),
+    };
+    let mut wanted_scans = super::scans_of(dataset, config.domain.as_deref(), &[])?;
+    wanted_scans.retain(|&scan| wanted(&scans[scan]) && !validation.contains(&scans[scan].patient));
+    let exact: BTreeSet<SliceId> = examples.iter().map(|example| example.id).collect();
+    let ranges_of = if config.permuted_ranges {
+        teach::permuted(&wanted_scans, &scans_of(examples), config.training.seed)
+    } else {
+        wanted_scans.clone()
+    };
+    let mut taught = Vec::new();
+    for (&number, told) in wanted_scans.iter().zip(ranges_of) {
+        let ranges = Ranges { of: &scans[told], slices: scans[number].slices };
+        taught.extend(teachable(number, &ranges, organs, &|id| exact.contains(&id)));
+    }
+    if taught.is_empty() && config.self_train == Some(true) {
+        let hint = "name first and last slices with `polycl import --ranges`, of every organ that is segmented";
+        return refused(&format!("scans without masks and with named ranges of {named}"), "none".into(), hint);
+    }
+    Ok(taught)
 }
 
 /// The slices that count, with weights that are 1 in the mean: confidence decides how much a slice

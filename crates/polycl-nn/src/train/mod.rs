@@ -8,6 +8,7 @@ pub mod finetune;
 mod parts;
 pub mod pretrain;
 mod run;
+mod teach;
 mod views;
 mod weight;
 
@@ -155,6 +156,10 @@ pub struct LeftOut {
 
 /// What the loop tells whoever watches it.
 pub enum Progress<'a> {
+    /// What follows is told of the run in this folder: a teacher's, or the run itself again.
+    Run(&'a Path),
+    /// Slices that a teacher has drawn.
+    Taught { slices: usize, of: usize },
     Step { epoch: usize, step: usize, steps: usize, loss: f64 },
     Epoch(&'a Record),
 }

@@ -45,6 +45,11 @@ struct Settings {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     validate: bool,
+    /// Also learn from scans without masks whose organs' first and last slices are named: a first network draws on
+    /// them, within those ranges, and the second learns from it, too [default: true where there are such scans]
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    self_train: Option<bool>,
     /// What to segment; repeat it for several, leave it out for all
     #[arg(long = "organ", value_name = "NAME")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -167,6 +172,11 @@ fn announce(plan: &Plan) {
             LabelWeight::Drawn => "only drawn slices count",
         };
         talk::note(format!("note: masks of the training scans: {origins}; {counts}"));
+    }
+    if let (slices @ 1.., scans) = plan.taught {
+        talk::note(format!(
+            "self-training: a first network draws on {slices} slices of {scans} scans, within the ranges named"
+        ));
     }
     if plan.left_out > 0 {
         talk::note(format!(

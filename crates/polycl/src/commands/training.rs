@@ -116,17 +116,33 @@ pub fn resolve<C: DeserializeOwned>(run: &RunArgs, flags: &impl Serialize) -> an
 pub struct Watch<'a> {
     run: &'a Path,
     title: &'a str,
+    /// The folder that is trained in just now: the run's, or a teacher's within it.
+    at: PathBuf,
     epochs: usize,
     bar: ProgressBar,
 }
 
 impl<'a> Watch<'a> {
     pub fn new(run: &'a Path, title: &'a str, epochs: usize) -> Self {
-        Self { run, title, epochs, bar: talk::progress(0, title) }
+        Self { run, title, at: run.to_path_buf(), epochs, bar: talk::progress(0, title) }
     }
 
     pub fn see(&mut self, progress: Progress<'_>) {
         match progress {
+            Progress::Run(at) => {
+                let note = if at == self.run {
+                    "the network itself learns from these masks, too"
+                } else {
+                    "a teacher learns from the drawn slices first"
+                };
+                self.bar.suspend(|| talk::note(note));
+                self.at = at.to_path_buf();
+            }
+            Progress::Taught { slices, of } => {
+                self.bar.set_length(of as u64);
+                self.bar.set_position(slices as u64);
+                self.bar.set_message("the teacher draws");
+            }
             Progress::Step { epoch, step, steps, loss } => {
                 self.bar.set_length((self.epochs * steps) as u64);
                 self.bar.set_position((epoch * steps + step) as u64);
@@ -141,9 +157,9 @@ impl<'a> Watch<'a> {
 
     /// The picture is a convenience; that it cannot be drawn must not end a training.
     fn draw(&self) {
-        let drawn = read_log(self.run)
+        let drawn = read_log(&self.at)
             .map_err(anyhow::Error::from)
-            .and_then(|log| curve::draw(&self.run.join("curve.svg"), self.title, &log));
+            .and_then(|log| curve::draw(&self.at.join("curve.svg"), self.title, &log));
         if let Err(error) = drawn {
             self.bar.suspend(|| talk::note(format!("note: no curve: {error:#}")));
         }

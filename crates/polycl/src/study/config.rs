@@ -409,6 +409,7 @@ impl Config {
             ("fraction", config.fraction.is_some()),
             ("split", config.split.is_some()),
             ("drawn", config.drawn.is_some()),
+            ("ranged", config.ranged.is_some()),
             ("encoder", config.encoder.is_some()),
             ("organs", !config.organs.is_empty()),
             ("domain", config.domain.is_some()),
@@ -426,6 +427,7 @@ impl Config {
         let net = self.net()?;
         ensure!(config.net.is_none_or(|own| own == net), "finetuning.net: expected the same network for all");
         config.net = Some(net);
+        config.self_train.get_or_insert(false);
         config.organs.clone_from(&self.organs);
         config.domain.clone_from(&self.domain);
         Ok(config)

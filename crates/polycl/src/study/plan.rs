@@ -93,6 +93,8 @@ struct Taught {
     split: Split,
     /// Slices of each case, where not all of them are drawn.
     drawn: Option<BTreeMap<String, Vec<usize>>>,
+    /// Cases whose ranges are all that a method knows of them, which trains itself on these.
+    ranged: Vec<String>,
 }
 
 pub struct Plan {
@@ -150,6 +152,10 @@ impl Plan {
         }
         self.datasets.push((path.to_path_buf(), Dataset::open(path)?));
         Ok(self.datasets.len() - 1)
+    }
+
+    fn case(&self, dataset: usize, scan: usize) -> String {
+        self.dataset(dataset).index.scans[scan].case.clone()
     }
 
     fn dataset(&self, number: usize) -> &Dataset {
@@ -285,9 +291,10 @@ impl Plan {
             let drawable = self.drawable(training, &scans, seed)?;
             for budget in 0..self.config.budgets.len() {
                 for (arm, &encoder) in encoders.iter().enumerate() {
-                    let taught = self
+                    let mut taught = self
                         .taught(training, [arm, budget], seed, &scans, &drawable)
                         .with_context(|| format!("budget {}", self.config.budgets[budget]))?;
+                    taught.ranged = scans.iter().map(|&scan| self.case(training, scan)).collect();
                     self.add_network([arm, budget], (seed, fold), encoder, taught)?;
                 }
             }
@@ -328,7 +335,7 @@ impl Plan {
         let patients: Vec<String> = scans.iter().map(|&scan| index.scans[scan].patient.clone()).collect();
         let split = split::budget(&patients, &[], want, seed.into(), finetuning.validate);
         let split = split.map_err(|error| Error { file: self.config.dataset.clone(), ..error })?;
-        Ok(Taught { split, drawn: None })
+        Ok(Taught { split, drawn: None, ranged: Vec::new() })
     }
 
     fn drawn(&self, training: usize, slices: Vec<SliceId>, count: usize) -> anyhow::Result<Taught> {
@@ -350,7 +357,7 @@ impl Plan {
         }
         drawn.values_mut().for_each(|slices| slices.sort_unstable());
         let split = Split { train: Vec::from_iter(patients), validation: Vec::new() };
-        Ok(Taught { split, drawn: Some(drawn) })
+        Ok(Taught { split, drawn: Some(drawn), ranged: Vec::new() })
     }
 
     /// The patients of the training data who are left out of everything, and those who are tested in a fold.
@@ -397,7 +404,7 @@ impl Plan {
         [arm, budget]: [usize; 2],
         (seed, fold): (u32, Option<usize>),
         encoder: Option<usize>,
-        Taught { split, drawn }: Taught,
+        Taught { split, drawn, ranged }: Taught,
     ) -> anyhow::Result<()> {
         let Arm { method, finetuning, dataset, title, .. } = &self.arms[arm];
         let number = self.datasets.iter().position(|(path, _)| path == dataset);
@@ -407,6 +414,7 @@ impl Plan {
         self.check_labels(data, &split).with_context(|| title.clone())?;
         config.split = Some(split);
         config.drawn = drawn;
+        config.ranged = Some(ranged).filter(|_| config.self_train == Some(true));
         finetune::check(data, &config).with_context(|| title.clone())?;
         let upstream = encoder.map(|encoder| self.encoders[encoder].key.as_str());
         let key = key(&(&config, data.index.fingerprint(), upstream));

@@ -1,0 +1,223 @@
+//! Self-training within named ranges: a network that a few masks have trained draws the organs on scans of which a
+//! person has only named the first and the last slice. What contradicts the ranges is not believed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use glam::DAffine3;
+use polycl_volume::components::largest_components;
+use polycl_volume::dataset::{Dataset, Scan};
+use polycl_volume::rng::{Purpose, rng};
+use polycl_volume::{Mask, Result, Space, Volume};
+use rand::seq::SliceRandom;
+
+use super::Progress;
+use super::draw::Example;
+use super::run::{Organ, weights};
+use crate::checkpoint::Checkpoint;
+use crate::net::{Segmenter, SegmenterConfig};
+use crate::select::SliceId;
+
+/// What is known of a scan of so many slices: its own ranges, or those of another, stretched.
+pub struct Ranges<'a> {
+    pub of: &'a Scan,
+    pub slices: usize,
+}
+
+impl Ranges<'_> {
+    fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
+        self.of.shows(organ, slice * self.of.slices / self.slices)
+    }
+}
+
+/// The slices of scan `number` that can be taught: all but those that train already (`exact`), and those of which nobody
+/// has said which organs they show. None where no slice shows an organ.
+pub fn teachable(
+    number: usize,
+    ranges: &Ranges<'_>,
+    organs: &[String],
+    exact: &dyn Fn(SliceId) -> bool,
+) -> Vec<Example> {
+    let shown = |slice: usize| -> Option<Vec<usize>> {
+        let answers = organs.iter().map(|organ| ranges.shows(organ, slice)).collect::<Option<Vec<bool>>>()?;
+        Some((0..organs.len()).filter(|&organ| answers[organ]).collect())
+    };
+    let ids = (0..ranges.slices).map(|slice| SliceId { scan: number, slice }).filter(|&id| !exact(id));
+    let example = |id: SliceId| Some(Example { id, weight: 1.0, shows: shown(id.slice)? });
+    let examples: Vec<Example> = ids.filter_map(example).collect();
+    if examples.iter().any(|example| !example.shows.is_empty()) { examples } else { Vec::new() }
+}
+
+/// Whose ranges each of these scans has when they are handed round: the next one's in an order of `seed`. Scans that
+/// train by masks keep theirs, which those tell.
+pub fn permuted(scans: &[usize], masked: &[usize], seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = scans.iter().copied().filter(|scan| !masked.contains(scan)).collect();
+    order.shuffle(&mut rng(seed, Purpose::Split, [6, 0]));
+    let next = |scan: &usize| {
+        let at = order.iter().position(|other| other == scan);
+        at.map_or(*scan, |at| order[(at + 1) % order.len()])
+    };
+    scans.iter().map(next).collect()
+}
+
+/// The masks that a teacher has drawn.
+#[derive(Debug, Default)]
+pub struct Taught {
+    masks: BTreeMap<SliceId, Runs>,
+}
+
+/// Classes of a slice as runs of equal ones: masks are large, and of few pieces.
+type Runs = Vec<(u8, u32)>;
+
+impl Taught {
+    /// The classes of a slice, row by row, where the teacher has drawn it.
+    pub fn classes(&self, id: SliceId) -> Option<Vec<u8>> {
+        let runs = self.masks.get(&id)?;
+        Some(runs.iter().flat_map(|&(class, count)| std::iter::repeat_n(class, count as usize)).collect())
+    }
+
+    fn note(&mut self, id: SliceId, classes: impl Iterator<Item = u16>) {
+        let mut runs = Runs::new();
+        for class in classes.map(|class| class as u8) {
+            match runs.last_mut() {
+                Some((last, count)) if *last == class => *count += 1,
+                _ => runs.push((class, 1)),
+            }
+        }
+        self.masks.insert(id, runs);
+    }
+}
+
+/// A network that draws, and what it draws on.
+pub struct Teacher<'a> {
+    pub dataset: &'a Dataset,
+    pub organs: &'a [Organ],
+    pub network: SegmenterConfig,
+    /// Slices a forward pass.
+    pub batch: usize,
+    pub device: &'a Device,
+}
+
+impl Teacher<'_> {
+    /// Draws the organs in `examples` by the weights of `run`. Slices in which it finds none of an organ that a person
+    /// has seen there are left out of `examples`; slices that show no organ need no teacher.
+    ///
+    /// # Errors
+    /// What reading the weights and the slices can say.
+    pub fn draw(
+        &self,
+        run: &Path,
+        examples: &mut Vec<Example>,
+        watch: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Taught> {
+        let mut network = self.network.init(self.device);
+        Checkpoint::read(&weights(run))?.load(&mut network)?;
+        let of = examples.iter().filter(|example| !example.shows.is_empty()).count();
+        let (mut taught, mut done) = (Taught::default(), 0);
+        for scan in examples.chunk_by(|a, b| a.id.scan == b.id.scan) {
+            let shown: Vec<&Example> = scan.iter().filter(|example| !example.shows.is_empty()).collect();
+            let mask = self.mask(&network, scan[0].id.scan, &shown)?;
+            for example in &shown {
+                let plane = mask.plane(example.id.slice);
+                if example.shows.iter().all(|&organ| plane.contains(&class_of(organ))) {
+                    taught.note(example.id, plane.iter().copied());
+                }
+            }
+            for example in scan.iter().filter(|example| example.shows.is_empty()) {
+                taught.note(example.id, mask.plane(example.id.slice).iter().map(|_| 0));
+            }
+            done += shown.len();
+            watch(Progress::Taught { slices: done, of });
+        }
+        examples.retain(|example| taught.masks.contains_key(&example.id));
+        Ok(taught)
+    }
+
+    /// Classes of a whole scan at the network's size: each organ in the slices that show it, and there in as many
+    /// parts as it has.
+    fn mask(&self, network: &Segmenter, scan: usize, shown: &[&Example]) -> Result<Mask> {
+        let (size, count) = (self.dataset.index.preprocess.size, self.dataset.index.scans[scan].slices);
+        let space = Space::new([size, size, count], DAffine3::IDENTITY);
+        let mut mask = Volume { voxels: vec![0; size * size * count], space };
+        for batch in shown.chunks(self.batch) {
+            let mut pixels = Vec::with_capacity(batch.len() * size * size);
+            for example in batch {
+                pixels.extend(self.dataset.image(scan, example.id.slice)?);
+            }
+            let images = TensorData::new(pixels, [batch.len(), 1, size, size]);
+            let images = Tensor::from_data(images, self.device);
+            let classes = crate::predict::classes(network.probabilities(images))?;
+            for (example, classes) in batch.iter().zip(classes.chunks_exact(size * size)) {
+                let believed = |&class: &u8| example.shows.iter().any(|&organ| class_of(organ) == u16::from(class));
+                let first = example.id.slice * size * size;
+                for (voxel, class) in mask.voxels[first..].iter_mut().zip(classes) {
+                    *voxel = if believed(class) { u16::from(*class) } else { 0 };
+                }
+            }
+        }
+        for (number, organ) in self.organs.iter().enumerate() {
+            if let Some(parts) = organ.parts {
+                largest_components(&mut mask, class_of(number), parts);
+            }
+        }
+        Ok(mask)
+    }
+}
+
+/// The class of an organ by its place among those segmented.
+fn class_of(organ: usize) -> u16 {
+    organ as u16 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scan(slices: usize, liver: [usize; 2]) -> Scan {
+        serde_json::from_value(json!({
+            "case": "a", "patient": "a", "slices": slices, "first_slice": 0, "shape": [32, 32, slices],
+            "spacing": [1, 1, 1], "orientation": "LPS", "image": {"path": "a.nii", "sha256": ""},
+            "fingerprint": "", "presence": { "liver": [liver] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_drawn_is_not_taught_and_what_nobody_has_said_neither() {
+        let scan = scan(6, [2, 3]);
+        let ranges = Ranges { of: &scan, slices: 6 };
+        let organs = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let taught = teachable(7, &ranges, &organs(&["liver"]), &|id| id.slice < 2);
+        let told: Vec<_> = taught.iter().map(|e| (e.id.scan, e.id.slice, e.shows.len())).collect();
+        assert_eq!(told, [(7, 2, 1), (7, 3, 1), (7, 4, 0), (7, 5, 0)]);
+        assert!(teachable(7, &ranges, &organs(&["liver"]), &|id| id.slice == 2 || id.slice == 3).is_empty());
+        assert!(teachable(7, &ranges, &organs(&["liver", "spleen"]), &|_| false).is_empty());
+    }
+
+    #[test]
+    fn ranges_of_another_scan_are_stretched_and_nobody_keeps_his_own() {
+        let scan = scan(10, [4, 5]);
+        let ranges = Ranges { of: &scan, slices: 20 };
+        let shown: Vec<usize> = (0..20).filter(|&slice| ranges.shows("liver", slice) == Some(true)).collect();
+        assert_eq!(shown, [8, 9, 10, 11]);
+        for seed in 0..20 {
+            let mut handed = permuted(&[1, 3, 5, 8, 9], &[3], seed);
+            assert_eq!(handed[1], 3);
+            assert!([1, 5, 8, 9].iter().zip([0, 2, 3, 4]).all(|(&own, at)| handed[at] != own));
+            handed.sort_unstable();
+            assert_eq!(handed, [1, 3, 5, 8, 9]);
+        }
+    }
+
+    #[test]
+    fn runs_are_the_classes() {
+        let (id, classes) = (SliceId { scan: 0, slice: 4 }, [0, 0, 2, 2, 2, 0, 1]);
+        let mut taught = Taught::default();
+        taught.note(id, classes.iter().map(|&class| u16::from(class)));
+        assert_eq!(taught.classes(id).unwrap(), classes);
+        assert_eq!(taught.classes(SliceId { slice: 5, ..id }), None);
+    }
+}
