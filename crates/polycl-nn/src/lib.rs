@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod checkpoint;
 pub mod device;
+mod features;
 pub mod kernels;
 pub mod loss;
 pub mod net;

@@ -11,6 +11,8 @@ use polycl_volume::output;
 /// Dark blue and orange: apart for the colour-blind and on grey paper.
 const LOSS: RGBColor = RGBColor(0, 84, 147);
 const SCORE: RGBColor = RGBColor(213, 94, 0);
+const HEIGHT: RGBColor = RGBColor(0, 158, 115);
+const IDENTITY: RGBColor = RGBColor(120, 120, 120);
 
 /// Training loss and, where there is one, validation Dice against epochs, as an SVG file.
 pub fn draw(path: &Path, title: &str, log: &[Record]) -> anyhow::Result<()> {
@@ -52,14 +54,27 @@ fn plot(picture: &mut String, title: &str, log: &[Record]) -> Result<(), Box<dyn
         .draw_series(LineSeries::new(losses, LOSS.stroke_width(2)))?
         .label("training loss")
         .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], LOSS.stroke_width(2)));
-    let scores: Vec<(f64, f64)> =
-        log.iter().filter_map(|record| Some((record.epoch as f64, record.score?))).collect();
-    if !scores.is_empty() {
-        chart.configure_secondary_axes().y_desc("validation Dice").draw()?;
+    let lines: [(&str, RGBColor, fn(&Record) -> Option<f64>); 4] = [
+        ("validation Dice", SCORE, |record| record.score),
+        ("organ present (AUC)", SCORE, |record| record.probe?.presence),
+        ("height (correlation)", HEIGHT, |record| Some(record.probe?.height)),
+        ("nearest is of the same scan", IDENTITY, |record| Some(record.probe?.identity)),
+    ];
+    let mut titles = Vec::new();
+    for (title, colour, of) in lines {
+        let line: Vec<(f64, f64)> = log.iter().filter_map(|r| Some((r.epoch as f64, of(r)?))).collect();
+        if line.is_empty() {
+            continue;
+        }
+        titles.push(title);
         chart
-            .draw_secondary_series(LineSeries::new(scores, SCORE.stroke_width(2)))?
-            .label("validation Dice")
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], SCORE.stroke_width(2)));
+            .draw_secondary_series(LineSeries::new(line, colour.stroke_width(2)))?
+            .label(title)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    if let [first, rest @ ..] = &*titles {
+        let title = if rest.is_empty() { first } else { "read off the encoder" };
+        chart.configure_secondary_axes().y_desc(title).draw()?;
         chart
             .configure_series_labels()
             .background_style(WHITE.mix(0.8))

@@ -69,9 +69,12 @@ pub struct Projected {
 
 impl Projected {
     /// The head is as wide as the encoder's deepest map.
-    pub fn new(config: &EncoderConfig, norm: bool, device: &Device) -> Self {
+    pub fn new(config: &EncoderConfig, norm: bool, dropout: f64, device: &Device) -> Self {
         let width = config.widths[4];
-        Self { encoder: config.init(device), projection: Mlp::new([width; 3], norm, device) }
+        Self {
+            encoder: config.init(device).with_dropout(dropout),
+            projection: Mlp::new([width; 3], norm, device),
+        }
     }
 
     /// `[B, 1, H, W]` → `[B, widths[4]]`

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::path::Path;
 
-use burn::tensor::{Tensor, TensorData};
 use polycl_volume::Result;
 use polycl_volume::dataset::{Dataset, Scan};
 use polycl_volume::orient::slice_axis_of;
@@ -12,8 +11,8 @@ use rayon::prelude::*;
 use super::Candidate;
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
+use crate::features::{averaged, of_encoder};
 use crate::net::{Encoder, EncoderConfig, SegmenterConfig};
-use crate::predict::floats;
 use crate::train::{RunCard, weights};
 
 /// What looks at a slice.
@@ -89,37 +88,8 @@ impl Looks {
         let Self::Encoder { encoder, device, .. } = self else {
             return Ok(images.par_iter().map(|image| averaged(image, 1, PIXELS)).collect());
         };
-        let data = TensorData::new(images.concat(), [images.len(), 1, size, size]);
-        let mut features = vec![Vec::new(); images.len()];
-        for map in &encoder.features(Tensor::from_data(data, device))[3..] {
-            let map = map.read();
-            let [batch, height, width, channels] = map.dims();
-            debug_assert_eq!((batch, height), (images.len(), width));
-            let values = floats(map)?;
-            for (features, map) in features.iter_mut().zip(values.chunks_exact(height * width * channels)) {
-                features.extend(averaged(map, channels, CELLS));
-            }
-        }
-        Ok(features)
+        of_encoder(encoder, images, size, (2, CELLS), device)
     }
-}
-
-/// A square map [side, side, channels] as means over `cells` by `cells` equal parts; a pixel that several of
-/// them share counts in each.
-fn averaged(map: &[f32], channels: usize, cells: usize) -> Vec<f32> {
-    let side = (map.len() / channels).isqrt();
-    let part = |cell: usize| cell * side / cells..((cell + 1) * side).div_ceil(cells);
-    let mut means = vec![0.0; cells * cells * channels];
-    for (cell, means) in means.chunks_exact_mut(channels).enumerate() {
-        let (rows, columns) = (part(cell / cells), part(cell % cells));
-        let share = 1.0 / (rows.len() * columns.len()) as f32;
-        for pixel in rows.flat_map(|y| columns.clone().map(move |x| y * side + x)) {
-            for (mean, value) in means.iter_mut().zip(&map[pixel * channels..]) {
-                *mean += share * value;
-            }
-        }
-    }
-    means
 }
 
 /// Height in the organ, pixel and field of view. The whole organ, or a pixel and a field of twice the size, is
@@ -162,18 +132,6 @@ fn standardise(values: &mut [f32], width: usize, columns: Range<usize>, share: f
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn maps_are_averaged_in_place_and_by_channel() {
-        // Four by four pixels of two channels: the pixel's number, and its negative.
-        let map: Vec<f32> = (0..16).flat_map(|i| [i as f32, -(i as f32)]).collect();
-        assert_eq!(averaged(&map, 2, 2), [2.5, -2.5, 4.5, -4.5, 10.5, -10.5, 12.5, -12.5]);
-        assert_eq!(averaged(&map, 2, 4), map);
-        // A map smaller than the grid is repeated, three in two parts overlap.
-        assert_eq!(averaged(&[1.0], 1, 2), [1.0; 4]);
-        let three: Vec<f32> = (0..9).map(|i| i as f32).collect();
-        assert_eq!(averaged(&three, 1, 2), [2.0, 3.0, 5.0, 6.0]);
-    }
 
     #[test]
     fn features_count_alike_but_for_those_that_hardly_vary() {

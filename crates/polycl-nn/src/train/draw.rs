@@ -57,7 +57,13 @@ struct Table {
 }
 
 impl Table {
-    fn new(examples: &[Example], (first, group): (usize, u64), foreground: f64, seed: u64, round: u64) -> Self {
+    fn new(
+        examples: &[Example],
+        (first, group): (usize, u64),
+        foreground: f64,
+        seed: u64,
+        round: u64,
+    ) -> Self {
         let organs = examples.iter().flat_map(|example| &example.shows).max().map_or(0, |last| last + 1);
         let of = |wanted: &dyn Fn(&Example) -> bool| -> Vec<usize> {
             (0..examples.len()).filter(|&number| wanted(&examples[number])).collect()
@@ -86,7 +92,8 @@ impl Table {
 
     /// The kind of the next organ that some example shows.
     fn next_organ(&mut self) -> usize {
-        let kinds: Vec<usize> = (1..self.decks.len()).filter(|&kind| !self.decks[kind].all.is_empty()).collect();
+        let kinds: Vec<usize> =
+            (1..self.decks.len()).filter(|&kind| !self.decks[kind].all.is_empty()).collect();
         self.shown += 1;
         kinds[(self.shown - 1) % kinds.len()]
     }

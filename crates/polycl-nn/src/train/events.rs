@@ -70,6 +70,9 @@ fn scalars(record: &Record, time: f64) -> Vec<u8> {
         ("loss/training", Some(record.loss)),
         ("rate", Some(record.rate)),
         ("score/validation", record.score),
+        ("probe/presence", record.probe.and_then(|probe| probe.presence)),
+        ("probe/height", record.probe.map(|probe| probe.height)),
+        ("probe/identity", record.probe.map(|probe| probe.identity)),
     ];
     let values = scalars.iter().filter_map(|&(tag, value)| {
         let value = value? as f32;
@@ -133,8 +136,15 @@ mod tests {
 
     #[test]
     fn an_epoch_is_the_bytes_that_tensorboard_writes() {
-        let record =
-            Record { epoch: 300, loss: 0.25, rate: 0.001, left_out: None, score: Some(0.5), seconds: 9.0 };
+        let record = Record {
+            epoch: 300,
+            loss: 0.25,
+            rate: 0.001,
+            left_out: None,
+            score: Some(0.5),
+            probe: None,
+            seconds: 9.0,
+        };
         let written = framed(&scalars(&record, 1.5));
         let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, TENSORBOARD);

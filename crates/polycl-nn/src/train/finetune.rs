@@ -191,7 +191,11 @@ pub fn finetune(
         let teacher = out.join("teacher");
         let taught = task.be_taught((&teacher, segmenter), checkpoints, watch);
         // What the teacher has learnt is not thrown away: --resume goes on from it.
-        let taught = taught.inspect_err(|_| if !teacher.exists() { run.abandon() });
+        let taught = taught.inspect_err(|_| {
+            if !teacher.exists() {
+                run.abandon()
+            }
+        });
         if let Some(state) = taught? {
             return Ok(state);
         }
@@ -568,7 +572,8 @@ fn taught(
         };
     }
     let scans = &dataset.index.scans;
-    if let Some(unknown) = config.ranged.iter().flatten().find(|case| !scans.iter().any(|s| s.case == **case)) {
+    if let Some(unknown) = config.ranged.iter().flatten().find(|case| !scans.iter().any(|s| s.case == **case))
+    {
         let hint = "`polycl inspect` lists the cases";
         return refused("cases of the data set in `ranged`", format!("'{unknown}'"), hint);
     }
@@ -592,8 +597,13 @@ fn taught(
         taught.extend(teachable(number, &ranges, organs, &|id| exact.contains(&id)));
     }
     if taught.is_empty() && config.self_train == Some(true) {
-        let hint = "name first and last slices with `polycl import --ranges`, of every organ that is segmented";
-        return refused(&format!("scans without masks and with named ranges of {named}"), "none".into(), hint);
+        let hint =
+            "name first and last slices with `polycl import --ranges`, of every organ that is segmented";
+        return refused(
+            &format!("scans without masks and with named ranges of {named}"),
+            "none".into(),
+            hint,
+        );
     }
     Ok(taught)
 }

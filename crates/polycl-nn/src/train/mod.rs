@@ -30,6 +30,7 @@ use crate::net::averaged;
 use crate::optim::{Adam, Schedule, clip_scale, global_norm, warmed_up};
 use crate::select::SliceId;
 pub use augment::{Augment, mirrored_classes};
+pub use pretrain::Probe;
 pub use run::{Model, Organ, Run, RunCard, Seen, read_log, weights};
 pub use views::Views;
 pub use weight::LabelWeight;
@@ -119,6 +120,11 @@ pub trait Task: Sync {
         let _ = (model, device);
         Ok(None)
     }
+    /// What can be read off the model beside its loss.
+    fn probe(&self, model: &Self::Model, device: &Device) -> Result<Option<Probe>> {
+        let _ = (model, device);
+        Ok(None)
+    }
     /// Epochs without a better score, or without a lower loss where nothing gives a score, after which training
     /// ends; `None` goes on to the last.
     fn patience(&self) -> Option<usize> {
@@ -141,6 +147,9 @@ pub struct Record {
     /// Validation score, where there is validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// What the encoder has learnt, in pre-training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// Wall-clock seconds, validation included: the one column that differs between equal runs.
     pub seconds: f64,
 }
@@ -159,8 +168,16 @@ pub enum Progress<'a> {
     /// What follows is told of the run in this folder: a teacher's, or the run itself again.
     Run(&'a Path),
     /// Slices that a teacher has drawn.
-    Taught { slices: usize, of: usize },
-    Step { epoch: usize, step: usize, steps: usize, loss: f64 },
+    Taught {
+        slices: usize,
+        of: usize,
+    },
+    Step {
+        epoch: usize,
+        step: usize,
+        steps: usize,
+        loss: f64,
+    },
     Epoch(&'a Record),
 }
 
@@ -253,7 +270,9 @@ impl<T: Task> Training<'_, '_, T> {
             let passed;
             (weights, passed) = self.epoch(weights, &mut adam, &mut state, start)?;
             let Some(Passed { loss, rate }) = passed else { break };
-            let score = task.validate(&weights.result().valid(), &self.device.clone().inner())?;
+            let (valid, inner) = (weights.result().valid(), self.device.clone().inner());
+            let score = task.validate(&valid, &inner)?;
+            let probe = task.probe(&valid, &inner)?;
             state.within = None;
             state.epoch += 1;
             let better = score.is_some_and(|score| state.best.is_none_or(|best| score > best));
@@ -266,7 +285,7 @@ impl<T: Task> Training<'_, '_, T> {
             }
             state.stale = if better || lower && score.is_none() { 0 } else { state.stale + 1 };
             let (left_out, seconds) = (task.left_out(), start.elapsed().as_secs_f64());
-            let record = Record { epoch: state.epoch, loss, rate, left_out, score, seconds };
+            let record = Record { epoch: state.epoch, loss, rate, left_out, score, probe, seconds };
             self.run.finish_epoch(&record, &weights, &adam, &state, better)?;
             self.saved = Instant::now();
             (self.watch)(Progress::Epoch(&record));

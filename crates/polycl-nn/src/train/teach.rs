@@ -149,7 +149,8 @@ impl Teacher<'_> {
             let images = Tensor::from_data(images, self.device);
             let classes = crate::predict::classes(network.probabilities(images))?;
             for (example, classes) in batch.iter().zip(classes.chunks_exact(size * size)) {
-                let believed = |&class: &u8| example.shows.iter().any(|&organ| class_of(organ) == u16::from(class));
+                let believed =
+                    |&class: &u8| example.shows.iter().any(|&organ| class_of(organ) == u16::from(class));
                 let first = example.id.slice * size * size;
                 for (voxel, class) in mask.voxels[first..].iter_mut().zip(classes) {
                     *voxel = if believed(class) { u16::from(*class) } else { 0 };

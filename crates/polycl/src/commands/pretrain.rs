@@ -17,6 +17,9 @@ use crate::talk;
 pub struct Args {
     #[command(flatten)]
     run: RunArgs,
+    /// Pre-train as published, to the letter: triplets drawn once, dropout of 0.25
+    #[arg(long, conflicts_with_all = ["dropout", "fixed_triplets"])]
+    published: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -64,12 +67,21 @@ struct Settings {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     fixed_triplets: bool,
+    /// Probability of dropout in the U-Net; the paper's is 0.25 [default: 0]
+    #[arg(long, value_name = "P")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropout: Option<f64>,
     #[command(flatten)]
     training: TrainingFlags,
 }
 
+const PUBLISHED_DROPOUT: f64 = 0.25;
+
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let config: PretrainConfig = resolve(&args.run, &args.settings)?;
+    let mut config: PretrainConfig = resolve(&args.run, &args.settings)?;
+    if args.published {
+        (config.dropout, config.fixed_triplets) = (Some(PUBLISHED_DROPOUT), true);
+    }
     let dataset = Dataset::open(&args.run.dataset)?;
     let mut watch = Watch::new(&args.run.out, "pre-training", config.training.epochs);
     let how = args.run.how()?;

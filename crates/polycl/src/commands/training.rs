@@ -119,12 +119,17 @@ pub struct Watch<'a> {
     /// The folder that is trained in just now: the run's, or a teacher's within it.
     at: PathBuf,
     epochs: usize,
+    /// The mean loss of the first steps, and of how many.
+    first: (f64, usize),
     bar: ProgressBar,
 }
 
+/// Steps whose loss is taken for that of an untrained network.
+const FIRST: usize = 10;
+
 impl<'a> Watch<'a> {
     pub fn new(run: &'a Path, title: &'a str, epochs: usize) -> Self {
-        Self { run, title, at: run.to_path_buf(), epochs, bar: talk::progress(0, title) }
+        Self { run, title, at: run.to_path_buf(), epochs, first: (0.0, 0), bar: talk::progress(0, title) }
     }
 
     pub fn see(&mut self, progress: Progress<'_>) {
@@ -144,14 +149,33 @@ impl<'a> Watch<'a> {
                 self.bar.set_message("the teacher draws");
             }
             Progress::Step { epoch, step, steps, loss } => {
+                if epoch == 0 && step == self.first.1 + 1 && step <= FIRST {
+                    let (mean, count) = self.first;
+                    self.first = (mean + (loss - mean) / (count + 1) as f64, count + 1);
+                }
                 self.bar.set_length((self.epochs * steps) as u64);
                 self.bar.set_position((epoch * steps + step) as u64);
                 self.bar.set_message(format!("epoch {}/{}  loss {loss:.4}", epoch + 1, self.epochs));
             }
             Progress::Epoch(record) => {
                 self.bar.suspend(|| talk::note(line(record, self.epochs)));
+                self.warn(record);
                 self.draw();
             }
+        }
+    }
+
+    /// Tells after a quarter of a pre-training that nothing has been learnt.
+    fn warn(&self, record: &Record) {
+        let quarter = self.epochs.div_ceil(4);
+        let (loss, steps) = self.first;
+        if record.probe.is_some() && record.epoch == quarter && steps == FIRST && record.loss > 0.98 * loss {
+            self.bar.suspend(|| {
+                talk::note(format!(
+                    "warning: the loss is where it began ({loss:.3}): nothing has been learnt in a quarter of the steps\n\
+                     hint: more steps or a higher --rate; `polycl inspect` tells of odd scans"
+                ));
+            });
         }
     }
 
@@ -189,6 +213,11 @@ impl<'a> Watch<'a> {
 
 fn line(record: &Record, epochs: usize) -> String {
     let score = record.score.map(|score| format!("  validation Dice {score:.4}")).unwrap_or_default();
+    let probe = record.probe.map(|probe| {
+        let presence = probe.presence.map(|area| format!("presence {area:.2}  ")).unwrap_or_default();
+        format!("  {presence}height {:.2}  identity {:.2}", probe.height, probe.identity)
+    });
     let Record { epoch, loss, rate, seconds, .. } = record;
-    format!("epoch {epoch}/{epochs}  loss {loss:.5}{score}  rate {rate:.1e}  {seconds:.1} s")
+    let probe = probe.unwrap_or_default();
+    format!("epoch {epoch}/{epochs}  loss {loss:.5}{score}{probe}  rate {rate:.1e}  {seconds:.1} s")
 }

@@ -4,6 +4,7 @@ use polycl_volume::rng::{Purpose, rng};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use super::Probe;
 use super::slices::Slices;
 use crate::net::Segmenter;
 use crate::select::SliceId;
@@ -58,6 +59,10 @@ impl Task for Autoencoder<'_> {
         let views = config.views.map(|views| (views, 0));
         let images = self.0.load(round, ids, views)?;
         Ok(Batch { images, hidden: TensorData::new(hidden, [ids.len(), 1, size, size]) })
+    }
+
+    fn probe(&self, model: &Segmenter, device: &Device) -> Result<Option<Probe>> {
+        self.0.probe(&model.encoder, device)
     }
 
     fn loss(&self, model: Segmenter, batch: Batch, device: &Device) -> (Segmenter, Tensor<1>) {

@@ -17,13 +17,17 @@ pub struct Byol {
 }
 
 impl TwoViews for Byol {
-    fn new(encoder: &EncoderConfig, _: &PretrainConfig, device: &Device) -> Self {
-        let online = Projected::new(encoder, true, device);
+    fn new(encoder: &EncoderConfig, config: &PretrainConfig, device: &Device) -> Self {
+        let online = Projected::new(encoder, true, config.dropout(), device);
         // A network of its own rather than a clone, whose running statistics would be the same.
-        let target = follow(Projected::new(encoder, true, device), &online, 0.0);
+        let target = follow(Projected::new(encoder, true, config.dropout(), device), &online, 0.0);
         let prediction = Mlp::new([encoder.widths[4]; 3], true, device);
         let Projected { encoder, projection } = online;
         Self { encoder, projection, prediction, target }
+    }
+
+    fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     fn step(mut self, views: [Tensor<4>; 2], _: &[f32], config: &PretrainConfig) -> (Self, Tensor<1>) {

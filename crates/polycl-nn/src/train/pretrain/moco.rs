@@ -19,14 +19,18 @@ pub struct MoCo {
 
 impl TwoViews for MoCo {
     fn new(encoder: &EncoderConfig, config: &PretrainConfig, device: &Device) -> Self {
-        let online = Projected::new(encoder, false, device);
+        let online = Projected::new(encoder, false, config.dropout(), device);
         // A network of its own rather than a clone, whose running statistics would be the same.
-        let key = follow(Projected::new(encoder, false, device), &online, 0.0);
+        let key = follow(Projected::new(encoder, false, config.dropout(), device), &online, 0.0);
         let random = Distribution::Normal(0.0, 1.0);
         let length = config.momentum.unwrap_or_default().queue;
         let queue = normalised(Tensor::random([length, encoder.widths[4]], random, device));
         let Projected { encoder, projection } = online;
         Self { encoder, projection, key, queue: Param::initialized(ParamId::new(), queue) }
+    }
+
+    fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     fn step(

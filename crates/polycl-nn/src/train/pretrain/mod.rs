@@ -4,6 +4,7 @@ mod autoencoder;
 mod byol;
 mod moco;
 mod positional;
+mod probe;
 mod simclr;
 mod slices;
 mod triplets;
@@ -28,6 +29,7 @@ pub use autoencoder::{Masking, masked_error, reconstruction};
 pub use byol::{Byol, prediction_loss};
 pub use moco::{MoCo, query_loss};
 pub use positional::{Positional, positional};
+pub use probe::Probe;
 pub use simclr::{SimClr, nt_xent};
 use slices::Slices;
 use triplets::Triplets;
@@ -122,6 +124,10 @@ pub struct PretrainConfig {
     /// Of the masked autoencoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masking: Option<Masking>,
+    /// Probability of dropout at the end of each block of the U-Net; none without it. The paper's moves an embedding
+    /// further than another slice does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     pub training: Settings,
 }
 
@@ -177,9 +183,14 @@ impl PretrainConfig {
         self.temperature.unwrap_or(if self.method == Method::Moco { 0.2 } else { 0.1 })
     }
 
+    pub fn dropout(&self) -> f64 {
+        self.dropout.unwrap_or(0.0)
+    }
+
     /// Writes into the settings what was left open, so that the run's file holds what was done.
     fn resolve(&mut self) {
         self.training.rate.get_or_insert(RATE);
+        self.dropout.get_or_insert(0.0);
         match self.method {
             Method::Mae => drop(self.masking.get_or_insert_default()),
             Method::Polycl | Method::Simclr => {}
@@ -221,6 +232,9 @@ impl PretrainConfig {
         }
         if self.negatives == Some(Negatives::All) && self.loss == ContrastiveLoss::Euclidean {
             return refused("the cosine loss with all negatives", "the Euclidean one".to_owned());
+        }
+        if !(0.0..=0.95).contains(&self.dropout()) {
+            return refused("a dropout of 0 to 0.95", self.dropout().to_string());
         }
         let momentum = self.momentum.unwrap_or_default();
         if !((0.0..1.0).contains(&momentum.rate) && (1..=1 << 20).contains(&momentum.queue)) {
@@ -279,7 +293,9 @@ pub fn pretrain(
             let left_out = task.left_out();
             let items = (task.count(), left_out);
             let scans = task.scans();
-            start.run(&task, &scans, items, Model::Contrastive(encoder), |d| Contrastive::new(&encoder, d))
+            start.run(&task, &scans, items, Model::Contrastive(encoder), |d| {
+                Contrastive::new(&encoder, d).with_dropout(config.dropout())
+            })
         }
         Method::Simclr => start.pairs::<SimClr>(slices(), &scans, encoder),
         Method::Moco => start.pairs::<MoCo>(slices(), &scans, encoder),
@@ -289,7 +305,9 @@ pub fn pretrain(
             let network = SegmenterConfig { encoder, organs: 1 };
             let task = autoencoder::Autoencoder(slices());
             let items = (task.0.count(), None);
-            start.run(&task, &scans, items, Model::Autoencoder(network), |device| network.init(device))
+            start.run(&task, &scans, items, Model::Autoencoder(network), |device| {
+                network.init(device).with_dropout(config.dropout())
+            })
         }
     }
 }

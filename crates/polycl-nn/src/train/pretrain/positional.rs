@@ -4,20 +4,24 @@ use burn::tensor::{Device, Tensor};
 use super::PretrainConfig;
 use super::two_views::TwoViews;
 use crate::loss::{Pair, Pairs, info_nce, similarity};
-use crate::net::{EncoderConfig, Projected};
+use crate::net::{Encoder, EncoderConfig, Projected};
 
 /// Positional contrastive learning (Zeng et al. 2021): views of slices at a similar relative height are
 /// positives, whichever scans they are from; all others are negatives.
 #[derive(Module, Debug)]
 pub struct Positional {
-    pub encoder: crate::net::Encoder,
+    pub encoder: Encoder,
     pub projection: crate::net::Mlp,
 }
 
 impl TwoViews for Positional {
-    fn new(encoder: &EncoderConfig, _: &PretrainConfig, device: &Device) -> Self {
-        let Projected { encoder, projection } = Projected::new(encoder, false, device);
+    fn new(encoder: &EncoderConfig, config: &PretrainConfig, device: &Device) -> Self {
+        let Projected { encoder, projection } = Projected::new(encoder, false, config.dropout(), device);
         Self { encoder, projection }
+    }
+
+    fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     fn step(self, views: [Tensor<4>; 2], positions: &[f32], config: &PretrainConfig) -> (Self, Tensor<1>) {

@@ -3,15 +3,19 @@ use burn::tensor::{Device, Tensor};
 use super::PretrainConfig;
 use super::two_views::TwoViews;
 use crate::loss::{Pair, Pairs, info_nce, similarity};
-use crate::net::{EncoderConfig, Projected};
+use crate::net::{Encoder, EncoderConfig, Projected};
 
 /// SimCLR (Chen et al. 2020): the two views of a slice are each other's only positive, all other views of
 /// the batch are negatives (NT-Xent).
 pub type SimClr = Projected;
 
 impl TwoViews for SimClr {
-    fn new(encoder: &EncoderConfig, _: &PretrainConfig, device: &Device) -> Self {
-        Projected::new(encoder, false, device)
+    fn new(encoder: &EncoderConfig, config: &PretrainConfig, device: &Device) -> Self {
+        Projected::new(encoder, false, config.dropout(), device)
+    }
+
+    fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     fn step(self, views: [Tensor<4>; 2], _: &[f32], config: &PretrainConfig) -> (Self, Tensor<1>) {

@@ -1,13 +1,15 @@
 //! What the methods have in common that learn from single slices: which there are, in what order they
 //! come, and how they are looked at.
 
-use burn::tensor::TensorData;
+use burn::tensor::{Device, TensorData};
 use polycl_volume::Result;
 use polycl_volume::dataset::Dataset;
 use polycl_volume::rng::{Purpose, rng};
 use rand::seq::SliceRandom;
 
 use super::PretrainConfig;
+use super::probe::{Probe, Probes};
+use crate::net::Encoder;
 use crate::select::SliceId;
 use crate::train::Views;
 
@@ -15,11 +17,13 @@ pub struct Slices<'a> {
     pub dataset: &'a Dataset,
     pub config: &'a PretrainConfig,
     slices: Vec<SliceId>,
+    probes: Option<Probes<'a>>,
 }
 
 impl<'a> Slices<'a> {
     pub fn new(dataset: &'a Dataset, config: &'a PretrainConfig, scans: &[usize]) -> Self {
-        Self { dataset, config, slices: super::super::slices(dataset, scans) }
+        let probes = Probes::new(dataset, scans, config.organ.as_deref());
+        Self { dataset, config, slices: super::super::slices(dataset, scans), probes }
     }
 
     pub fn count(&self) -> usize {
@@ -31,6 +35,11 @@ impl<'a> Slices<'a> {
         let mut slices = self.slices.clone();
         slices.shuffle(&mut rng(self.config.training.seed, Purpose::Shuffle, [round as u64, 0]));
         slices
+    }
+
+    /// What an encoder has learnt, where there are scans enough to tell.
+    pub fn probe(&self, encoder: &Encoder, device: &Device) -> Result<Option<Probe>> {
+        self.probes.as_ref().map(|probes| probes.look(encoder, device)).transpose()
     }
 
     /// The slices as they are, or a view of each; the views of one slice are told apart by `which`.

@@ -7,8 +7,8 @@ use polycl_volume::{Error, Kind, Result};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::PretrainConfig;
 use super::slices::Slices;
+use super::{PretrainConfig, Probe};
 use crate::loss::{Pair, Pairs, info_nce, similarity};
 use crate::net::Contrastive;
 use crate::select::{Selector, SliceId, Triplet};
@@ -106,6 +106,10 @@ impl Task for Triplets<'_> {
         let slices = [stack(|t| t.anchor, 0)?, stack(|t| t.positive, 1)?, stack(|t| t.negative, 2)?];
         let pairs = (config.negatives == Some(Negatives::All)).then(|| self.pairs(triplets));
         Ok(Batch { slices, pairs })
+    }
+
+    fn probe(&self, model: &Contrastive, device: &Device) -> Result<Option<Probe>> {
+        self.slices.probe(&model.encoder, device)
     }
 
     /// Each of the three passes the encoder as a batch of its own; it matters to batch norm.

@@ -6,15 +6,18 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_volume::Result;
 
-use super::PretrainConfig;
 use super::slices::Slices;
-use crate::net::EncoderConfig;
+use super::{PretrainConfig, Probe};
+use crate::net::{Encoder, EncoderConfig};
 use crate::select::SliceId;
 use crate::train::Task;
 
 /// A network that learns from two views of every slice.
 pub trait TwoViews: Module + Sync {
     fn new(encoder: &EncoderConfig, config: &PretrainConfig, device: &Device) -> Self;
+
+    /// What is kept after training.
+    fn encoder(&self) -> &Encoder;
 
     /// The network as it goes on to the optimiser, and the loss as `[1]`, for views [B, 1, S, S] of slices
     /// that lie at `positions` in their scans, from 0 at the feet to 1 at the head.
@@ -46,6 +49,10 @@ impl<M: TwoViews> Task for Pairs<'_, M> {
         let views = self.slices.config.views.unwrap_or_default();
         let view = |which| self.slices.load(round, ids, Some((views, which)));
         Ok(Batch { views: [view(0)?, view(1)?], positions: self.slices.positions(ids) })
+    }
+
+    fn probe(&self, model: &M, device: &Device) -> Result<Option<Probe>> {
+        self.slices.probe(model.encoder(), device)
     }
 
     fn loss(&self, model: M, batch: Batch, device: &Device) -> (M, Tensor<1>) {
