@@ -57,7 +57,7 @@ fn plot(picture: &mut String, title: &str, log: &[Record]) -> Result<(), Box<dyn
     let lines: [(&str, RGBColor, fn(&Record) -> Option<f64>); 4] = [
         ("validation Dice", SCORE, |record| record.score),
         ("organ present (AUC)", SCORE, |record| record.probe?.presence),
-        ("height (correlation)", HEIGHT, |record| Some(record.probe?.height)),
+        ("height (correlation)", HEIGHT, |record| Some(record.probe?.height.max(0.0))),
         ("nearest is of the same scan", IDENTITY, |record| Some(record.probe?.identity)),
     ];
     let mut titles = Vec::new();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::augment::{Augment, mirrored_classes};
 use super::draw::{self, Example, Turn};
 use super::parts;
-use super::run::{Model, Organ, Run, RunCard, Seen, weights};
+use super::run::{Model, Organ, Run, RunCard, Seen, TEACHER, weights};
 use super::teach::{self, Ranges, Taught, Teacher, teachable};
 use super::weight::LabelWeight;
 use super::{Checkpoints, Progress, Settings, State, Task, initialised, slices, train};
@@ -188,15 +188,8 @@ pub fn finetune(
     let mut run = Run::create(out, &card, &task.config, resume)?;
     announce(&task.summary());
     if !task.taught.is_empty() {
-        let teacher = out.join("teacher");
-        let taught = task.be_taught((&teacher, segmenter), checkpoints, watch);
-        // What the teacher has learnt is not thrown away: --resume goes on from it.
-        let taught = taught.inspect_err(|_| {
-            if !teacher.exists() {
-                run.abandon()
-            }
-        });
-        if let Some(state) = taught? {
+        let taught = task.be_taught((&out.join(TEACHER), segmenter), checkpoints, watch);
+        if let Some(state) = taught.inspect_err(|_| run.abandon())? {
             return Ok(state);
         }
         watch(Progress::Run(out));
@@ -264,7 +257,7 @@ impl<'a> Finetuning<'a> {
             training.retain(|&scan| drawn.contains_key(&dataset.index.scans[scan].case));
         }
         let examples = examples(dataset, &config, &training, &names)?;
-        let taught = taught(dataset, &config, &split.validation, &names, &examples)?;
+        let taught = taught(dataset, &config, &split, &names, &examples)?;
         let masks = Taught::default();
         Ok(Self {
             dataset,
@@ -302,8 +295,14 @@ impl<'a> Finetuning<'a> {
         }
         let device = &self.config.training.device.open();
         let batch = self.config.training.batch;
-        let teacher = Teacher { dataset: self.dataset, organs: &self.organs, network, batch, device };
-        self.masks = teacher.draw(run, &mut self.taught, watch)?;
+        let mut taught = std::mem::take(&mut self.taught);
+        let classes = &|id| Ok(self.slice(id)?.1);
+        let (dataset, organs, drawn) = (self.dataset, &*self.organs, &*self.examples);
+        let teacher = Teacher { dataset, organs, network, drawn, classes, batch, device };
+        let Some(masks) = teacher.draw(run, &mut taught, (watch, checkpoints.stop))? else {
+            return Ok(Some(State { stopped: true, ..state }));
+        };
+        (self.taught, self.masks) = (taught, masks);
         Ok(None)
     }
 
@@ -323,9 +322,8 @@ impl<'a> Finetuning<'a> {
         training.rate.get_or_insert(Self::RATE);
         training.warmup.get_or_insert(Self::WARMUP);
         training.average.get_or_insert(Self::AVERAGE);
-        if !self.taught.is_empty() {
-            self.config.self_train = Some(true);
-        }
+        // Earlier versions knew no self-training and wrote nothing.
+        self.config.self_train = (!self.taught.is_empty()).then_some(true);
         if self.origins().any(|origin| !origin.is_hand()) {
             self.config.label_weight.get_or_insert_default();
         }
@@ -393,10 +391,12 @@ impl<'a> Finetuning<'a> {
             patients.dedup();
             patients.len()
         };
+        let mut learnt_from = self.trained();
+        learnt_from.extend(scans_of(&self.taught));
         Plan {
             organs: self.organs.iter().map(|organ| organ.name.clone()).collect(),
             training_patients: patients(&self.trained()),
-            bare: self.training.len() - self.trained().len(),
+            bare: self.training.iter().filter(|scan| !learnt_from.contains(scan)).count(),
             validation_patients: patients(&self.validation),
             slices: self.examples.len(),
             shown: self.examples.iter().filter(|example| !example.shows.is_empty()).count(),
@@ -553,11 +553,11 @@ fn scans_of(examples: &[Example]) -> Vec<usize> {
 }
 
 /// The slices that a teacher may draw, and those beyond the ranges of the same scans, which need none. Scans of
-/// patients who validate are left alone.
+/// patients who validate are left alone, and where a split names who trains, all others, unless asked for.
 fn taught(
     dataset: &Dataset,
     config: &FinetuneConfig,
-    validation: &[String],
+    split: &Split,
     organs: &[String],
     examples: &[Example],
 ) -> Result<Vec<Example>> {
@@ -565,11 +565,14 @@ fn taught(
         Err(Error::new(&dataset.dir, Kind::Request, expected, found).hint(hint))
     };
     let named = organs.join(", ");
-    if config.self_train == Some(false) {
-        return match &config.ranged {
-            None => Ok(Vec::new()),
-            Some(_) => refused("`ranged` with self-training", "self_train = false".into(), "leave one out"),
-        };
+    let asked = config.ranged.is_some() || config.permuted_ranges || config.self_train == Some(true);
+    if config.self_train == Some(false) && (config.ranged.is_some() || config.permuted_ranges) {
+        let setting = if config.ranged.is_some() { "ranged" } else { "permuted_ranges" };
+        let expected = format!("self-training, which `{setting}` is about");
+        return refused(&expected, "self_train = false".into(), "leave one of the two out");
+    }
+    if config.self_train == Some(false) || config.split.is_some() && !asked {
+        return Ok(Vec::new());
     }
     let scans = &dataset.index.scans;
     if let Some(unknown) = config.ranged.iter().flatten().find(|case| !scans.iter().any(|s| s.case == **case))
@@ -577,14 +580,20 @@ fn taught(
         let hint = "`polycl inspect` lists the cases";
         return refused("cases of the data set in `ranged`", format!("'{unknown}'"), hint);
     }
-    let undrawn =
-        |scan: &Scan| !scan.labelled() || organs.iter().any(|organ| scan.left_undrawn_anywhere(organ));
+    let undrawn = |scan: &Scan| organs.iter().any(|organ| scan.left_undrawn_anywhere(organ));
     let wanted = |scan: &Scan| match &config.ranged {
         Some(cases) => cases.contains(&scan.case),
-        None => undrawn(scan),
+        None => !scan.labelled() || split.train.contains(&scan.patient) && undrawn(scan),
+    };
+    // Where one of several organs is drawn, the teacher's would stand beside a person's.
+    let half_drawn = |id: SliceId| {
+        let scan = &scans[id.scan];
+        let drawn =
+            |organ: &String| scan.by_hand(organ, id.slice) && scan.shows(organ, id.slice) == Some(true);
+        config.ranged.is_none() && scan.labelled() && organs.iter().any(drawn)
     };
     let mut wanted_scans = super::scans_of(dataset, config.domain.as_deref(), &[])?;
-    wanted_scans.retain(|&scan| wanted(&scans[scan]) && !validation.contains(&scans[scan].patient));
+    wanted_scans.retain(|&scan| wanted(&scans[scan]) && !split.validation.contains(&scans[scan].patient));
     let exact: BTreeSet<SliceId> = examples.iter().map(|example| example.id).collect();
     let ranges_of = if config.permuted_ranges {
         teach::permuted(&wanted_scans, &scans_of(examples), config.training.seed)
@@ -594,9 +603,9 @@ fn taught(
     let mut taught = Vec::new();
     for (&number, told) in wanted_scans.iter().zip(ranges_of) {
         let ranges = Ranges { of: &scans[told], slices: scans[number].slices };
-        taught.extend(teachable(number, &ranges, organs, &|id| exact.contains(&id)));
+        taught.extend(teachable(number, &ranges, organs, &|id| exact.contains(&id) || half_drawn(id)));
     }
-    if taught.is_empty() && config.self_train == Some(true) {
+    if taught.is_empty() && asked {
         let hint =
             "name first and last slices with `polycl import --ranges`, of every organ that is segmented";
         return refused(

@@ -31,7 +31,7 @@ use crate::optim::{Adam, Schedule, clip_scale, global_norm, warmed_up};
 use crate::select::SliceId;
 pub use augment::{Augment, mirrored_classes};
 pub use pretrain::Probe;
-pub use run::{Model, Organ, Run, RunCard, Seen, read_log, weights};
+pub use run::{Model, Organ, Run, RunCard, Seen, TEACHER, read_log, weights};
 pub use views::Views;
 pub use weight::LabelWeight;
 
@@ -167,9 +167,10 @@ pub struct LeftOut {
 pub enum Progress<'a> {
     /// What follows is told of the run in this folder: a teacher's, or the run itself again.
     Run(&'a Path),
-    /// Slices that a teacher has drawn.
+    /// Slices that a teacher has looked at, and those in which it found what a person has seen there.
     Taught {
         slices: usize,
+        kept: usize,
         of: usize,
     },
     Step {

@@ -8,6 +8,7 @@
 //! RUN/latest.safetensors   weights (their running mean where one is kept), optimiser and position: where
 //!                          --resume goes on
 //! RUN/best.safetensors     weights of the best validation score, where validation was asked for
+//! RUN/teacher/             the run that drew for this one, where it was self-trained
 //! RUN/.polycl-run.lock     there while a process trains
 //! ```
 //!
@@ -184,6 +185,9 @@ pub struct Run {
     lock: Option<Lock>,
 }
 
+/// The folder of the run that teaches this one.
+pub const TEACHER: &str = "teacher";
+
 const LOCK: &str = ".polycl-run.lock";
 const RESUME: &str = "the last checkpoint is whole: once that is mended, --resume goes on from it";
 
@@ -299,8 +303,10 @@ impl Run {
 
     /// Takes back a run that failed before its first epoch was done, so that nothing half-made is left.
     pub fn abandon(&mut self) {
-        let begun = !self.resumed && !self.dir.join("log.jsonl").exists() && !self.latest().exists();
-        if begun {
+        let there = |name: &str| self.dir.join(name).exists();
+        // What a teacher has learnt is not thrown away either.
+        let nothing = !there("log.jsonl") && !there(TEACHER) && !self.latest().exists();
+        if !self.resumed && nothing {
             self.lock = None;
             // What cannot be removed is no worse than what failed.
             let _ = fs::remove_file(self.dir.join("run.json"));

@@ -94,14 +94,18 @@ pub struct Teacher<'a> {
     pub dataset: &'a Dataset,
     pub organs: &'a [Organ],
     pub network: SegmenterConfig,
+    /// Slices that a person has drawn, and their classes.
+    pub drawn: &'a [Example],
+    pub classes: &'a dyn Fn(SliceId) -> Result<Vec<u8>>,
     /// Slices a forward pass.
     pub batch: usize,
     pub device: &'a Device,
 }
 
 impl Teacher<'_> {
-    /// Draws the organs in `examples` by the weights of `run`. Slices in which it finds none of an organ that a person
-    /// has seen there are left out of `examples`; slices that show no organ need no teacher.
+    /// Draws the organs in `examples` by the weights of `run`; nothing where it was asked to stop meanwhile. Slices in
+    /// which it finds none of an organ that a person has seen there are left out of `examples`. Slices that show no
+    /// organ need no teacher, but they stay only beside others of their scan: alone they would teach who has no organ.
     ///
     /// # Errors
     /// What reading the weights and the slices can say.
@@ -109,29 +113,34 @@ impl Teacher<'_> {
         &self,
         run: &Path,
         examples: &mut Vec<Example>,
-        watch: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Taught> {
+        (watch, stop): (&mut dyn FnMut(Progress<'_>), &dyn Fn() -> bool),
+    ) -> Result<Option<Taught>> {
         let mut network = self.network.init(self.device);
         Checkpoint::read(&weights(run))?.load(&mut network)?;
         let of = examples.iter().filter(|example| !example.shows.is_empty()).count();
-        let (mut taught, mut done) = (Taught::default(), 0);
+        let (mut taught, mut done, mut kept) = (Taught::default(), 0, 0);
         for scan in examples.chunk_by(|a, b| a.id.scan == b.id.scan) {
+            if stop() {
+                return Ok(None);
+            }
             let shown: Vec<&Example> = scan.iter().filter(|example| !example.shows.is_empty()).collect();
+            let before = kept;
             let mask = self.mask(&network, scan[0].id.scan, &shown)?;
             for example in &shown {
                 let plane = mask.plane(example.id.slice);
                 if example.shows.iter().all(|&organ| plane.contains(&class_of(organ))) {
                     taught.note(example.id, plane.iter().copied());
+                    kept += 1;
                 }
             }
-            for example in scan.iter().filter(|example| example.shows.is_empty()) {
+            for example in scan.iter().filter(|example| kept > before && example.shows.is_empty()) {
                 taught.note(example.id, mask.plane(example.id.slice).iter().map(|_| 0));
             }
             done += shown.len();
-            watch(Progress::Taught { slices: done, of });
+            watch(Progress::Taught { slices: done, kept, of });
         }
         examples.retain(|example| taught.masks.contains_key(&example.id));
-        Ok(taught)
+        Ok(Some(taught))
     }
 
     /// Classes of a whole scan at the network's size: each organ in the slices that show it, and there in as many
@@ -155,6 +164,14 @@ impl Teacher<'_> {
                 for (voxel, class) in mask.voxels[first..].iter_mut().zip(classes) {
                     *voxel = if believed(class) { u16::from(*class) } else { 0 };
                 }
+            }
+        }
+        // An organ that is drawn in its middle is no two.
+        let drawn = self.drawn.iter().filter(|example| example.id.scan == scan && !example.shows.is_empty());
+        for id in drawn.map(|example| example.id) {
+            let plane = &mut mask.voxels[id.slice * size * size..][..size * size];
+            for (voxel, class) in plane.iter_mut().zip((self.classes)(id)?) {
+                *voxel = class.into();
             }
         }
         for (number, organ) in self.organs.iter().enumerate() {

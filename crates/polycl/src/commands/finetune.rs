@@ -45,8 +45,9 @@ struct Settings {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     validate: bool,
-    /// Also learn from scans without masks whose organs' first and last slices are named: a first network draws on
-    /// them, within those ranges, and the second learns from it, too [default: true where there are such scans]
+    /// Also learn from scans without masks, and from slices left undrawn, where the organs' first and last slices are
+    /// named: a first network draws within those ranges, and a second one learns from it, too [default: true where
+    /// there are such ranges, and no split names who trains]
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     self_train: Option<bool>,
@@ -143,6 +144,10 @@ struct AugmentFlags {
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut config: FinetuneConfig = resolve(&args.run, &args.settings)?;
+    if args.run.resumes() {
+        // A run that says nothing of it began without.
+        config.self_train.get_or_insert(false);
+    }
     if args.no_augment {
         config.augment = polycl_nn::train::Augment::none();
     }

@@ -34,6 +34,13 @@ pub struct RunArgs {
     pub save_every: f64,
 }
 
+impl RunArgs {
+    /// Whether a run is there to go on with.
+    pub fn resumes(&self) -> bool {
+        self.resume && self.out.join("config.toml").exists()
+    }
+}
+
 fn minutes(text: &str) -> Result<f64, String> {
     let minutes: f64 = text.parse().map_err(|e| format!("{e}"))?;
     let sound = Duration::try_from_secs_f64(60.0 * minutes).is_ok();
@@ -100,7 +107,7 @@ pub struct TrainingFlags {
 /// over them the flags that were given.
 pub fn resolve<C: DeserializeOwned>(run: &RunArgs, flags: &impl Serialize) -> anyhow::Result<C> {
     let begun = run.out.join("config.toml");
-    let begun = Some(begun.as_path()).filter(|path| run.resume && path.exists());
+    let begun = Some(begun.as_path()).filter(|_| run.resumes());
     let files: Vec<&Path> = begun.into_iter().chain(run.config.as_deref()).collect();
     let mut settings = Table::new();
     for path in &files {
@@ -140,10 +147,18 @@ impl<'a> Watch<'a> {
                 } else {
                     "a teacher learns from the drawn slices first"
                 };
+                // A kill may have come between the teacher's last epoch and its picture.
+                if self.at != at && self.at != self.run {
+                    self.draw();
+                }
                 self.bar.suspend(|| talk::note(note));
-                self.at = at.to_path_buf();
+                (self.at, self.first) = (at.to_path_buf(), (0.0, 0));
             }
-            Progress::Taught { slices, of } => {
+            Progress::Taught { slices, kept, of } => {
+                if slices == of {
+                    let found = format!("the teacher found what was named on {kept} of {of} slices");
+                    self.bar.suspend(|| talk::note(found));
+                }
                 self.bar.set_length(of as u64);
                 self.bar.set_position(slices as u64);
                 self.bar.set_message("the teacher draws");
@@ -165,11 +180,13 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Tells after a quarter of a pre-training that nothing has been learnt.
+    /// Tells after a quarter of a training that nothing has been learnt.
     fn warn(&self, record: &Record) {
         let quarter = self.epochs.div_ceil(4);
         let (loss, steps) = self.first;
-        if record.probe.is_some() && record.epoch == quarter && steps == FIRST && record.loss > 0.98 * loss {
+        // A loss that rises is another matter: MoCo's queue fills at first.
+        let same = (0.98 * loss..1.02 * loss).contains(&record.loss);
+        if record.epoch == quarter && record.epoch > 1 && steps == FIRST && same {
             self.bar.suspend(|| {
                 talk::note(format!(
                     "warning: the loss is where it began ({loss:.3}): nothing has been learnt in a quarter of the steps\n\

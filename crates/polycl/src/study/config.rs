@@ -279,6 +279,12 @@ impl Config {
         self.slices.iter().copied().max()
     }
 
+    /// Whether some method trains itself within ranges.
+    fn self_trains(&self) -> bool {
+        let says = |table: &Table| table.get("self_train").and_then(toml::Value::as_bool) == Some(true);
+        says(&self.finetuning) || self.own.values().any(|own| says(&own.finetuning))
+    }
+
     /// What budgets in slices need, and what does not go with them.
     fn check_slices(&self) -> anyhow::Result<()> {
         let refused = |setting: &str, expected: &str, found: String, hint: &str| {
@@ -293,6 +299,10 @@ impl Config {
         if self.slices.contains(&0) {
             let hint = "the smallest budget is one drawn slice";
             return refused("slices", "numbers of drawn slices from 1", "0".to_owned(), hint);
+        }
+        if !self.labels.is_empty() && self.self_trains() {
+            let hint = "compare other masks and self-training in two studies";
+            return refused("self_train", "no other masks beside it", "[labels]".to_owned(), hint);
         }
         match self.labels.keys().next() {
             Some(labels) if !self.slices.is_empty() => {
@@ -380,6 +390,7 @@ impl Config {
             );
         }
         training.entry("epochs").or_insert_with(|| EPOCHS.into());
+        table.entry("dropout").or_insert_with(|| 0.0.into());
         let mut config = PretrainConfig::deserialize(table)
             .map_err(|e| anyhow::anyhow!("pretraining: {}", e.message()))?;
         let (epochs, images) = (config.training.epochs.max(1), config.method.images());

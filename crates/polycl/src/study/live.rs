@@ -106,7 +106,8 @@ impl Plan {
                 });
                 // The decoder makes it twice as much, a refinement many times.
                 let tests = tested.sum::<usize>() * if network.refine { 40 } else { 2 };
-                2 * TRAINING * settings.epochs * steps * settings.batch + tests
+                let taught = 1 + usize::from(network.config.self_train == Some(true));
+                2 * TRAINING * taught * settings.epochs * steps * settings.batch + tests
             }
         };
         work as u64

@@ -154,10 +154,6 @@ impl Plan {
         Ok(self.datasets.len() - 1)
     }
 
-    fn case(&self, dataset: usize, scan: usize) -> String {
-        self.dataset(dataset).index.scans[scan].case.clone()
-    }
-
     fn dataset(&self, number: usize) -> &Dataset {
         &self.datasets[number].1
     }
@@ -294,12 +290,28 @@ impl Plan {
                     let mut taught = self
                         .taught(training, [arm, budget], seed, &scans, &drawable)
                         .with_context(|| format!("budget {}", self.config.budgets[budget]))?;
-                    taught.ranged = scans.iter().map(|&scan| self.case(training, scan)).collect();
+                    taught.ranged = self.ranged(training, &exclude, &taught);
                     self.add_network([arm, budget], (seed, fold), encoder, taught)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Cases of which a method that trains itself is told the ranges: all that no test needs. None where the masks of
+    /// all of them train whole.
+    fn ranged(&self, training: usize, exclude: &[String], taught: &Taught) -> Vec<String> {
+        let (domain, whole) = (self.config.domain.as_deref(), taught.drawn.is_none());
+        let scans = || {
+            let all = self.dataset(training).index.scans.iter();
+            all.filter(|scan| scan.of_domain(domain) && !exclude.contains(&scan.patient))
+        };
+        let left = |scan: &Scan| {
+            let known = |organ: &String| (0..scan.slices).any(|slice| scan.shows(organ, slice) == Some(true));
+            let trains = whole && taught.split.train.contains(&scan.patient);
+            !trains && self.config.organs.iter().all(known)
+        };
+        if scans().any(left) { scans().map(|scan| scan.case.clone()).collect() } else { Vec::new() }
     }
 
     /// What budgets in slices draw from.
@@ -414,7 +426,10 @@ impl Plan {
         self.check_labels(data, &split).with_context(|| title.clone())?;
         config.split = Some(split);
         config.drawn = drawn;
+        // Where all masks train whole there is nothing else to learn from.
+        config.self_train = config.self_train.map(|wanted| wanted && !ranged.is_empty());
         config.ranged = Some(ranged).filter(|_| config.self_train == Some(true));
+        config.permuted_ranges &= config.ranged.is_some();
         finetune::check(data, &config).with_context(|| title.clone())?;
         let upstream = encoder.map(|encoder| self.encoders[encoder].key.as_str());
         let key = key(&(&config, data.index.fingerprint(), upstream));

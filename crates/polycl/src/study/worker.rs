@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use polycl_nn::checkpoint;
-use polycl_nn::train::{read_log, weights};
+use polycl_nn::train::{TEACHER, read_log, weights};
 use polycl_volume::dataset::Source;
 use polycl_volume::{Error, Input, nifti, output};
 use serde::Serialize;
@@ -305,11 +305,18 @@ impl<'a> Unit<'a> {
         let words = [command.to_owned(), text(dataset)?, "--config".into(), text(&settings)?];
         self.polycl(words.into_iter().chain(["--out".into(), text(&run)?, "--resume".into()]))?;
         ensure!(weights(&run).exists(), "no weights in {}", run.display());
-        let seconds: f64 = read_log(&run)?.iter().map(|record| record.seconds).sum();
+        let teacher = Some(run.join(TEACHER)).filter(|teacher| teacher.exists());
+        let mut seconds = 0.0;
+        for run in [&run].into_iter().chain(&teacher) {
+            seconds += read_log(run)?.iter().map(|record| record.seconds).sum::<f64>();
+        }
         let text = serde_json::to_string(&serde_json::json!({ "seconds": seconds }))?;
         output::atomically(&done, |file| writeln!(file, "{text}"))?;
         // Nobody goes on from a training that is done. A kill before this leaves a larger file, no more.
-        Ok(checkpoint::forget_optimiser(&run.join("latest.safetensors"))?)
+        for run in [&run].into_iter().chain(&teacher) {
+            checkpoint::forget_optimiser(&run.join("latest.safetensors"))?;
+        }
+        Ok(())
     }
 
     fn predict(&self, test: &Test, masks: &Path, flags: &[String]) -> anyhow::Result<()> {

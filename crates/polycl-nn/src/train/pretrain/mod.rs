@@ -124,7 +124,7 @@ pub struct PretrainConfig {
     /// Of the masked autoencoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masking: Option<Masking>,
-    /// Probability of dropout at the end of each block of the U-Net; none without it. The paper's moves an embedding
+    /// Probability of dropout at the end of each block of the U-Net; the paper's without it, which moves an embedding
     /// further than another slice does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
@@ -162,6 +162,8 @@ impl Default for Threshold {
     }
 }
 
+/// The paper's, and all that earlier versions knew.
+const PUBLISHED_DROPOUT: f64 = 0.25;
 /// Learning rate of every method where the settings name none.
 const RATE: f64 = 3e-4;
 
@@ -184,13 +186,12 @@ impl PretrainConfig {
     }
 
     pub fn dropout(&self) -> f64 {
-        self.dropout.unwrap_or(0.0)
+        self.dropout.unwrap_or(PUBLISHED_DROPOUT)
     }
 
     /// Writes into the settings what was left open, so that the run's file holds what was done.
     fn resolve(&mut self) {
         self.training.rate.get_or_insert(RATE);
-        self.dropout.get_or_insert(0.0);
         match self.method {
             Method::Mae => drop(self.masking.get_or_insert_default()),
             Method::Polycl | Method::Simclr => {}

@@ -9,7 +9,7 @@ use crate::features::of_encoder;
 use crate::net::Encoder;
 use crate::select::SliceId;
 
-/// Probes are fitted on every other scan, and scored on the scans between.
+/// Probes are fitted on the scans of every other patient, and scored on the others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     /// How well slices that show the organ are told from others of the same scan: area under the ROC curve, 0.5 by chance.
@@ -36,11 +36,13 @@ pub struct Probes<'a> {
     dataset: &'a Dataset,
     /// Of each scan.
     slices: Vec<Vec<SliceId>>,
+    /// The number of each scan's patient.
+    patients: Vec<usize>,
     organ: Option<String>,
 }
 
 impl<'a> Probes<'a> {
-    /// Evenly spread over scans and slices; `None` where there are too few scans to fit on some and score on others.
+    /// Evenly spread over scans and slices; `None` where there are too few patients to fit on some and score on others.
     pub fn new(dataset: &'a Dataset, scans: &[usize], organ: Option<&str>) -> Option<Self> {
         let some = |count: usize, most: usize| (0..count.min(most)).map(move |i| i * count / count.min(most));
         let of = |scan: usize| -> Vec<SliceId> {
@@ -48,7 +50,18 @@ impl<'a> Probes<'a> {
         };
         let slices: Vec<_> =
             some(scans.len(), SCANS).map(|at| of(scans[at])).filter(|s| s.len() > 2).collect();
-        (slices.len() >= 4).then(|| Self { dataset, slices, organ: organ.map(str::to_owned) })
+        let patient = |slices: &Vec<SliceId>| dataset.index.scans[slices[0].scan].patient.as_str();
+        let mut names: Vec<&str> = Vec::new();
+        let mut patients = Vec::new();
+        for name in slices.iter().map(patient) {
+            let number = names.iter().position(|known| *known == name);
+            patients.push(number.unwrap_or(names.len()));
+            if number.is_none() {
+                names.push(name);
+            }
+        }
+        let organ = organ.map(str::to_owned);
+        (names.len() >= 4).then(|| Self { dataset, slices, patients, organ })
     }
 
     /// # Errors
@@ -74,7 +87,7 @@ impl<'a> Probes<'a> {
         Ok(Probe { presence, height, identity: identity(&ids, &products) })
     }
 
-    /// Fits a ridge regression of what is `known` on every other scan; the mean score of the scans between.
+    /// Fits a ridge regression of what is `known` on the scans of every other patient; the mean score of the others'.
     fn read_off(
         &self,
         ids: &[SliceId],
@@ -85,12 +98,15 @@ impl<'a> Probes<'a> {
         let (mut fitted, mut scored, mut first) = (Vec::new(), Vec::new(), 0);
         for (number, slices) in self.slices.iter().enumerate() {
             let rows = (first..first + slices.len()).filter_map(|row| Some((row, known(&ids[row])?)));
-            if number % 2 == 0 {
+            if self.patients[number] % 2 == 0 {
                 fitted.extend(rows)
             } else {
                 scored.push(Vec::from_iter(rows))
             }
             first += slices.len();
+        }
+        if fitted.iter().all(|(_, value)| *value == fitted[0].1) {
+            return None;
         }
         let mean = fitted.iter().map(|(_, value)| value).sum::<f64>() / fitted.len() as f64;
         let matrix =
