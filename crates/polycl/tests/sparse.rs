@@ -124,7 +124,9 @@ fn scans_of_which_nothing_is_drawn_take_no_part() {
 
 /// The first two patients have whole masks, the other three the liver's range alone.
 fn ranged(folder: &Folder) {
-    cohort(folder);
+    if !folder.at("cohort").exists() {
+        cohort(folder);
+    }
     for case in ["a000", "a001"] {
         let name = format!("{case}.nii.gz");
         std::fs::create_dir_all(folder.at("two")).unwrap();
@@ -161,6 +163,43 @@ fn scans_with_ranges_alone_train_by_what_a_first_network_draws() {
     assert_eq!(cases("pretraining_cases"), ["a002", "a003", "a004"]);
     folder.done("predict taught cohort/images --out masks");
     assert!(folder.done(&format!("{SELF_TRAIN} --out taught --resume")).contains("2 epochs done"));
+}
+
+#[test]
+fn slices_between_drawn_ones_are_taught_and_who_validates_is_not() {
+    let folder = Folder::new();
+    cohort(&folder);
+    folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset"));
+    let shown = folder.done(&FINETUNE.replace("--self-train false", "--out run"));
+    assert!(
+        shown.contains("self-training: a first network draws on") && shown.contains("of 5 scans"),
+        "{shown}"
+    );
+    let card: serde_json::Value = serde_json::from_str(&text(&folder, "run/run.json")).unwrap();
+    assert_eq!(card["training_cases"].as_array().unwrap().len(), 5);
+    assert!(card["pretraining_cases"].as_array().unwrap().is_empty(), "all of them are drawn, too");
+    // A split by name keeps the others out, unless they are asked for.
+    ranged(&folder);
+    folder.write("split.toml", "[split]\ntrain = [\"a000\"]\nvalidation = [\"a001\"]\n");
+    let split = format!("{SELF_TRAIN} --config split.toml");
+    assert!(!folder.done(&format!("{split} --out apart")).contains("self-training"));
+    assert!(folder.done(&format!("{split} --self-train true --out asked")).contains("of 3 scans"));
+    assert!(!text(&folder, "asked/teacher/run.json").contains("a002"));
+}
+
+#[test]
+fn what_a_teacher_has_learnt_outlives_a_failure_of_its_pupil() {
+    let folder = Folder::new();
+    ranged(&folder);
+    folder.done(&format!("{SELF_TRAIN} --out whole"));
+    folder.done(&format!("{SELF_TRAIN} --out cut"));
+    // As a kill leaves it between the two networks.
+    for name in ["latest.safetensors", "log.jsonl", "curve.svg"] {
+        std::fs::remove_file(folder.at(&format!("cut/{name}"))).unwrap();
+    }
+    folder.done(&format!("{SELF_TRAIN} --out cut --resume"));
+    let bytes = |run: &str| std::fs::read(folder.at(&format!("{run}/latest.safetensors"))).unwrap();
+    assert!(bytes("cut") == bytes("whole"));
 }
 
 #[test]

@@ -109,8 +109,9 @@ fn kills_change_nothing_and_more_budgets_repeat_nothing() {
 #[test]
 fn folds_test_everybody_once_and_nobody_who_was_seen() {
     let folder = hospitals();
-    let rest = "[method.later]\nbase = 'scan'\ntitle = 'scan, later'\npretraining = { temperature = 0.5 }\n";
-    let text = study("['scratch', 'later']", "[2, 'all']", "[5]", rest)
+    let rest = "[method.later]\nbase = 'scan'\ntitle = 'scan, later'\npretraining = { temperature = 0.5 }\n\
+                [method.ranges]\nbase = 'scratch'\nfinetuning = { self_train = true }\n";
+    let text = study("['scratch', 'later', 'ranges']", "[2, 'all']", "[5]", rest)
         .replace("images =", "folds = 3\nexclude = ['a003']\nimages =");
     folder.write("study.toml", &text);
     folder.done("study study.toml --out study");
@@ -124,13 +125,19 @@ fn folds_test_everybody_once_and_nobody_who_was_seen() {
         patients
     };
     let all: Vec<String> = [0, 1, 2, 4, 5].map(|patient| format!("a{patient:03}")).to_vec();
-    for (method, budget) in [("scratch", "2"), ("scratch", "all"), ("later", "2"), ("later", "all")] {
-        assert_eq!(tested(method, budget), all, "{method} {budget}");
+    for method in ["scratch", "later", "ranges"] {
+        assert_eq!([tested(method, "2"), tested(method, "all")], [all.clone(), all.clone()], "{method}");
     }
     for network in fs::read_dir(folder.at("study/networks/x").parent().unwrap()).unwrap() {
         let network = network.unwrap().path();
         let card = fs::read_to_string(network.join("run/run.json")).unwrap();
         let card: serde_json::Value = serde_json::from_str(&card).unwrap();
+        // Two of the five, less those of the fold, train by masks; the ranges of the others are known.
+        let name = network.file_name().unwrap().to_str().unwrap();
+        let ranged = name.starts_with("ranges_2_");
+        assert_eq!(network.join("run/teacher/run.json").exists(), ranged, "{name}");
+        let unseen = !name.starts_with("later") && !ranged;
+        assert_eq!(card["pretraining_cases"].as_array().unwrap().is_empty(), unseen, "{name}");
         let test = fs::read_dir(network.join("tests")).unwrap().next().unwrap().unwrap().path();
         let cases = fs::read_to_string(test.join("scores/cases.csv")).unwrap();
         for group in ["training_cases", "validation_cases", "pretraining_cases"] {

@@ -54,7 +54,7 @@ pub struct RunCard {
     pub training_cases: Vec<Seen>,
     /// Cases that chose the best checkpoint.
     pub validation_cases: Vec<Seen>,
-    /// Cases that the encoder was pre-trained on, without their masks.
+    /// Cases seen without their masks: the encoder was pre-trained on them, or a teacher drew on them.
     pub pretraining_cases: Vec<Seen>,
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub enum Seen {
     #[default]
     No,
-    /// The encoder was pre-trained on its voxels, without its mask.
+    /// Its voxels were seen in training, without its mask: its encoder was pre-trained on them, or a teacher drew on them.
     Pretraining,
     /// It chose the checkpoint.
     Validation,

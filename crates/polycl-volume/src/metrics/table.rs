@@ -62,7 +62,7 @@ impl Report {
         let pretrained = self.cases_seen(|seen| seen == Seen::Pretraining);
         if !pretrained.is_empty() {
             let (n, list) = (pretrained.len(), some(&pretrained));
-            writeln!(f, "note: {n} of {all} cases took part, unlabelled, in the pre-training: {list}")?;
+            writeln!(f, "note: {n} of {all} cases were seen in training, without their masks: {list}")?;
         }
         Ok(())
     }

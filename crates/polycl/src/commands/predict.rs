@@ -357,7 +357,7 @@ fn groups(network: &RunCard) -> [(&[Seen], &'static str); 3] {
     [
         (&network.training_cases, "trained this network"),
         (&network.validation_cases, "chose this network's best checkpoint"),
-        (&network.pretraining_cases, "was in the pre-training, without its mask"),
+        (&network.pretraining_cases, "was seen in training, without its mask"),
     ]
 }
 

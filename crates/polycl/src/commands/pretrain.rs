@@ -17,7 +17,7 @@ use crate::talk;
 pub struct Args {
     #[command(flatten)]
     run: RunArgs,
-    /// Draw triplets once and drop out 0.25 of every block, as the published code does
+    /// Draw triplets once and use a dropout of 0.25, as the published code does
     #[arg(long, conflicts_with_all = ["dropout", "fixed_triplets", "negatives", "method"])]
     published: bool,
     #[command(flatten)]
