@@ -14,7 +14,10 @@ const SCORE: RGBColor = RGBColor(213, 94, 0);
 const HEIGHT: RGBColor = RGBColor(0, 158, 115);
 const IDENTITY: RGBColor = RGBColor(120, 120, 120);
 
-/// Training loss and, where there is one, validation Dice against epochs, as an SVG file.
+/// What of an epoch is drawn.
+type Read = fn(&Record) -> Option<f64>;
+
+/// Training loss and, where there are some, scores and what is read off an encoder against epochs, as an SVG file.
 pub fn draw(path: &Path, title: &str, log: &[Record]) -> anyhow::Result<()> {
     let picture = svg(title, log)?;
     Ok(output::atomically(path, |file| file.write_all(picture.as_bytes()))?)
@@ -54,7 +57,7 @@ fn plot(picture: &mut String, title: &str, log: &[Record]) -> Result<(), Box<dyn
         .draw_series(LineSeries::new(losses, LOSS.stroke_width(2)))?
         .label("training loss")
         .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], LOSS.stroke_width(2)));
-    let lines: [(&str, RGBColor, fn(&Record) -> Option<f64>); 4] = [
+    let lines: [(&str, RGBColor, Read); 4] = [
         ("validation Dice", SCORE, |record| record.score),
         ("organ present (AUC)", SCORE, |record| record.probe?.presence),
         ("height (correlation)", HEIGHT, |record| Some(record.probe?.height.max(0.0))),

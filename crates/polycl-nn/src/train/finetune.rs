@@ -298,8 +298,9 @@ impl<'a> Finetuning<'a> {
         let mut taught = std::mem::take(&mut self.taught);
         let classes = &|id| Ok(self.slice(id)?.1);
         let (dataset, organs, drawn) = (self.dataset, &*self.organs, &*self.examples);
-        let teacher = Teacher { dataset, organs, network, drawn, classes, batch, device };
-        let Some(masks) = teacher.draw(run, &mut taught, (watch, checkpoints.stop))? else {
+        let stop = checkpoints.stop;
+        let teacher = Teacher { dataset, organs, network, drawn, classes, batch, device, stop };
+        let Some(masks) = teacher.draw(run, &mut taught, watch)? else {
             return Ok(Some(State { stopped: true, ..state }));
         };
         (self.taught, self.masks) = (taught, masks);

@@ -100,6 +100,8 @@ pub struct Teacher<'a> {
     /// Slices a forward pass.
     pub batch: usize,
     pub device: &'a Device,
+    /// Asked before every scan whether to stop.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
 impl Teacher<'_> {
@@ -113,14 +115,14 @@ impl Teacher<'_> {
         &self,
         run: &Path,
         examples: &mut Vec<Example>,
-        (watch, stop): (&mut dyn FnMut(Progress<'_>), &dyn Fn() -> bool),
+        watch: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Option<Taught>> {
         let mut network = self.network.init(self.device);
         Checkpoint::read(&weights(run))?.load(&mut network)?;
         let of = examples.iter().filter(|example| !example.shows.is_empty()).count();
         let (mut taught, mut done, mut kept) = (Taught::default(), 0, 0);
         for scan in examples.chunk_by(|a, b| a.id.scan == b.id.scan) {
-            if stop() {
+            if (self.stop)() {
                 return Ok(None);
             }
             let shown: Vec<&Example> = scan.iter().filter(|example| !example.shows.is_empty()).collect();
@@ -166,20 +168,26 @@ impl Teacher<'_> {
                 }
             }
         }
-        // An organ that is drawn in its middle is no two.
         let drawn = self.drawn.iter().filter(|example| example.id.scan == scan && !example.shows.is_empty());
-        for id in drawn.map(|example| example.id) {
-            let plane = &mut mask.voxels[id.slice * size * size..][..size * size];
-            for (voxel, class) in plane.iter_mut().zip((self.classes)(id)?) {
-                *voxel = class.into();
-            }
-        }
-        for (number, organ) in self.organs.iter().enumerate() {
-            if let Some(parts) = organ.parts {
-                largest_components(&mut mask, class_of(number), parts);
-            }
-        }
+        let drawn = drawn.map(|example| Ok((example.id.slice, (self.classes)(example.id)?)));
+        keep_parts(&mut mask, &drawn.collect::<Result<Vec<_>>>()?, self.organs);
         Ok(mask)
+    }
+}
+
+/// Keeps as many parts of each organ as it has. Slices that a person has drawn are put in first: an organ that is drawn
+/// in its middle is no two.
+fn keep_parts(mask: &mut Mask, drawn: &[(usize, Vec<u8>)], organs: &[Organ]) {
+    for (slice, classes) in drawn {
+        let plane = &mut mask.voxels[slice * classes.len()..][..classes.len()];
+        for (voxel, class) in plane.iter_mut().zip(classes) {
+            *voxel = u16::from(*class);
+        }
+    }
+    for (number, organ) in organs.iter().enumerate() {
+        if let Some(parts) = organ.parts {
+            largest_components(mask, class_of(number), parts);
+        }
     }
 }
 
@@ -228,6 +236,25 @@ mod tests {
             handed.sort_unstable();
             assert_eq!(handed, [1, 3, 5, 8, 9]);
         }
+    }
+
+    #[test]
+    fn an_organ_that_is_drawn_in_its_middle_stays_whole() {
+        let organ = Organ { value: 7, name: "liver".into(), parts: Some(1) };
+        // One pixel in slices 0, 1, 3 and 4: two parts, until the slice between is drawn.
+        let mut voxels = vec![0; 9 * 5];
+        for slice in [0, 1, 3, 4] {
+            voxels[slice * 9 + 4] = 1;
+        }
+        let space = Space::new([3, 3, 5], DAffine3::IDENTITY);
+        let mut middle = vec![0; 9];
+        middle[4] = 1;
+        let mut mask = Volume { voxels, space };
+        let mut alone = mask.clone();
+        keep_parts(&mut mask, &[(2, middle)], std::slice::from_ref(&organ));
+        assert_eq!(mask.voxels.iter().filter(|&&class| class == 1).count(), 5);
+        keep_parts(&mut alone, &[], &[organ]);
+        assert_eq!(alone.voxels.iter().filter(|&&class| class == 1).count(), 2);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl<'a> Probes<'a> {
             }
         }
         let organ = organ.map(str::to_owned);
-        (names.len() >= 4).then(|| Self { dataset, slices, patients, organ })
+        (names.len() >= 4).then_some(Self { dataset, slices, patients, organ })
     }
 
     /// # Errors
@@ -98,7 +98,7 @@ impl<'a> Probes<'a> {
         let (mut fitted, mut scored, mut first) = (Vec::new(), Vec::new(), 0);
         for (number, slices) in self.slices.iter().enumerate() {
             let rows = (first..first + slices.len()).filter_map(|row| Some((row, known(&ids[row])?)));
-            if self.patients[number] % 2 == 0 {
+            if self.patients[number].is_multiple_of(2) {
                 fitted.extend(rows)
             } else {
                 scored.push(Vec::from_iter(rows))
