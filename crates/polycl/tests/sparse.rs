@@ -170,7 +170,9 @@ fn slices_between_drawn_ones_are_taught_and_who_validates_is_not() {
     let folder = Folder::new();
     cohort(&folder);
     folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset"));
-    let shown = folder.done(&FINETUNE.replace("--self-train false", "--out run"));
+    let shown = folder.done(&FINETUNE.replace("--self-train false", "--out plain"));
+    assert!(!shown.contains("self-training"), "every scan is drawn: {shown}");
+    let shown = folder.done(&FINETUNE.replace("--self-train false", "--self-train true --out run"));
     assert!(
         shown.contains("self-training: a first network draws on") && shown.contains("of 5 scans"),
         "{shown}"

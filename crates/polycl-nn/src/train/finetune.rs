@@ -49,7 +49,7 @@ pub struct FinetuneConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drawn: Option<BTreeMap<String, Vec<usize>>>,
     /// Whether a first network, trained on the masks alone, draws within named ranges on scans without masks, and on
-    /// slices left undrawn, from which a second one learns as well; where there are such ranges, without it.
+    /// slices left undrawn, from which a second one learns as well; where there are such scans, without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_train: Option<bool>,
     /// The cases that are drawn on so, as if they had no masks; all that have none, without it.
@@ -595,6 +595,11 @@ fn taught(
     };
     let mut wanted_scans = super::scans_of(dataset, config.domain.as_deref(), &[])?;
     wanted_scans.retain(|&scan| wanted(&scans[scan]) && !split.validation.contains(&scans[scan].patient));
+    // Slices between drawn ones alone were not worth a second network.
+    let bare = |&scan: &usize| !scans[scan].labelled();
+    if !asked && !wanted_scans.iter().any(bare) {
+        return Ok(Vec::new());
+    }
     let exact: BTreeSet<SliceId> = examples.iter().map(|example| example.id).collect();
     let ranges_of = if config.permuted_ranges {
         teach::permuted(&wanted_scans, &scans_of(examples), config.training.seed)

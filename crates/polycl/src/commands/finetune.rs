@@ -46,8 +46,8 @@ struct Settings {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     validate: bool,
     /// Also learn from scans without masks, and from slices left undrawn, where the organs' first and last slices are
-    /// named: a first network draws within those ranges, and a second one learns from it, too [default: true where
-    /// there are such ranges, and no split names who trains]
+    /// named: a first network draws within those ranges, and a second one learns from it, too. Short trainings lose by
+    /// it [default: true where there are such scans and no split names who trains]
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     self_train: Option<bool>,

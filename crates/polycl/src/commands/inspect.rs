@@ -77,14 +77,14 @@ fn run_of(path: &Path) -> anyhow::Result<String> {
     let groups = [
         ("trained on", &card.training_cases),
         ("validated", &card.validation_cases),
-        ("without masks", &card.pretraining_cases),
+        ("unmasked", &card.pretraining_cases),
     ];
     for (group, cases) in groups.into_iter().filter(|(_, cases)| !cases.is_empty()) {
         let patients: BTreeSet<&str> = cases.iter().map(|seen| seen.patient.as_str()).collect();
         text += &format!("{group:<12}{} cases of {} patients", cases.len(), patients.len());
         // Pre-training looks at no mask, and a scan without one has nobody who drew it.
         let masks = cases.iter().map(|seen| seen.origin);
-        let machine = segments && group != "without masks" && masks.clone().any(|origin| !origin.is_hand());
+        let machine = segments && group != "unmasked" && masks.clone().any(|origin| !origin.is_hand());
         text += &if machine { format!(", masks {}\n", Origin::counts(masks)) } else { "\n".to_owned() };
     }
     if let Some(last) = read_log(path).ok().and_then(|mut log| log.pop()) {

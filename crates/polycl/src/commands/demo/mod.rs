@@ -14,14 +14,14 @@ use crate::cli::{self, Outcome};
 use crate::fetch::{self, Environment};
 use crate::report::Report;
 use crate::{curve, picture, talk};
-use ground::{Data, Ground, Network, SPREAD, TAUGHT, Test, WHOLE};
+use ground::{Data, Ground, Network, SPREAD, Test, WHOLE};
 use scores::{Score, agreement, compared};
 
 /// Go the whole road on phantom patients, or on a real scan, in a few minutes
 ///
 /// Writes a cohort of phantom CT scans, names the first and last slice of the liver in each, pre-trains an
-/// encoder, draws a handful of slices, one a scan or all in one patient, fine-tunes networks on them, with
-/// self-training and without, segments patients of the same hospital and of another one, and leaves a report to open in a browser. Every step
+/// encoder, draws a handful of slices, one a scan or all in one patient, fine-tunes networks on them, segments
+/// patients of the same hospital and of another one, and leaves a report to open in a browser. Every step
 /// but the drawing is a command of its own, printed as it runs.
 ///
 /// With --data lidc-sample the same on the scan that `polycl fetch lidc-sample` brings, as far as one
@@ -228,13 +228,7 @@ impl Demo<'_> {
         for Test { name, .. } in &self.ground.tests {
             let read = |network: &Network| Score::read(self.out, &network.name, &network.title, name);
             let scores = self.ground.networks.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-            let [spread, whole, taught] = [SPREAD, WHOLE, TAUGHT].map(|way| draws(&scores, way));
-            report.paragraph(&format!(
-                "Hospital {name}, {} patients, mean Dice: {}; {}.",
-                spread.first().map_or(0, |score| score.patients),
-                compared(["one slice a scan", "as many in one patient"], &spread, &whole),
-                compared(["self-trained", "without"], &taught, &spread),
-            ));
+            report.paragraph(&compared(name, &draws(&scores, SPREAD), &draws(&scores, WHOLE)));
             rows.extend(scores.iter().map(|score| score.row(name)));
         }
         report.table(

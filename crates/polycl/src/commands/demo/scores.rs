@@ -9,7 +9,7 @@ use serde_json::Value;
 pub struct Score {
     pub network: String,
     title: String,
-    pub patients: usize,
+    patients: usize,
     /// Dice of each patient, a miss as 0.
     by_patient: Vec<f64>,
     dice: Option<f64>,
@@ -54,16 +54,19 @@ impl Score {
     }
 }
 
-/// What was seen of two ways, draw by draw.
-pub fn compared([title, than]: [&str; 2], scores: &[&Score], others: &[&Score]) -> String {
+/// What was seen, draw by draw: as many slices spread over scans, and in one patient.
+pub fn compared(domain: &str, spread: &[&Score], whole: &[&Score]) -> String {
     let mean = |score: &Score| score.by_patient.iter().sum::<f64>() / score.by_patient.len().max(1) as f64;
     let all = |scores: &[&Score]| scores.iter().map(|s| mean(s)).sum::<f64>() / scores.len().max(1) as f64;
-    let ahead = scores.iter().zip(others).filter(|(score, other)| mean(score) > mean(other)).count();
-    let (ours, theirs) = (all(scores), all(others));
+    let ahead = spread.iter().zip(whole).filter(|(spread, whole)| mean(spread) > mean(whole)).count();
     format!(
-        "{title} {ours:.3}, {than} {theirs:.3} (ahead in {ahead} of {} draws, {:+.3} on average)",
-        scores.len(),
-        ours - theirs
+        "Hospital {domain}: one slice a scan reaches a mean Dice of {:.3}, as many in one patient {:.3}; one slice a scan is \
+         ahead in {ahead} of {} draws, and {:+.3} on average over {} patients.",
+        all(spread),
+        all(whole),
+        spread.len(),
+        all(spread) - all(whole),
+        spread.first().map_or(0, |score| score.patients),
     )
 }
 
