@@ -16,6 +16,13 @@ pub struct Example {
     pub shows: Vec<usize>,
 }
 
+/// The scans of examples, in order.
+pub fn scans(examples: &[Example]) -> Vec<usize> {
+    let mut scans: Vec<usize> = examples.iter().map(|example| example.id.scan).collect();
+    scans.dedup();
+    scans
+}
+
 /// An example's place in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
@@ -44,6 +51,8 @@ pub fn round(groups: &[&[Example]], foreground: f64, seed: u64, round: usize) ->
 /// Examples by kind: those that show nothing, then those of each organ.
 struct Table {
     kinds: Vec<Kind>,
+    /// The kinds of organs that some example shows.
+    organs: Vec<usize>,
     foreground: f64,
     /// Turns that had to show an organ.
     shown: usize,
@@ -71,27 +80,26 @@ impl Table {
             }
             Kind { decks, drawn: 0 }
         };
-        let kinds = if foreground > 0.0 {
+        let kinds: Vec<Kind> = if foreground > 0.0 {
             let shown = (0..organs).zip(1..).map(|(organ, kind)| of(&|e| e.shows.contains(&organ), kind));
             std::iter::once(of(&|example| example.shows.is_empty(), 0)).chain(shown).collect()
         } else {
             vec![of(&|_| true, 0)]
         };
-        Self { kinds, foreground, shown: 0 }
+        let organs = (1..kinds.len()).filter(|&kind| !kinds[kind].decks.is_empty()).collect();
+        Self { kinds, organs, foreground, shown: 0 }
     }
 
-    /// What comes at a turn.
+    /// The kind of the example at a turn.
     fn kind(&mut self, at: usize) -> usize {
         // The turns in which the part that is wanted grows by one.
         let wanted = |turns: usize| (turns as f64 * self.foreground).floor() as usize;
-        let organs: Vec<usize> =
-            (1..self.kinds.len()).filter(|&kind| !self.kinds[kind].decks.is_empty()).collect();
         let must = self.kinds[0].decks.is_empty() || wanted(at + 1) > wanted(at);
-        if organs.is_empty() || !must {
+        if self.organs.is_empty() || !must {
             return 0;
         }
         self.shown += 1;
-        organs[(self.shown - 1) % organs.len()]
+        self.organs[(self.shown - 1) % self.organs.len()]
     }
 
     fn draw(&mut self, kind: usize) -> usize {

@@ -14,7 +14,7 @@ use super::augment::{Augment, mirrored_classes};
 use super::draw::{self, Example, Turn};
 use super::parts;
 use super::run::{Model, Organ, Run, RunCard, Seen, TEACHER, weights};
-use super::teach::{self, Ranges, Taught, Teacher, teachable};
+use super::teach::{Taught, Teacher, taught};
 use super::weight::LabelWeight;
 use super::{Checkpoints, Progress, Settings, State, Task, initialised, slices, train};
 use crate::checkpoint::Checkpoint;
@@ -48,8 +48,8 @@ pub struct FinetuneConfig {
     /// not to show the organs train beside them, all others do not. Whole masks without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drawn: Option<BTreeMap<String, Vec<usize>>>,
-    /// Whether a first network, trained on the masks alone, draws within named ranges on scans without masks, and on
-    /// slices left undrawn, from which a second one learns as well; where there are such scans, without it.
+    /// Lets a first network, trained on the masks alone, draw within named ranges on scans without masks, and on slices
+    /// left undrawn; a second one learns from it as well. On where there are such scans, without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_train: Option<bool>,
     /// The cases that are drawn on so, as if they had no masks; all that have none, without it.
@@ -232,7 +232,7 @@ struct Finetuning<'a> {
     examples: Vec<Example>,
     /// The slices within named ranges, and those beyond them, of scans that nobody has drawn.
     taught: Vec<Example>,
-    /// What the teacher has drawn there.
+    /// Masks that the teacher has drawn there.
     masks: Taught,
     /// Scans with masks that do not draw every organ, and so take no part.
     partial: usize,
@@ -341,13 +341,13 @@ impl<'a> Finetuning<'a> {
 
     /// The scans of which some slice trains by what a person has drawn.
     fn trained(&self) -> Vec<usize> {
-        scans_of(&self.examples)
+        draw::scans(&self.examples)
     }
 
     /// The scans that train by their ranges alone.
     fn ranged(&self) -> Vec<usize> {
         let trained = self.trained();
-        scans_of(&self.taught).into_iter().filter(|scan| !trained.contains(scan)).collect()
+        draw::scans(&self.taught).into_iter().filter(|scan| !trained.contains(scan)).collect()
     }
 
     /// Who drew the masks of the training scans.
@@ -393,7 +393,7 @@ impl<'a> Finetuning<'a> {
             patients.len()
         };
         let mut learnt_from = self.trained();
-        learnt_from.extend(scans_of(&self.taught));
+        learnt_from.extend(draw::scans(&self.taught));
         Plan {
             organs: self.organs.iter().map(|organ| organ.name.clone()).collect(),
             training_patients: patients(&self.trained()),
@@ -406,7 +406,7 @@ impl<'a> Finetuning<'a> {
                 - self.taught.iter().filter(|example| self.training.contains(&example.id.scan)).count(),
             taught: (
                 self.taught.iter().filter(|example| !example.shows.is_empty()).count(),
-                scans_of(&self.taught).len(),
+                draw::scans(&self.taught).len(),
             ),
             alike: self.examples.windows(2).all(|two| two[0].weight == two[1].weight),
             origins: self.origins().collect(),
@@ -544,83 +544,6 @@ impl Task for Finetuning<'_> {
     fn patience(&self) -> Option<usize> {
         Some(self.config.patience).filter(|&patience| patience > 0)
     }
-}
-
-/// The scans of examples in order.
-fn scans_of(examples: &[Example]) -> Vec<usize> {
-    let mut scans: Vec<usize> = examples.iter().map(|example| example.id.scan).collect();
-    scans.dedup();
-    scans
-}
-
-/// The slices that a teacher may draw, and those beyond the ranges of the same scans, which need none. Scans of
-/// patients who validate are left alone, and where a split names who trains, all others, unless asked for.
-fn taught(
-    dataset: &Dataset,
-    config: &FinetuneConfig,
-    split: &Split,
-    organs: &[String],
-    examples: &[Example],
-) -> Result<Vec<Example>> {
-    let refused = |expected: &str, found: String, hint: &str| {
-        Err(Error::new(&dataset.dir, Kind::Request, expected, found).hint(hint))
-    };
-    let named = organs.join(", ");
-    let asked = config.ranged.is_some() || config.permuted_ranges || config.self_train == Some(true);
-    if config.self_train == Some(false) && (config.ranged.is_some() || config.permuted_ranges) {
-        let setting = if config.ranged.is_some() { "ranged" } else { "permuted_ranges" };
-        let expected = format!("self-training, which `{setting}` is about");
-        return refused(&expected, "self_train = false".into(), "leave one of the two out");
-    }
-    if config.self_train == Some(false) || config.split.is_some() && !asked {
-        return Ok(Vec::new());
-    }
-    let scans = &dataset.index.scans;
-    if let Some(unknown) = config.ranged.iter().flatten().find(|case| !scans.iter().any(|s| s.case == **case))
-    {
-        let hint = "`polycl inspect` lists the cases";
-        return refused("cases of the data set in `ranged`", format!("'{unknown}'"), hint);
-    }
-    let undrawn = |scan: &Scan| organs.iter().any(|organ| scan.left_undrawn_anywhere(organ));
-    let wanted = |scan: &Scan| match &config.ranged {
-        Some(cases) => cases.contains(&scan.case),
-        None => !scan.labelled() || split.train.contains(&scan.patient) && undrawn(scan),
-    };
-    // Where one of several organs is drawn, the teacher's would stand beside a person's.
-    let half_drawn = |id: SliceId| {
-        let scan = &scans[id.scan];
-        let drawn =
-            |organ: &String| scan.by_hand(organ, id.slice) && scan.shows(organ, id.slice) == Some(true);
-        config.ranged.is_none() && scan.labelled() && organs.iter().any(drawn)
-    };
-    let mut wanted_scans = super::scans_of(dataset, config.domain.as_deref(), &[])?;
-    wanted_scans.retain(|&scan| wanted(&scans[scan]) && !split.validation.contains(&scans[scan].patient));
-    // Slices between drawn ones alone were not worth a second network.
-    let bare = |&scan: &usize| !scans[scan].labelled();
-    if !asked && !wanted_scans.iter().any(bare) {
-        return Ok(Vec::new());
-    }
-    let exact: BTreeSet<SliceId> = examples.iter().map(|example| example.id).collect();
-    let ranges_of = if config.permuted_ranges {
-        teach::permuted(&wanted_scans, &scans_of(examples), config.training.seed)
-    } else {
-        wanted_scans.clone()
-    };
-    let mut taught = Vec::new();
-    for (&number, told) in wanted_scans.iter().zip(ranges_of) {
-        let ranges = Ranges { of: &scans[told], slices: scans[number].slices };
-        taught.extend(teachable(number, &ranges, organs, &|id| exact.contains(&id) || half_drawn(id)));
-    }
-    if taught.is_empty() && asked {
-        let hint =
-            "name first and last slices with `polycl import --ranges`, of every organ that is segmented";
-        return refused(
-            &format!("scans without masks and with named ranges of {named}"),
-            "none".into(),
-            hint,
-        );
-    }
-    Ok(taught)
 }
 
 /// The slices that count, with weights that are 1 in the mean: confidence decides how much a slice

@@ -120,7 +120,7 @@ pub trait Task: Sync {
         let _ = (model, device);
         Ok(None)
     }
-    /// What can be read off the model beside its loss.
+    /// Reads off the model more than its loss tells.
     fn probe(&self, model: &Self::Model, device: &Device) -> Result<Option<Probe>> {
         let _ = (model, device);
         Ok(None)
@@ -147,7 +147,7 @@ pub struct Record {
     /// Validation score, where there is validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// What the encoder has learnt, in pre-training.
+    /// Probes of the encoder, in pre-training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
     /// Wall-clock seconds, validation included: the one column that differs between equal runs.
@@ -165,7 +165,7 @@ pub struct LeftOut {
 
 /// What the loop tells whoever watches it.
 pub enum Progress<'a> {
-    /// What follows is told of the run in this folder: a teacher's, or the run itself again.
+    /// The folder of the run whose progress follows: a teacher's, or the run itself again.
     Run(&'a Path),
     /// Slices that a teacher has looked at, and those in which it found what a person has seen there.
     Taught {

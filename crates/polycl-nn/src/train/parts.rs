@@ -5,7 +5,7 @@ use polycl_volume::components::{Connectivity, components};
 use polycl_volume::dataset::Dataset;
 use polycl_volume::{Mask, Result, Space, Volume};
 
-use super::draw::Example;
+use super::draw::{self, Example};
 
 /// Most parts that are asked for: an organ, or a pair of them.
 const MOST: usize = 2;
@@ -29,8 +29,7 @@ pub fn of_organ(
     organ: usize,
     (name, label): (&str, u16),
 ) -> Result<Option<usize>> {
-    let mut scans: Vec<usize> = examples.iter().map(|example| example.id.scan).collect();
-    scans.dedup();
+    let scans = draw::scans(examples);
     let scans: Vec<usize> = scans.iter().step_by(scans.len().div_ceil(SCANS).max(1)).copied().collect();
     let (mut shares, mut single) = (Vec::new(), Vec::new());
     for scan in scans {

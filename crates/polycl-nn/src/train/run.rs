@@ -304,7 +304,7 @@ impl Run {
     /// Takes back a run that failed before its first epoch was done, so that nothing half-made is left.
     pub fn abandon(&mut self) {
         let there = |name: &str| self.dir.join(name).exists();
-        // What a teacher has learnt is not thrown away either.
+        // A teacher's training is kept, too.
         let nothing = !there("log.jsonl") && !there(TEACHER) && !self.latest().exists();
         if !self.resumed && nothing {
             self.lock = None;

@@ -1,28 +1,30 @@
 //! Self-training within named ranges: a network that a few masks have trained draws the organs on scans of which a
 //! person has only named the first and the last slice. What contradicts the ranges is not believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use glam::DAffine3;
 use polycl_volume::components::largest_components;
+use polycl_volume::dataset::split::Split;
 use polycl_volume::dataset::{Dataset, Scan};
 use polycl_volume::rng::{Purpose, rng};
-use polycl_volume::{Mask, Result, Space, Volume};
+use polycl_volume::{Error, Kind, Mask, Result, Space, Volume};
 use rand::seq::SliceRandom;
 
 use super::Progress;
-use super::draw::Example;
+use super::draw::{self, Example};
+use super::finetune::FinetuneConfig;
 use super::run::{Organ, weights};
 use crate::checkpoint::Checkpoint;
 use crate::net::{Segmenter, SegmenterConfig};
 use crate::select::SliceId;
 
 /// What is known of a scan of so many slices: its own ranges, or those of another, stretched.
-pub struct Ranges<'a> {
-    pub of: &'a Scan,
-    pub slices: usize,
+struct Ranges<'a> {
+    of: &'a Scan,
+    slices: usize,
 }
 
 impl Ranges<'_> {
@@ -33,7 +35,7 @@ impl Ranges<'_> {
 
 /// The slices of scan `number` that can be taught: all but those that train already (`exact`), and those of which nobody
 /// has said which organs they show. None where no slice shows an organ.
-pub fn teachable(
+fn teachable(
     number: usize,
     ranges: &Ranges<'_>,
     organs: &[String],
@@ -51,7 +53,7 @@ pub fn teachable(
 
 /// Whose ranges each of these scans has when they are handed round: the next one's in an order of `seed`. Scans that
 /// train by masks keep theirs, which those tell.
-pub fn permuted(scans: &[usize], masked: &[usize], seed: u64) -> Vec<usize> {
+fn permuted(scans: &[usize], masked: &[usize], seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = scans.iter().copied().filter(|scan| !masked.contains(scan)).collect();
     order.shuffle(&mut rng(seed, Purpose::Split, [6, 0]));
     let next = |scan: &usize| {
@@ -59,6 +61,77 @@ pub fn permuted(scans: &[usize], masked: &[usize], seed: u64) -> Vec<usize> {
         at.map_or(*scan, |at| order[(at + 1) % order.len()])
     };
     scans.iter().map(next).collect()
+}
+
+/// The slices that a teacher may draw, and those beyond the ranges of the same scans, which need none. Scans of
+/// patients who validate are left alone, and where a split names who trains, all others, unless asked for.
+pub fn taught(
+    dataset: &Dataset,
+    config: &FinetuneConfig,
+    split: &Split,
+    organs: &[String],
+    examples: &[Example],
+) -> Result<Vec<Example>> {
+    let refused = |expected: &str, found: String, hint: &str| {
+        Err(Error::new(&dataset.dir, Kind::Request, expected, found).hint(hint))
+    };
+    let named = organs.join(", ");
+    let settings = [("ranged", config.ranged.is_some()), ("permuted_ranges", config.permuted_ranges)];
+    let setting = settings.into_iter().find_map(|(name, given)| given.then_some(name));
+    if let (Some(false), Some(setting)) = (config.self_train, setting) {
+        let expected = format!("self-training, which `{setting}` is about");
+        return refused(&expected, "self_train = false".into(), "leave one of the two out");
+    }
+    let asked = setting.is_some() || config.self_train == Some(true);
+    if config.self_train == Some(false) || config.split.is_some() && !asked {
+        return Ok(Vec::new());
+    }
+    let scans = &dataset.index.scans;
+    if let Some(unknown) = config.ranged.iter().flatten().find(|case| !scans.iter().any(|s| s.case == **case))
+    {
+        let hint = "`polycl inspect` lists the cases";
+        return refused("cases of the data set in `ranged`", format!("'{unknown}'"), hint);
+    }
+    let undrawn = |scan: &Scan| organs.iter().any(|organ| scan.left_undrawn_anywhere(organ));
+    let wanted = |scan: &Scan| match &config.ranged {
+        Some(cases) => cases.contains(&scan.case),
+        None => !scan.labelled() || split.train.contains(&scan.patient) && undrawn(scan),
+    };
+    // Where one of several organs is drawn, the teacher's would stand beside a person's.
+    let half_drawn = |id: SliceId| {
+        let scan = &scans[id.scan];
+        let drawn =
+            |organ: &String| scan.by_hand(organ, id.slice) && scan.shows(organ, id.slice) == Some(true);
+        config.ranged.is_none() && scan.labelled() && organs.iter().any(drawn)
+    };
+    let mut wanted_scans = super::scans_of(dataset, config.domain.as_deref(), &[])?;
+    wanted_scans.retain(|&scan| wanted(&scans[scan]) && !split.validation.contains(&scans[scan].patient));
+    // Slices between drawn ones alone were not worth a second network.
+    let bare = |&scan: &usize| !scans[scan].labelled();
+    if !asked && !wanted_scans.iter().any(bare) {
+        return Ok(Vec::new());
+    }
+    let exact: BTreeSet<SliceId> = examples.iter().map(|example| example.id).collect();
+    let ranges_of = if config.permuted_ranges {
+        permuted(&wanted_scans, &draw::scans(examples), config.training.seed)
+    } else {
+        wanted_scans.clone()
+    };
+    let mut taught = Vec::new();
+    for (&number, told) in wanted_scans.iter().zip(ranges_of) {
+        let ranges = Ranges { of: &scans[told], slices: scans[number].slices };
+        taught.extend(teachable(number, &ranges, organs, &|id| exact.contains(&id) || half_drawn(id)));
+    }
+    if taught.is_empty() && asked {
+        let hint =
+            "name first and last slices with `polycl import --ranges`, of every organ that is segmented";
+        return refused(
+            &format!("scans without masks and with named ranges of {named}"),
+            "none".into(),
+            hint,
+        );
+    }
+    Ok(taught)
 }
 
 /// The masks that a teacher has drawn.

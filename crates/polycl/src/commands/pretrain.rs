@@ -78,7 +78,8 @@ struct Settings {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut config: PretrainConfig = resolve(&args.run, &args.settings)?;
     if args.published {
-        config.fixed_triplets = true;
+        // Whatever a file says: the paper's dropout is what a run has that names none.
+        (config.dropout, config.fixed_triplets) = (None, true);
     } else if !args.run.resumes() {
         config.dropout.get_or_insert(0.0);
     }

@@ -12,7 +12,7 @@ use crate::select::SliceId;
 /// Probes are fitted on the scans of every other patient, and scored on the others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
-    /// How well slices that show the organ are told from others of the same scan: area under the ROC curve, 0.5 by chance.
+    /// Area under the ROC curve of telling slices that show the organ from others of the same scan; 0.5 by chance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<f64>,
     /// Correlation of a slice's height in its scan with the height that is read off, mean over scans.
@@ -34,7 +34,7 @@ const BATCH: usize = 24;
 /// The slices that a probe looks at.
 pub struct Probes<'a> {
     dataset: &'a Dataset,
-    /// Of each scan.
+    /// The slices of each scan.
     slices: Vec<Vec<SliceId>>,
     /// The number of each scan's patient.
     patients: Vec<usize>,

@@ -37,7 +37,7 @@ impl<'a> Slices<'a> {
         slices
     }
 
-    /// What an encoder has learnt, where there are scans enough to tell.
+    /// Probes an encoder, where there are patients enough to tell.
     pub fn probe(&self, encoder: &Encoder, device: &Device) -> Result<Option<Probe>> {
         self.probes.as_ref().map(|probes| probes.look(encoder, device)).transpose()
     }

@@ -16,7 +16,7 @@ use crate::train::Task;
 pub trait TwoViews: Module + Sync {
     fn new(encoder: &EncoderConfig, config: &PretrainConfig, device: &Device) -> Self;
 
-    /// What is kept after training.
+    /// The part that is kept after training.
     fn encoder(&self) -> &Encoder;
 
     /// The network as it goes on to the optimiser, and the loss as `[1]`, for views [B, 1, S, S] of slices
