@@ -8,14 +8,14 @@ use burn::tensor::Device;
 use glam::{DAffine3, DMat3, DVec3};
 use polycl_nn::device;
 use polycl_nn::propagate::{
-    Clue, Direction, Journal, Memory, Object, Place, Propagated, Request, Row, Tracker, fingerprint,
-    propagate,
+    Clue, Direction, Journal, Memory, Object, Place, Propagated, Request, Tracker, fingerprint, propagate,
 };
 use polycl_nn::sam::{MLP_NAMES, TwoWayConfig};
 use polycl_nn::sam2::{HieraConfig, MemoryConfig, Model, Sam2, Sam2Config, Size, Version};
 use polycl_nn::weights::{self, Weights};
 use polycl_volume::dataset::Origin;
 use polycl_volume::dataset::names::Names;
+use polycl_volume::dataset::provenance::propagation::Row;
 use polycl_volume::{Image, Mask, Space, Volume};
 
 const SLICES: usize = 40;

@@ -1,34 +1,7 @@
 //! How far each slice can be believed, and which to draw next.
 
 use polycl_volume::dataset::Origin;
-
-/// A label in a slice in which it was drawn or looked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    pub label: u16,
-    /// Number along the file's slice axis, from 0.
-    pub slice: usize,
-    /// Who drew its pixels: a person, or propagation.
-    pub origin: Origin,
-    pub pixels: usize,
-    /// 0 to 1.
-    pub confidence: f32,
-    pub predicted_iou: Option<f32>,
-    /// The network's own score of whether the object is there, of networks that have one.
-    pub object_score: Option<f32>,
-    pub evidence: Option<Evidence>,
-}
-
-/// What speaks for a propagated slice.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Evidence {
-    /// Dice of what was found on the way up and on the way down, where both came by.
-    pub agreement: Option<f32>,
-    /// Mean Dice with the neighbouring slices.
-    pub continuity: f32,
-    /// Slices to the nearest shown one.
-    pub away: f32,
-}
+use polycl_volume::dataset::provenance::propagation::Row;
 
 /// The slice that most deserves to be drawn next.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,31 +11,30 @@ pub struct Suggestion {
     pub confidence: f32,
 }
 
-impl Row {
-    pub fn by_hand(label: u16, slice: usize) -> Self {
-        Self {
-            label,
-            slice,
-            origin: Origin::Hand,
-            pixels: 0,
-            confidence: 1.0,
-            predicted_iou: None,
-            object_score: None,
-            evidence: None,
-        }
+/// The row of a slice that a person drew.
+pub fn by_hand(label: u16, slice: usize) -> Row {
+    Row {
+        label,
+        slice,
+        origin: Origin::Hand,
+        pixels: 0,
+        confidence: 1.0,
+        predicted_iou: None,
+        object_score: None,
+        evidence: None,
     }
+}
 
-    /// Confidence by what was measured: predicted IoU alone ranks slices best. Where nothing was found it
-    /// speaks for that instead, or the network's own score does.
-    pub fn rate(&mut self) {
-        let Some(iou) = self.predicted_iou else { return };
-        let iou = iou.clamp(0.0, 1.0);
-        self.confidence = match self.object_score {
-            _ if self.pixels > 0 => iou,
-            Some(score) => 1.0 / (1.0 + score.exp()),
-            None => 1.0 - iou,
-        };
-    }
+/// Confidence by what was measured: predicted IoU alone ranks slices best. Where nothing was found it
+/// speaks for that instead, or the network's own score does.
+pub fn rate(row: &mut Row) {
+    let Some(iou) = row.predicted_iou else { return };
+    let iou = iou.clamp(0.0, 1.0);
+    row.confidence = match row.object_score {
+        _ if row.pixels > 0 => iou,
+        Some(score) => 1.0 / (1.0 + score.exp()),
+        None => 1.0 - iou,
+    };
 }
 
 /// The slice where most pixels are in doubt.
@@ -81,12 +53,12 @@ mod tests {
     fn the_slice_with_most_doubtful_pixels_is_to_be_drawn() {
         let row = |slice, pixels, iou| {
             let propagated =
-                Row { origin: Origin::Propagated, predicted_iou: Some(iou), ..Row::by_hand(1, slice) };
+                Row { origin: Origin::Propagated, predicted_iou: Some(iou), ..by_hand(1, slice) };
             let mut row = Row { pixels, ..propagated };
-            row.rate();
+            rate(&mut row);
             row
         };
-        let rows = [row(0, 0, 0.2), row(1, 10, 0.5), row(2, 100, 0.9), Row::by_hand(1, 3), row(4, 100, 0.99)];
+        let rows = [row(0, 0, 0.2), row(1, 10, 0.5), row(2, 100, 0.9), by_hand(1, 3), row(4, 100, 0.99)];
         assert_eq!(rows.iter().map(|row| row.confidence).collect::<Vec<_>>(), [0.8, 0.5, 0.9, 1.0, 0.99]);
         assert_eq!(suggest(&rows).map(|s| s.slice), Some(2));
         assert_eq!(suggest(&rows[3..4]), None);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use polycl_volume::components::keep_anchored;
 use polycl_volume::dataset::Origin;
+use polycl_volume::dataset::provenance::propagation::{Evidence, Row};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::{Mask, Result, Volume};
 
-use super::confidence::{Evidence, Row, suggest};
+use super::confidence::{by_hand, rate, suggest};
 use super::journal::{Journal, Pass};
 use super::object::Object;
 use super::tracker::Answer;
@@ -31,7 +32,7 @@ pub fn merge(
         for object in request.objects {
             let slice = scene.order.slice_from_canonical(k, space);
             if object.drawn.contains(&k) {
-                rows.push(Row::by_hand(object.label, slice));
+                rows.push(by_hand(object.label, slice));
             } else if let Some((answer, agreement)) = blended(object, k, &kept) {
                 if answer.presence > 0.0 {
                     drawing.add(object.label, &scene.frame.restore(&answer.logits));
@@ -55,7 +56,7 @@ pub fn merge(
         anchor(&mut mask, object, &scene.order);
     }
     count(&mask, &scene.order, &mut rows);
-    rows.iter_mut().for_each(Row::rate);
+    rows.iter_mut().for_each(rate);
     rows.sort_by_key(|row| (row.label, row.slice));
     let suggestion = suggest(&rows);
     Ok(Propagated { mask, rows, suggestion })

@@ -15,6 +15,7 @@ mod tracker;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use polycl_volume::dataset::provenance::propagation::Row;
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::Grid;
 use polycl_volume::{Image, Mask, Result};
@@ -22,7 +23,7 @@ use polycl_volume::{Image, Mask, Result};
 use crate::sam::{Cache, Frame, Lattice, Slice};
 
 pub use boxes::Boxes;
-pub use confidence::{Evidence, Row, Suggestion};
+pub use confidence::Suggestion;
 pub use journal::{Journal, Pass};
 pub use memory::Memory;
 pub use network::Network;

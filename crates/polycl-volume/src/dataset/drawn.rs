@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::presence::{ranges_of, within};
-use super::propagated::Trust;
+use super::provenance::Trust;
 use super::{Scan, table};
 use crate::orient::Reorientation;
 use crate::{Error, Kind, Result, Space};

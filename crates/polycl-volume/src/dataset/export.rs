@@ -14,7 +14,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::names::{self, Names};
-use super::origin::{Record, Records};
+use super::provenance::{Records, prediction};
 use super::{Dataset, Event, Scan, masks};
 use crate::rng::{Purpose, rng};
 use crate::volume::hex;
@@ -147,8 +147,7 @@ impl Export<'_> {
         if by_machine.is_empty() {
             return Ok(());
         }
-        let card = json!({"polycl": env!("CARGO_PKG_VERSION"), "cases": by_machine});
-        write_json(&folder.join("labelsTr").join(Record::Predict.file()), &card)
+        prediction::write_copied(&folder.join("labelsTr"), by_machine)
     }
 
     /// Folds of whole patients, as nnU-Net spells them; none where there are too few patients.

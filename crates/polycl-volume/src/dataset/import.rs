@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::journal::{Head, Journal};
 use super::making::Making;
-use super::origin::Records;
 use super::pairs::{Label, Pair};
 use super::presence::Ranges;
+use super::provenance::Records;
 use super::reading::Prepared;
 use super::store::Writer;
 use super::{DrawnSlices, Index, Scan, masks, names};

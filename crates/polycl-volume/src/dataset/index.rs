@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::names::Names;
-use super::origin::Origin;
 use super::presence::{in_order, within};
-use super::propagated::Trust;
+use super::provenance::Origin;
+use super::provenance::Trust;
 use crate::orient::slice_in_file;
 use crate::preprocess::Preprocess;
 use crate::volume::hex;

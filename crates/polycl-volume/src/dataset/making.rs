@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
-use super::origin::{Maker, Origin, Records};
 use super::pairs::{Label, Pair};
-use super::propagated::Trust;
+use super::provenance::Trust;
+use super::provenance::{Maker, Origin, Records};
 use crate::error::some;
 use crate::{Result, Space};
 

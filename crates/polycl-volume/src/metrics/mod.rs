@@ -22,7 +22,7 @@ pub use edt::squared_distances;
 pub use evaluate::{Options, evaluate};
 pub use pairs::{Pair, Pairs};
 pub use policy::{EmptyPolicy, Outcome};
-pub use report::Report;
+pub use report::{CaseOfFile, Report, SummaryFile};
 pub use score::{Scores, score};
 pub use seen::{Seen, SeenCases};
 pub use summary::{Case, Estimate, LabelSummary, Summary, Tally};

@@ -1,13 +1,74 @@
 //! `cases.csv` and `summary.json`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Case, Estimate, LEVEL, Options, RESAMPLES, Scores, Seen, Summary};
 use crate::dataset::names::Names;
-use crate::{Result, output};
+use crate::{Error, Kind, Result, output};
+
+/// The file of a folder of scores that tells of all of them.
+const SUMMARY: &str = "summary.json";
+
+/// What a `summary.json` of ours tells, as far as anything is made of it.
+#[derive(Debug, Deserialize)]
+pub struct SummaryFile {
+    pub metric_per_case: Vec<CaseOfFile>,
+    /// Means over cases, by label and metric.
+    pub mean: ByLabel<Option<f64>>,
+    polycl: Ours,
+}
+
+/// Values by label and by the name of a metric.
+pub type ByLabel<T> = BTreeMap<u16, BTreeMap<String, T>>;
+
+/// The scores of one case, by label.
+#[derive(Debug, Deserialize)]
+pub struct CaseOfFile {
+    pub case: String,
+    pub reference_file: PathBuf,
+    pub metrics: BTreeMap<u16, Scores>,
+}
+
+/// What nnU-Net's files of this name do not have.
+#[derive(Debug, Deserialize)]
+struct Ours {
+    trained_on: Vec<String>,
+    pretrained_on: Vec<String>,
+    interval: Intervals,
+}
+
+#[derive(Debug, Deserialize)]
+struct Intervals {
+    mean: ByLabel<Option<[f64; 2]>>,
+}
+
+impl SummaryFile {
+    /// Reads what [`Report::write`] has left in a folder.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] for a file that is not as this version writes it; [`Kind::Io`].
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(SUMMARY);
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
+        let expected = "the scores of polycl evaluate";
+        serde_json::from_str(&text).map_err(|e| Error::new(path, Kind::Format, expected, e.to_string()))
+    }
+
+    /// Cases that the model had seen, its encoder included.
+    pub fn seen(&self) -> impl Iterator<Item = &str> {
+        self.polycl.trained_on.iter().chain(&self.polycl.pretrained_on).map(String::as_str)
+    }
+
+    /// The interval of the mean of a label's metric.
+    pub fn interval(&self, label: u16, metric: &str) -> Option<[f64; 2]> {
+        *self.polycl.interval.mean.get(&label)?.get(metric)?
+    }
+}
 
 /// The outcome of [`super::evaluate`]; shown, it is a table.
 #[derive(Debug, Clone)]
@@ -26,7 +87,7 @@ impl Report {
     /// Writes `cases.csv` and `summary.json` into `dir`.
     pub fn write(&self, dir: &Path) -> Result<()> {
         output::atomically(&dir.join("cases.csv"), |file| self.write_csv(file))?;
-        output::atomically(&dir.join("summary.json"), |file| {
+        output::atomically(&dir.join(SUMMARY), |file| {
             serde_json::to_writer_pretty(&mut *file, &self.json())?;
             file.write_all(b"\n")
         })

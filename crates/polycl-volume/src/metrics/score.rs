@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::overlap::{Overlap, overlaps};
 use super::surface::Surfaces;
@@ -10,7 +10,7 @@ use super::{EmptyPolicy, Options, Outcome};
 use crate::{Mask, Space};
 
 /// Scores of one label in one case, named as in nnU-Net v2's `summary.json`; `None` is undefined.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     #[serde(rename = "Dice")]
     pub dice: Option<f64>,

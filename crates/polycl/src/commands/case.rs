@@ -1,66 +1,13 @@
-//! What commands that write one mask have in common: the tables beside it, in which rows of other
-//! cases stay, the names of its labels, and the care that it replaces no input.
+//! What commands that write one mask have in common: the names of its labels, its formats, and the care that it
+//! replaces no input.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use polycl_volume::dataset::Records;
 use polycl_volume::dataset::names::Names;
-use polycl_volume::dataset::{Record, Records};
 use polycl_volume::dicom::segmentation::{self, Automation, How};
-use polycl_volume::{Error, Input, Kind, Mask, files, lock, nifti, output};
-
-/// A CSV file of a folder of masks. Its first column is the case.
-pub struct CaseTable {
-    pub record: Record,
-    pub columns: &'static [&'static str],
-    /// What its rows are, for a person whose file holds something else.
-    pub what: &'static str,
-}
-
-impl CaseTable {
-    /// Refuses a file that cannot be added to, before there is work to lose.
-    pub fn check(&self, folder: &Path) -> anyhow::Result<()> {
-        self.other_rows(&folder.join(self.record.file()), "").map(drop)
-    }
-
-    /// Writes the rows of a case into the folder's table, where rows of other cases stay.
-    pub fn write(
-        &self,
-        folder: &Path,
-        case: &str,
-        rows: impl Iterator<Item = Vec<String>>,
-    ) -> anyhow::Result<()> {
-        let path = folder.join(self.record.file());
-        let mut table = csv::Writer::from_writer(Vec::new());
-        table.write_record(self.columns)?;
-        let _lock = lock::wait(folder)?;
-        for row in self.other_rows(&path, case)? {
-            table.write_record(&row)?;
-        }
-        for row in rows {
-            table.write_record(row)?;
-        }
-        let text = table.into_inner()?;
-        Ok(output::atomically(&path, |file| file.write_all(&text))?)
-    }
-
-    /// The rows of other cases that are there already.
-    fn other_rows(&self, path: &Path, case: &str) -> anyhow::Result<Vec<csv::StringRecord>> {
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let unreadable = |found: String| {
-            Error::new(path, Kind::Format, self.what, found)
-                .hint("move it out of the way, or choose another --out")
-        };
-        let mut table = csv::Reader::from_path(path).map_err(|e| unreadable(e.to_string()))?;
-        if table.headers().map_err(|e| unreadable(e.to_string()))? != &csv::StringRecord::from(self.columns) {
-            return Err(unreadable("other columns".to_owned()).into());
-        }
-        let rows = table.records().collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(e.to_string()))?;
-        Ok(rows.into_iter().filter(|row| row.get(0) != Some(case)).collect())
-    }
-}
+use polycl_volume::{Error, Input, Kind, Mask, files, nifti, output};
 
 /// Writes the names of a mask's labels beside it, if there are any.
 pub fn write_names(folder: &Path, case: &str, names: &Names) -> anyhow::Result<()> {

@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use polycl_nn::train::{self, RunCard};
+use polycl_volume::dataset::provenance::Record;
+use polycl_volume::dataset::provenance::prediction::SeenBy;
 use polycl_volume::metrics::{EmptyPolicy, Options, Pairs, Seen, SeenCases, evaluate};
-use polycl_volume::{Error, Kind};
-use serde::Deserialize;
 
 use crate::cli::Outcome;
 use crate::talk;
@@ -77,21 +77,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// `polycl.json`, as `polycl predict` leaves it beside its masks; other fields are its own.
-#[derive(Deserialize)]
-struct Predicted {
-    trained_on: Vec<String>,
-    validated_on: Vec<String>,
-    pretrained_on: Vec<String>,
-}
-
 /// What the predictions' folder and the run tell of the cases that made the model.
 fn seen(args: &Args) -> anyhow::Result<SeenCases> {
     let mut seen = SeenCases::default();
-    let record = args.prediction.with_file_name("polycl.json");
-    let record = if args.prediction.is_dir() { args.prediction.join("polycl.json") } else { record };
+    let folder = if args.prediction.is_dir() { Some(&*args.prediction) } else { args.prediction.parent() };
+    let record = folder.unwrap_or(Path::new("")).join(Record::Predict.file());
     if record.is_file() {
-        let Predicted { trained_on, validated_on, pretrained_on } = read(&record)?;
+        let SeenBy { trained_on, validated_on, pretrained_on } = SeenBy::read(&record)?;
         seen.add(trained_on, Seen::Training);
         seen.add(validated_on, Seen::Validation);
         seen.add(pretrained_on, Seen::Pretraining);
@@ -109,10 +101,4 @@ fn seen(args: &Args) -> anyhow::Result<SeenCases> {
 /// A lone scan is named after its patient, of whom another scan may have trained the model.
 fn names(cases: Vec<train::Seen>) -> impl Iterator<Item = String> {
     cases.into_iter().flat_map(|seen| [seen.case, seen.patient])
-}
-
-fn read(record: &Path) -> polycl_volume::Result<Predicted> {
-    let text = std::fs::read_to_string(record).map_err(|e| Error::io(record, "read it", &e))?;
-    let expected = "which cases trained the model, as `polycl predict` writes it";
-    serde_json::from_str(&text).map_err(|e| Error::new(record, Kind::Format, expected, e.to_string()))
 }

@@ -13,7 +13,6 @@ pub mod phantom;
 pub mod predict;
 pub mod pretrain;
 pub mod propagate;
-pub mod records;
 pub mod refine;
 pub mod sam;
 pub mod study;

@@ -10,16 +10,16 @@ use polycl_nn::sam::Model;
 use polycl_nn::train::{RunCard, Seen};
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::pairs::{self, Pair};
-use polycl_volume::dataset::{Record, Records};
+use polycl_volume::dataset::provenance::prediction::{self, SeenBy};
+use polycl_volume::dataset::provenance::{Record, Records, refinement, settle};
 use polycl_volume::dicom::segmentation::Automation;
 use polycl_volume::{Error, Kind, lock, nifti, output};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::case::{MaskFormat, spare_hands};
 use super::made::{Made, Stamp};
-use super::records;
 use super::refine::How;
-use super::sam::{Network, check_decisions, note_decisions, write_decisions};
+use super::sam::{Network, note_decisions, write_decisions};
 use crate::cli::Outcome;
 use crate::fetch::Environment;
 use crate::{stop, talk};
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     refuse_overwriting(&args.out, &scans)?;
     check_names(&args.out, &organs(&predictor.card))?;
     if refiner.is_some() {
-        check_decisions(&args.out)?;
+        refinement::check(&args.out)?;
     }
     let refined_by = refiner.as_ref().map(|refiner| args.how.describe(refiner));
     let book = Book { out: &args.out, run: &args.run, predictor: &predictor, refined_by };
@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut waiting: VecDeque<&Pair> = scans.iter().collect();
     if args.go_on {
         let card = book.card()?;
-        waiting.retain(|pair| !card.has(args, pair, predictor.can_flip()));
+        waiting.retain(|pair| !is_made(&card, args, pair, predictor.can_flip()));
         talk::note(format!("{} of {} masks are there already", scans.len() - waiting.len(), scans.len()));
     }
     let mut failed: Vec<(&str, anyhow::Error)> = Vec::new();
@@ -235,7 +235,7 @@ fn segment(
     let file = args.out.join(format!("{case}.nii.gz"));
     args.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;
     let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
-    records::settle(&args.out, case, own)?;
+    settle(&args.out, case, own)?;
     for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {
         let name = organ.name.replace(['/', '\\', '\0'], "_");
         nifti::write_image(&args.out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
@@ -247,41 +247,17 @@ fn organs(card: &RunCard) -> Names {
     card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect()
 }
 
-/// `polycl.json`: which network segmented the scans of a folder, and which of them it had seen.
-#[derive(Serialize, Deserialize)]
-struct Card {
-    polycl: String,
-    run: PathBuf,
-    /// [`Predictor::weights`]: masks of two networks do not mix in a folder.
-    weights: String,
-    /// How the masks were refined, if they were; this must not differ in a folder either.
-    #[serde(default)]
-    refined_by: Option<String>,
-    /// Cases whose masks in the folder are this network's, for `import` and `evaluate` to know them
-    /// by; none are listed, and all are meant, where an earlier version began the folder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cases: Option<BTreeSet<String>>,
-    /// How the masks were made that are finished; a case is listed above before its mask is written.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    made: BTreeMap<String, Made>,
-    /// Cases whose masks trained the network.
-    trained_on: BTreeSet<String>,
-    /// Cases whose masks chose its best checkpoint.
-    validated_on: BTreeSet<String>,
-    /// Cases that its encoder was pre-trained on, without masks.
-    pretrained_on: BTreeSet<String>,
-}
+/// Which network segmented the scans of a folder, and how.
+type Card = prediction::Card<Made>;
 
-impl Card {
-    /// Whether the mask of a scan is there as it would be made now.
-    fn has(&self, args: &Args, Pair { case, image, .. }: &Pair, can_flip: bool) -> bool {
-        let listed = self.cases.as_ref().is_some_and(|cases| cases.contains(case));
-        let as_asked = |made: &Made| {
-            Stamp::of(image).is_ok_and(|stamp| *made == args.made(stamp, can_flip))
-                && args.format.is_there(&args.out.join(format!("{case}.nii.gz")))
-        };
-        listed && self.made.get(case).is_some_and(as_asked)
-    }
+/// Whether the mask of a scan is there as it would be made now.
+fn is_made(card: &Card, args: &Args, Pair { case, image, .. }: &Pair, can_flip: bool) -> bool {
+    let listed = card.cases.as_ref().is_some_and(|cases| cases.contains(case));
+    let as_asked = |made: &Made| {
+        Stamp::of(image).is_ok_and(|stamp| *made == args.made(stamp, can_flip))
+            && args.format.is_there(&args.out.join(format!("{case}.nii.gz")))
+    };
+    listed && card.made.get(case).is_some_and(as_asked)
 }
 
 /// Where the masks of a network are put down.
@@ -304,9 +280,7 @@ impl Book<'_> {
                 refined_by: self.refined_by.clone(),
                 cases: Some(BTreeSet::new()),
                 made: BTreeMap::new(),
-                trained_on: BTreeSet::new(),
-                validated_on: BTreeSet::new(),
-                pretrained_on: BTreeSet::new(),
+                seen: SeenBy::default(),
             });
         }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
@@ -330,9 +304,9 @@ impl Book<'_> {
         }
         let [training, validation, pretraining] = groups(&self.predictor.card).map(|(seen, _)| seen);
         for (group, seen) in [
-            (&mut card.trained_on, training),
-            (&mut card.validated_on, validation),
-            (&mut card.pretrained_on, pretraining),
+            (&mut card.seen.trained_on, training),
+            (&mut card.seen.validated_on, validation),
+            (&mut card.seen.pretrained_on, pretraining),
         ] {
             group.remove(case);
             if among(seen, fingerprint) {
@@ -340,7 +314,7 @@ impl Book<'_> {
             }
         }
         write_json(&self.out.join("labels.json"), &organs(&self.predictor.card))?;
-        write_json(&self.out.join(Record::Predict.file()), &card)
+        Ok(card.write(self.out)?)
     }
 
     /// Notes that the mask of a case, and all that goes with it, is written.
@@ -348,7 +322,7 @@ impl Book<'_> {
         let _lock = lock::wait(self.out)?;
         let mut card = self.card()?;
         card.made.insert(case.to_owned(), made);
-        write_json(&self.out.join(Record::Predict.file()), &card)
+        Ok(card.write(self.out)?)
     }
 }
 

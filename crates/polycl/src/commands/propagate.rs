@@ -3,18 +3,17 @@ use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{
-    Clue, Direction, Journal, Network, Object, Place, Propagated, Request, Row, Tracker, fingerprint,
-    propagate,
+    Clue, Direction, Journal, Network, Object, Place, Propagated, Request, Tracker, fingerprint, propagate,
 };
 use polycl_nn::sam::Model;
-use polycl_volume::dataset::Record;
 use polycl_volume::dataset::names::{self, Names};
+use polycl_volume::dataset::provenance::propagation::Row;
+use polycl_volume::dataset::provenance::{Record, propagation, settle};
 use polycl_volume::dicom::segmentation::Automation;
 use polycl_volume::orient::Reorientation;
 use polycl_volume::{Error, Image, Kind, Mask, Space, files, nifti, output};
 
-use super::case::{CaseTable, MaskFormat, ScanArgs, Targets, read_truth, write_names};
-use super::records;
+use super::case::{MaskFormat, ScanArgs, Targets, read_truth, write_names};
 use super::sam::{check_grid, check_window, names_beside};
 use crate::cli::Outcome;
 use crate::{fetch, picture, talk};
@@ -92,26 +91,6 @@ enum Way {
     Down,
 }
 
-/// What is known of every label in every slice.
-pub(super) const TABLE: CaseTable = CaseTable {
-    record: Record::Propagate,
-    columns: &[
-        "case",
-        "label",
-        "name",
-        "slice",
-        "origin",
-        "pixels",
-        "confidence",
-        "predicted_iou",
-        "object_score",
-        "agreement",
-        "continuity",
-        "away",
-    ],
-    what: "the slices of other cases, as polycl propagate writes them",
-};
-
 fn numbers(text: &str, least: usize) -> Result<Vec<usize>, String> {
     let parts: Result<Vec<usize>, _> = text.split(',').map(|part| part.trim().parse()).collect();
     let wrong = || format!("expected {least} whole numbers, and a label if it is not 1, found '{text}'");
@@ -177,7 +156,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let request = request(args, &image, annotation.as_ref(), &objects)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
     let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);
-    TABLE.check(&folder)?;
+    propagation::check(&folder)?;
     let (model, mut tracker) = open(args)?;
     let key = fingerprint(&tracker, &request, args.device);
     let (journal, kept) = Journal::open(&folder.join(format!(".{case}.propagate")), &key, tracker.side())?;
@@ -192,10 +171,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     bar.finish_and_clear();
     let found = found?;
     // The table comes first, so that no volume is ever without it.
-    TABLE.write(&folder, &case, found.rows.iter().map(|row| cells(&case, row, &names)))?;
+    propagation::write(&folder, &case, &found.rows, &names)?;
     write_names(&folder, &case, &names)?;
     args.format.write(&args.out, &found.mask, &input, &names, Automation::Semiautomatic)?;
-    records::settle(&folder, &case, &[Record::Propagate])?;
+    settle(&folder, &case, &[Record::Propagate])?;
     journal.remove()?;
     if let Some(path) = &args.picture {
         draw(path, &image, (&found.mask, truth.as_ref()), &objects)?;
@@ -313,24 +292,6 @@ fn request<'a>(
         Way::Down => Direction::Down,
     };
     Ok(Request { image, annotation, objects, range, direction })
-}
-
-pub(super) fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
-    let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value:.4}"));
-    vec![
-        case.to_owned(),
-        row.label.to_string(),
-        names.get(&row.label).cloned().unwrap_or_default(),
-        row.slice.to_string(),
-        row.origin.to_string(),
-        row.pixels.to_string(),
-        number(Some(row.confidence)),
-        number(row.predicted_iou),
-        number(row.object_score),
-        number(row.evidence.and_then(|e| e.agreement)),
-        number(row.evidence.map(|e| e.continuity)),
-        row.evidence.map_or_else(|| "0".to_owned(), |e| e.away.to_string()),
-    ]
 }
 
 fn draw(

@@ -3,15 +3,12 @@ use std::path::PathBuf;
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
-use polycl_volume::dataset::Record;
+use polycl_volume::dataset::provenance::{Record, refinement, settle};
 use polycl_volume::dicom::segmentation::Automation;
 use polycl_volume::{files, nifti, output};
 
 use super::case::{MaskFormat, ScanArgs, Targets, read_truth, write_names};
-use super::records;
-use super::sam::{
-    Network, check_decisions, check_grid, check_window, given_or_beside, note_decisions, write_decisions,
-};
+use super::sam::{Network, check_grid, check_window, given_or_beside, note_decisions, write_decisions};
 use crate::cli::Outcome;
 use crate::{picture, talk};
 
@@ -130,7 +127,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let names = given_or_beside(args.names.as_deref(), &args.mask)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
     let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);
-    check_decisions(&folder)?;
+    refinement::check(&folder)?;
     let (model, sam) = args.network.open(args.device)?;
     let refiner = Refiner::new(model, sam, args.device, args.how.cache.clone());
     let bar = talk::progress(0, &case);
@@ -144,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     write_decisions(&folder, &case, &names, &refined.decisions)?;
     write_names(&folder, &case, &names)?;
     args.format.write(&args.out, &refined.mask, &input, &names, Automation::Automatic)?;
-    records::settle(&folder, &case, &[Record::Refine])?;
+    settle(&folder, &case, &[Record::Refine])?;
     if let Some(path) = &args.picture {
         match picture::changes(&image, [&coarse, &refined.mask], truth.as_ref())? {
             Some(png) => output::atomically(path, |file| file.write_all(&png))?,

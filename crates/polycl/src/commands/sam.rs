@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Choice, Decision};
 use polycl_nn::sam::{Model, Sam};
-use polycl_volume::dataset::Record;
 use polycl_volume::dataset::names::{self, Names};
+use polycl_volume::dataset::provenance::refinement;
 use polycl_volume::{Error, Image, Kind, Mask};
 
-use super::case::CaseTable;
 use crate::{fetch, talk};
 
 /// Which network, and where its weights are.
@@ -70,74 +69,20 @@ pub fn given_or_beside(given: Option<&str>, mask: &Path) -> anyhow::Result<Names
     }
 }
 
-/// What was decided about every part of every slice.
-const DECISIONS: CaseTable = CaseTable {
-    record: Record::Refine,
-    columns: &[
-        "case",
-        "label",
-        "name",
-        "slice",
-        "i0",
-        "j0",
-        "k0",
-        "i1",
-        "j1",
-        "k1",
-        "pixels_before",
-        "pixels_after",
-        "predicted_iou",
-        "stability",
-        "agreement",
-        "lost",
-        "gained",
-        "choice",
-    ],
-    what: "the decisions of other cases, as polycl refine writes them",
-};
-
 /// Writes what was decided about a case into `refine.csv` of a folder, where rows of other cases stay.
 pub fn write_decisions(
     folder: &Path,
     case: &str,
     names: &Names,
     decisions: &[Decision],
-) -> anyhow::Result<()> {
-    if decisions.is_empty() {
-        return DECISIONS.write(folder, case, std::iter::once(empty_row(case)));
-    }
-    DECISIONS.write(folder, case, decisions.iter().map(|decision| row(case, decision, names)))
+) -> polycl_volume::Result<()> {
+    refinement::write(folder, case, &Vec::from_iter(decisions.iter().map(row)), names)
 }
 
-/// The row of a mask in which there is nothing to decide: it is a machine's all the same.
-fn empty_row(case: &str) -> Vec<String> {
-    let mut row = vec![String::new(); DECISIONS.columns.len()];
-    case.clone_into(&mut row[0]);
-    "empty".clone_into(&mut row[DECISIONS.columns.len() - 1]);
-    row
-}
-
-/// Refuses a `refine.csv` that cannot be added to, before there is work to lose.
-pub fn check_decisions(folder: &Path) -> anyhow::Result<()> {
-    DECISIONS.check(folder)
-}
-
-fn row(case: &str, decision: &Decision, names: &Names) -> Vec<String> {
-    let Decision { slice, label, first, last, pixels, evidence, choice } = decision;
-    let name = names.get(label).cloned().unwrap_or_default();
-    let numbers = [*slice].into_iter().chain(*first).chain(*last).chain(*pixels);
-    let evidence = match evidence {
-        Some(e) => {
-            [e.predicted_iou, e.stability, e.agreement, e.lost, e.gained].map(|number| format!("{number:.4}"))
-        }
-        None => Default::default(),
-    };
-    [case.to_owned(), label.to_string(), name]
-        .into_iter()
-        .chain(numbers.map(|number| number.to_string()))
-        .chain(evidence)
-        .chain([choice.to_string()])
-        .collect()
+fn row(decision: &Decision) -> refinement::Row {
+    let &Decision { slice, label, first, last, pixels, evidence, choice } = decision;
+    let evidence = evidence.map(|e| [e.predicted_iou, e.stability, e.agreement, e.lost, e.gained]);
+    refinement::Row { label, slice, first, last, pixels, evidence, choice: choice.to_string() }
 }
 
 /// One line about all decisions of a case.

@@ -1,9 +1,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use polycl_volume::dataset::{Record, names};
+use polycl_volume::dataset::names;
+use polycl_volume::dataset::provenance::{Record, prediction};
 use polycl_volume::{Error, Kind, Result, output};
-use serde_json::json;
 
 use super::catalogue::Sample;
 
@@ -31,12 +31,5 @@ pub fn mark(sample: &Sample, folder: &Path) -> Result<()> {
 
 /// None of our runs made the mask, so none of their cases can have trained what did.
 fn record(sample: &Sample) -> String {
-    let card = json!({
-        "made_by": sample.made_by,
-        "cases": [sample.case],
-        "trained_on": [],
-        "validated_on": [],
-        "pretrained_on": [],
-    });
-    format!("{card:#}\n")
+    prediction::of_others(sample.made_by, [sample.case])
 }

@@ -1,12 +1,10 @@
 //! A study's report: one HTML file, the same in Markdown, every score as CSV.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anyhow::Context;
 use polycl_nn::train::read_log;
 use polycl_volume::{Input, nifti};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::chart::{self, Curve};
@@ -14,7 +12,7 @@ use super::draw::Draw;
 use super::findings::{Contrast, Estimate, Findings, LEVEL, p_value, sentence};
 use super::plan::{Arm, Finish, Plan};
 use super::scores::{self, Cell, MEASURES, Row, Table};
-use super::worker::{DONE, program};
+use super::worker::{Trained, program};
 use crate::picture;
 use crate::report::Report;
 
@@ -135,7 +133,7 @@ impl Writer<'_> {
                 }
                 let title = format!("{name}{}", finish.suffix());
                 report.heading(&format!("Scores by budget: {title}"));
-                for (measure, (_, unit)) in MEASURES.iter().enumerate() {
+                for (measure, unit) in MEASURES.iter().enumerate() {
                     let arms = 0..self.plan.arms.len();
                     let curve = |arm: usize| self.curve(test, finish, arm, measure);
                     let curves: Vec<Curve> = arms.map(curve).filter(|c| !c.points.is_empty()).collect();
@@ -144,7 +142,7 @@ impl Writer<'_> {
                     }
                     report.svg(&chart::svg(&title, [self.plan.effort(), unit], &budgets, &curves)?);
                 }
-                for (measure, (_, unit)) in MEASURES.iter().enumerate() {
+                for (measure, unit) in MEASURES.iter().enumerate() {
                     let head = format!("{unit} by {}", self.plan.effort());
                     let head: Vec<&str> =
                         std::iter::once(head.as_str()).chain(budgets.iter().map(String::as_str)).collect();
@@ -453,9 +451,13 @@ impl Writer<'_> {
         for (arm, Arm { title, .. }) in plan.arms.iter().enumerate().filter(|(arm, _)| plan.complete(*arm)) {
             let networks = || plan.networks.iter().filter(|network| network.arm == arm);
             let encoders: BTreeSet<usize> = networks().filter_map(|network| network.encoder).collect();
-            let encoders = encoders.into_iter().map(|encoder| seconds(&plan.encoders[encoder].dir));
+            let encoders = encoders
+                .into_iter()
+                .map(|encoder| Trained::read(&plan.encoders[encoder].dir).map(|done| done.seconds));
             let pre: Vec<f64> = encoders.collect::<anyhow::Result<_>>()?;
-            let fine: Vec<f64> = networks().map(|n| seconds(&n.dir)).collect::<anyhow::Result<_>>()?;
+            let fine: Vec<f64> = networks()
+                .map(|n| Trained::read(&n.dir).map(|done| done.seconds))
+                .collect::<anyhow::Result<_>>()?;
             let (pre_trainings, fine_tunings) = (pre.len().to_string(), fine.len().to_string());
             rows.push(vec![title.clone(), pre_trainings, mean(&pre), fine_tunings, mean(&fine)]);
         }
@@ -463,7 +465,8 @@ impl Writer<'_> {
         let dirs = plan.encoders.iter().map(|e| &e.dir).chain(plan.networks.iter().map(|n| &n.dir));
         // Methods that only draw otherwise share those of a budget in patients.
         let dirs: BTreeSet<_> = dirs.collect();
-        let all: Vec<f64> = dirs.into_iter().filter_map(|dir| seconds(dir).ok()).collect();
+        let all: Vec<f64> =
+            dirs.into_iter().filter_map(|dir| Trained::read(dir).ok().map(|done| done.seconds)).collect();
         report.paragraph(&format!(
             "{} trainings, {:.1} hours of them one after the other; predictions and their scores not counted. Every \
              pre-training saw {} slices, {} in each step.",
@@ -545,12 +548,4 @@ impl Writer<'_> {
              with drawn slices, and the slices outside train as empty ones; a budget does not count them."
         ));
     }
-}
-
-/// Seconds that a training took.
-fn seconds(dir: &Path) -> anyhow::Result<f64> {
-    let path = dir.join(DONE);
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let done: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    Ok(done["seconds"].as_f64().unwrap_or(0.0))
 }

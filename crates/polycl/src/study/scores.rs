@@ -6,14 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use polycl_volume::compare::Scores;
+use polycl_volume::metrics::SummaryFile;
 use polycl_volume::output;
-use serde_json::Value;
 
 use super::plan::{Finish, Network, Plan};
-use super::worker::SUMMARY;
+use super::worker::SCORES;
 
-/// The measures of a study: as `evaluate` calls them, and as the report does.
-pub const MEASURES: [(&str, &str); 2] = [("Dice", "Dice"), ("HD95", "HD95 (mm)")];
+/// The measures of a study, as the report calls them.
+pub const MEASURES: [&str; 2] = ["Dice", "HD95 (mm)"];
 
 /// One case of one network, as `evaluate` has scored it.
 pub struct Row {
@@ -32,31 +32,25 @@ pub struct Row {
 pub fn read(plan: &Plan, number: usize, test: usize, finish: Finish) -> anyhow::Result<Vec<Row>> {
     let network = &plan.networks[number];
     let tested = &plan.tests[test];
-    let path = plan.result(network, tested, finish).join(SUMMARY);
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    let cases = summary["metric_per_case"].as_array().context("a summary without cases")?;
+    let folder = plan.result(network, tested, finish).join(SCORES);
+    let summary = SummaryFile::read(&folder)?;
     let index = &plan.datasets[tested.dataset].1.index;
     // `predict` knows scans by their voxels, and `evaluate` tells whom the network had seen.
-    for seen in ["trained_on", "pretrained_on"] {
-        let cases = summary["polycl"][seen].as_array().context("a summary that tells who was seen")?;
-        ensure!(
-            cases.is_empty(),
-            "{}: expected patients whom no network has seen, found {cases:?}",
-            path.display()
-        );
-    }
+    let seen = Vec::from_iter(summary.seen());
+    ensure!(
+        seen.is_empty(),
+        "{}: expected patients whom no network has seen, found {seen:?}",
+        folder.display()
+    );
     let numbers = plan.numbers();
     let mut rows = Vec::new();
-    for case in cases {
-        let file = Path::new(case["reference_file"].as_str().context("a case without its reference")?);
-        let name = polycl_volume::files::case_name(file).context("a reference of no format we read")?;
+    for case in &summary.metric_per_case {
+        let name = polycl_volume::files::case_name(&case.reference_file);
+        let name = name.context("a reference of no format we read")?;
         let scan = index.scans.iter().find(|scan| scan.case == name).context("a case of another data set")?;
         for organ in &plan.config.organs {
-            let metrics = case["metrics"].get(numbers[organ.as_str()].to_string());
-            let metrics = metrics.with_context(|| format!("{}: no scores of {organ}", path.display()))?;
-            // Nothing is there, and nothing was found: as right as can be, where a false alarm is the worst.
-            let right = [1.0, 0.0];
+            let scores = case.metrics.get(&numbers[organ.as_str()]);
+            let scores = scores.with_context(|| format!("{}: no scores of {organ}", folder.display()))?;
             rows.push(Row {
                 network: number,
                 finish,
@@ -64,7 +58,8 @@ pub fn read(plan: &Plan, number: usize, test: usize, finish: Finish) -> anyhow::
                 case: name.clone(),
                 patient: scan.patient.clone(),
                 organ: organ.clone(),
-                values: [0, 1].map(|measure| metrics[MEASURES[measure].0].as_f64().unwrap_or(right[measure])),
+                // Nothing is there, and nothing was found: as right as can be, where a false alarm is the worst.
+                values: [scores.dice.unwrap_or(1.0), scores.hd95.unwrap_or(0.0)],
             });
         }
     }

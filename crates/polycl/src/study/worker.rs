@@ -15,7 +15,7 @@ use polycl_nn::checkpoint;
 use polycl_nn::train::{TEACHER, read_log, weights};
 use polycl_volume::dataset::Source;
 use polycl_volume::{Error, Input, nifti, output};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::live::Live;
 use super::oracle;
@@ -26,6 +26,8 @@ use crate::stop;
 pub const DONE: &str = "trained.json";
 /// The file that says that a test is done.
 pub const SUMMARY: &str = "scores/summary.json";
+/// The folder of it.
+pub const SCORES: &str = "scores";
 
 /// A pre-training or a fine-tuning, by its number in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -284,6 +286,20 @@ struct Unit<'a> {
     lock: File,
 }
 
+/// What a training leaves when it is done.
+#[derive(Serialize, Deserialize)]
+pub struct Trained {
+    pub seconds: f64,
+}
+
+impl Trained {
+    pub fn read(dir: &Path) -> anyhow::Result<Self> {
+        let path = dir.join(DONE);
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+}
+
 impl<'a> Unit<'a> {
     fn open(dir: &'a Path, threads: usize) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).map_err(|e| Error::io(dir, "make the folder", &e))?;
@@ -310,7 +326,7 @@ impl<'a> Unit<'a> {
         for run in [&run].into_iter().chain(&teacher) {
             seconds += read_log(run)?.iter().map(|record| record.seconds).sum::<f64>();
         }
-        let text = serde_json::to_string(&serde_json::json!({ "seconds": seconds }))?;
+        let text = serde_json::to_string(&Trained { seconds })?;
         output::atomically(&done, |file| writeln!(file, "{text}"))?;
         // Nobody goes on from a training that is done. A kill before this leaves a larger file, no more.
         for run in [&run].into_iter().chain(&teacher) {

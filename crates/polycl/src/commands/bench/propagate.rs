@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use polycl_nn::device::Device;
-use polycl_nn::propagate::{Boxes, Direction, Journal, Object, Propagated, Request, Row, Tracker, propagate};
+use polycl_nn::propagate::{Boxes, Direction, Journal, Object, Propagated, Request, Tracker, propagate};
 use polycl_nn::sam::Embedder;
 use polycl_volume::dataset::names::Names;
+use polycl_volume::dataset::provenance::propagation::Row;
 use polycl_volume::metrics::{self, score};
 use polycl_volume::orient::Reorientation;
 use polycl_volume::preprocess::labels_of;

@@ -1,9 +1,11 @@
 use std::path::Path;
 
-use anyhow::Context;
 use polycl_nn::train::RunCard;
+use polycl_volume::metrics::{CaseOfFile, SummaryFile};
 use polycl_volume::nifti;
-use serde_json::Value;
+
+/// The number of the demo's only organ in its masks.
+const LIVER: u16 = 1;
 
 /// What `evaluate` wrote of one network on the patients of one hospital.
 pub struct Score {
@@ -20,21 +22,19 @@ pub struct Score {
 
 impl Score {
     pub fn read(out: &Path, network: &str, title: &str, domain: &str) -> anyhow::Result<Self> {
-        let path = out.join(format!("{network}-{domain}-scores/summary.json"));
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        let (mean, interval) = (&summary["mean"]["1"], &summary["polycl"]["interval"]["mean"]["1"]["Dice"]);
-        let cases = summary["metric_per_case"].as_array().map_or(&[][..], Vec::as_slice);
-        let dice = |case: &Value| case["metrics"]["1"]["Dice"].as_f64().unwrap_or(0.0);
+        let summary = SummaryFile::read(&out.join(format!("{network}-{domain}-scores")))?;
+        let mean = |metric: &str| summary.mean.get(&LIVER).and_then(|mean| *mean.get(metric)?);
+        let dice = |case: &CaseOfFile| case.metrics.get(&LIVER).and_then(|scores| scores.dice).unwrap_or(0.0);
+        let interval = summary.interval(LIVER, "Dice");
         Ok(Self {
             network: network.to_owned(),
             title: title.to_owned(),
-            patients: cases.len(),
-            by_patient: cases.iter().map(dice).collect(),
-            dice: mean["Dice"].as_f64(),
-            interval: [0, 1].map(|end| interval[end].as_f64()),
-            hd95: mean["HD95"].as_f64(),
-            surface_dice: mean["NSD"].as_f64(),
+            patients: summary.metric_per_case.len(),
+            by_patient: summary.metric_per_case.iter().map(dice).collect(),
+            dice: mean("Dice"),
+            interval: [0, 1].map(|end| interval.map(|interval| interval[end])),
+            hd95: mean("HD95"),
+            surface_dice: mean("NSD"),
         })
     }
 

@@ -6,13 +6,98 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::presence::{Slices, in_order, ranges_of};
-use super::table::{self, Row};
+use super::case_table::CaseTable;
+use super::{Origin, Record};
+use crate::dataset::names::Names;
+use crate::dataset::presence::{Slices, in_order, ranges_of};
+use crate::dataset::table;
 use crate::orient::Reorientation;
 use crate::{Error, Kind, Result, Space};
 
 /// Columns that are read; any others may stand beside them.
 const COLUMNS: [&str; 6] = ["case", "label", "slice", "origin", "pixels", "confidence"];
+
+/// Columns that are written.
+const TABLE: CaseTable = CaseTable {
+    record: Record::Propagate,
+    columns: &[
+        "case",
+        "label",
+        "name",
+        "slice",
+        "origin",
+        "pixels",
+        "confidence",
+        "predicted_iou",
+        "object_score",
+        "agreement",
+        "continuity",
+        "away",
+    ],
+    what: "the slices of other cases, as polycl propagate writes them",
+};
+
+/// A label in a slice in which it was drawn or looked for, as propagation leaves it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub label: u16,
+    /// Number along the file's slice axis, from 0.
+    pub slice: usize,
+    /// Who drew its pixels: a person, or propagation.
+    pub origin: Origin,
+    pub pixels: usize,
+    /// 0 to 1.
+    pub confidence: f32,
+    pub predicted_iou: Option<f32>,
+    /// The network's own score of whether the object is there, of networks that have one.
+    pub object_score: Option<f32>,
+    pub evidence: Option<Evidence>,
+}
+
+/// What speaks for a propagated slice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    /// Dice of what was found on the way up and on the way down, where both came by.
+    pub agreement: Option<f32>,
+    /// Mean Dice with the neighbouring slices.
+    pub continuity: f32,
+    /// Slices to the nearest shown one.
+    pub away: f32,
+}
+
+/// Refuses a file that cannot be added to, before there is work to lose.
+///
+/// # Errors
+/// [`Kind::Format`] for a table of another kind.
+pub fn check(folder: &Path) -> Result<()> {
+    TABLE.check(folder)
+}
+
+/// Writes the rows of a case, where rows of other cases stay.
+///
+/// # Errors
+/// As [`check`]; [`Kind::Io`].
+pub fn write(folder: &Path, case: &str, rows: &[Row], names: &Names) -> Result<()> {
+    TABLE.write(folder, case, rows.iter().map(|row| cells(case, row, names)))
+}
+
+fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {
+    let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value:.4}"));
+    vec![
+        case.to_owned(),
+        row.label.to_string(),
+        names.get(&row.label).cloned().unwrap_or_default(),
+        row.slice.to_string(),
+        row.origin.to_string(),
+        row.pixels.to_string(),
+        number(Some(row.confidence)),
+        number(row.predicted_iou),
+        number(row.object_score),
+        number(row.evidence.and_then(|e| e.agreement)),
+        number(row.evidence.map(|e| e.continuity)),
+        row.evidence.map_or_else(|| "0".to_owned(), |e| e.away.to_string()),
+    ]
+}
 
 /// How far the slices of an organ can be believed that no person has drawn in all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,12 +112,12 @@ pub struct Trust {
 
 impl Trust {
     /// Of an organ whose slices are all believed in full.
-    pub(super) fn full(slices: usize, by_hand: bool) -> Self {
+    pub(in crate::dataset) fn full(slices: usize, by_hand: bool) -> Self {
         Self { confidence: vec![Some(1.0); slices], by_hand: ranges_of((0..slices).map(|_| by_hand)) }
     }
 
     /// A sentence about what cannot be in a scan of so many slices.
-    pub(super) fn check(&self, slices: usize) -> std::result::Result<(), String> {
+    pub(in crate::dataset) fn check(&self, slices: usize) -> std::result::Result<(), String> {
         let mut known = self.confidence.iter().flatten();
         let sound = self.confidence.len() == slices && known.all(|c| (0.0..=1.0).contains(c));
         if sound && in_order(&self.by_hand, slices) {
@@ -87,7 +172,7 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, Propagation>> {
     Ok(cases)
 }
 
-fn slice(row: &Row, file: &Path) -> Result<Slice> {
+fn slice(row: &table::Row, file: &Path) -> Result<Slice> {
     let wrong = |expected: &str, found: &str| row.error(file, Kind::Format, expected, found);
     let cell = |column| row.need(column, file);
     let (label, slice, origin) = (cell("label")?, cell("slice")?, cell("origin")?);
@@ -146,7 +231,7 @@ impl Propagation {
     ///
     /// # Errors
     /// As [`Self::trust`].
-    pub(super) fn pixels(&self, label: Option<u16>, space: &Space) -> Result<Option<Vec<u64>>> {
+    pub(in crate::dataset) fn pixels(&self, label: Option<u16>, space: &Space) -> Result<Option<Vec<u64>>> {
         let known = self.known(label, space)?;
         let pixels = |known: &Option<Known>| known.map_or(0, |known| known.pixels);
         Ok(known.iter().any(Option::is_some).then(|| known.iter().map(pixels).collect()))

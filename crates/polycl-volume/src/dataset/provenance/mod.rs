@@ -1,68 +1,25 @@
-//! Who drew a mask: a person says so, or the files that lie beside it do.
+//! Who drew a mask: a person says so, or the files that lie beside it do. Each of those files is read, written
+//! and changed in one place: [`prediction`] is `polycl.json`, [`propagation`] `propagate.csv`, [`refinement`]
+//! `refine.csv`.
+
+mod case_table;
+mod origin;
+pub mod prediction;
+pub mod propagation;
+pub mod refinement;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+pub use origin::Origin;
+pub use propagation::{Propagation, Trust};
 
-use super::propagated::{self, Propagation};
-use super::{table, text};
+use self::prediction::Made;
 use crate::files::case_name;
-use crate::{Error, Kind, Result};
-
-/// Who drew the masks of a scan, from the most to the least believable.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Origin {
-    /// A person. Only such masks are truth: they validate, and `evaluate` scores against them.
-    #[default]
-    Hand,
-    /// `polycl propagate`, from slices that a person has drawn.
-    Propagated,
-    /// A network: `polycl predict` or `polycl refine`.
-    Predicted,
-}
-
-impl Origin {
-    pub const ALL: [Self; 3] = [Self::Hand, Self::Propagated, Self::Predicted];
-
-    pub fn is_hand(&self) -> bool {
-        *self == Self::Hand
-    }
-
-    /// How many there are of each, in words: "3 by hand, 2 propagated".
-    pub fn counts(origins: impl IntoIterator<Item = Self>) -> String {
-        let origins = Vec::from_iter(origins);
-        let count = |origin: Self| origins.iter().filter(|&&other| other == origin).count();
-        let words = |origin: Self| match origin {
-            Self::Hand => "by hand".to_owned(),
-            _ => origin.to_string(),
-        };
-        let some = Self::ALL.into_iter().filter(|&origin| count(origin) > 0);
-        some.map(|origin| format!("{} {}", count(origin), words(origin))).collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hand => "hand",
-            Self::Propagated => "propagated",
-            Self::Predicted => "predicted",
-        })
-    }
-}
-
-impl FromStr for Origin {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let named = |origin: &Self| origin.to_string() == text;
-        Self::ALL.into_iter().find(named).ok_or_else(|| "expected hand, propagated or predicted".to_owned())
-    }
-}
+use crate::{Error, Kind, Result, lock, output};
 
 /// A machine that made a mask, and the file that says so.
 #[derive(Debug, Clone)]
@@ -163,29 +120,20 @@ fn links(path: &Path) -> impl Iterator<Item = PathBuf> {
 struct Folder {
     path: PathBuf,
     propagated: BTreeMap<String, Propagation>,
-    predicted: Predicted,
+    predicted: Made,
     refined: BTreeSet<String>,
-}
-
-/// Which masks of a folder `polycl.json` tells of.
-#[derive(Debug)]
-enum Predicted {
-    None,
-    /// Cards of earlier versions name no cases: all that lies beside them is meant.
-    All,
-    Cases(BTreeSet<String>),
 }
 
 impl Folder {
     fn read(folder: &Path) -> Result<Self> {
         let present = |record: Record| Some(folder.join(record.file())).filter(|file| file.is_file());
-        let propagated = present(Record::Propagate).map(|file| propagated::read(&file)).transpose()?;
-        let predicted = present(Record::Predict).map(|file| predicted(&file)).transpose()?;
-        let refined = present(Record::Refine).map(|file| cases(&file)).transpose()?;
+        let propagated = present(Record::Propagate).map(|file| propagation::read(&file)).transpose()?;
+        let predicted = present(Record::Predict).map(|file| prediction::made(&file)).transpose()?;
+        let refined = present(Record::Refine).map(|file| refinement::cases(&file)).transpose()?;
         Ok(Self {
             path: folder.to_path_buf(),
             propagated: propagated.unwrap_or_default(),
-            predicted: predicted.unwrap_or(Predicted::None),
+            predicted: predicted.unwrap_or(Made::None),
             refined: refined.unwrap_or_default(),
         })
     }
@@ -193,9 +141,9 @@ impl Folder {
     /// Of several records the least believable counts: one mask may have replaced another.
     fn maker(&self, case: &str) -> Option<Maker> {
         let predicted = match &self.predicted {
-            Predicted::None => false,
-            Predicted::All => true,
-            Predicted::Cases(cases) => cases.contains(case),
+            Made::None => false,
+            Made::All => true,
+            Made::Cases(cases) => cases.contains(case),
         };
         let propagation = self.propagated.get(case);
         let (origin, record, propagation) = match () {
@@ -208,28 +156,27 @@ impl Folder {
     }
 }
 
-/// The part of `polycl predict`'s card that is needed here.
-#[derive(Deserialize)]
-struct Card {
-    cases: Option<BTreeSet<String>>,
-}
-
-fn predicted(file: &Path) -> Result<Predicted> {
-    let bytes = text::read(file).map_err(|e| Error::io(file, "read it", &e))?;
-    let card: Card = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::new(
-            file,
-            Kind::Format,
-            "which masks a network made, as `polycl predict` writes it",
-            e.to_string(),
-        )
-    })?;
-    let trimmed = |cases: BTreeSet<String>| cases.iter().map(|case| case.trim().to_owned()).collect();
-    Ok(card.cases.map_or(Predicted::All, |cases| Predicted::Cases(trimmed(cases))))
-}
-
-/// The cases of a table.
-fn cases(file: &Path) -> Result<BTreeSet<String>> {
-    let rows = table::read_with(file, &["case"])?;
-    rows.iter().map(|row| Ok(row.need("case", file)?.to_owned())).collect()
+/// Lets all records of a folder but `own` forget a case, whose mask has been replaced. As long as it has not, they
+/// stay, for of several records the least believable counts.
+///
+/// # Errors
+/// [`Kind::Format`] for a record that cannot be read; [`Kind::Io`].
+pub fn settle(folder: &Path, case: &str, own: &[Record]) -> Result<()> {
+    let _lock = lock::wait(folder)?;
+    for record in Record::ALL.into_iter().filter(|record| !own.contains(record)) {
+        let path = folder.join(record.file());
+        if !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read(&path).map_err(|e| Error::io(&path, "read it", &e))?;
+        let without = match record {
+            Record::Predict => prediction::without(&text, case).map_err(|e| e.to_string()),
+            Record::Propagate | Record::Refine => case_table::without(&text, case).map_err(|e| e.to_string()),
+        };
+        let unreadable = |found| Error::new(&path, Kind::Format, "which masks a machine made", found);
+        if let Some(text) = without.map_err(unreadable)? {
+            output::atomically(&path, |file| file.write_all(&text))?;
+        }
+    }
+    Ok(())
 }
