@@ -3,6 +3,7 @@
 //! Where a format leaves a choice, its reader says whom it follows. All geometry becomes RAS+ mm;
 //! [`Space::native`] remembers the spelling of NIfTI files alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::raw::{Source, Voxel};
@@ -85,6 +86,21 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
         }
         None => Ok(paths),
     }
+}
+
+/// The scans or masks of a folder, sorted. An `.npz` beside a file of another format and the same case is not another
+/// one: nnU-Net leaves probabilities there.
+///
+/// # Errors
+/// As [`entries`].
+pub fn scans(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut scans = entries(folder)?;
+    scans.retain(|path| is_scan(path));
+    let is_npz = |path: &Path| Format::of(path).is_ok_and(|format| format == Format::Npz);
+    let others: BTreeSet<String> =
+        scans.iter().filter(|path| !is_npz(path)).filter_map(|path| case_name(path)).collect();
+    scans.retain(|path| !is_npz(path) || case_name(path).is_none_or(|case| !others.contains(&case)));
+    Ok(scans)
 }
 
 /// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.

@@ -12,6 +12,7 @@ pub mod degrade;
 pub mod dicom;
 mod error;
 pub mod files;
+pub mod grid;
 mod input;
 pub mod lock;
 mod metaimage;

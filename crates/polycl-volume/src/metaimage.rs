@@ -144,6 +144,12 @@ impl Fields {
 
     fn space(&self, notes: &mut Vec<String>, path: &Path) -> Result<Space> {
         let rank: usize = self.number("NDims", path)?.unwrap_or(0);
+        // Four axes, of which the last has one volume, are as ITK writes a series of one.
+        let one_of_a_series =
+            rank == 4 && self.numbers::<usize, 4>(&["DimSize"], path)?.is_some_and(|n| n[3] == 1);
+        if one_of_a_series {
+            return self.volume_of_series(path)?.space(notes, path);
+        }
         if rank != 3 {
             return Err(Error::new(path, Kind::Geometry, "a 3D volume (NDims = 3)", rank.to_string())
                 .hint("stack slices into one 3D file, and give each volume as a file of its own"));
@@ -169,6 +175,24 @@ impl Fields {
             });
         let axes = DMat3::from_cols_array(&columns) * DMat3::from_diagonal(DVec3::from_array(spacing));
         raw::space(shape, raw::from_lps(axes, DVec3::from_array(origin)), path)
+    }
+
+    /// The fields of the only volume of a series, as they would be if it were written alone.
+    fn volume_of_series(&self, path: &Path) -> Result<Self> {
+        let mut fields = self.0.clone();
+        fields.insert("NDims".to_owned(), "3".to_owned());
+        for names in [&["DimSize"][..], &["ElementSpacing", "ElementSize"], &["Offset", "Position", "Origin"]]
+        {
+            let Some(name) = names.iter().find(|name| fields.contains_key(**name)) else { continue };
+            let [x, y, z, _] = self.numbers::<String, 4>(&[name], path)?.unwrap_or_default();
+            fields.insert((*name).to_owned(), format!("{x} {y} {z}"));
+        }
+        let names = ["TransformMatrix", "Orientation", "Rotation"];
+        if let Some(name) = names.iter().find(|name| fields.contains_key(**name)) {
+            let m = self.numbers::<String, 16>(&[name], path)?.unwrap_or_default();
+            fields.insert((*name).to_owned(), [&m[..3], &m[4..7], &m[8..11]].concat().join(" "));
+        }
+        Ok(Self(fields))
     }
 
     fn encoding(&self, notes: &mut Vec<String>, path: &Path) -> Result<Encoding> {

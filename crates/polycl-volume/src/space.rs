@@ -2,8 +2,9 @@ use glam::{DAffine3, DVec3};
 
 use crate::nifti::Geometry;
 
-/// Corners of two files that share their voxels lie within this many mm of each other.
-const SAME_PLACE: f64 = 0.01;
+/// Corners of two files that share their voxels lie within this part of a voxel's smallest side of each other: programs
+/// round what they write.
+const SAME_PLACE: f64 = 0.1;
 
 /// Where the voxels of a volume lie in the patient: their number along each axis and the affine
 /// that takes a voxel index (i, j, k), centre of voxel, to RAS+ millimetres.
@@ -55,14 +56,15 @@ impl Space {
     }
 
     /// What keeps `other` from lying on these voxels, as expected here and found there; `None`
-    /// where shapes agree and no corner is more than 0.01 mm from its place.
+    /// where shapes agree and no corner is more than a tenth of a voxel's smallest side from its place.
     pub fn disagreement(&self, other: &Space) -> Option<(String, String)> {
         if self.shape != other.shape {
             return Some((format!("the shape {:?}", self.shape), format!("{:?}", other.shape)));
         }
         let moved = self.corner_distance(other);
         // Written so that a distance that is no number is refused as well.
-        let same = moved <= SAME_PLACE;
+        let side = self.spacing().into_iter().fold(f64::INFINITY, f64::min);
+        let same = moved <= SAME_PLACE * side;
         (!same).then(|| ("the place".to_owned(), format!("a corner {moved:.2} mm away")))
     }
 }

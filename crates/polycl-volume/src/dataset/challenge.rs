@@ -1,14 +1,14 @@
 //! Folders as challenges and nnU-Net lay them out: `imagesTr`, `labelsTr` and a `dataset.json` that
 //! tells what the channels and the labels are.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::names;
-use super::pairs::{self, Pair};
-use crate::{Error, Kind, Result};
+use super::names::{self, Names};
+use super::pairs::{self, Label, Pair};
+use super::text;
+use crate::{Error, Input, Kind, Result};
 
 const FILE: &str = "dataset.json";
 
@@ -29,8 +29,12 @@ pub fn from_challenge(dir: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
         return Err(Error::new(&file, Kind::Labels, expected, "nnU-Net's label `ignore`")
             .hint("import those scans without it by --manifest, and the others as they are"));
     }
-    let labels = Some(dir.join("labelsTr")).filter(|folder| folder.is_dir());
-    let pairs = pairs::from_folders(&dir.join("imagesTr"), labels.as_deref(), Some(&names))?;
+    let listed = told.get("dataset").and_then(Value::as_object);
+    let labels = Some(dir.join("labelsTr")).filter(|folder| listed.is_none() && folder.is_dir());
+    let pairs = match listed {
+        Some(cases) => from_list(cases, dir, &names)?,
+        None => pairs::from_folders(&dir.join("imagesTr"), labels.as_deref(), Some(&names))?,
+    };
     let mut notes = Vec::new();
     if let Some(stated) = told.get("numTraining").and_then(Value::as_u64)
         && stated != pairs.len() as u64
@@ -41,22 +45,47 @@ pub fn from_challenge(dir: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
     Ok((pairs, notes))
 }
 
+/// The scans of nnU-Net's `dataset`, which tells of every case where its files lie.
+fn from_list(cases: &Map<String, Value>, dir: &Path, names: &Names) -> Result<Vec<Pair>> {
+    let pair = |(case, files): (&String, &Value)| {
+        let wrong = |found: String| {
+            let expected = format!("\"images\" with one path, and \"label\", of the case {case}");
+            Error::new(dir.join(FILE), Kind::Format, expected, found)
+        };
+        let images = files.get("images").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let [Value::String(image)] = images else { return Err(wrong(format!("{} images", images.len()))) };
+        let label = files.get("label").map(|label| label.as_str().ok_or_else(|| wrong(label.to_string())));
+        let label = label.transpose()?.map(|label| Label::Map(dir.join(label), names.clone()));
+        let image = Input::open(&dir.join(image), None)?;
+        Ok(Pair { case: case.clone(), patient: case.clone(), domain: None, image, label, origin: None })
+    };
+    pairs::sorted(cases.iter().map(pair).collect::<Result<_>>()?)
+}
+
 fn read(file: &Path) -> Result<Map<String, Value>> {
-    let text = fs::read(file).map_err(|e| {
+    let text = text::decoded(file).map_err(|e| {
         Error::io(file, "read it", &e)
             .hint("it lies beside imagesTr; give --images and --labels where there is none")
     })?;
-    serde_json::from_slice(&text).map_err(|e| {
-        Error::new(file, Kind::Format, "what nnU-Net or a challenge tells, as JSON", e.to_string())
-    })
+    let expected = "what nnU-Net or a challenge tells, as JSON";
+    let wrong = |found: String| Error::new(file, Kind::Format, expected, found);
+    match text::json(&text).map_err(|e| wrong(e.to_string()))? {
+        Value::Object(told) => Ok(told),
+        other => Err(wrong(other.to_string().chars().take(40).collect())),
+    }
 }
 
 /// CT and nothing else: windows are in Hounsfield units.
 fn check_channel(told: &Map<String, Value>, file: &Path) -> Result<()> {
     let channels = told.get("channel_names").or_else(|| told.get("modality"));
-    let names: Vec<&str> = match channels.and_then(Value::as_object) {
-        Some(channels) => channels.values().filter_map(Value::as_str).collect(),
-        None => Vec::new(),
+    // Usually {"0": "CT"}; people also write {"CT": 0}, ["CT"] and "CT".
+    let names: Vec<&str> = match channels {
+        Some(Value::Object(channels)) => {
+            channels.iter().map(|(key, value)| value.as_str().unwrap_or(key)).collect()
+        }
+        Some(Value::Array(channels)) => channels.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(channel)) => vec![channel],
+        _ => Vec::new(),
     };
     let is_ct = |name: &&str| {
         name.to_ascii_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == "ct")

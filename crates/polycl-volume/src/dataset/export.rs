@@ -127,7 +127,8 @@ impl Export<'_> {
         }
         let mask = files::read_mask(&file)?;
         let image = Input::at(&scan.image)?;
-        masks::same_voxels(&file, &mask.space, image.path(), &image.space()?)?;
+        let space = image.space()?;
+        let mask = masks::fit(&file, &mask.space, image.path(), &space)?.apply(mask, &space);
         let by_hand = records.maker(&file)?.is_none();
         Ok(Some((renumbered(mask, &numbers(&names, organs)), by_hand)))
     }

@@ -131,19 +131,34 @@ impl Plan {
         let mut records = Records::default();
         let mut check = |pair: &Pair| {
             let space = pair.image.space()?;
-            if let Some(label) = &pair.label {
-                masks::check(label, pair.image.path(), &space, numbering)?;
-            }
-            Making::of(pair, &space, &self.kept(&space), numbering, &mut records)
+            let lies = |label| masks::check(label, pair.image.path(), &space, numbering);
+            let notes = pair.label.as_ref().map(lies).transpose()?.unwrap_or_default();
+            Ok((Making::of(pair, &space, &self.kept(&space), numbering, &mut records)?, notes))
         };
+        let mut programs = BTreeSet::new();
         let usable = |&pair: &&'a Pair| match check(pair) {
-            Ok(making) => Some((pair, making)),
+            Ok((making, notes)) => {
+                programs.extend(making.programs.iter().cloned());
+                for note in notes {
+                    let text = format!("{}: the mask does not lie just as its scan does: {note}", pair.case);
+                    (failures.report)(Event::Note(text));
+                }
+                Some((pair, making))
+            }
             Err(error) => {
                 failures.add(pair, error);
                 None
             }
         };
-        pairs.iter().filter_map(usable).collect()
+        let usable = pairs.iter().filter_map(usable).collect();
+        for (record, program) in programs {
+            let text = format!(
+                "{}: says that {program} made masks; they are taken for predicted ones, unless --origin tells otherwise",
+                record.display()
+            );
+            (failures.report)(Event::Note(text));
+        }
+        usable
     }
 
     /// The slices of a scan that are kept, in canonical order.

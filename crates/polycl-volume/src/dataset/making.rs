@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::pairs::{Label, Pair};
 use super::provenance::Trust;
@@ -20,6 +20,8 @@ pub(super) struct Making {
     /// Pixels of organs that were propagated, in every slice of the file, as `propagate.csv` tells;
     /// none where it says nothing of one.
     told: BTreeMap<String, Option<Vec<u64>>>,
+    /// Files that say that another program made masks of the scan, and which.
+    pub(super) programs: BTreeSet<(PathBuf, &'static str)>,
 }
 
 impl Making {
@@ -45,7 +47,10 @@ impl Making {
             }
         }
         let told = makers.values().flatten().map(|maker| maker.origin).max().unwrap_or_default();
-        let mut making = Self { origin: pair.origin.unwrap_or(told), ..Self::default() };
+        let programs =
+            makers.values().flatten().filter_map(|maker| Some((maker.record.clone(), maker.program?)));
+        let programs = programs.collect();
+        let mut making = Self { origin: pair.origin.unwrap_or(told), programs, ..Self::default() };
         for (organ, mask, value) in parts {
             let maker = makers[mask].as_ref();
             if let Some(propagation) = maker.and_then(|maker| maker.propagation.as_ref()) {
@@ -100,9 +105,11 @@ fn differ(told: &[u64], found: &[u64]) -> bool {
 /// The machine that made a mask, which must not be stated to be drawn by hand then.
 fn maker(mask: &Path, stated: Option<Origin>, records: &mut Records) -> Result<Option<Maker>> {
     match records.maker(mask)? {
-        Some(maker) if stated == Some(Origin::Hand) => {
+        Some(maker) if stated == Some(Origin::Hand) && maker.program.is_none() => {
             Err(maker.refused(mask, "a mask drawn by hand, as is stated"))
         }
+        // Nobody but a person can know that a mask was corrected since.
+        Some(_) if stated == Some(Origin::Hand) => Ok(None),
         maker => Ok(maker),
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::names::{self, Names};
 use super::pairs::Label;
 use super::{Scan, Source};
+use crate::grid::{self, Fit};
 use crate::orient::{Reorientation, slice_of};
 use crate::{Error, Input, Kind, Mask, Result, Space, files};
 
@@ -101,7 +102,7 @@ fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap
 }
 
 /// Holds the headers of what [`read`] would read to that of the image: a mask that is missing or
-/// lies elsewhere is known before the work begins.
+/// lies elsewhere is known before the work begins. Sentences about those that lie there in another way.
 ///
 /// # Errors
 /// As [`files::read_space`]; [`Kind::Geometry`].
@@ -110,31 +111,29 @@ pub(super) fn check(
     image: &Path,
     space: &Space,
     numbering: &BTreeMap<String, u16>,
-) -> Result<()> {
-    let lies_on = |path: &PathBuf| same_voxels(path, &files::read_space(path)?, image, space);
-    match label {
-        Label::Map(path, _) => lies_on(path),
-        Label::Structures(files) => files
-            .iter()
-            .filter(|(name, _)| numbering.contains_key(*name))
-            .try_for_each(|(_, path)| lies_on(path)),
-    }
+) -> Result<BTreeSet<String>> {
+    let note = |path: &PathBuf| Ok(fit(path, &files::read_space(path)?, image, space)?.note());
+    let notes: Vec<Option<String>> = match label {
+        Label::Map(path, _) => vec![note(path)?],
+        Label::Structures(files) => {
+            let kept = files.iter().filter(|(name, _)| numbering.contains_key(*name));
+            kept.map(|(_, path)| note(path)).collect::<Result<_>>()?
+        }
+    };
+    Ok(notes.into_iter().flatten().collect())
 }
 
 /// Reads a mask that must lie on the voxels of its image.
 fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
     let (mask, sha256) = files::read_mask_hashed(path)?;
-    same_voxels(path, &mask.space, image, space)?;
-    Ok((mask, Source { path: path.to_path_buf(), series: None, sha256 }))
+    let fit = fit(path, &mask.space, image, space)?;
+    Ok((fit.apply(mask, space), Source { path: path.to_path_buf(), series: None, sha256 }))
 }
 
-/// Refuses a mask that does not lie on the voxels of its image.
-pub(super) fn same_voxels(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<()> {
-    space.disagreement(mask).map_or(Ok(()), |(expected, found)| {
-        let expected = format!("{expected} of its image {}", image.display());
-        Err(Error::new(path, Kind::Geometry, expected, found)
-            .hint("image and mask must have the same voxels: resample the mask onto the image"))
-    })
+/// How a mask lies on the voxels of its image.
+pub(super) fn fit(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<Fit> {
+    let hint = "image and mask must have the same voxels: resample the mask onto the image";
+    grid::on_image(space, mask, path, &format!("its image {}", image.display()), hint)
 }
 
 /// Label values of the file become those of the data set; what is not kept becomes background.

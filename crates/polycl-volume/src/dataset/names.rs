@@ -45,9 +45,8 @@ pub fn read(file: &Path) -> Result<Names> {
     if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
         return read_csv(file);
     }
-    let bytes = text::read(file).map_err(|e| Error::io(file, "read label names", &e))?;
-    // Editors on Windows put a byte order mark before UTF-8.
-    let json: Value = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))
+    let text = text::decoded(file).map_err(|e| Error::io(file, "read label names", &e))?;
+    let json = text::json(&text)
         .map_err(|e| Error::new(file, Kind::Format, "label names as JSON", e.to_string()).hint(HINT))?;
     let table = json.get("labels").unwrap_or(&json);
     let entries =
@@ -60,9 +59,11 @@ pub fn read(file: &Path) -> Result<Names> {
 fn pair(key: &str, value: &Value, file: &Path) -> Result<(String, String)> {
     let named = value.get("name").unwrap_or(value);
     match named {
-        Value::String(name) if key.parse::<u64>().is_ok() => Ok((key.to_owned(), name.clone())),
+        Value::String(name) if number(key).is_some() => Ok((key.to_owned(), name.clone())),
         Value::String(value) => Ok((value.clone(), key.to_owned())),
         Value::Number(value) => Ok((value.to_string(), key.to_owned())),
+        // A region of one label is that label.
+        Value::Array(values) if values.len() == 1 => pair(key, &values[0], file),
         other => Err(Error::new(file, Kind::Labels, format!("one label value for {key}"), other.to_string())
             .hint("regions of several label values are not supported: give the plain labels by --names")),
     }
@@ -87,8 +88,8 @@ fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Re
     let mut seen = BTreeSet::new();
     let wrong = |expected: &str, found: String| Error::new(file, Kind::Labels, expected, found).hint(HINT);
     for (value, name) in pairs {
-        let number: u16 =
-            value.parse().map_err(|_| wrong("label values from 0 to 65535", format!("{value:?}")))?;
+        let number =
+            number(&value).ok_or_else(|| wrong("label values from 0 to 65535", format!("{value:?}")))?;
         if number == 0 {
             continue;
         }
@@ -101,6 +102,13 @@ fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Re
         return Err(wrong("names of label values", "none".into()));
     }
     Ok(names)
+}
+
+/// A label value, which some programs write as 1.0.
+fn number(text: &str) -> Option<u16> {
+    let whole =
+        |number: f64| (number.fract() == 0.0 && (0.0..=65535.0).contains(&number)).then_some(number as u16);
+    text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
 }
 
 /// The names that lie beside a mask file; see [`file_beside`].

@@ -8,7 +8,7 @@ use super::table::Row;
 use super::{Origin, Record, Salt, from_dicom, index, table, tagged};
 use crate::error::some;
 use crate::files::{case_name, entries};
-use crate::{Error, Input, Kind, Result};
+use crate::{Error, Input, Kind, Result, files};
 
 /// A scan and what is drawn on it.
 #[derive(Debug, Clone)]
@@ -203,7 +203,7 @@ fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
 }
 
 /// Sorts by case and refuses cases that are given twice or cannot name a folder of the store.
-fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
+pub(super) fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
     pairs.sort_by(|a, b| a.case.cmp(&b.case));
     if let Some(twice) = pairs.windows(2).find(|two| two[0].case == two[1].case) {
         let found = format!("{} too", twice[0].image.path().display());
@@ -223,8 +223,7 @@ fn no_image(path: &Path) -> Error {
 }
 
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = entries(folder)?;
-    files.retain(|path| case_name(path).is_some());
+    let files = files::scans(folder)?;
     if files.is_empty() {
         return Err(Error::new(folder, Kind::Pairing, "images", "none").hint(IMAGE_HINT));
     }
@@ -235,7 +234,9 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
 fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Label>> {
     let mut masks = BTreeMap::new();
     let predicted = folder.join(Record::Predict.file()).is_file();
-    for path in entries(folder)? {
+    let scans = files::scans(folder)?;
+    let folders = entries(folder)?.into_iter().filter(|path| path.is_dir());
+    for path in scans.into_iter().chain(folders) {
         // `polycl predict --probabilities` makes no masks there.
         if predicted && path.file_name().is_some_and(|name| name == "probabilities") {
             continue;

@@ -1,4 +1,5 @@
-//! CSV files with a header, read whole: manifests, ranges, label names, what propagation tells.
+//! CSV files with a header, read whole: manifests, ranges, label names, what propagation tells. Names of columns may be
+//! in capitals.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -73,17 +74,30 @@ pub(super) fn read_with(file: &Path, required: &[&str]) -> Result<Vec<Row>> {
 
 /// Reads a CSV file whatever its columns are; their names come first.
 pub(super) fn read_any(file: &Path) -> Result<(Rc<[String]>, Vec<Row>)> {
-    let bytes = text::read(file).map_err(|e| Error::io(file, "read it", &e))?;
+    let text = text::decoded(file).map_err(|e| Error::io(file, "read it", &e))?;
     let format = |e: csv::Error| Error::new(file, Kind::Format, "a CSV file with a header", e.to_string());
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
-    let columns: Rc<[String]> = reader.headers().map_err(format)?.iter().map(str::to_owned).collect();
+    let mut reader = csv::ReaderBuilder::new();
+    reader.trim(csv::Trim::All).delimiter(delimiter(&text));
+    let mut reader = reader.from_reader(text.as_bytes());
+    let columns: Rc<[String]> = reader.headers().map_err(format)?.iter().map(str::to_lowercase).collect();
     let row = |record: csv::Result<StringRecord>| {
         let cells = record.map_err(format)?;
         let line = cells.position().map_or(0, csv::Position::line);
         Ok(Row { line, columns: columns.clone(), cells })
     };
-    let rows = reader.records().map(row).collect::<Result<_>>()?;
+    let rows = reader.records().map(row);
+    // Spreadsheets save rows that were emptied.
+    let told =
+        |row: &Result<Row>| row.as_ref().map_or(true, |row| row.cells.iter().any(|cell| !cell.is_empty()));
+    let rows = rows.filter(told).collect::<Result<_>>()?;
     Ok((columns, rows))
+}
+
+/// What stands between the cells, by the header: a comma or, as spreadsheets save where the comma is the decimal mark,
+/// a semicolon or a tab.
+fn delimiter(text: &str) -> u8 {
+    let header = text.lines().next().unwrap_or_default();
+    [b',', b';', b'\t'].into_iter().find(|&mark| header.contains(char::from(mark))).unwrap_or(b',')
 }
 
 /// Refuses a header that has one of the `known` columns twice: which of them is meant cannot be told.

@@ -39,10 +39,12 @@ pub fn evaluate(
     options: &Options,
     mut done: impl FnMut(),
 ) -> Result<Report> {
-    let numbering = Numbering::of(pairs)?;
+    let mut numbering = Numbering::of(pairs)?;
     let mut cases = Vec::with_capacity(pairs.len());
     for (at, pair) in pairs.iter().enumerate() {
-        cases.push(scored((at, pair), &numbering, seen, options)?);
+        let (case, note) = scored((at, pair), &numbering, seen, options)?;
+        cases.push(case);
+        numbering.notes.extend(note);
         done();
     }
     complete(&mut cases);
@@ -59,8 +61,8 @@ fn scored(
     numbering: &Numbering,
     seen: &SeenCases,
     options: &Options,
-) -> Result<Case> {
-    let (mut reference, mut prediction) = pair.read()?;
+) -> Result<(Case, Option<String>)> {
+    let (mut reference, mut prediction, note) = pair.read()?;
     let mut options = options.clone();
     let named = numbering.apply((at, pair), &mut reference, &mut prediction)?;
     if let Some(labels) = named.filter(|_| options.labels.is_empty()) {
@@ -68,7 +70,7 @@ fn scored(
     }
     let scores = score(&reference, &prediction, &options);
     let seen = seen.of(&pair.case);
-    Ok(Case { pair: pair.clone(), space: reference.space, seen, scores })
+    Ok((Case { pair: pair.clone(), space: reference.space, seen, scores }, note))
 }
 
 /// A chosen label that no mask holds is a slip of the pen, not a result.

@@ -8,6 +8,9 @@ use crate::dataset::names::{self, Names};
 use crate::error::some;
 use crate::{Error, Kind, Mask, Result};
 
+/// How nnU-Net calls the label of voxels that nobody annotated.
+const IGNORE: &str = "ignore";
+
 /// The numbers of all names, and what is named in which pair.
 pub(super) struct Numbering {
     /// The first reference's names keep their values; a name that it lacks keeps its own value
@@ -28,6 +31,8 @@ struct PairNames {
 struct Named {
     file: PathBuf,
     names: Names,
+    /// nnU-Net's label of voxels that nobody annotated: they count neither for a prediction nor against it.
+    ignored: Option<u16>,
 }
 
 impl Numbering {
@@ -65,6 +70,14 @@ impl Numbering {
             return Ok(None);
         };
         let numbers: BTreeMap<&str, u16> = self.names.iter().map(|(&n, name)| (name.as_str(), n)).collect();
+        if let Some(ignored) = truth.ignored {
+            let nobody_knows = |(truth, found): (&mut u16, &mut u16)| {
+                if *truth == ignored {
+                    (*truth, *found) = (0, 0);
+                }
+            };
+            reference.voxels.iter_mut().zip(&mut prediction.voxels).for_each(nobody_knows);
+        }
         let own = |label| truth.names.get(&label).and_then(|name| numbers.get(name.as_str())).copied();
         // A value without a name means itself, unless the common numbering gives it a meaning.
         let itself = |label| (!self.names.contains_key(&label)).then_some(label);
@@ -114,7 +127,16 @@ impl Named {
     fn beside(mask: &Path, notes: &mut Vec<String>) -> Option<Self> {
         let file = names::file_beside(mask)?;
         match names::read(&file) {
-            Ok(names) => Some(Self { file, names }),
+            Ok(mut names) => {
+                let ignored = names.iter().find(|(_, name)| name.eq_ignore_ascii_case(IGNORE));
+                let ignored = ignored.map(|(&label, _)| label);
+                if let Some(label) = ignored {
+                    names.remove(&label);
+                    let file = file.display();
+                    note(notes, format!("{file}: voxels of its label `{IGNORE}` ({label}) are not scored"));
+                }
+                Some(Self { file, names, ignored })
+            }
             Err(error) => {
                 note(notes, format!("label names are left out, values are compared: {error}"));
                 None

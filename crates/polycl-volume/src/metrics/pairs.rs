@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::dataset::Records;
 use crate::error::some;
+use crate::grid::{self, Fit};
 use crate::{Error, Kind, Mask, Result, Space, files};
+
+const LIES_OTHERWISE: &str = "the prediction does not lie just as its reference does";
 
 /// A reference mask and the prediction for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +51,7 @@ impl Pairs {
         let mut records = Records::default();
         for pair in &found.pairs {
             records.check_truth(&pair.reference)?;
-            pair.same_space(&files::read_space(&pair.reference)?, &files::read_space(&pair.prediction)?)?;
+            pair.fit(&files::read_space(&pair.reference)?, &files::read_space(&pair.prediction)?)?;
         }
         Ok(found)
     }
@@ -85,31 +88,31 @@ impl Pairs {
 }
 
 impl Pair {
-    /// Reads the reference and the prediction.
+    /// Reads the reference and, on its voxels, the prediction; with a sentence where they lie in different ways.
     ///
     /// # Errors
-    /// As [`files::read_mask`]; `Geometry` where shapes differ or a corner is more than 0.01 mm from
-    /// the reference's.
-    pub fn read(&self) -> Result<(Mask, Mask)> {
+    /// As [`files::read_mask`]; `Geometry` where the prediction does not lie on the reference's voxels,
+    /// whatever the order of its axes.
+    pub fn read(&self) -> Result<(Mask, Mask, Option<String>)> {
         let reference = files::read_mask(&self.reference)?;
         let prediction = files::read_mask(&self.prediction)?;
-        self.same_space(&reference.space, &prediction.space)?;
-        Ok((reference, prediction))
+        let fit = self.fit(&reference.space, &prediction.space)?;
+        let note = fit.note().map(|note| format!("{}: {LIES_OTHERWISE}: {note}", self.case));
+        let prediction = fit.apply(prediction, &reference.space);
+        Ok((reference, prediction, note))
     }
 
-    fn same_space(&self, reference: &Space, prediction: &Space) -> Result<()> {
-        reference.disagreement(prediction).map_or(Ok(()), |(expected, found)| {
-            let expected = format!("{expected} of its reference {}", self.reference.display());
-            Err(Error::new(&self.prediction, Kind::Geometry, expected, found)
-                .hint("a prediction lies on the voxels of its reference: resample it onto them"))
-        })
+    fn fit(&self, reference: &Space, prediction: &Space) -> Result<Fit> {
+        let whose = format!("its reference {}", self.reference.display());
+        let hint = "a prediction lies on the voxels of its reference: resample it onto them";
+        grid::on_image(reference, prediction, &self.prediction, &whose, hint)
     }
 }
 
 /// The NIfTI files of a folder by case name.
 fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut masks = BTreeMap::new();
-    for path in files::entries(dir)? {
+    for path in files::scans(dir)? {
         let Some(case) = files::case_name(&path) else { continue };
         if let Some(other) = masks.insert(case.clone(), path) {
             return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two"));

@@ -99,11 +99,11 @@ fn along(all: &[Option<DVec3>], kept: &[usize], path: &Path) -> Result<[DVec3; 3
 /// takes it.
 fn in_space(axes: &Axes, fields: &Fields, notes: &mut Vec<String>, path: &Path) -> Result<DAffine3> {
     let name = fields.get("space").unwrap_or("").to_ascii_lowercase();
-    let signs = match name.as_str() {
+    let signs = match name.trim_end_matches("-time") {
         "right-anterior-superior" | "ras" => DVec3::ONE,
         "left-anterior-superior" | "las" => DVec3::new(-1.0, 1.0, 1.0),
         "left-posterior-superior" | "lps" => DVec3::new(-1.0, -1.0, 1.0),
-        _ if fields.number("space dimension", path)? == Some(3) || three_d(&name) => {
+        _ if matches!(fields.number("space dimension", path)?, Some(3 | 4)) || three_d(&name) => {
             notes.push(
                 "the space is not one of the patient's: it is taken for left-posterior-superior".into(),
             );
@@ -170,9 +170,13 @@ fn directions(text: &str, path: &Path) -> Result<Vec<Option<DVec3>>> {
         }
         let (vector, after) =
             rest.strip_prefix('(').and_then(|inside| inside.split_once(')')).ok_or_else(damaged)?;
-        let numbers: Vec<f64> = vector.split(',').filter_map(|number| number.trim().parse().ok()).collect();
-        let vector = <[f64; 3]>::try_from(numbers).map_err(|_| damaged())?;
-        found.push(Some(DVec3::from_array(vector)));
+        let numbers: Option<Vec<f64>> = vector.split(',').map(|number| number.trim().parse().ok()).collect();
+        found.push(match numbers.as_deref() {
+            // ITK's files of four axes: the last number is a time.
+            Some(&[0.0, 0.0, 0.0, time]) if time != 0.0 => None,
+            Some(&[x, y, z] | &[x, y, z, 0.0]) => Some(DVec3::new(x, y, z)),
+            _ => return Err(damaged()),
+        });
         rest = after.trim_start();
     }
     Ok(found)

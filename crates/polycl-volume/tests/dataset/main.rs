@@ -3,6 +3,7 @@
 mod continuing;
 mod drawn;
 mod files;
+mod habits;
 mod hostile;
 mod import;
 mod layouts;

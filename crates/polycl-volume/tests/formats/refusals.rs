@@ -240,3 +240,37 @@ fn archives_without_masks() {
     assert_eq!((error.expected.as_str(), error.found.as_str()), ("gts.npy in the archive", "none"));
     assert_eq!(error.file, Path::new(&path));
 }
+
+/// As SimpleITK writes a series of one volume.
+#[test]
+fn a_series_of_one_volume_is_that_volume() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str, bytes: Vec<u8>| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        read_image(&path).unwrap()
+    };
+    let three = ["ElementSpacing = 1.5 2 3", "Offset = -48 -42 -30", "TransformMatrix = 0 1 0 -1 0 0 0 0 1"];
+    let four = [
+        "NDims = 4",
+        "DimSize = 4 3 2 1",
+        "ElementSpacing = 1.5 2 3 1",
+        "Offset = -48 -42 -30 0",
+        "TransformMatrix = 0 1 0 0 -1 0 0 0 0 0 1 0 0 0 0 1",
+    ];
+    assert_eq!(read("four.mha", meta(&four)), read("three.mha", meta(&three)));
+    let three = [
+        "space: left-posterior-superior",
+        "space directions: (0,1.5,0) (-2,0,0) (0,0,3)",
+        "space origin: (-48,-42,-30)",
+    ];
+    let four = [
+        "dimension: 4",
+        "sizes: 4 3 2 1",
+        "space dimension: 4",
+        "space directions: (0,1.5,0,0) (-2,0,0,0) (0,0,3,0) (0,0,0,1)",
+        "kinds: domain domain domain domain",
+        "space origin: (-48,-42,-30,0)",
+    ];
+    assert_eq!(read("four.nrrd", nrrd(&four)), read("three.nrrd", nrrd(&three)));
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use polycl_volume::metrics::{Options, Pairs, Report, SeenCases, evaluate};
+use polycl_volume::orient::Reorientation;
 use polycl_volume::{Kind, Mask, Result, nifti};
 
 use crate::{mask, space};
@@ -78,4 +79,28 @@ fn names_that_cannot_be_read_are_left_out_with_a_note() {
     let report = evaluated(dir.path()).unwrap();
     assert_eq!(dice(&report), [(1, vec![Some(1.0)]), (2, vec![Some(1.0)])]);
     assert!(report.notes[0].contains("a.labels.json"), "{:?}", report.notes);
+}
+
+#[test]
+fn voxels_that_nobody_annotated_count_neither_for_nor_against() {
+    let dir = tempfile::tempdir().unwrap();
+    let [reference, prediction] = ["reference", "prediction"].map(|name| dir.path().join(name));
+    let names = r#"{"liver": 1, "ignore": 255}"#;
+    case(&reference, "a", &halves(1, 255), names);
+    case(&prediction, "a", &halves(1, 1), names);
+    let report = evaluated(dir.path()).unwrap();
+    assert_eq!(dice(&report), [(1, vec![Some(1.0)])]);
+    assert!(report.notes[0].contains("255"), "{:?}", report.notes);
+}
+
+#[test]
+fn a_prediction_in_another_order_of_axes_is_scored_on_its_references_voxels() {
+    let dir = tempfile::tempdir().unwrap();
+    let [reference, prediction] = ["reference", "prediction"].map(|name| dir.path().join(name));
+    case(&reference, "a", &halves(1, 2), "");
+    let order = Reorientation { axes: [2, 0, 1], flip: [false, true, true] };
+    case(&prediction, "a", &order.apply(&halves(1, 2)), "");
+    let report = evaluated(dir.path()).unwrap();
+    assert_eq!(dice(&report), [(1, vec![Some(1.0)]), (2, vec![Some(1.0)])]);
+    assert!(report.notes[0].contains("another order"), "{:?}", report.notes);
 }

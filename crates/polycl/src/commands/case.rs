@@ -101,10 +101,14 @@ pub fn read_truth(path: &Path) -> anyhow::Result<Mask> {
 
 /// Refuses to replace a mask that no record says a machine made: a person may have drawn it.
 pub fn spare_hands(records: &mut Records, mask: &Path) -> anyhow::Result<()> {
-    if !mask.exists() || records.maker(mask)?.is_some() {
+    if !mask.exists() {
         return Ok(());
     }
-    let found = "one that a person may have drawn: no file beside it says that a machine made it";
+    let found = match records.maker(mask)?.map(|maker| maker.program) {
+        Some(None) => return Ok(()),
+        Some(Some(program)) => format!("one by {program}"),
+        None => "one that a person may have drawn: no file beside it says that a machine made it".to_owned(),
+    };
     Err(Error::new(mask, Kind::Request, "no mask there, or a machine's", found)
         .hint("choose another --out, or move the mask")
         .into())

@@ -11,7 +11,7 @@ use polycl_volume::preprocess::{HU_RANGE, Preprocess, labels_of};
 use polycl_volume::{Image, Input, Mask, Space, files, output};
 
 use super::import;
-use super::sam::{check_grid, check_window};
+use super::sam::{check_window, on_grid};
 use crate::cli::Outcome;
 use crate::montage::{Montage, montage};
 use crate::picture::colour_name;
@@ -168,10 +168,10 @@ fn draw(args: &Args, image: &Image, target: &Path, odd: &mut Vec<String>) -> any
     check_window(Some(args.window))?;
     let is_png = target.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     ensure!(is_png, "--montage: expected a name that ends in .png, found {}", target.display());
-    let mask = args.mask.as_ref().map(|path| files::read_mask(path)).transpose()?;
+    let read = |path: &PathBuf| on_grid(path, files::read_mask(path)?, &args.path, image);
+    let mask = args.mask.as_ref().map(read).transpose()?;
     let mut text = String::new();
     if let (Some(path), Some(mask)) = (&args.mask, &mask) {
-        check_grid(path, mask, &args.path, image)?;
         text = legend(path, mask, odd);
     }
     let Montage { png, slices } = montage(image, mask.as_ref(), args.window, usize::from(args.slices))?;

@@ -14,7 +14,7 @@ use polycl_volume::orient::Reorientation;
 use polycl_volume::{Error, Image, Kind, Mask, Space, files, nifti, output};
 
 use super::case::{MaskFormat, ScanArgs, Targets, read_truth, write_names};
-use super::sam::{check_grid, check_window, names_beside};
+use super::sam::{check_window, names_beside, on_grid};
 use crate::cli::Outcome;
 use crate::{fetch, picture, talk};
 
@@ -141,14 +141,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let input = args.scan.open()?;
     args.format.check(&input, &args.out)?;
     let image = input.image()?;
-    let annotation = args.annotation.as_deref().map(files::read_mask).transpose()?;
-    if let (Some(path), Some(mask)) = (&args.annotation, &annotation) {
-        check_grid(path, mask, &args.scan.image, &image)?;
-    }
-    let truth = args.truth.as_deref().map(read_truth).transpose()?;
-    if let (Some(path), Some(truth)) = (&args.truth, &truth) {
-        check_grid(path, truth, &args.scan.image, &image)?;
-    }
+    let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, &args.scan.image, &image);
+    let annotation =
+        args.annotation.as_deref().map(|path| on_grid(path, files::read_mask(path)?)).transpose()?;
+    let truth =
+        args.truth.as_deref().map(|path| anyhow::Ok(on_grid(path, read_truth(path)?)?)).transpose()?;
     let names = names_of(args)?;
     let clues: Vec<Clue> = [&args.boxes, &args.points, &args.nots].into_iter().flatten().copied().collect();
     check_places(args, &image.space, &clues)?;

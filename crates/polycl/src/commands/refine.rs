@@ -1,14 +1,14 @@
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
 use polycl_volume::dataset::provenance::{Record, refinement, settle};
 use polycl_volume::dicom::segmentation::Automation;
-use polycl_volume::{files, nifti, output};
+use polycl_volume::{Mask, files, nifti, output};
 
 use super::case::{MaskFormat, ScanArgs, Targets, read_truth, write_names};
-use super::sam::{Network, check_grid, check_window, given_or_beside, note_decisions, write_decisions};
+use super::sam::{Network, check_window, given_or_beside, note_decisions, on_grid, write_decisions};
 use crate::cli::Outcome;
 use crate::{picture, talk};
 
@@ -118,12 +118,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let input = args.scan.open()?;
     args.format.check(&input, &args.out)?;
     let image = input.image()?;
-    let coarse = files::read_mask(&args.mask)?;
-    check_grid(&args.mask, &coarse, &args.scan.image, &image)?;
-    let truth = args.truth.as_deref().map(read_truth).transpose()?;
-    if let (Some(path), Some(truth)) = (&args.truth, &truth) {
-        check_grid(path, truth, &args.scan.image, &image)?;
-    }
+    let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, &args.scan.image, &image);
+    let coarse = on_grid(&args.mask, files::read_mask(&args.mask)?)?;
+    let truth =
+        args.truth.as_deref().map(|path| anyhow::Ok(on_grid(path, read_truth(path)?)?)).transpose()?;
     let names = given_or_beside(args.names.as_deref(), &args.mask)?;
     let case = nifti::case_name(&args.out).unwrap_or_default();
     let folder = args.out.parent().map_or_else(PathBuf::new, PathBuf::from);

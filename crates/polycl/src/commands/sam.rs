@@ -8,7 +8,7 @@ use polycl_nn::refine::{Choice, Decision};
 use polycl_nn::sam::{Model, Sam};
 use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::provenance::refinement;
-use polycl_volume::{Error, Image, Kind, Mask};
+use polycl_volume::{Error, Image, Kind, Mask, grid};
 
 use crate::{fetch, talk};
 
@@ -36,12 +36,17 @@ impl Network {
     }
 }
 
-/// Refuses a mask that does not lie on the scan's voxels.
-pub fn check_grid(path: &Path, mask: &Mask, image_path: &Path, image: &Image) -> anyhow::Result<()> {
-    let Some((expected, found)) = image.space.disagreement(&mask.space) else { return Ok(()) };
-    Err(Error::new(path, Kind::Geometry, expected, found)
-        .hint(format!("the mask must have the grid of {}", image_path.display()))
-        .into())
+/// Brings a mask into the order of the scan's voxels, on which it must lie.
+pub fn on_grid(path: &Path, mask: Mask, image_path: &Path, image: &Image) -> polycl_volume::Result<Mask> {
+    let fit = grid::fit(&image.space, &mask.space).map_err(|(expected, found)| {
+        Error::new(path, Kind::Geometry, expected, found)
+            .hint(format!("the mask must have the grid of {}", image_path.display()))
+    })?;
+    if let Some(note) = fit.note() {
+        let path = path.display();
+        talk::note(format_args!("note: {path}: the mask does not lie just as its scan does: {note}"));
+    }
+    Ok(fit.apply(mask, &image.space))
 }
 
 /// Refuses an intensity window that makes no sense.

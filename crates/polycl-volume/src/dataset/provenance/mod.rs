@@ -3,6 +3,7 @@
 //! `refine.csv`.
 
 mod case_table;
+mod foreign;
 mod origin;
 pub mod prediction;
 pub mod propagation;
@@ -28,13 +29,16 @@ pub struct Maker {
     pub record: PathBuf,
     /// What `propagate.csv` says of the mask's slices.
     pub propagation: Option<Propagation>,
+    /// The other program whose mask it is; a person who knows better may say so.
+    pub program: Option<&'static str>,
 }
 
 impl Maker {
     /// The error of a mask that should have been drawn by hand.
     pub fn refused(&self, mask: &Path, expected: &str) -> Error {
         let record = self.record.display();
-        let found = format!("one that a machine made ({}), says {record}", self.origin);
+        let whose = self.program.map_or_else(|| self.origin.to_string(), |program| format!("by {program}"));
+        let found = format!("one that a machine made ({whose}), says {record}");
         Error::new(mask, Kind::Request, expected, found)
             .hint("a mask that a person has corrected since belongs in another folder, without that file")
     }
@@ -84,7 +88,7 @@ impl Records {
             if !self.0.contains_key(folder) {
                 self.0.insert(folder.to_path_buf(), Folder::read(folder)?);
             }
-            let maker = self.0[folder].maker(case.trim());
+            let maker = self.0[folder].maker(case.trim()).or_else(|| foreign::maker(folder, &case));
             let less = |maker: &Maker| least.as_ref().is_none_or(|least| maker.origin > least.origin);
             if let Some(maker) = maker.filter(less) {
                 least = Some(maker);
@@ -152,7 +156,7 @@ impl Folder {
             () if propagation.is_some() => (Origin::Propagated, Record::Propagate, propagation.cloned()),
             () => return None,
         };
-        Some(Maker { origin, record: self.path.join(record.file()), propagation })
+        Some(Maker { origin, record: self.path.join(record.file()), propagation, program: None })
     }
 }
 

@@ -12,7 +12,7 @@ use polycl_volume::{Image, Input, Mask};
 
 use crate::cli::Outcome;
 use crate::commands::case::read_truth;
-use crate::commands::sam::{Network, check_grid, given_or_beside};
+use crate::commands::sam::{Network, given_or_beside, on_grid};
 use crate::talk;
 
 /// Measure what propagation makes of one annotated slice, and of several
@@ -66,8 +66,7 @@ struct Trial<'a> {
 
 pub fn run(args: &PropagateArgs) -> anyhow::Result<Outcome> {
     let image = Input::open(&args.image, None)?.image()?;
-    let truth = read_truth(&args.truth)?;
-    check_grid(&args.truth, &truth, &args.image, &image)?;
+    let truth = on_grid(&args.truth, read_truth(&args.truth)?, &args.image, &image)?;
     let names = given_or_beside(args.names.as_deref(), &args.truth)?;
     let (model, sam) = args.network.open(args.device)?;
     let mut tracker = Tracker::Boxes(Boxes::new(Embedder::new(model, sam, args.device, args.cache.clone())));

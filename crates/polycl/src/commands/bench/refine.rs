@@ -11,7 +11,7 @@ use polycl_volume::{Input, Mask, output};
 
 use crate::cli::Outcome;
 use crate::commands::case::read_truth;
-use crate::commands::sam::{Network, check_grid, names_beside};
+use crate::commands::sam::{Network, names_beside, on_grid};
 use crate::talk;
 
 /// Measure what refinement does to masks that were made worse on purpose
@@ -67,8 +67,7 @@ struct Trial {
 pub fn run(args: &RefineArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(args.every > 0, "--every: expected at least 1, found 0");
     let image = Input::open(&args.image, None)?.image()?;
-    let truth = read_truth(&args.truth)?;
-    check_grid(&args.truth, &truth, &args.image, &image)?;
+    let truth = on_grid(&args.truth, read_truth(&args.truth)?, &args.image, &image)?;
     let names = names_beside(&args.truth)?;
     let temporary = tempfile::tempdir()?;
     let cache = args.cache.clone().unwrap_or_else(|| temporary.path().to_path_buf());

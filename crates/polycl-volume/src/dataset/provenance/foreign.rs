@@ -1,0 +1,32 @@
+//! Masks of other programs, known by the files that only predicting leaves beside them.
+
+use std::path::{Path, PathBuf};
+
+use super::{Maker, Origin};
+
+const NNUNET: &str = "nnU-Net";
+const TOTAL_SEGMENTATOR: &str = "TotalSegmentator";
+const MONAI_LABEL: &str = "MONAI Label";
+
+/// Files of a folder that say that another program made the masks in it.
+const OF_FOLDERS: [(&str, &str); 4] = [
+    ("predict_from_raw_data_args.json", NNUNET),
+    ("prediction_parameters.json", NNUNET),
+    ("plans.json", NNUNET),
+    ("statistics.json", TOTAL_SEGMENTATOR),
+];
+
+/// The other program that made the mask of a case in a folder; `None` where nothing says so.
+pub(super) fn maker(folder: &Path, case: &str) -> Option<Maker> {
+    let beside = OF_FOLDERS.into_iter().map(|(file, program)| (folder.join(file), program));
+    let of_case = (folder.join(format!("{case}.pkl")), NNUNET);
+    let (record, program) =
+        beside.chain([of_case]).find(|(file, _)| file.is_file()).or_else(|| original(folder))?;
+    Some(Maker { origin: Origin::Predicted, record, propagation: None, program: Some(program) })
+}
+
+/// MONAI Label keeps what its networks made in `labels/original`, and what people submit in `labels/final`.
+fn original(folder: &Path) -> Option<(PathBuf, &'static str)> {
+    let of_labels = folder.file_name()? == "original" && folder.parent()?.file_name()? == "labels";
+    of_labels.then(|| (folder.to_path_buf(), MONAI_LABEL))
+}

@@ -1,0 +1,192 @@
+//! Files as other programs and people leave them: read as they were meant, or refused.
+
+use polycl_volume::dataset::{Origin, from_challenge, names, pairs};
+use polycl_volume::orient::Reorientation;
+use polycl_volume::{Kind, files, nifti};
+
+use crate::files::{Folder, LPI, LPS, image, mask, notes, plan, salt, space};
+
+fn utf16(text: &str) -> Vec<u8> {
+    "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn tables_are_read_as_spreadsheets_save_them() {
+    let plain = "image,label,patient,names\nimages/ä 1.nii.gz,labels/m.nii.gz,P1,liver.csv\n";
+    let marked = |text: &str| [b"\xef\xbb\xbf", text.as_bytes()].concat();
+    let tables = [
+        plain.as_bytes().to_vec(),
+        marked(plain),
+        marked(&plain.replace(',', ";").replace('\n', "\r\n")),
+        plain.replace(',', "\t").into_bytes(),
+        plain.replace('\n', "\r").into_bytes(),
+        format!("{plain},,,\r\n\r\n").into_bytes(),
+        plain.replace("image,label,patient", "Image,LABEL,Patient").into_bytes(),
+        utf16(&plain.replace('\n', "\r\n")),
+    ];
+    for (number, table) in tables.into_iter().enumerate() {
+        let folder = Folder::new();
+        image(&folder.at("images/ä 1.nii.gz"), &space(LPS));
+        mask(&folder.at("labels/m.nii.gz"), &space(LPS), &[(3, [0, 1], 4)]);
+        folder.write("liver.csv", "id;name\r\n3;liver\r\n");
+        std::fs::write(folder.at("manifest.csv"), table).unwrap();
+        let pairs = pairs::from_manifest(&folder.at("manifest.csv"), None, &salt()).unwrap();
+        let index = folder.import(&plan(pairs)).unwrap();
+        assert_eq!(
+            (index.label("liver"), index.scans[0].patient.as_str()),
+            (Some(3), "P1"),
+            "table {number}"
+        );
+    }
+}
+
+#[test]
+fn text_in_an_unknown_code_is_refused_and_lines_are_counted_right() {
+    let folder = Folder::new();
+    std::fs::write(folder.at("latin.csv"), b"image\n\xe4.nii\n").unwrap();
+    let error = pairs::from_manifest(&folder.at("latin.csv"), None, &salt()).unwrap_err();
+    assert_eq!(error.kind, Kind::Io);
+    assert!(error.to_string().contains("UTF-8"), "{error}");
+    let table = folder.write("empty.csv", "image,patient\r\na.nii,1\r\n,2\r\n");
+    let error = pairs::from_manifest(&table, None, &salt()).unwrap_err();
+    assert_eq!(error.found, "nothing in line 3");
+}
+
+#[test]
+fn names_are_refused_where_a_value_has_two() {
+    let folder = Folder::new();
+    for twice in [r#"{"1": "liver", "1": "spleen"}"#, r#"{"labels": {"liver": 1, "liver": 2}}"#] {
+        let error = names::read(&folder.write("labels.json", twice)).unwrap_err();
+        assert_eq!(error.kind, Kind::Format);
+        assert!(error.found.contains("twice"), "{error}");
+    }
+}
+
+#[test]
+fn numbers_of_labels_are_read_as_people_write_them() {
+    let folder = Folder::new();
+    for told in [
+        r#"{"labels": {"background": 0, "liver": 1.0, "spleen": 2.0}}"#,
+        r#"{"labels": {"background": "0", "liver": "1", "spleen": "2"}}"#,
+        r#"{"labels": {"background": 0, "liver": [1], "spleen": [2]}}"#,
+        r#"{"0": "background", "1.0": "liver", "2": "spleen"}"#,
+    ] {
+        let names = names::read(&folder.write("dataset.json", told)).unwrap();
+        assert_eq!(
+            names.into_iter().collect::<Vec<_>>(),
+            [(1, "liver".into()), (2, "spleen".into())],
+            "{told}"
+        );
+    }
+    for wrong in [r#"{"liver": 1.5}"#, r#"{"liver": -1}"#, r#"{"liver": [1, 2]}"#] {
+        assert_eq!(
+            names::read(&folder.write("dataset.json", wrong)).unwrap_err().kind,
+            Kind::Labels,
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn a_ct_is_known_however_dataset_json_spells_it() {
+    for channel in [
+        r#""modality": "CT""#,
+        r#""modality": ["CT"]"#,
+        r#""channel_names": {"CT": 0}"#,
+        r#""channel_names": {"0": "ct"}"#,
+    ] {
+        let folder = Folder::new();
+        image(&folder.at("raw/imagesTr/a_0000.nii.gz"), &space(LPS));
+        folder.write("raw/dataset.json", &format!("\u{feff}{{{channel}, \"labels\": {{\"liver\": 1}}}}"));
+        assert_eq!(from_challenge(&folder.at("raw")).unwrap().0.len(), 1, "{channel}");
+    }
+}
+
+#[test]
+fn a_list_of_files_in_dataset_json_is_followed() {
+    let folder = Folder::new();
+    image(&folder.at("elsewhere/i.nii.gz"), &space(LPS));
+    mask(&folder.at("elsewhere/l.nii.gz"), &space(LPS), &[(1, [0, 1], 4)]);
+    let told = |images: &str| {
+        format!(
+            r#"{{"channel_names": {{"0": "CT"}}, "labels": {{"liver": 1}},
+            "dataset": {{"c": {{"images": [{images}], "label": "../elsewhere/l.nii.gz"}}}}}}"#
+        )
+    };
+    folder.write("raw/dataset.json", &told(r#""../elsewhere/i.nii.gz""#));
+    let index = folder.import(&plan(from_challenge(&folder.at("raw")).unwrap().0)).unwrap();
+    assert_eq!((index.scans[0].case.as_str(), index.scans[0].labelled()), ("c", true));
+    folder.write("raw/dataset.json", &told(""));
+    assert_eq!(from_challenge(&folder.at("raw")).unwrap_err().found, "0 images");
+}
+
+#[test]
+fn a_mask_in_another_order_of_axes_gives_the_same_slices() {
+    let imported = |order: Option<Reorientation>| {
+        let folder = Folder::new();
+        image(&folder.at("images/a.nii.gz"), &space(LPI));
+        let label = folder.at("labels/a.nii.gz");
+        mask(&label, &space(LPI), &[(1, [0, 1], 4), (2, [3, 5], 9)]);
+        if let Some(order) = order {
+            nifti::write_mask(&label, &order.apply(&files::read_mask(&label).unwrap())).unwrap();
+        }
+        folder.write("labels/labels.json", r#"{"liver": 1, "spleen": 2}"#);
+        assert_eq!(notes(&folder.plan().unwrap(), &folder.at("other")).len(), usize::from(order.is_some()));
+        folder.import(&folder.plan().unwrap()).unwrap();
+        let dataset = folder.dataset().unwrap();
+        let truth = dataset.truth(0).unwrap().voxels;
+        (0..6).map(|slice| dataset.mask(0, slice).unwrap()).chain([truth]).collect::<Vec<_>>()
+    };
+    for (axes, flip) in [([1, 2, 0], [true, false, true]), ([0, 1, 2], [true, true, true])] {
+        assert_eq!(imported(Some(Reorientation { axes, flip })), imported(None));
+    }
+}
+
+#[test]
+fn probabilities_beside_masks_are_no_second_mask() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    mask(&folder.at("labels/a.nii.gz"), &space(LPS), &[(1, [0, 1], 4)]);
+    folder.write("labels/a.npz", "probabilities");
+    folder.write("labels/labels.json", r#"{"liver": 1}"#);
+    assert_eq!(folder.import(&folder.plan().unwrap()).unwrap().scans.len(), 1);
+}
+
+#[test]
+fn masks_of_other_programs_are_no_truth_unless_a_person_says_so() {
+    for (record, program) in [
+        ("labels/predict_from_raw_data_args.json", "nnU-Net"),
+        ("labels/plans.json", "nnU-Net"),
+        ("labels/a.pkl", "nnU-Net"),
+        ("labels/a/segmentations/statistics.json", "TotalSegmentator"),
+    ] {
+        let folder = Folder::new();
+        image(&folder.at("images/a.nii.gz"), &space(LPS));
+        let structures = record.contains("segmentations");
+        let label = if structures { "labels/a/segmentations/liver.nii.gz" } else { "labels/a.nii.gz" };
+        mask(&folder.at(label), &space(LPS), &[(1, [0, 1], 4)]);
+        folder.write("labels/labels.json", r#"{"liver": 1}"#);
+        folder.write(record, "{}");
+        let mut plan = folder.plan().unwrap();
+        let said = notes(&plan, &folder.at("other"));
+        assert!(said.len() == 1 && said[0].contains(program), "{said:?}");
+        assert_eq!(folder.import(&plan).unwrap().scans[0].origin, Origin::Predicted, "{record}");
+        std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+        plan.pairs[0].origin = Some(Origin::Hand);
+        assert_eq!(folder.import(&plan).unwrap().scans[0].origin, Origin::Hand, "{record}, corrected");
+    }
+}
+
+#[test]
+fn what_networks_of_monai_label_made_is_told_from_what_people_submitted() {
+    let folder = Folder::new();
+    for (kind, origin) in [("original", Origin::Predicted), ("final", Origin::Hand)] {
+        image(&folder.at("images/a.nii.gz"), &space(LPS));
+        let labels = folder.at(&format!("labels/{kind}/a.nii.gz"));
+        mask(&labels, &space(LPS), &[(1, [0, 1], 4)]);
+        let names = names::given("1=liver", folder.0.path()).unwrap();
+        let pairs = pairs::from_folders(&folder.at("images"), labels.parent(), Some(&names)).unwrap();
+        assert_eq!(folder.import(&plan(pairs)).unwrap().scans[0].origin, origin);
+        std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+    }
+}
