@@ -23,10 +23,14 @@ pub enum Format {
     Npz,
 }
 
+/// Segmentations of 3D Slicer: label maps that end where the segments do, with names in the header.
+const SEGMENTATION: &str = ".seg.nrrd";
+
 /// The endings of names, the longer of two first.
-const ENDINGS: [(&str, Format); 7] = [
+const ENDINGS: [(&str, Format); 8] = [
     (".nii.gz", Format::Nifti),
     (".nii", Format::Nifti),
+    (SEGMENTATION, Format::Nrrd),
     (".nrrd", Format::Nrrd),
     (".nhdr", Format::Nrrd),
     (".mha", Format::MetaImage),
@@ -44,7 +48,9 @@ impl Format {
             path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         let format = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending)).map(|&(_, format)| format);
         format.ok_or_else(|| {
-            let endings = ENDINGS.map(|(ending, _)| ending).join(", ");
+            let endings =
+                ENDINGS.map(|(ending, _)| ending).into_iter().filter(|ending| *ending != SEGMENTATION);
+            let endings = Vec::from_iter(endings).join(", ");
             Error::new(path, Kind::Format, format!("a file name that ends in one of {endings}"), "another")
                 .hint("name the file after its format, or convert it to .nii.gz")
         })
@@ -59,6 +65,11 @@ pub fn case_name(path: &Path) -> Option<String> {
     let (ending, _) = ENDINGS.into_iter().find(|(ending, _)| lower.ends_with(ending))?;
     let case = &name[..name.len() - ending.len()];
     (!case.is_empty() && !case.starts_with('.')).then(|| case.to_owned())
+}
+
+/// Whether the file's name is that of a segmentation of 3D Slicer.
+pub fn is_segmentation(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_ascii_lowercase().ends_with(SEGMENTATION))
 }
 
 /// Whether the file's name is that of a scan or mask.

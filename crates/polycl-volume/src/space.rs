@@ -52,7 +52,12 @@ impl Space {
     /// The largest distance in mm between corresponding corners of two volumes.
     pub fn corner_distance(&self, other: &Space) -> f64 {
         let pairs = self.corners().into_iter().zip(other.corners());
-        pairs.map(|(a, b)| a.distance(b)).fold(0.0, f64::max)
+        // `f64::max` passes over what is no number, which must stay to be seen.
+        let farther = |most: f64, distance: f64| match most.is_nan() || distance.is_nan() {
+            true => f64::NAN,
+            false => most.max(distance),
+        };
+        pairs.map(|(a, b)| a.distance(b)).fold(0.0, farther)
     }
 
     /// What keeps `other` from lying on these voxels, as expected here and found there; `None`

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{table, text};
-use crate::{Error, Kind, Result};
+use crate::raw::Source;
+use crate::{Error, Kind, Result, files, nrrd};
 
 /// The name of each label value of a mask file; background (0) has none.
 pub type Names = BTreeMap<u16, String>;
@@ -36,7 +37,8 @@ pub fn given(text: &str, base: &Path) -> Result<Names> {
     collect(pairs, Path::new(text))
 }
 
-/// Reads JSON in either direction, bare or under `labels` (as MSD and nnU-Net write it), or CSV.
+/// Reads JSON in either direction, bare or under `labels` (as MSD and nnU-Net write it), CSV, or the header of a
+/// segmentation of 3D Slicer.
 ///
 /// # Errors
 /// [`Kind::Labels`] for a value that is no label, an empty name, or one that is given twice;
@@ -44,6 +46,10 @@ pub fn given(text: &str, base: &Path) -> Result<Names> {
 pub fn read(file: &Path) -> Result<Names> {
     if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
         return read_csv(file);
+    }
+    if files::is_segmentation(file) {
+        let segments = nrrd::segments(&mut Source::file(file)?, file)?;
+        return collect(segments.into_iter().map(|segment| (segment.label, segment.name)), file);
     }
     let text = text::decoded(file).map_err(|e| Error::io(file, "read label names", &e))?;
     let json = text::json(&text)
@@ -119,13 +125,21 @@ pub fn beside(mask: &Path) -> Result<Names> {
     file_beside(mask).map_or_else(|| Err(nameless(mask, "none")), |file| read(&file))
 }
 
-/// The file of the names of a mask: `CASE.labels.json`, then `labels.json` or `dataset.json` in
+/// The file of the names of a mask: `CASE.labels.json`, the header of 3D Slicer's `.seg.nrrd`, then `labels.json` or `dataset.json` in
 /// its folder or one level up; `None` where there is none.
 pub fn file_beside(mask: &Path) -> Option<PathBuf> {
     let folder = mask.parent().unwrap_or(Path::new(""));
-    let own = crate::files::case_name(mask).map(|case| format!("{case}.labels.json"));
+    let own = files::case_name(mask).map(|case| format!("{case}.labels.json"));
+    let header = || {
+        let told = nrrd::segments(&mut Source::file(mask).ok()?, mask).ok()?;
+        (!told.is_empty()).then(|| mask.to_path_buf())
+    };
+    let own = own.map(|name| folder.join(name)).filter(|file| file.is_file());
+    if let Some(file) = own.or_else(|| files::is_segmentation(mask).then(header).flatten()) {
+        return Some(file);
+    }
     let common = ["labels.json", "dataset.json", "../labels.json", "../dataset.json"].map(str::to_owned);
-    own.into_iter().chain(common).map(|name| folder.join(name)).find(|file| file.is_file())
+    common.into_iter().map(|name| folder.join(name)).find(|file| file.is_file())
 }
 
 pub(super) fn nameless(mask: &Path, found: impl Into<String>) -> Error {

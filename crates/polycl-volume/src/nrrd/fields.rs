@@ -15,7 +15,30 @@ pub(super) enum Packing {
 }
 
 /// The fields of a header by name, as they stand there.
-pub(super) struct Fields(BTreeMap<String, String>);
+pub(super) struct Fields {
+    fields: BTreeMap<String, String>,
+    /// What 3D Slicer tells of its segments, by number.
+    pub(super) segments: BTreeMap<usize, Segment>,
+}
+
+/// A segment of 3D Slicer. Other key/value pairs are passed over: they may name the patient.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Segment {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    layer: String,
+}
+
+impl Segment {
+    fn field(&mut self, key: &str) -> Option<&mut String> {
+        match key {
+            "Name" => Some(&mut self.name),
+            "LabelValue" => Some(&mut self.label),
+            "Layer" => Some(&mut self.layer),
+            _ => None,
+        }
+    }
+}
 
 impl Fields {
     /// Reads the header to the empty line or the file's end.
@@ -26,10 +49,22 @@ impl Fields {
             return Err(Error::new(path, Kind::Format, "an NRRD file of version 1 to 5", "other data")
                 .hint("is the file complete, and is it an image?"));
         }
-        let mut fields = BTreeMap::new();
+        let (mut fields, mut segments) = (BTreeMap::new(), BTreeMap::<usize, Segment>::new());
         while let Some(line) = lines.next(path)?.filter(|line| !line.is_empty()) {
             let Some((name, value)) = line.split_once(':') else { continue };
-            if line.starts_with('#') || value.starts_with('=') {
+            if line.starts_with('#') {
+                continue;
+            }
+            if let Some(value) = value.strip_prefix('=') {
+                let key = name.strip_prefix("Segment").and_then(|key| key.split_once('_'));
+                let Some((number, key)) = key.and_then(|(number, key)| Some((number.parse().ok()?, key)))
+                else {
+                    continue;
+                };
+                if Segment::default().field(key).is_some() {
+                    let field = segments.entry(number).or_default().field(key);
+                    field.into_iter().for_each(|field| value.trim().clone_into(field));
+                }
                 continue;
             }
             let name = canonical(name.trim());
@@ -38,11 +73,19 @@ impl Fields {
                     .hint("the header is damaged: export the scan again"));
             }
         }
-        Ok(Self(fields))
+        Ok(Self { fields, segments })
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.fields.get(name).map(String::as_str)
+    }
+
+    /// The names of segments by layer, where there are several layers.
+    pub fn layers(&self) -> Option<String> {
+        let mut layers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        self.segments.values().for_each(|s| layers.entry(&s.layer).or_default().push(&s.name));
+        let names = layers.values().map(|names| names.join(", ")).collect::<Vec<_>>();
+        (names.len() > 1).then(|| names.join("; "))
     }
 
     pub fn required(&self, name: &str, path: &Path) -> Result<&str> {

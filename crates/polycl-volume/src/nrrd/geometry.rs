@@ -46,6 +46,12 @@ impl Axes {
             return Err(Error::new(path, Kind::Format, format!("{rank} sizes"), sizes.len().to_string())
                 .hint("the header is damaged: export the scan again"));
         }
+        if let Some(layers) = fields.layers() {
+            let found = format!("layers of {layers}");
+            return Err(Error::new(path, Kind::Labels, "segments that do not overlap, in one layer", found).hint(
+                "in 3D Slicer: right-click the segmentation, export to a label map, and save that as .nii.gz",
+            ));
+        }
         let spare = |axis: usize| sizes[axis] == 1 && (axis == 0 || axis == rank - 1);
         let wrong = |hint: &str| {
             let found = format!("{rank}D, {}", list(&sizes[..rank.min(8)]));

@@ -1,7 +1,8 @@
 //! NRRD files of versions 1 to 5: `.nrrd`, and `.nhdr` with its data file beside it.
 //!
 //! Format: <https://teem.sourceforge.net/nrrd/format.html>. Where the format leaves a choice we
-//! follow ITK. Comments and key/value pairs are passed over: they may name the patient.
+//! follow ITK. Comments and key/value pairs are passed over, but for
+//! the names of 3D Slicer's segments: they may name the patient.
 
 mod fields;
 mod geometry;
@@ -11,6 +12,7 @@ use std::path::Path;
 
 use crate::raw::{self, Encoding, Lines, Source, Stream, Voxel, beside, skip, unreadable};
 use crate::{Error, Kind, Result, Space, Volume};
+pub(crate) use fields::Segment;
 use fields::{Fields, Packing};
 
 /// What a header says, checked.
@@ -30,6 +32,12 @@ struct Header {
 pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
     let Header { space, notes, .. } = header(&mut Lines::new(source.buffered()), path)?;
     Ok((space, notes))
+}
+
+/// The segments of 3D Slicer that a header tells of.
+pub(crate) fn segments(source: &mut Source, path: &Path) -> Result<Vec<Segment>> {
+    let fields = Fields::read(&mut Lines::new(source.buffered()), path)?;
+    Ok(fields.segments.into_values().collect())
 }
 
 pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volume<V>> {

@@ -190,3 +190,38 @@ fn what_networks_of_monai_label_made_is_told_from_what_people_submitted() {
         std::fs::remove_dir_all(folder.at("dataset")).unwrap();
     }
 }
+
+/// A segmentation as 3D Slicer saves it: the box in which something is drawn, and names in the header. `space` is LPS.
+fn segmentation(folder: &Folder, layers: [&str; 2]) {
+    let header = format!(
+        "NRRD0004\ntype: unsigned char\ndimension: 3\nspace: left-posterior-superior\nsizes: 32 4 2\n\
+         space directions: (1,0,0) (0,1,0) (0,0,3)\nkinds: domain domain domain\nencoding: raw\n\
+         space origin: (-7,3,14)\nSegment0_Name:=liver\nSegment0_LabelValue:=3\nSegment0_Layer:={}\n\
+         Segment0_Extent:=0 31 0 3 0 1\nSegment1_Name:=spleen\nSegment1_LabelValue:=7\nSegment1_Layer:={}\n\
+         PatientName:=Jane\n\n",
+        layers[0], layers[1]
+    );
+    let voxels = [[3; 128], [7; 128]].concat();
+    std::fs::write(folder.at("labels/a.seg.nrrd"), [header.as_bytes(), &voxels].concat()).unwrap();
+}
+
+#[test]
+fn segmentations_of_slicer_are_masks_with_their_own_names() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    segmentation(&folder, ["0", "0"]);
+    assert_eq!(notes(&folder.plan().unwrap(), &folder.at("other")), Vec::<String>::new());
+    folder.import(&folder.plan().unwrap()).unwrap();
+    let dataset = folder.dataset().unwrap();
+    let index = &dataset.index;
+    assert_eq!((index.label("liver"), index.label("spleen")), (Some(3), Some(7)));
+    let presence = &index.scans[0].presence;
+    assert_eq!((&presence["liver"], &presence["spleen"]), (&vec![[1, 1]], &vec![[2, 2]]));
+    let count = |slice: usize, label| dataset.mask(0, slice).unwrap().iter().filter(|&&v| v == label).count();
+    assert_eq!((count(1, 3), count(2, 7), count(1, 7)), (128, 128, 0));
+    std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+    // Labels of two layers may be the same numbers, and lie over each other.
+    segmentation(&folder, ["0", "1"]);
+    let error = folder.import(&folder.plan().unwrap()).unwrap_err();
+    assert_eq!((error.kind, error.found.as_str()), (Kind::Labels, "layers of liver; spleen"));
+}

@@ -248,7 +248,8 @@ fn a_series_of_one_volume_is_that_volume() {
     let read = |name: &str, bytes: Vec<u8>| {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        read_image(&path).unwrap()
+        let image = read_image(&path).unwrap();
+        (image.space, image.voxels)
     };
     let three = ["ElementSpacing = 1.5 2 3", "Offset = -48 -42 -30", "TransformMatrix = 0 1 0 -1 0 0 0 0 1"];
     let four = [

@@ -38,7 +38,7 @@ impl Network {
 
 /// Brings a mask into the order of the scan's voxels, on which it must lie.
 pub fn on_grid(path: &Path, mask: Mask, image_path: &Path, image: &Image) -> polycl_volume::Result<Mask> {
-    let fit = grid::fit(&image.space, &mask.space).map_err(|(expected, found)| {
+    let fit = grid::fit(&image.space, &mask.space, path).map_err(|(expected, found)| {
         Error::new(path, Kind::Geometry, expected, found)
             .hint(format!("the mask must have the grid of {}", image_path.display()))
     })?;
