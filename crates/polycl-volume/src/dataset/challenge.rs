@@ -31,11 +31,10 @@ pub fn from_challenge(dir: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
     }
     let listed = told.get("dataset").and_then(Value::as_object);
     let labels = Some(dir.join("labelsTr")).filter(|folder| listed.is_none() && folder.is_dir());
-    let pairs = match listed {
-        Some(cases) => from_list(cases, dir, &names)?,
+    let (pairs, mut notes) = match listed {
+        Some(cases) => (from_list(cases, dir, &names)?, Vec::new()),
         None => pairs::from_folders(&dir.join("imagesTr"), labels.as_deref(), Some(&names))?,
     };
-    let mut notes = Vec::new();
     if let Some(stated) = told.get("numTraining").and_then(Value::as_u64)
         && stated != pairs.len() as u64
     {

@@ -2,6 +2,7 @@
 //! read without touching the rest.
 
 mod challenge;
+mod channels;
 mod drawn;
 mod export;
 mod import;

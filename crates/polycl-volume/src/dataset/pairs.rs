@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::channels::{self, Scans};
 use super::names::{self, Names};
 use super::table::Row;
 use super::{Origin, Record, Salt, from_dicom, index, table, tagged};
@@ -35,27 +36,35 @@ const IMAGE_HINT: &str = "images are files named CASE.nii.gz, .nii, .nrrd, .nhdr
 
 /// Pairs a folder of images (or a single image) with a folder of masks by case name; every image
 /// is a patient of its own. nnU-Net's `_0000` is no part of an image's case name. A mask is
-/// `CASE.nii.gz`, or a folder `CASE` with one file per structure, maybe under `segmentations`.
+/// `CASE.nii.gz`, or a folder `CASE` with one file per structure, maybe under `segmentations`. Also sentences about what
+/// numbers in names were taken for.
 ///
 /// # Errors
 /// [`Kind::Pairing`] for an empty folder, a mask without its image, or a case name given twice;
 /// [`Kind::Labels`] as [`names::beside`], which is asked where `names` are not given.
-pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>) -> Result<Vec<Pair>> {
+pub fn from_folders(
+    images: &Path,
+    labels: Option<&Path>,
+    names: Option<&Names>,
+) -> Result<(Vec<Pair>, Vec<String>)> {
     let mut masks = labels.map(|folder| masks_in(folder, names)).transpose()?.unwrap_or_default();
     let files = if images.is_file() { vec![images.to_path_buf()] } else { images_in(images)? };
-    let pair = |image: PathBuf| {
-        let case = case_of(&image)?;
+    if let Some(image) = files.iter().find(|image| case_name(image).is_none()) {
+        return Err(no_image(image));
+    }
+    let Scans { scans, notes } = channels::scans(files);
+    let pair = |(image, case): (PathBuf, String)| {
         let own = case_name(&image).and_then(|name| masks.remove(&name));
         let label = own.or_else(|| masks.remove(&case));
-        Ok(Pair { patient: case.clone(), domain: None, image: Input::File(image), label, origin: None, case })
+        Pair { patient: case.clone(), domain: None, image: Input::File(image), label, origin: None, case }
     };
-    let pairs = files.into_iter().map(pair).collect::<Result<Vec<_>>>()?;
+    let pairs = scans.into_iter().map(pair).collect();
     if let Some((case, label)) = masks.pop_first() {
         let expected = format!("an image {case}.nii.gz in {}", images.display());
         return Err(Error::new(label.path(), Kind::Pairing, expected, "a mask without its image")
             .hint("image and mask are paired by file name: rename one of them, or use --manifest"));
     }
-    sorted(pairs)
+    Ok((sorted(pairs)?, notes))
 }
 
 /// Names scans, or all those of folders, as [`from_manifest`] does, without masks. A folder without image
@@ -63,7 +72,7 @@ pub fn from_folders(images: &Path, labels: Option<&Path>, names: Option<&Names>)
 ///
 /// # Errors
 /// As [`from_folders`] and [`from_dicom`].
-pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<Vec<Pair>> {
+pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<String>)> {
     let mut files = Vec::new();
     let mut pairs = Vec::new();
     for path in paths {
@@ -78,7 +87,9 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<Vec<Pair>> {
             },
         }
     }
-    let cases = cases_of(&files)?;
+    let Scans { scans, notes } = channels::scans(files);
+    let (files, stems): (Vec<PathBuf>, Vec<String>) = scans.into_iter().unzip();
+    let cases = apart(&files, stems);
     let pair = |(image, case): (PathBuf, String)| Pair {
         patient: case.clone(),
         domain: None,
@@ -88,7 +99,7 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<Vec<Pair>> {
         image: Input::File(image),
     };
     pairs.extend(files.into_iter().zip(cases).map(pair));
-    sorted(pairs)
+    Ok((sorted(pairs)?, notes))
 }
 
 /// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
@@ -187,7 +198,11 @@ fn case_of(image: &Path) -> Result<String> {
 
 /// Case names by file name; where several files share one, the folder's name goes before it.
 fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
-    let stems = images.iter().map(|image| case_of(image)).collect::<Result<Vec<_>>>()?;
+    Ok(apart(images, images.iter().map(|image| case_of(image)).collect::<Result<_>>()?))
+}
+
+/// Names with the folder's before those that several files share.
+fn apart(images: &[PathBuf], stems: Vec<String>) -> Vec<String> {
     let mut files: BTreeMap<&str, usize> = BTreeMap::new();
     stems.iter().for_each(|stem| *files.entry(stem).or_default() += 1);
     let alone = |stem: &String| files[stem.as_str()] == 1;
@@ -199,7 +214,7 @@ fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
         Some(folder) if !alone(stem) => format!("{folder}_{stem}"),
         _ => stem.clone(),
     };
-    Ok(images.iter().zip(&stems).map(name).collect())
+    images.iter().zip(&stems).map(name).collect()
 }
 
 /// Sorts by case and refuses cases that are given twice or cannot name a folder of the store.

@@ -67,7 +67,7 @@ impl Folder {
     pub fn plan(&self) -> Result<Plan> {
         let labels = self.0.path().join("labels");
         let labels = labels.is_dir().then_some(labels.as_path());
-        Ok(plan(pairs::from_folders(&self.0.path().join("images"), labels, None)?))
+        Ok(plan(pairs::from_folders(&self.0.path().join("images"), labels, None)?.0))
     }
 
     /// The data set of all scans of a plan; the first reason where one cannot be used.

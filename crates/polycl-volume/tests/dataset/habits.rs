@@ -185,7 +185,7 @@ fn what_networks_of_monai_label_made_is_told_from_what_people_submitted() {
         let labels = folder.at(&format!("labels/{kind}/a.nii.gz"));
         mask(&labels, &space(LPS), &[(1, [0, 1], 4)]);
         let names = names::given("1=liver", folder.0.path()).unwrap();
-        let pairs = pairs::from_folders(&folder.at("images"), labels.parent(), Some(&names)).unwrap();
+        let pairs = pairs::from_folders(&folder.at("images"), labels.parent(), Some(&names)).unwrap().0;
         assert_eq!(folder.import(&plan(pairs)).unwrap().scans[0].origin, origin);
         std::fs::remove_dir_all(folder.at("dataset")).unwrap();
     }
@@ -224,4 +224,36 @@ fn segmentations_of_slicer_are_masks_with_their_own_names() {
     segmentation(&folder, ["0", "1"]);
     let error = folder.import(&folder.plan().unwrap()).unwrap_err();
     assert_eq!((error.kind, error.found.as_str()), (Kind::Labels, "layers of liver; spleen"));
+}
+
+/// The cases of images of these names, and what is said of them.
+fn cases(names: &[&str], told: Option<&str>) -> (Vec<String>, Vec<String>) {
+    let folder = Folder::new();
+    names.iter().for_each(|name| image(&folder.at(&format!("raw/imagesTr/{name}.nii.gz")), &space(LPS)));
+    told.iter().for_each(|told| drop(folder.write("raw/dataset.json", told)));
+    let images = folder.at("raw/imagesTr");
+    let (pairs, notes) = pairs::from_folders(&images, None, None).unwrap();
+    let (again, said) = pairs::unlabelled(&[images], &salt()).unwrap();
+    let names = |pairs: Vec<pairs::Pair>| Vec::from_iter(pairs.into_iter().map(|pair| pair.case));
+    let (pairs, again) = (names(pairs), names(again));
+    assert_eq!((&pairs, &notes), (&again, &said), "import and predict see the same scans");
+    (pairs, notes)
+}
+
+#[test]
+fn channels_of_a_scan_are_told_from_numbered_patients() {
+    assert_eq!(cases(&["a_0000", "b_0000", "c"], None), (["a", "b", "c"].map(String::from).to_vec(), vec![]));
+    // Two scans with the same channels.
+    let (found, notes) = cases(&["a_0000", "a_0001", "b_0000", "b_0001"], None);
+    assert_eq!(found, ["a", "b"]);
+    assert!(notes[0].contains("channels: 0000 is taken"), "{notes:?}");
+    // One name with many numbers; the first is no other than the others.
+    let (found, notes) = cases(&["amos_0000", "amos_0001", "amos_0002"], None);
+    assert_eq!(found, ["amos_0000", "amos_0001", "amos_0002"]);
+    assert!(notes[0].contains("are patients"), "{notes:?}");
+    // What the folder says counts.
+    let two = r#"{"channel_names": {"0": "CT", "1": "PET"}}"#;
+    assert_eq!(cases(&["a_0000", "a_0001"], Some(two)).0, ["a"]);
+    let one = r#"{"channel_names": {"0": "CT"}}"#;
+    assert_eq!(cases(&["a_0000", "a_0001", "b_0000", "b_0001"], Some(one)).0.len(), 4);
 }

@@ -174,10 +174,10 @@ fn pairs(args: &Args) -> polycl_volume::Result<(Vec<Pair>, Vec<String>)> {
         return dataset::from_dicom(dir, &args.series, &salt);
     }
     let images = images.as_deref().unwrap_or(here);
-    let pairs = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
+    let (pairs, notes) = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
     // Without --labels nobody expects masks.
     let bare = args.labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
-    Ok((pairs, bare.into_iter().collect()))
+    Ok((pairs, notes.into_iter().chain(bare).collect()))
 }
 
 fn preprocess(args: &Args) -> Preprocess {

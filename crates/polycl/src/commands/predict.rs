@@ -79,7 +79,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.flip && !predictor.can_flip() {
         talk::note("note: --flip does nothing here: the network was trained without mirrored slices");
     }
-    let scans = pairs::unlabelled(&args.images, &Environment::of_process().salt())?;
+    let (scans, notes) = pairs::unlabelled(&args.images, &Environment::of_process().salt())?;
+    notes.into_iter().for_each(|text| talk::note(format!("note: {text}")));
     for pair in &scans {
         args.format.check(&pair.image, &args.out.join(format!("{}.nii.gz", pair.case)))?;
     }

@@ -44,7 +44,7 @@ fn scan_and_mask(folder: &Path) {
 
 /// The only scan of a folder as import sees it, and what import says.
 fn imported(folder: &Path) -> (Scan, Vec<String>) {
-    let pairs = pairs::from_folders(&folder.join("images"), Some(&folder.join("labels")), None).unwrap();
+    let pairs = pairs::from_folders(&folder.join("images"), Some(&folder.join("labels")), None).unwrap().0;
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
     let plan = Plan { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, stop: || false };
     let mut notes = Vec::new();
