@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod nifti;
 mod npz;
 mod nrrd;
+pub mod odd;
 pub mod orient;
 pub mod output;
 pub mod phantom;

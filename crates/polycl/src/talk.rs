@@ -60,3 +60,8 @@ pub fn transfer(bytes: u64, what: &str) -> ProgressBar {
             .expect("the template is a constant");
     ProgressBar::new(bytes).with_style(style).with_message(what.to_owned())
 }
+
+/// Tells what is odd about a scan.
+pub fn odd(scan: &str, found: &[String]) {
+    found.iter().for_each(|text| note(format_args!("note: {scan}: {text}")));
+}

@@ -463,7 +463,7 @@ fn files_that_do_not_belong_together_and_targets_that_are_taken() {
     moved.world_from_voxel.translation.z += 5.0;
     folder.mask("moved.nii", &Volume { space: moved, ..truth(&space) });
     folder.mask("spread.nii", &Volume { space: grid(SMALL.0, [1.01, 1.0, 5.0]), ..truth(&space) });
-    folder.write("file", "not a folder").write("odd.json", "{\"1\": [2]}");
+    folder.write("file", "not a folder").write("odd.json", "{\"1\": [2, 3]}");
     std::fs::create_dir(folder.at("inner")).unwrap();
     #[cfg(unix)]
     std::os::unix::fs::symlink(folder.at("scan.nii"), folder.at("inner/link.nii")).unwrap();

@@ -15,6 +15,7 @@ use super::provenance::Origin;
 use super::provenance::Trust;
 use super::store::{self, Writer};
 use super::{Scan, drawn, masks};
+use crate::odd;
 use crate::orient::{Reorientation, orientation_code};
 use crate::preprocess::{Grid, labels_of};
 use crate::{Error, Kind, Mask, Result, Space, Volume};
@@ -55,6 +56,9 @@ impl Plan {
         report: &mut dyn FnMut(Event),
     ) -> Result<Prepared> {
         let (image, sha256) = pair.image.image_hashed()?;
+        for text in odd::of(&pair.image, &image)? {
+            report(Event::Note(format!("{}: {text}", pair.case)));
+        }
         let space = image.space.clone();
         let canonical = Reorientation::to_canonical(&space);
         let kept = self.kept(&space);

@@ -87,6 +87,8 @@ pub(super) struct Frame {
     pub place: Option<Place>,
     pub thickness: Option<f64>,
     pub slope: f64,
+    /// Whether slope and intercept are there; they are 1 and 0 otherwise.
+    pub rescaled: bool,
     pub intercept: f64,
 }
 
@@ -209,6 +211,7 @@ fn frame(levels: &[&InMemDicomObject], scale: &[&InMemDicomObject]) -> Frame {
         place: place(&position, &orientation, &spacing),
         thickness: thickness.first().copied().filter(|&mm| mm > 0.0 && mm.is_finite()),
         slope: value(tags::RESCALE_SLOPE).unwrap_or(1.0),
+        rescaled: value(tags::RESCALE_SLOPE).is_some() && value(tags::RESCALE_INTERCEPT).is_some(),
         intercept: value(tags::RESCALE_INTERCEPT).unwrap_or(0.0),
     }
 }

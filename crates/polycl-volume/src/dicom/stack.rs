@@ -45,6 +45,7 @@ pub(super) fn stack<'a>(shots: &'a [Shot], root: &Path) -> Result<Stack<'a>> {
     };
     tilt(&planes, step, normal, &mut notes);
     notes.extend(oddities(&planes));
+    scales(&planes, root, &mut notes)?;
     let space = space(&planes, step);
     Ok(Stack { planes, space, notes })
 }
@@ -144,6 +145,37 @@ fn tilt(planes: &[Plane], step: DVec3, normal: DVec3, notes: &mut Vec<String>) {
     } else if said.abs() > TILT && planes.len() > 1 {
         notes.push(format!("the header tells of a gantry tilt of {said} degrees, the positions do not"));
     }
+}
+
+/// Refuses a scan of which only some slices say how stored values become HU, or say what cannot be; tells of other scales
+/// that a CT hardly has.
+fn scales(planes: &[Plane], root: &Path, notes: &mut Vec<String>) -> Result<()> {
+    let without = planes.iter().filter(|plane| !plane.says.rescaled).count();
+    let refused = |expected: &str, found: String| {
+        Err(Error::new(root, Kind::Voxels, expected, found)
+            .hint("values would be no HU: export the series again"))
+    };
+    if without > 0 && without < planes.len() {
+        let found = format!("none in {without} of {}", planes.len());
+        return refused("a rescale slope and intercept in every slice", found);
+    }
+    if planes.iter().any(|plane| plane.says.slope == 0.0) {
+        return refused("a rescale slope that is not 0", "0".to_owned());
+    }
+    if planes[0].shot.modality != "CT" {
+        return Ok(());
+    }
+    if without > 0 {
+        notes.push(
+            "no rescale slope and intercept: values are as they are stored, and may be no HU".to_owned(),
+        );
+    }
+    let first = &planes[0].says;
+    let same = |plane: &Plane| (plane.says.slope, plane.says.intercept) == (first.slope, first.intercept);
+    if !planes.iter().all(same) {
+        notes.push("slices have several rescale slopes or intercepts".to_owned());
+    }
+    Ok(())
 }
 
 /// What is odd about the images, but changes nothing.

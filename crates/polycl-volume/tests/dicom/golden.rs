@@ -1,6 +1,7 @@
 //! What pydicom and SimpleITK make of the same files: see `make.py`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use polycl_volume::Image;
 use polycl_volume::dicom::{Series, choose, find};
@@ -107,4 +108,36 @@ fn what_is_hashed_are_the_files_in_slice_order() {
     }
     let hex: String = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hash, hex);
+}
+
+/// The series `axial` without Rescale Slope in its first `count` files.
+fn without_scale(count: usize) -> (Option<String>, Vec<String>) {
+    let folder = unpack("axial");
+    let mut files: Vec<_> = walk(folder.path());
+    files.sort();
+    for path in &files[..count.min(files.len())] {
+        let mut bytes = std::fs::read(path).unwrap();
+        // The element becomes one of a private group.
+        let tag = [0x28, 0, 0x53, 0x10];
+        let at = bytes.windows(4).position(|window| window == tag).unwrap();
+        bytes[at] = 0x29;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let found = find(folder.path()).unwrap();
+    let series = choose(&found, folder.path(), None).unwrap();
+    (series.space().err().map(|error| error.found), series.notes())
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_series_mixed_of_scaled_and_unscaled_slices_is_refused_and_one_without_scales_is_told() {
+    assert_eq!(without_scale(0), (None, vec![]));
+    assert_eq!(without_scale(2).0.unwrap(), "none in 2 of 5");
+    let (refused, notes) = without_scale(5);
+    assert_eq!(refused, None);
+    assert!(notes[0].starts_with("no rescale slope"), "{notes:?}");
 }

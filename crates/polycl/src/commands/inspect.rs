@@ -8,7 +8,7 @@ use polycl_volume::dataset::names::{self, Names};
 use polycl_volume::dataset::{Dataset, Index, Origin};
 use polycl_volume::orient::{Reorientation, orientation_code};
 use polycl_volume::preprocess::{HU_RANGE, Preprocess, labels_of};
-use polycl_volume::{Image, Input, Mask, Space, files, output};
+use polycl_volume::{Image, Input, Mask, Space, files, odd, output};
 
 use super::import;
 use super::sam::{check_window, on_grid};
@@ -253,7 +253,7 @@ fn labels(counts: &BTreeMap<u16, usize>, names: &Names, space: &Space) -> String
     text
 }
 
-fn values(image: &Image, odd: &mut Vec<String>) -> String {
+fn values(image: &Image, found: &mut Vec<String>) -> String {
     let mut sorted = image.voxels.clone();
     sorted.sort_unstable_by(f32::total_cmp);
     let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100];
@@ -263,7 +263,7 @@ fn values(image: &Image, odd: &mut Vec<String>) -> String {
     {
         text += &format!("  {name:<7} {:>8.1}\n", at(percent));
     }
-    odd.extend(odd_values(&sorted));
+    found.extend(odd::values(&image.voxels));
     text + &window(at(1), at(99)) + &histogram(&sorted)
 }
 
@@ -294,21 +294,6 @@ fn window(low: f32, high: f32) -> String {
         low.midpoint(high),
         high - low
     )
-}
-
-/// What sorted values tell of what was done to them before.
-fn odd_values(sorted: &[f32]) -> Option<String> {
-    let (least, most) = (*sorted.first()?, *sorted.last()?);
-    if least == most {
-        return Some(format!("all values are {least}"));
-    }
-    if least >= 0.0 {
-        return Some(format!("no value below 0, from {least} to {most}: these may be no HU"));
-    }
-    // Of what is measured, hardly two voxels in a thousand reach the very top.
-    let clipped = (sorted.len() - sorted.partition_point(|&v| v < most)) as f64 / sorted.len() as f64;
-    (clipped > 0.002 && most < HU_RANGE[1])
-        .then(|| format!("{:.1}% of the voxels have the greatest value, {most}: clipped?", clipped * 100.0))
 }
 
 /// Lower ends of the histogram's bins in HU, chosen by tissue: air, lung, fat, water and soft

@@ -13,7 +13,7 @@ use polycl_volume::dataset::pairs::{self, Pair};
 use polycl_volume::dataset::provenance::prediction::{self, SeenBy};
 use polycl_volume::dataset::provenance::{Record, Records, refinement, settle};
 use polycl_volume::dicom::segmentation::Automation;
-use polycl_volume::{Error, Kind, lock, nifti, output};
+use polycl_volume::{Error, Kind, lock, nifti, odd, output};
 use serde::Serialize;
 
 use super::case::{MaskFormat, spare_hands};
@@ -215,6 +215,8 @@ fn segment(
     let stamp = Stamp::of(input)?;
     let image = input.image()?;
     let fingerprint = image.fingerprint();
+    let odd = odd::of(input, &image)?;
+    bar.suspend(|| talk::odd(case, &odd));
     bar.suspend(|| note_seen(&predictor.card, case, &fingerprint));
     book.add(case, &fingerprint)?;
     let components = args.components();

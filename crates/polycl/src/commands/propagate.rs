@@ -11,7 +11,7 @@ use polycl_volume::dataset::provenance::propagation::Row;
 use polycl_volume::dataset::provenance::{Record, propagation, settle};
 use polycl_volume::dicom::segmentation::Automation;
 use polycl_volume::orient::Reorientation;
-use polycl_volume::{Error, Image, Kind, Mask, Space, files, nifti, output};
+use polycl_volume::{Error, Image, Kind, Mask, Space, files, nifti, odd, output};
 
 use super::case::{MaskFormat, ScanArgs, Targets, read_truth, write_names};
 use super::sam::{check_window, names_beside, on_grid};
@@ -141,6 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let input = args.scan.open()?;
     args.format.check(&input, &args.out)?;
     let image = input.image()?;
+    talk::odd(&args.scan.image.display().to_string(), &odd::of(&input, &image)?);
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, &args.scan.image, &image);
     let annotation =
         args.annotation.as_deref().map(|path| on_grid(path, files::read_mask(path)?)).transpose()?;

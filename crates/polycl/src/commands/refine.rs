@@ -5,7 +5,7 @@ use polycl_nn::device::Device;
 use polycl_nn::refine::{Gate, Options, Refiner, Rule};
 use polycl_volume::dataset::provenance::{Record, refinement, settle};
 use polycl_volume::dicom::segmentation::Automation;
-use polycl_volume::{Mask, files, nifti, output};
+use polycl_volume::{Mask, files, nifti, odd, output};
 
 use super::case::{MaskFormat, ScanArgs, Targets, read_truth, write_names};
 use super::sam::{Network, check_window, given_or_beside, note_decisions, on_grid, write_decisions};
@@ -118,6 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let input = args.scan.open()?;
     args.format.check(&input, &args.out)?;
     let image = input.image()?;
+    talk::odd(&args.scan.image.display().to_string(), &odd::of(&input, &image)?);
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, &args.scan.image, &image);
     let coarse = on_grid(&args.mask, files::read_mask(&args.mask)?)?;
     let truth =

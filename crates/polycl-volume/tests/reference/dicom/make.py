@@ -211,6 +211,9 @@ def record(case, voxels, affine, by, notes=()):
     pack(case)
 
 
+SEVERAL = "slices have several rescale slopes or intercepts"
+
+
 def itk(case, folder, notes=(), voxels_agree=True):
     """Records a case by SimpleITK's order and affine and pydicom's voxels, which must be SimpleITK's too."""
     files, affine, values = by_itk(folder)
@@ -265,7 +268,7 @@ for predictor in range(1, 8):
 itk("jpeg_lossless_sv1", make("jpeg_lossless_sv1", tool=["dcmcjpeg", "+e1"]))
 itk("jpeg_lossless_16", make("jpeg_lossless_16", values=volume() * 20, tool=["dcmcjpeg", "+e1"]))
 itk("jpeg_lossless_fragments", make("jpeg_lossless_fragments", tool=["dcmcjpeg", "+e1", "+fs", "1"]))
-itk("jpeg_baseline", make("jpeg_baseline", values=(volume() + 1024) // 16, bits=8, allocated=8, signed=False, slope=16, intercept=-1024, tool=["dcmcjpeg", "+eb"]))
+itk("jpeg_baseline", make("jpeg_baseline", values=(volume() + 1024) // 16, bits=8, allocated=8, signed=False, slope=16, intercept=-1024, tool=["dcmcjpeg", "+eb"]), notes=[SEVERAL])
 
 
 
@@ -341,7 +344,7 @@ def slopes(ds, k):
 
 
 itk("signed_12_junk", make("signed_12_junk", values=np.clip(volume(), -2048, 2047), bits=12, each=junk))
-itk("slope_of_each_slice", make("slope_of_each_slice", each=slopes), voxels_agree=False)
+itk("slope_of_each_slice", make("slope_of_each_slice", each=slopes), voxels_agree=False, notes=[SEVERAL])
 
 
 def monochrome1(ds, k):
@@ -427,7 +430,7 @@ def enhanced(case, sop, iop, positions, order, shared_scale, compress=None):
     stored = pydicom.dcmread(path).pixel_array.astype(float)
     scaled = [stored[place] * (2 if shared_scale else 1 + k) + (-1000 if shared_scale else -10 * k) for place, k in enumerate(order)]
     voxels = np.stack([scaled[list(order).index(k)] for k in range(len(positions))])
-    record(case, voxels, formula(iop, positions), "formula, pydicom")
+    record(case, voxels, formula(iop, positions), "formula, pydicom", [] if shared_scale else [SEVERAL])
 
 
 shuffled = [3, 0, 4, 1, 2]

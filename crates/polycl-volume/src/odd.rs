@@ -1,0 +1,33 @@
+//! What is odd about a scan, and told by every command that reads one. What cannot be right is refused by the readers.
+
+use crate::preprocess::HU_RANGE;
+use crate::{Image, Input, Result};
+
+/// Sentences about a scan by its headers and its values; none about one as scanners write them.
+///
+/// # Errors
+/// As [`Input::notes`].
+pub fn of(input: &Input, image: &Image) -> Result<Vec<String>> {
+    let mut found = input.notes()?;
+    found.extend(values(&image.voxels));
+    Ok(found)
+}
+
+/// A share of voxels at the greatest value, above which they were clipped there: of what is measured, hardly two voxels in a
+/// thousand reach the very top.
+const CLIPPED: f64 = 0.002;
+
+/// What values tell of what was done to them before.
+pub fn values(voxels: &[f32]) -> Option<String> {
+    let ends = voxels.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[a, b], &v| [a.min(v), b.max(v)]);
+    let [least, most] = ends;
+    if voxels.is_empty() || least == most {
+        return voxels.first().map(|value| format!("all values are {value}"));
+    }
+    if least >= 0.0 {
+        return Some(format!("no value below 0, from {least} to {most}: these may be no HU"));
+    }
+    let clipped = voxels.iter().filter(|&&value| value == most).count() as f64 / voxels.len() as f64;
+    (clipped > CLIPPED && most < HU_RANGE[1])
+        .then(|| format!("{:.1}% of the voxels have the greatest value, {most}: clipped?", clipped * 100.0))
+}
