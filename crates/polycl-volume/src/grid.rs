@@ -61,6 +61,11 @@ impl Fit {
         (!said.is_empty()).then(|| said.join(", and "))
     }
 
+    /// Whether slices of the two files have other numbers.
+    pub fn is_reordered(&self) -> bool {
+        self.orders.is_some()
+    }
+
     /// The voxels of `other` in the order of `grid`, whose space they take over.
     ///
     /// # Panics

@@ -3,13 +3,13 @@
 use crate::preprocess::HU_RANGE;
 use crate::{Image, Input, Result};
 
-/// Sentences about a scan by its headers and its values; none about one as scanners write them.
+/// Sentences about a scan by its headers and about values that are no HU; none about one as scanners write them.
 ///
 /// # Errors
 /// As [`Input::notes`].
 pub fn of(input: &Input, image: &Image) -> Result<Vec<String>> {
     let mut found = input.notes()?;
-    found.extend(values(&image.voxels));
+    found.extend(no_hu(&image.voxels));
     Ok(found)
 }
 
@@ -17,16 +17,22 @@ pub fn of(input: &Input, image: &Image) -> Result<Vec<String>> {
 /// thousand reach the very top.
 const CLIPPED: f64 = 0.002;
 
-/// What values tell of what was done to them before.
-pub fn values(voxels: &[f32]) -> Option<String> {
-    let ends = voxels.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[a, b], &v| [a.min(v), b.max(v)]);
-    let [least, most] = ends;
+fn ends(voxels: &[f32]) -> [f32; 2] {
+    voxels.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[a, b], &v| [a.min(v), b.max(v)])
+}
+
+/// That values cannot be HU: air is below 0.
+pub fn no_hu(voxels: &[f32]) -> Option<String> {
+    let [least, most] = ends(voxels);
     if voxels.is_empty() || least == most {
         return voxels.first().map(|value| format!("all values are {value}"));
     }
-    if least >= 0.0 {
-        return Some(format!("no value below 0, from {least} to {most}: these may be no HU"));
-    }
+    (least >= 0.0).then(|| format!("no value below 0, from {least} to {most}: these may be no HU"))
+}
+
+/// That values were cut off at the top.
+pub fn clipped(voxels: &[f32]) -> Option<String> {
+    let [_, most] = ends(voxels);
     let clipped = voxels.iter().filter(|&&value| value == most).count() as f64 / voxels.len() as f64;
     (clipped > CLIPPED && most < HU_RANGE[1])
         .then(|| format!("{:.1}% of the voxels have the greatest value, {most}: clipped?", clipped * 100.0))

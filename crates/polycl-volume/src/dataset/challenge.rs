@@ -24,11 +24,7 @@ pub fn from_challenge(dir: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
     let told = read(&file)?;
     check_channel(&told, &file)?;
     let names = names::read(&file)?;
-    if names.values().any(|name| name.eq_ignore_ascii_case("ignore")) {
-        let expected = "masks in which every voxel is annotated";
-        return Err(Error::new(&file, Kind::Labels, expected, "nnU-Net's label `ignore`")
-            .hint("import those scans without it by --manifest, and the others as they are"));
-    }
+    names::refuse_ignored(&names, &file)?;
     let listed = told.get("dataset").and_then(Value::as_object);
     let labels = Some(dir.join("labelsTr")).filter(|folder| listed.is_none() && folder.is_dir());
     let (pairs, mut notes) = match listed {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::text;
 use crate::error::some;
-use crate::files::case_name;
+use crate::files::{case_name, is_segmentation};
 
 /// The channel that is taken: of a CT there is no other.
 const FIRST: &str = "0000";
@@ -20,17 +20,29 @@ pub(super) struct Scans {
     pub(super) notes: Vec<String>,
 }
 
-/// Images by name; `None` in place of a name where the file has none. Of several channels the first is taken.
-pub(super) fn scans(images: Vec<PathBuf>) -> Scans {
+/// More channels than any scan has; as many numbers are patients.
+const MOST: usize = 4;
+
+/// Images by name. Of several channels the first is taken; the names of masks, where there are some, tell channels from
+/// patients. Segmentations of 3D Slicer are no images.
+pub(super) fn scans<'a>(images: Vec<PathBuf>, masks: impl Iterator<Item = &'a str> + Clone) -> Scans {
+    let (segmentations, images): (Vec<_>, Vec<_>) =
+        images.into_iter().partition(|path| is_segmentation(path));
     let mut folders: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for image in images {
         folders.entry(image.parent().unwrap_or(Path::new("")).to_path_buf()).or_default().push(image);
     }
     let mut found = Scans { scans: Vec::new(), notes: Vec::new() };
+    if let Some(first) = segmentations.first() {
+        let count = segmentations.len();
+        found
+            .notes
+            .push(format!("{}: a segmentation is no scan; {count} such files are left out", first.display()));
+    }
     for (folder, images) in folders {
         let groups = Groups::of(&images);
         let several: Vec<&str> = groups.several().collect();
-        let channels = !several.is_empty() && groups.are_channels(&folder);
+        let channels = !several.is_empty() && groups.are_channels(&several, masks.clone(), &folder);
         if let Some(first) = several.first() {
             let what = if channels {
                 format!(
@@ -44,9 +56,9 @@ pub(super) fn scans(images: Vec<PathBuf>) -> Scans {
         for image in images {
             let name = case_name(&image).unwrap_or_default();
             let case = match split(&name) {
-                Some((stem, _)) if !channels && several.contains(&stem) => name,
+                Some((stem, _)) if !channels && several.binary_search(&stem).is_ok() => name,
                 Some((stem, FIRST)) => stem.to_owned(),
-                Some((stem, _)) if channels && several.contains(&stem) => continue,
+                Some((stem, _)) if channels && several.binary_search(&stem).is_ok() => continue,
                 _ => name,
             };
             found.scans.push((image, case));
@@ -82,13 +94,31 @@ impl Groups {
         self.0.iter().filter(move |(_, numbers)| several(numbers)).map(|(stem, _)| stem.as_str())
     }
 
-    /// As `dataset.json` tells, or where two stems bear the same numbers from 0000 on.
-    fn are_channels(&self, folder: &Path) -> bool {
+    /// As the names of masks tell, or `dataset.json`, or where two stems bear the same few numbers from 0000 on.
+    fn are_channels<'a>(
+        &self,
+        several: &[&str],
+        masks: impl Iterator<Item = &'a str>,
+        folder: &Path,
+    ) -> bool {
+        let mut of_scans = false;
+        for mask in masks {
+            if split(mask)
+                .is_some_and(|(stem, number)| number != FIRST && several.binary_search(&stem).is_ok())
+            {
+                return false;
+            }
+            of_scans |= several.binary_search(&mask).is_ok();
+        }
+        if of_scans {
+            return true;
+        }
         if let Some(channels) = [folder, &folder.join("..")].into_iter().find_map(channels) {
             return channels > 1;
         }
         let from_0 = |numbers: &&BTreeSet<String>| {
-            numbers.len() > 1 && numbers.iter().zip(0..).all(|(number, at)| *number == format!("{at:04}"))
+            (2..=MOST).contains(&numbers.len())
+                && numbers.iter().zip(0..).all(|(number, at)| *number == format!("{at:04}"))
         };
         let mut seen = BTreeSet::new();
         self.0.values().filter(from_0).any(|numbers| !seen.insert(numbers))

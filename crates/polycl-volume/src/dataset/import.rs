@@ -13,6 +13,7 @@ use super::provenance::Records;
 use super::reading::Prepared;
 use super::store::Writer;
 use super::{DrawnSlices, Index, Scan, masks, names};
+use crate::grid;
 use crate::orient::Reorientation;
 use crate::preprocess::Preprocess;
 use crate::{Error, Kind, Result, Space};
@@ -132,8 +133,17 @@ impl Plan {
         let mut check = |pair: &Pair| {
             let space = pair.image.space()?;
             let lies = |label| masks::check(label, pair.image.path(), &space, numbering);
-            let notes = pair.label.as_ref().map(lies).transpose()?.unwrap_or_default();
-            Ok((Making::of(pair, &space, &self.kept(&space), numbering, &mut records)?, notes))
+            let fits = pair.label.as_ref().map(lies).transpose()?.unwrap_or_default();
+            let making = Making::of(pair, &space, &self.kept(&space), numbering, &mut records)?;
+            if let Some(label) = &pair.label
+                && making.is_propagated()
+                && fits.iter().any(grid::Fit::is_reordered)
+            {
+                let expected = "a propagated mask whose slices are in the order of its scan's";
+                return Err(Error::new(label.path(), Kind::Geometry, expected, "one in another order")
+                    .hint("propagate.csv counts slices in the mask's order: propagate on this scan"));
+            }
+            Ok((making, BTreeSet::from_iter(fits.iter().filter_map(grid::Fit::note))))
         };
         let mut programs = BTreeSet::new();
         let usable = |&pair: &&'a Pair| match check(pair) {

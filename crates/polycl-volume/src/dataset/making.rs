@@ -66,6 +66,11 @@ impl Making {
         Ok(making)
     }
 
+    /// Whether `propagate.csv` tells of slices by their numbers.
+    pub(super) fn is_propagated(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// Sentences about organs of which the mask, whose pixels of each label in every slice of the file
     /// are given, is not what propagation left.
     pub(super) fn surprises(

@@ -60,7 +60,14 @@ pub(super) fn read(
 /// # Errors
 /// As [`read`]; [`Kind::Format`] for files that have changed since, [`Kind::Labels`] for a scan without masks.
 pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
-    let file = |source: &Source| (files::case_name(&source.path).unwrap_or_default(), source.path.clone());
+    let file = |source: &Source| {
+        let name = files::case_name(&source.path).unwrap_or_default();
+        // Earlier versions took `.seg` for a part of the name.
+        let before = format!("{name}.seg");
+        let is_known = |name: &String| labels.values().any(|known| known == name);
+        let name = if !is_known(&name) && is_known(&before) { before } else { name };
+        (name, source.path.clone())
+    };
     let label = match scan.masks.as_slice() {
         [map] if !scan.mask_names.is_empty() => Label::Map(map.path.clone(), scan.mask_names.clone()),
         structures => Label::Structures(structures.iter().map(file).collect()),
@@ -69,7 +76,8 @@ pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
     let input = Input::at(&scan.image)?;
     let image = input.path();
     let drawn = read(&label, scan.drawn.clone(), image, &input.space()?, &numbering)?;
-    let drawn = drawn.filter(|drawn| !drawn.sources.is_empty()).ok_or_else(|| {
+    let whole = |drawn: &Drawn| !drawn.sources.is_empty() && drawn.sources.len() == scan.masks.len();
+    let drawn = drawn.filter(whole).ok_or_else(|| {
         Error::new(image, Kind::Labels, format!("a mask of case {}", scan.case), "none")
             .hint("data sets of earlier versions do not know the names in masks: import it again")
     })?;
@@ -102,7 +110,7 @@ fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap
 }
 
 /// Holds the headers of what [`read`] would read to that of the image: a mask that is missing or
-/// lies elsewhere is known before the work begins. Sentences about those that lie there in another way.
+/// lies elsewhere is known before the work begins.
 ///
 /// # Errors
 /// As [`files::read_space`]; [`Kind::Geometry`].
@@ -111,16 +119,15 @@ pub(super) fn check(
     image: &Path,
     space: &Space,
     numbering: &BTreeMap<String, u16>,
-) -> Result<BTreeSet<String>> {
-    let note = |path: &PathBuf| Ok(fit(path, &files::read_space(path)?, image, space)?.note());
-    let notes: Vec<Option<String>> = match label {
-        Label::Map(path, _) => vec![note(path)?],
+) -> Result<Vec<Fit>> {
+    let lies = |path: &PathBuf| fit(path, &files::read_space(path)?, image, space);
+    match label {
+        Label::Map(path, _) => Ok(vec![lies(path)?]),
         Label::Structures(files) => {
             let kept = files.iter().filter(|(name, _)| numbering.contains_key(*name));
-            kept.map(|(_, path)| note(path)).collect::<Result<_>>()?
+            kept.map(|(_, path)| lies(path)).collect()
         }
-    };
-    Ok(notes.into_iter().flatten().collect())
+    }
 }
 
 /// Reads a mask that must lie on the voxels of its image.

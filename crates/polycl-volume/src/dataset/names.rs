@@ -110,6 +110,19 @@ fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Re
     Ok(names)
 }
 
+/// How nnU-Net calls the label of voxels that nobody annotated.
+pub const IGNORE: &str = "ignore";
+
+/// Refuses masks in which not every voxel is annotated.
+pub(super) fn refuse_ignored(names: &Names, file: &Path) -> Result<()> {
+    if !names.values().any(|name| name.eq_ignore_ascii_case(IGNORE)) {
+        return Ok(());
+    }
+    let expected = "masks in which every voxel is annotated";
+    Err(Error::new(file, Kind::Labels, expected, "nnU-Net's label `ignore`")
+        .hint("import those scans without it by --manifest, and the others as they are"))
+}
+
 /// A label value, which some programs write as 1.0.
 fn number(text: &str) -> Option<u16> {
     let whole =
@@ -132,7 +145,9 @@ pub fn file_beside(mask: &Path) -> Option<PathBuf> {
     let own = files::case_name(mask).map(|case| format!("{case}.labels.json"));
     let header = || {
         let told = nrrd::segments(&mut Source::file(mask).ok()?, mask).ok()?;
-        (!told.is_empty()).then(|| mask.to_path_buf())
+        // Earlier versions of 3D Slicer did not say which value a segment has.
+        let whole = |segment: &nrrd::Segment| !segment.label.is_empty() && !segment.name.is_empty();
+        (!told.is_empty() && told.iter().all(whole)).then(|| mask.to_path_buf())
     };
     let own = own.map(|name| folder.join(name)).filter(|file| file.is_file());
     if let Some(file) = own.or_else(|| files::is_segmentation(mask).then(header).flatten()) {

@@ -52,7 +52,7 @@ pub fn from_folders(
     if let Some(image) = files.iter().find(|image| case_name(image).is_none()) {
         return Err(no_image(image));
     }
-    let Scans { scans, notes } = channels::scans(files);
+    let Scans { scans, notes } = channels::scans(files, masks.keys().map(String::as_str));
     let pair = |(image, case): (PathBuf, String)| {
         let own = case_name(&image).and_then(|name| masks.remove(&name));
         let label = own.or_else(|| masks.remove(&case));
@@ -87,7 +87,7 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
             },
         }
     }
-    let Scans { scans, notes } = channels::scans(files);
+    let Scans { scans, notes } = channels::scans(files, std::iter::empty());
     let (files, stems): (Vec<PathBuf>, Vec<String>) = scans.into_iter().unzip();
     let cases = apart(&files, stems);
     let pair = |(image, case): (PathBuf, String)| Pair {
@@ -239,7 +239,7 @@ fn no_image(path: &Path) -> Error {
 
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let files = files::scans(folder)?;
-    if files.is_empty() {
+    if files.iter().all(|file| files::is_segmentation(file)) {
         return Err(Error::new(folder, Kind::Pairing, "images", "none").hint(IMAGE_HINT));
     }
     Ok(files)
@@ -251,7 +251,7 @@ fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Lab
     let predicted = folder.join(Record::Predict.file()).is_file();
     let scans = files::scans(folder)?;
     let folders = entries(folder)?.into_iter().filter(|path| path.is_dir());
-    for path in scans.into_iter().chain(folders) {
+    for path in scans.into_iter().filter(|path| !path.is_dir()).chain(folders) {
         // `polycl predict --probabilities` makes no masks there.
         if predicted && path.file_name().is_some_and(|name| name == "probabilities") {
             continue;
@@ -281,13 +281,20 @@ fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Lab
 fn label_at(path: &Path, names: Option<&Names>) -> Result<Label> {
     if !path.is_dir() {
         let names = names.map_or_else(|| names::beside(path), |names| Ok(names.clone()))?;
+        names::refuse_ignored(&names, path)?;
         return Ok(Label::Map(path.to_path_buf(), names));
     }
     // TotalSegmentator puts its structures one level down.
     let below = path.join("segmentations");
     let folder = if below.is_dir() { below } else { path.to_path_buf() };
-    let named = |file: PathBuf| case_name(&file).map(|structure| (structure, file));
-    let files: BTreeMap<_, _> = entries(&folder)?.into_iter().filter_map(named).collect();
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for file in files::scans(&folder)? {
+        let structure = case_name(&file).unwrap_or_default();
+        if let Some(other) = files.insert(structure, file) {
+            let found = "another of the same name beside it";
+            return Err(Error::new(other, Kind::Pairing, "one file of each structure", found));
+        }
+    }
     if files.is_empty() {
         return Err(Error::new(&folder, Kind::Pairing, "one file per structure", "none"));
     }

@@ -8,9 +8,6 @@ use crate::dataset::names::{self, Names};
 use crate::error::some;
 use crate::{Error, Kind, Mask, Result};
 
-/// How nnU-Net calls the label of voxels that nobody annotated.
-const IGNORE: &str = "ignore";
-
 /// The numbers of all names, and what is named in which pair.
 pub(super) struct Numbering {
     /// The first reference's names keep their values; a name that it lacks keeps its own value
@@ -66,11 +63,10 @@ impl Numbering {
         reference: &mut Mask,
         prediction: &mut Mask,
     ) -> Result<Option<BTreeSet<u16>>> {
-        let PairNames { reference: Some(truth), prediction: named } = &self.pairs[at] else {
-            return Ok(None);
-        };
-        let numbers: BTreeMap<&str, u16> = self.names.iter().map(|(&n, name)| (name.as_str(), n)).collect();
-        if let Some(ignored) = truth.ignored {
+        let pair_names = &self.pairs[at];
+        // nnU-Net copies its `dataset.json` beside its predictions; references may have no names.
+        let named = pair_names.reference.as_ref().or(pair_names.prediction.as_ref());
+        if let Some(ignored) = named.and_then(|named| named.ignored) {
             let nobody_knows = |(truth, found): (&mut u16, &mut u16)| {
                 if *truth == ignored {
                     (*truth, *found) = (0, 0);
@@ -78,6 +74,10 @@ impl Numbering {
             };
             reference.voxels.iter_mut().zip(&mut prediction.voxels).for_each(nobody_knows);
         }
+        let PairNames { reference: Some(truth), prediction: named } = pair_names else {
+            return Ok(None);
+        };
+        let numbers: BTreeMap<&str, u16> = self.names.iter().map(|(&n, name)| (name.as_str(), n)).collect();
         let own = |label| truth.names.get(&label).and_then(|name| numbers.get(name.as_str())).copied();
         // A value without a name means itself, unless the common numbering gives it a meaning.
         let itself = |label| (!self.names.contains_key(&label)).then_some(label);
@@ -128,12 +128,13 @@ impl Named {
         let file = names::file_beside(mask)?;
         match names::read(&file) {
             Ok(mut names) => {
-                let ignored = names.iter().find(|(_, name)| name.eq_ignore_ascii_case(IGNORE));
+                let ignored = names.iter().find(|(_, name)| name.eq_ignore_ascii_case(names::IGNORE));
                 let ignored = ignored.map(|(&label, _)| label);
                 if let Some(label) = ignored {
                     names.remove(&label);
                     let file = file.display();
-                    note(notes, format!("{file}: voxels of its label `{IGNORE}` ({label}) are not scored"));
+                    let name = names::IGNORE;
+                    note(notes, format!("{file}: voxels of the label `{name}` ({label}) are not scored"));
                 }
                 Some(Self { file, names, ignored })
             }

@@ -18,6 +18,12 @@ pub struct Pair {
     pub prediction: PathBuf,
 }
 
+/// The grid on which a pair is scored.
+enum Grid {
+    OfReference,
+    OfPrediction,
+}
+
 /// Every reference with its prediction, sorted by case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pairs {
@@ -96,16 +102,29 @@ impl Pair {
     pub fn read(&self) -> Result<(Mask, Mask, Option<String>)> {
         let reference = files::read_mask(&self.reference)?;
         let prediction = files::read_mask(&self.prediction)?;
-        let fit = self.fit(&reference.space, &prediction.space)?;
+        let (fit, grid) = self.fit(&reference.space, &prediction.space)?;
         let note = fit.note().map(|note| format!("{}: {LIES_OTHERWISE}: {note}", self.case));
-        let prediction = fit.apply(prediction, &reference.space);
+        let (reference, prediction) = match grid {
+            Grid::OfReference => {
+                let prediction = fit.apply(prediction, &reference.space);
+                (reference, prediction)
+            }
+            Grid::OfPrediction => (fit.apply(reference, &prediction.space), prediction),
+        };
         Ok((reference, prediction, note))
     }
 
-    fn fit(&self, reference: &Space, prediction: &Space) -> Result<Fit> {
+    /// How one of the two lies on the grid of the other: that of the reference, unless it is a segmentation of 3D Slicer,
+    /// which may hold a part of the scan.
+    fn fit(&self, reference: &Space, prediction: &Space) -> Result<(Fit, Grid)> {
+        if files::is_segmentation(&self.reference)
+            && let Ok(fit) = grid::fit(prediction, reference, &self.reference)
+        {
+            return Ok((fit, Grid::OfPrediction));
+        }
         let whose = format!("its reference {}", self.reference.display());
         let hint = "a prediction lies on the voxels of its reference: resample it onto them";
-        grid::on_image(reference, prediction, &self.prediction, &whose, hint)
+        Ok((grid::on_image(reference, prediction, &self.prediction, &whose, hint)?, Grid::OfReference))
     }
 }
 

@@ -1,5 +1,8 @@
 use glam::{DAffine3, DMat3, DQuat, DVec3};
 
+use crate::Space;
+use crate::raw::spans_space;
+
 /// How far the columns of an affine may be from orthogonal (as cosines) to be written as a
 /// quaternion; beyond it the two forms in the header would contradict each other.
 const ORTHOGONAL: f64 = 1e-6;
@@ -22,6 +25,22 @@ pub struct Geometry {
     pub offset: [f64; 3],
     /// `srow_x`, `srow_y`, `srow_z`.
     pub rows: [[f64; 4]; 3],
+}
+
+/// What says where voxels lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    S,
+    Q,
+    None,
+}
+
+/// What two fields of one header may differ by before that is told: parts of a voxel's side in place, and of its length.
+const PLACE: f64 = 0.5;
+const LENGTH: f64 = 0.01;
+
+fn differ(one: [f64; 3], other: [f64; 3]) -> bool {
+    one.into_iter().zip(other).any(|(one, other)| (one / other - 1.0).abs() > LENGTH)
 }
 
 impl Geometry {
@@ -49,17 +68,57 @@ impl Geometry {
 
     /// The affine to RAS+ mm, chosen as nibabel does: sform where its code is positive, else
     /// qform where its code is, else the spacing alone with the volume centred on the origin and
-    /// the first axis running to the patient's left.
+    /// the first axis running to the patient's left. Otherwise than there, a singular sform counts as none.
     pub fn world_from_voxel(&self, shape: [usize; 3]) -> DAffine3 {
-        let native = if self.sform_code > 0 {
-            self.sform()
-        } else if self.qform_code > 0 {
-            self.qform()
-        } else {
-            self.centred(shape)
-        };
+        match self.form() {
+            Form::S => self.in_mm(self.sform()),
+            Form::Q => self.in_mm(self.qform()),
+            Form::None => self.in_mm(self.centred(shape)),
+        }
+    }
+
+    /// Which of the two forms says where voxels lie.
+    pub(super) fn form(&self) -> Form {
+        let sform = self.in_mm(self.sform());
+        match () {
+            // Numbers that are none are damage, for the reader to refuse.
+            () if self.sform_code > 0 && (spans_space(&sform) || !sform.is_finite()) => Form::S,
+            () if self.qform_code > 0 => Form::Q,
+            () => Form::None,
+        }
+    }
+
+    fn in_mm(&self, native: DAffine3) -> DAffine3 {
         let mm = self.millimetres();
         DAffine3 { matrix3: native.matrix3 * mm, translation: native.translation * mm }
+    }
+
+    /// Sentences about fields that contradict each other, and which of them is taken.
+    pub(super) fn contradictions(&self, shape: [usize; 3]) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.sform_code > 0 && self.form() != Form::S {
+            found.push("the sform is singular and counts as none".to_owned());
+        }
+        if self.form() != Form::S {
+            return found;
+        }
+        let sform = Space::new(shape, self.in_mm(self.sform()));
+        let said = self.spacing().map(|length| length * self.millimetres());
+        if self.qform_code > 0 {
+            let qform = Space::new(shape, self.in_mm(self.qform()));
+            let apart = sform.corner_distance(&qform);
+            let side = sform.spacing().into_iter().fold(f64::INFINITY, f64::min);
+            if apart > PLACE * side || differ(sform.spacing(), qform.spacing()) {
+                found.push(format!(
+                    "sform and qform put voxels up to {apart:.2} mm apart: the sform is taken"
+                ));
+            }
+        } else if differ(sform.spacing(), said) {
+            let [sform, said] = [sform.spacing(), said].map(|mm| mm.map(|mm| format!("{mm:.3}")).join(" x "));
+            found
+                .push(format!("voxels are {sform} mm by the sform and {said} by pixdim: the sform is taken"));
+        }
+        found
     }
 
     /// Whether NIfTI-1 can hold it without loss.

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::code::datatype_of;
 use super::fields::Fields;
+use super::geometry::Form;
 use crate::raw::{Datatype, Encoding, list, spans_space};
 use crate::{Error, Kind, Result, Space};
 
@@ -87,8 +88,11 @@ fn space(fields: &Fields, path: &Path) -> Result<Space> {
     }
     let world_from_voxel = native.world_from_voxel(shape);
     if !spans_space(&world_from_voxel) {
-        let form = if native.sform_code > 0 { "sform" } else { "qform" };
-        let found = format!("a singular {form}");
+        let found = match native.form() {
+            Form::S => "a singular sform",
+            Form::Q => "a singular qform",
+            Form::None => "a singular geometry",
+        };
         return Err(Error::new(path, Kind::Geometry, "an affine that can be inverted", found)
             .hint("the header does not say where voxels lie: export the scan again"));
     }

@@ -2,6 +2,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::fields::{Fields, SIZE, SIZE_2, version};
+use super::geometry::Form;
 use super::header::Header;
 use crate::raw::{self, Source, Stream, Voxel, fill, skip, truncated, unreadable};
 use crate::{Image, Mask, Result, Space, Volume};
@@ -52,7 +53,8 @@ pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<Stri
     let mut stream = Stream::by_content(source.buffered()).map_err(|e| unreadable(path, &e))?;
     let Header { space, encoding, .. } = header(&mut stream, path)?;
     let mut notes = Vec::new();
-    if space.native.is_some_and(|native| native.sform_code <= 0 && native.qform_code <= 0) {
+    notes.extend(space.native.iter().flat_map(|native| native.contradictions(space.shape)));
+    if space.native.is_some_and(|native| native.form() == Form::None) {
         notes.push("the header does not say where voxels lie: the scan is taken to be centred, its axes to run left, anterior, superior".into());
     }
     raw::odd_datatype(encoding.datatype, &mut notes);

@@ -46,7 +46,8 @@ impl Axes {
             return Err(Error::new(path, Kind::Format, format!("{rank} sizes"), sizes.len().to_string())
                 .hint("the header is damaged: export the scan again"));
         }
-        if let Some(layers) = fields.layers() {
+        // Programs that merge layers keep what the header said of them.
+        if let Some(layers) = fields.layers().filter(|_| rank == 4) {
             let found = format!("layers of {layers}");
             return Err(Error::new(path, Kind::Labels, "segments that do not overlap, in one layer", found).hint(
                 "in 3D Slicer: right-click the segmentation, export to a label map, and save that as .nii.gz",
@@ -124,8 +125,17 @@ fn in_space(axes: &Axes, fields: &Fields, notes: &mut Vec<String>, path: &Path) 
         return Err(Error::new(path, Kind::Geometry, "the field space directions", "none")
             .hint("the header does not say where voxels lie: export the scan again"));
     };
-    let origin = match fields.get("space origin").map(|text| directions(text, path)).transpose()?.as_deref() {
-        Some([Some(origin)]) => *origin,
+    // Of four numbers the last is a time.
+    let place = |text: &str| {
+        let inside = text.trim().strip_prefix('(')?.strip_suffix(')')?;
+        let numbers: Option<Vec<f64>> = inside.split(',').map(|number| number.trim().parse().ok()).collect();
+        match *numbers? {
+            [x, y, z] | [x, y, z, _] => Some(DVec3::new(x, y, z)),
+            _ => None,
+        }
+    };
+    let origin = match fields.get("space origin").map(place) {
+        Some(Some(origin)) => origin,
         Some(_) => {
             return Err(Error::new(path, Kind::Geometry, "a space origin of three numbers", "another")
                 .hint("the header is damaged: export the scan again"));

@@ -158,6 +158,8 @@ fn masks_of_other_programs_are_no_truth_unless_a_person_says_so() {
         ("labels/predict_from_raw_data_args.json", "nnU-Net"),
         ("labels/plans.json", "nnU-Net"),
         ("labels/a.pkl", "nnU-Net"),
+        ("labels/plans.pkl", "nnU-Net"),
+        ("labels/summary.json", "nnU-Net"),
         ("labels/a/segmentations/statistics.json", "TotalSegmentator"),
     ] {
         let folder = Folder::new();
@@ -166,7 +168,7 @@ fn masks_of_other_programs_are_no_truth_unless_a_person_says_so() {
         let label = if structures { "labels/a/segmentations/liver.nii.gz" } else { "labels/a.nii.gz" };
         mask(&folder.at(label), &space(LPS), &[(1, [0, 1], 4)]);
         folder.write("labels/labels.json", r#"{"liver": 1}"#);
-        folder.write(record, "{}");
+        folder.write(record, r#"{"metric_per_case": []}"#);
         let mut plan = folder.plan().unwrap();
         let said = notes(&plan, &folder.at("other"));
         assert!(said.len() == 1 && said[0].contains(program), "{said:?}");
@@ -222,6 +224,13 @@ fn segmentations_of_slicer_are_masks_with_their_own_names() {
     std::fs::remove_dir_all(folder.at("dataset")).unwrap();
     // Labels of two layers may be the same numbers, and lie over each other.
     segmentation(&folder, ["0", "1"]);
+    let path = folder.at("labels/a.seg.nrrd");
+    let text = std::fs::read(&path).unwrap();
+    let end = text.windows(2).position(|two| two == b"\n\n").unwrap();
+    let header = String::from_utf8_lossy(&text[..end]).replace("dimension: 3\nspace", "dimension: 4\nspace");
+    let header = header.replace("sizes: 32", "sizes: 2 32").replace("directions: (", "directions: none (");
+    let header = header.replace("kinds:", "kinds: list");
+    std::fs::write(&path, [header.as_bytes(), &text[end..], &text[end + 2..]].concat()).unwrap();
     let error = folder.import(&folder.plan().unwrap()).unwrap_err();
     assert_eq!((error.kind, error.found.as_str()), (Kind::Labels, "layers of liver; spleen"));
 }
@@ -251,9 +260,91 @@ fn channels_of_a_scan_are_told_from_numbered_patients() {
     let (found, notes) = cases(&["amos_0000", "amos_0001", "amos_0002"], None);
     assert_eq!(found, ["amos_0000", "amos_0001", "amos_0002"]);
     assert!(notes[0].contains("are patients"), "{notes:?}");
+    // As many numbers are no channels.
+    let many = ["a", "b"].map(|site| (0..6).map(move |at| format!("{site}_{at:04}")));
+    let many = Vec::from_iter(many.into_iter().flatten());
+    assert_eq!(cases(&Vec::from_iter(many.iter().map(String::as_str)), None).0, many);
     // What the folder says counts.
     let two = r#"{"channel_names": {"0": "CT", "1": "PET"}}"#;
     assert_eq!(cases(&["a_0000", "a_0001"], Some(two)).0, ["a"]);
     let one = r#"{"channel_names": {"0": "CT"}}"#;
     assert_eq!(cases(&["a_0000", "a_0001", "b_0000", "b_0001"], Some(one)).0.len(), 4);
+}
+
+#[test]
+fn masks_tell_channels_from_patients() {
+    let found = |mask: &str| {
+        let folder = Folder::new();
+        ["a_0000", "a_0001"].iter().for_each(|name| {
+            image(&folder.at(&format!("images/{name}.nii.gz")), &space(LPS));
+        });
+        mask_of(&folder, mask);
+        Vec::from_iter(folder.plan().unwrap().pairs.into_iter().map(|pair| (pair.case, pair.label.is_some())))
+    };
+    assert_eq!(found("a"), [("a".to_owned(), true)]);
+    assert_eq!(found("a_0001"), [("a_0000".to_owned(), false), ("a_0001".to_owned(), true)]);
+}
+
+/// A mask of a liver, with its name beside it.
+fn mask_of(folder: &Folder, case: &str) {
+    mask(&folder.at(&format!("labels/{case}.nii.gz")), &space(LPS), &[(1, [0, 1], 4)]);
+    folder.write("labels/labels.json", r#"{"liver": 1}"#);
+}
+
+#[test]
+fn a_segmentation_among_images_is_no_scan() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    segmentation(&folder, ["0", "0"]);
+    std::fs::rename(folder.at("labels/a.seg.nrrd"), folder.at("images/a.seg.nrrd")).unwrap();
+    let (pairs, notes) = pairs::from_folders(&folder.at("images"), None, None).unwrap();
+    assert_eq!((pairs.len(), notes.len()), (1, 1), "{notes:?}");
+}
+
+#[test]
+fn a_propagated_mask_in_another_order_is_refused() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPI));
+    mask_of(&folder, "a");
+    let order = Reorientation { axes: [0, 1, 2], flip: [false, false, true] };
+    mask(&folder.at("labels/a.nii.gz"), &space(LPI), &[(1, [0, 1], 4)]);
+    let turned = order.apply(&files::read_mask(&folder.at("labels/a.nii.gz")).unwrap());
+    nifti::write_mask(&folder.at("labels/a.nii.gz"), &turned).unwrap();
+    let rows = "case,label,slice,origin,pixels,confidence\na,1,4,hand,128,1\na,1,5,propagated,128,0.5\n";
+    folder.write("labels/propagate.csv", rows);
+    assert_eq!(folder.import(&folder.plan().unwrap()).unwrap_err().kind, Kind::Geometry);
+}
+
+#[test]
+fn the_label_ignore_is_refused_wherever_it_is_named() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    mask_of(&folder, "a");
+    folder.write("labels/labels.json", r#"{"liver": 1, "ignore": 2}"#);
+    assert_eq!(folder.plan().map(drop).unwrap_err().kind, Kind::Labels);
+}
+
+#[test]
+fn of_two_files_of_one_structure_none_is_taken_in_silence() {
+    let folder = Folder::new();
+    image(&folder.at("images/a.nii.gz"), &space(LPS));
+    for file in ["liver.nii.gz", "liver.nii"] {
+        mask(&folder.at(&format!("labels/a/{file}")), &space(LPS), &[(1, [0, 1], 4)]);
+    }
+    assert_eq!(folder.plan().map(drop).unwrap_err().kind, Kind::Pairing);
+}
+
+#[test]
+fn headers_of_slicer_that_do_not_tell_values_leave_names_to_others() {
+    let folder = Folder::new();
+    segmentation(&folder, ["0", "1"]);
+    let path = folder.at("labels/a.seg.nrrd");
+    let text = std::fs::read(&path).unwrap();
+    let end = text.windows(2).position(|two| two == b"\n\n").unwrap();
+    let header = String::from_utf8_lossy(&text[..end]).replace("Segment1_LabelValue:=7", "Segment1_Tags:=x");
+    std::fs::write(&path, [header.as_bytes(), &text[end..]].concat()).unwrap();
+    folder.write("labels/labels.json", r#"{"3": "liver", "7": "spleen"}"#);
+    assert_eq!(names::beside(&path).unwrap().len(), 2);
+    // Merged into three axes, what the header said of layers means nothing.
+    files::read_mask(&path).unwrap();
 }

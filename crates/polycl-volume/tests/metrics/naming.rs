@@ -91,6 +91,9 @@ fn voxels_that_nobody_annotated_count_neither_for_nor_against() {
     let report = evaluated(dir.path()).unwrap();
     assert_eq!(dice(&report), [(1, vec![Some(1.0)])]);
     assert!(report.notes[0].contains("255"), "{:?}", report.notes);
+    // nnU-Net copies its dataset.json beside its predictions.
+    std::fs::remove_file(reference.join("a.labels.json")).unwrap();
+    assert_eq!(dice(&evaluated(dir.path()).unwrap()), [(1, vec![Some(1.0)])]);
 }
 
 #[test]

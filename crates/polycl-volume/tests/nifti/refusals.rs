@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use polycl_volume::files::notes;
 use polycl_volume::nifti::{image_from_bytes, read_image, read_mask, read_space};
 use polycl_volume::{Error, Image, Kind, Result};
 
@@ -74,14 +75,46 @@ fn spacing_and_affine() {
     }
     let x = [1.0, 0.0, 0.0, 0.0];
     let z = [0.0, 0.0, 3.0, 0.0];
-    let flat = Builder::new().sform([x, x, z]);
-    assert_refused(&flat, Kind::Geometry, "an affine that can be inverted", "a singular sform");
-    let zero = Builder::new().sform([[0.0; 4]; 3]);
-    assert_refused(&zero, Kind::Geometry, "an affine that can be inverted", "a singular sform");
     let nan = Builder::new().sform([x, [0.0, f32::NAN, 0.0, 0.0], z]);
     assert_refused(&nan, Kind::Geometry, "an affine that can be inverted", "a singular sform");
     let lost = Builder::new().sform([x, [0.0, 2.0, 0.0, f32::INFINITY], z]);
     assert_refused(&lost, Kind::Geometry, "an affine that can be inverted", "a singular sform");
+}
+
+/// What is told of a file by its header, and the spacing that is taken.
+fn told(built: &Builder) -> (Vec<String>, [f64; 3]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    std::fs::write(&path, built.bytes()).unwrap();
+    (notes(&path).unwrap(), read_space(&path).unwrap().spacing())
+}
+
+#[test]
+fn fields_that_contradict_each_other_are_told() {
+    let rows = |x: f32, place: f32| [[x, 0.0, 0.0, place], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]];
+    // Spacing 1 x 2 x 3 by pixdim, and by a qform that places the first voxel at 0.
+    let qform = |built: Builder| built.put(252, 1i16.to_le_bytes());
+    assert_eq!(told(&qform(Builder::new()).sform(rows(1.0, 0.0))).0, Vec::<String>::new());
+    assert_eq!(told(&qform(Builder::new()).sform(rows(1.005, 0.4))).0, Vec::<String>::new());
+    let (notes, spacing) = told(&qform(Builder::new()).sform(rows(1.0, 5.0)));
+    assert_eq!(notes, ["sform and qform put voxels up to 5.00 mm apart: the sform is taken"]);
+    assert_eq!(spacing, [1.0, 2.0, 3.0]);
+    let (notes, spacing) = told(&Builder::new().sform(rows(1.5, 0.0)));
+    assert_eq!(
+        notes,
+        [
+            "voxels are 1.500 x 2.000 x 3.000 mm by the sform and 1.000 x 2.000 x 3.000 by pixdim: the sform is taken"
+        ]
+    );
+    assert_eq!(spacing, [1.5, 2.0, 3.0]);
+    // A singular sform is none: the qform counts or, without one, pixdim.
+    for flat in [[[0.0; 4]; 3], [[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]]] {
+        let (notes, spacing) = told(&qform(Builder::new()).sform(flat));
+        assert_eq!((notes.len(), notes[0].as_str()), (1, "the sform is singular and counts as none"));
+        assert_eq!(spacing, [1.0, 2.0, 3.0]);
+        let (notes, spacing) = told(&Builder::new().sform(flat));
+        assert_eq!((notes.len(), spacing), (2, [1.0, 2.0, 3.0]));
+    }
 }
 
 #[test]

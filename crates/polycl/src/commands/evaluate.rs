@@ -17,7 +17,8 @@ use crate::talk;
 /// predictions, which `polycl predict` writes, tells which cases trained the model; so does --run.
 ///
 /// References must have been drawn by hand: one that propagate.csv, polycl.json or refine.csv beside
-/// it knows of is refused, for agreement with a machine is not accuracy.
+/// it knows of, or what nnU-Net, TotalSegmentator or MONAI Label leave beside theirs, is refused, for
+/// agreement with a machine is not accuracy. Voxels of the label `ignore` are not scored.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of reference masks, or one mask

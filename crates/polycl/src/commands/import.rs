@@ -14,12 +14,12 @@ use crate::{stop, talk};
 /// Build a data set from scans and, where there are any, their masks.
 ///
 /// Masks are paired with images by file name; a mask may also be a folder CASE with one file per
-/// structure. Label names come from CASE.labels.json, labels.json or dataset.json beside the
-/// masks or one level up, or from --names.
+/// structure. Label names come from CASE.labels.json, the header of a .seg.nrrd, labels.json or
+/// dataset.json beside the masks or one level up, or from --names.
 ///
 /// Who drew a mask is told by --origin or the column origin, else by what lies beside it:
-/// propagate.csv, polycl.json or refine.csv that knows of it. Any other was drawn by hand. Only
-/// masks drawn by hand validate.
+/// propagate.csv, polycl.json or refine.csv that knows of it, or what nnU-Net, TotalSegmentator or MONAI
+/// Label leave beside their masks. Any other was drawn by hand. Only masks drawn by hand validate.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -263,7 +263,7 @@ fn values(image: &Image, found: &mut Vec<String>) -> String {
     {
         text += &format!("  {name:<7} {:>8.1}\n", at(percent));
     }
-    found.extend(odd::values(&image.voxels));
+    found.extend(odd::no_hu(&image.voxels).or_else(|| odd::clipped(&image.voxels)));
     text + &window(at(1), at(99)) + &histogram(&sorted)
 }
 

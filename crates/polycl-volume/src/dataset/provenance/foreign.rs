@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use super::{Maker, Origin};
+use crate::dataset::text;
 
 const NNUNET: &str = "nnU-Net";
 const TOTAL_SEGMENTATOR: &str = "TotalSegmentator";
 const MONAI_LABEL: &str = "MONAI Label";
 
 /// Files of a folder that say that another program made the masks in it.
-const OF_FOLDERS: [(&str, &str); 4] = [
+const OF_FOLDERS: [(&str, &str); 5] = [
     ("predict_from_raw_data_args.json", NNUNET),
     ("prediction_parameters.json", NNUNET),
     ("plans.json", NNUNET),
+    ("plans.pkl", NNUNET),
     ("statistics.json", TOTAL_SEGMENTATOR),
 ];
 
@@ -20,13 +22,25 @@ const OF_FOLDERS: [(&str, &str); 4] = [
 pub(super) fn maker(folder: &Path, case: &str) -> Option<Maker> {
     let beside = OF_FOLDERS.into_iter().map(|(file, program)| (folder.join(file), program));
     let of_case = (folder.join(format!("{case}.pkl")), NNUNET);
-    let (record, program) =
-        beside.chain([of_case]).find(|(file, _)| file.is_file()).or_else(|| original(folder))?;
+    let (record, program) = beside
+        .chain([of_case])
+        .find(|(file, _)| file.is_file())
+        .or_else(|| scored(folder))
+        .or_else(|| original(folder))?;
     Some(Maker { origin: Origin::Predicted, record, propagation: None, program: Some(program) })
+}
+
+/// nnU-Net scores what it predicted for validation in its folder. Our own scores lie in folders of their own.
+fn scored(folder: &Path) -> Option<(PathBuf, &'static str)> {
+    let file = folder.join("summary.json");
+    let told = text::json(&text::decoded(&file).ok()?).ok()?;
+    (told.get("metric_per_case").is_some() && told.get("polycl").is_none()).then_some((file, NNUNET))
 }
 
 /// MONAI Label keeps what its networks made in `labels/original`, and what people submit in `labels/final`.
 fn original(folder: &Path) -> Option<(PathBuf, &'static str)> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = folder.canonicalize().ok()?;
     let of_labels = folder.file_name()? == "original" && folder.parent()?.file_name()? == "labels";
-    of_labels.then(|| (folder.to_path_buf(), MONAI_LABEL))
+    of_labels.then_some((folder, MONAI_LABEL))
 }

@@ -88,10 +88,13 @@ impl Records {
             if !self.0.contains_key(folder) {
                 self.0.insert(folder.to_path_buf(), Folder::read(folder)?);
             }
-            let maker = self.0[folder].maker(case.trim()).or_else(|| foreign::maker(folder, &case));
-            let less = |maker: &Maker| least.as_ref().is_none_or(|least| maker.origin > least.origin);
-            if let Some(maker) = maker.filter(less) {
-                least = Some(maker);
+            let makers = [self.0[folder].maker(case.trim()), foreign::maker(folder, &case)];
+            for maker in makers.into_iter().flatten() {
+                // What our own records know, nobody can know better.
+                let rank = |maker: &Maker| (maker.origin, maker.program.is_none());
+                if least.as_ref().is_none_or(|least| rank(&maker) > rank(least)) {
+                    least = Some(maker);
+                }
             }
         }
         Ok(least)
