@@ -44,7 +44,7 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     folder.write("labels/labels.json", br#"{"1": "liver"}"#);
     let found = pairs::from_folders(&folder.at("images"), Some(&folder.at("labels")), None);
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
-    let pairs = found.expect("a pair");
+    let (pairs, _) = found.expect("a pair");
     let plan = Plan { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, stop: || false };
     let path = folder.at("dataset");
     plan.import(&path, false, &mut |_| {}).expect("a data set");

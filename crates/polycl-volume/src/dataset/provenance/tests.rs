@@ -32,7 +32,7 @@ fn scan_and_mask(folder: &Path) {
     let columns = glam::DMat3::from_diagonal(glam::DVec3::new(-1.0, -1.0, 3.0));
     let affine = glam::DAffine3 { matrix3: columns, translation: glam::DVec3::ZERO };
     let space = Space::new([32, 32, 4], affine);
-    let voxels = (0..space.voxels()).map(|at| at as f32).collect();
+    let voxels = (0..space.voxels()).map(|at| at as f32 - 1000.0).collect();
     nifti::write_image(&folder.join("images/a.nii.gz"), &Volume { space: space.clone(), voxels }).unwrap();
     let mut voxels = vec![0; space.voxels()];
     for slice in 0..3 {
