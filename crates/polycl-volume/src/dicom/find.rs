@@ -1,6 +1,6 @@
 //! Which files are images of which series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -30,7 +30,7 @@ pub fn find(path: &Path) -> Result<Found> {
     let mut files = Vec::new();
     let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "read it", &e))?;
     if meta.is_dir() {
-        list(path, DEPTH, &mut files)?
+        list_all(path, &mut files)?
     } else {
         files.push(path.to_owned())
     }
@@ -50,20 +50,49 @@ pub fn find(path: &Path) -> Result<Found> {
     Ok(found)
 }
 
-/// All files under a folder. Links to folders are not followed: they may lead in a circle.
-fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(failed)?;
-        if kind.is_dir() && depth > 0 {
-            list(&path, depth - 1, files)?;
-        } else if kind.is_file() || (kind.is_symlink() && path.is_file()) {
-            files.push(path);
+/// All files under a folder. Links to folders are followed last, and no folder is listed twice: they may lead in a circle.
+fn list_all(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let mut tree = Tree { seen: BTreeSet::new(), links: BTreeSet::new(), files };
+    tree.list(folder, DEPTH)?;
+    let root = folder.canonicalize().map_err(|e| Error::io(folder, "list the folder", &e))?;
+    while let Some(link) = tree.links.pop_first() {
+        // What lies above the folder was not asked for.
+        let above = link.canonicalize().is_ok_and(|target| root.starts_with(target));
+        if !above {
+            tree.list(&link, DEPTH)?;
         }
     }
     Ok(())
+}
+
+struct Tree<'a> {
+    /// Folders by their real places.
+    seen: BTreeSet<PathBuf>,
+    /// Links to folders that are still to be followed.
+    links: BTreeSet<PathBuf>,
+    files: &'a mut Vec<PathBuf>,
+}
+
+impl Tree<'_> {
+    fn list(&mut self, folder: &Path, depth: usize) -> Result<()> {
+        let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
+        if !self.seen.insert(folder.canonicalize().map_err(failed)?) {
+            return Ok(());
+        }
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() && depth > 0 {
+                self.list(&path, depth - 1)?;
+            } else if kind.is_symlink() && path.is_dir() {
+                self.links.insert(path);
+            } else if kind.is_file() || (kind.is_symlink() && path.is_file()) {
+                self.files.push(path);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn look(path: &Path) -> Result<Seen> {

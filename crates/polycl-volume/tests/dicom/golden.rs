@@ -141,3 +141,20 @@ fn a_series_mixed_of_scaled_and_unscaled_slices_is_refused_and_one_without_scale
     assert_eq!(refused, None);
     assert!(notes[0].starts_with("no rescale slope"), "{notes:?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn links_to_folders_are_followed_and_circles_end() {
+    let store = unpack("axial");
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(store.path(), folder.path().join("linked")).unwrap();
+    std::os::unix::fs::symlink(folder.path(), store.path().join("up")).unwrap();
+    // Twice the same folder is the same images once.
+    std::os::unix::fs::symlink(store.path(), folder.path().join("again")).unwrap();
+    std::os::unix::fs::symlink(std::env::temp_dir(), folder.path().join("above")).unwrap();
+    for root in [folder.path(), store.path()] {
+        let found = find(root).unwrap();
+        assert_eq!((found.series.len(), found.series[0].slices()), (1, 5));
+        assert!(found.others.is_empty(), "what lies above was not asked for");
+    }
+}
