@@ -78,7 +78,7 @@ fn decode<V: Voxel>(
         }
         unusable += convert(encoding, &buffer[..wanted], &mut voxels);
     }
-    usable::<V>(unusable, total, path)?;
+    usable::<V>(unusable, total, encoding, path)?;
     Ok(voxels)
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn text<V: Voxel>(
         unusable += usize::from(!fits);
         voxels.push(voxel);
     }
-    usable::<V>(unusable, total, path)?;
+    usable::<V>(unusable, total, encoding, path)?;
     Ok(voxels)
 }
 

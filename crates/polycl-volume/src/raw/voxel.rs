@@ -87,10 +87,20 @@ fn scaled<V: Voxel, const N: usize>(
 }
 
 /// Refuses a volume with values that cannot be voxels.
-pub(super) fn usable<V: Voxel>(unusable: usize, total: usize, path: &Path) -> Result<()> {
+pub(super) fn usable<V: Voxel>(
+    unusable: usize,
+    total: usize,
+    encoding: &Encoding,
+    path: &Path,
+) -> Result<()> {
     if unusable == 0 {
         return Ok(());
     }
     let found = format!("{unusable} of {total} voxels that are not");
-    Err(Error::new(path, Kind::Voxels, V::EXPECTED, found).hint(V::HINT))
+    let Encoding { slope, intercept, .. } = encoding;
+    let hint = match (*slope, *intercept) {
+        (1.0, 0.0) => V::HINT.to_owned(),
+        _ => format!("the header scales values by {slope} and adds {intercept}; {}", V::HINT),
+    };
+    Err(Error::new(path, Kind::Voxels, V::EXPECTED, found).hint(hint))
 }

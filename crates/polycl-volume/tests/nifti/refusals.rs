@@ -295,3 +295,13 @@ fn what_follows_the_voxels_is_bounded() {
         }
     }
 }
+
+#[test]
+fn labels_that_a_header_scales_to_fractions_are_refused_with_the_scale() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    std::fs::write(&path, Builder::new().scaling(0.3, 0.0).bytes()).unwrap();
+    let error = read_mask(&path).unwrap_err();
+    assert_eq!(error.kind, Kind::Voxels);
+    assert!(error.hint.unwrap().starts_with("the header scales values by 0.3"));
+}
