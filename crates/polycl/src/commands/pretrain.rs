@@ -75,15 +75,27 @@ struct Settings {
     training: TrainingFlags,
 }
 
+/// The most steps of an epoch where nobody says how many.
+const MOST_STEPS: usize = 1_000;
+
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut config: PretrainConfig = resolve(&args.run, &args.settings)?;
     if args.published {
         // Whatever a file says: the paper's dropout is what a run has that names none.
         (config.dropout, config.fixed_triplets) = (None, true);
-    } else if !args.run.resumes() {
-        config.dropout.get_or_insert(0.0);
     }
     let dataset = Dataset::open(&args.run.dataset)?;
+    if !args.published && !args.run.resumes() {
+        config.dropout.get_or_insert(0.0);
+        // Two hundred scans are pre-trained on in less than an hour.
+        let slices: usize = dataset.index.scans.iter().map(|scan| scan.slices).sum();
+        if config.training.steps.is_none() && slices / config.training.batch.max(1) > MOST_STEPS {
+            config.training.steps = Some(MOST_STEPS);
+            talk::note(format!(
+                "note: an epoch is {MOST_STEPS} steps, other slices in each; --steps for more of the {slices} at once"
+            ));
+        }
+    }
     let mut watch = Watch::new(&args.run.out, "pre-training", config.training.epochs);
     let how = args.run.how()?;
     let state = pretrain(&dataset, &config, &args.run.out, how, &mut announce, &mut |p| watch.see(p))?;

@@ -68,7 +68,7 @@ pub struct TrainingFlags {
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
     /// Steps an epoch, going through the data again as often as it takes [default: 125 to fine-tune, once
-    /// through all whole batches to pre-train]
+    /// through all whole batches to pre-train, but 1,000 at most]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
