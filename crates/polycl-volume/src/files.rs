@@ -105,13 +105,17 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`entries`].
 pub fn scans(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut scans = entries(folder)?;
+    Ok(scans_among(entries(folder)?))
+}
+
+/// As [`scans`], of the paths of a folder.
+pub(crate) fn scans_among(mut scans: Vec<PathBuf>) -> Vec<PathBuf> {
     scans.retain(|path| is_scan(path));
     let is_npz = |path: &Path| Format::of(path).is_ok_and(|format| format == Format::Npz);
     let others: BTreeSet<String> =
         scans.iter().filter(|path| !is_npz(path)).filter_map(|path| case_name(path)).collect();
     scans.retain(|path| !is_npz(path) || case_name(path).is_none_or(|case| !others.contains(&case)));
-    Ok(scans)
+    scans
 }
 
 /// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.

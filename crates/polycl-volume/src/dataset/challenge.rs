@@ -10,7 +10,7 @@ use super::pairs::{self, Label, Pair};
 use super::text;
 use crate::{Error, Input, Kind, Result};
 
-const FILE: &str = "dataset.json";
+pub(super) const FILE: &str = "dataset.json";
 
 /// The training scans of nnU-Net's raw data (`channel_names`, images called `CASE_0000`) or of the
 /// Medical Segmentation Decathlon (`modality`); both may lack masks. Images of the test set stay out.
@@ -57,7 +57,7 @@ fn from_list(cases: &Map<String, Value>, dir: &Path, names: &Names) -> Result<Ve
     pairs::sorted(cases.iter().map(pair).collect::<Result<_>>()?)
 }
 
-fn read(file: &Path) -> Result<Map<String, Value>> {
+pub(super) fn read(file: &Path) -> Result<Map<String, Value>> {
     let text = text::decoded(file).map_err(|e| {
         Error::io(file, "read it", &e)
             .hint("it lies beside imagesTr; give --images and --labels where there is none")
@@ -70,18 +70,22 @@ fn read(file: &Path) -> Result<Map<String, Value>> {
     }
 }
 
-/// CT and nothing else: windows are in Hounsfield units.
-fn check_channel(told: &Map<String, Value>, file: &Path) -> Result<()> {
-    let channels = told.get("channel_names").or_else(|| told.get("modality"));
-    // Usually {"0": "CT"}; people also write {"CT": 0}, ["CT"] and "CT".
-    let names: Vec<&str> = match channels {
-        Some(Value::Object(channels)) => {
+/// Names of the channels; `None` where `dataset.json` does not tell. Usually it has {"0": "CT"}; people also write
+/// {"CT": 0}, ["CT"] and "CT".
+pub(super) fn channels(told: &Map<String, Value>) -> Option<Vec<&str>> {
+    Some(match told.get("channel_names").or_else(|| told.get("modality"))? {
+        Value::Object(channels) => {
             channels.iter().map(|(key, value)| value.as_str().unwrap_or(key)).collect()
         }
-        Some(Value::Array(channels)) => channels.iter().filter_map(Value::as_str).collect(),
-        Some(Value::String(channel)) => vec![channel],
+        Value::Array(channels) => channels.iter().filter_map(Value::as_str).collect(),
+        Value::String(channel) => vec![channel],
         _ => Vec::new(),
-    };
+    })
+}
+
+/// CT and nothing else: windows are in Hounsfield units.
+fn check_channel(told: &Map<String, Value>, file: &Path) -> Result<()> {
+    let names = channels(told).unwrap_or_default();
     let is_ct = |name: &&str| {
         name.to_ascii_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == "ct")
     };

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use super::text;
+use super::challenge;
 use crate::error::some;
 use crate::files::{case_name, is_segmentation};
 
@@ -16,7 +14,7 @@ const FIRST: &str = "0000";
 /// The images that are scans, with their names.
 pub(super) struct Scans {
     pub(super) scans: Vec<(PathBuf, String)>,
-    /// What was taken for what, where that is not plain.
+    /// Sentences about what was taken for what, where that is not plain.
     pub(super) notes: Vec<String>,
 }
 
@@ -125,13 +123,8 @@ impl Groups {
     }
 }
 
-/// How many channels the `dataset.json` of a folder tells of.
+/// The number of channels that the `dataset.json` of a folder tells of.
 fn channels(folder: &Path) -> Option<usize> {
-    let told = text::json(&text::decoded(&folder.join("dataset.json")).ok()?).ok()?;
-    match told.get("channel_names").or_else(|| told.get("modality"))? {
-        Value::Object(channels) => Some(channels.len()),
-        Value::Array(channels) => Some(channels.len()),
-        Value::String(_) => Some(1),
-        _ => None,
-    }
+    let told = challenge::read(&folder.join(challenge::FILE)).ok()?;
+    challenge::channels(&told).map(|channels| channels.len())
 }

@@ -9,8 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::names::Names;
 use super::presence::{in_order, within};
-use super::provenance::Origin;
-use super::provenance::Trust;
+use super::provenance::{Origin, Trust};
 use crate::orient::slice_in_file;
 use crate::preprocess::Preprocess;
 use crate::volume::hex;

@@ -6,8 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::pairs::{Label, Pair};
-use super::provenance::Trust;
-use super::provenance::{Maker, Origin, Records};
+use super::provenance::{Maker, Origin, Records, Trust};
 use crate::error::some;
 use crate::{Result, Space};
 
@@ -66,7 +65,7 @@ impl Making {
         Ok(making)
     }
 
-    /// Whether `propagate.csv` tells of slices by their numbers.
+    /// True where `propagate.csv` tells of slices by their numbers.
     pub(super) fn is_propagated(&self) -> bool {
         !self.told.is_empty()
     }

@@ -137,7 +137,7 @@ fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> 
     Ok((fit.apply(mask, space), Source { path: path.to_path_buf(), series: None, sha256 }))
 }
 
-/// How a mask lies on the voxels of its image.
+/// The way in which a mask lies on the voxels of its image.
 pub(super) fn fit(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<Fit> {
     let hint = "image and mask must have the same voxels: resample the mask onto the image";
     grid::on_image(space, mask, path, &format!("its image {}", image.display()), hint)

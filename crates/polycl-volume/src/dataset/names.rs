@@ -110,7 +110,7 @@ fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Re
     Ok(names)
 }
 
-/// How nnU-Net calls the label of voxels that nobody annotated.
+/// nnU-Net's name for the label of voxels that nobody annotated.
 pub const IGNORE: &str = "ignore";
 
 /// Refuses masks in which not every voxel is annotated.

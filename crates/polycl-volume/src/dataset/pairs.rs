@@ -249,9 +249,8 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
 fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Label>> {
     let mut masks = BTreeMap::new();
     let predicted = folder.join(Record::Predict.file()).is_file();
-    let scans = files::scans(folder)?;
-    let folders = entries(folder)?.into_iter().filter(|path| path.is_dir());
-    for path in scans.into_iter().filter(|path| !path.is_dir()).chain(folders) {
+    let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
+    for path in files::scans_among(files).into_iter().chain(folders) {
         // `polycl predict --probabilities` makes no masks there.
         if predicted && path.file_name().is_some_and(|name| name == "probabilities") {
             continue;

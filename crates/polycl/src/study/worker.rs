@@ -343,7 +343,7 @@ impl<'a> Unit<'a> {
 
     /// Scores the masks in a folder beside them.
     fn evaluate(&self, test: &Test, out: &Path) -> anyhow::Result<()> {
-        let (masks, scores, labels) = (out.join("masks"), out.join("scores"), test.dir.join("labels"));
+        let (masks, scores, labels) = (out.join("masks"), out.join(SCORES), test.dir.join("labels"));
         let reference = ["evaluate".to_owned(), "--reference".into(), text(&labels)?];
         let prediction = ["--prediction".to_owned(), text(&masks)?, "--out".into(), text(&scores)?];
         self.polycl(reference.into_iter().chain(prediction))

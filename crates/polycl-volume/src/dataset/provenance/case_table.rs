@@ -9,7 +9,7 @@ use crate::{Error, Kind, Result, lock, output};
 pub(super) struct CaseTable {
     pub(super) record: Record,
     pub(super) columns: &'static [&'static str],
-    /// What its rows are, for a person whose file holds something else.
+    /// The kind of its rows, for a person whose file holds something else.
     pub(super) what: &'static str,
 }
 

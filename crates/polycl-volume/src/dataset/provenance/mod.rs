@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 pub use origin::Origin;
 pub use propagation::{Propagation, Trust};
 
+use self::foreign::Program;
 use self::prediction::Made;
 use crate::files::case_name;
 use crate::{Error, Kind, Result, lock, output};
@@ -88,9 +89,9 @@ impl Records {
             if !self.0.contains_key(folder) {
                 self.0.insert(folder.to_path_buf(), Folder::read(folder)?);
             }
-            let makers = [self.0[folder].maker(case.trim()), foreign::maker(folder, &case)];
+            let makers = [self.0[folder].maker(case.trim()), self.0[folder].other(&case)];
             for maker in makers.into_iter().flatten() {
-                // What our own records know, nobody can know better.
+                // Our own records outrank what other programs leave.
                 let rank = |maker: &Maker| (maker.origin, maker.program.is_none());
                 if least.as_ref().is_none_or(|least| rank(&maker) > rank(least)) {
                     least = Some(maker);
@@ -129,6 +130,8 @@ struct Folder {
     propagated: BTreeMap<String, Propagation>,
     predicted: Made,
     refined: BTreeSet<String>,
+    /// The other program that made all masks there.
+    program: Option<Program>,
 }
 
 impl Folder {
@@ -142,7 +145,14 @@ impl Folder {
             propagated: propagated.unwrap_or_default(),
             predicted: predicted.unwrap_or(Made::None),
             refined: refined.unwrap_or_default(),
+            program: foreign::of_folder(folder),
         })
+    }
+
+    /// The other program that made a mask.
+    fn other(&self, case: &str) -> Option<Maker> {
+        let (record, program) = self.program.clone().or_else(|| foreign::of_case(&self.path, case))?;
+        Some(Maker { origin: Origin::Predicted, record, propagation: None, program: Some(program) })
     }
 
     /// Of several records the least believable counts: one mask may have replaced another.
