@@ -4,8 +4,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use polycl_data::{DrawnSlices, Ranges, Records, Salt, pairs};
 use polycl_fuzz::{Folder, proportionate};
-use polycl_volume::dataset::{DrawnSlices, Ranges, Records, Salt, names, pairs};
+use polycl_image::names;
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
     let folder = Folder::new("csv");
@@ -24,7 +25,11 @@ fn check(kind: u8, bytes: &[u8]) {
     match kind {
         0 => drop(Ranges::read(&FOLDER.write("ranges.csv", bytes))),
         1 => {
-            if let Ok(pairs) = pairs::from_manifest(&FOLDER.write("manifest.csv", bytes), None, &Salt::at(&FOLDER.at("salt"))) {
+            if let Ok(pairs) = pairs::from_manifest(
+                &FOLDER.write("manifest.csv", bytes),
+                None,
+                &Salt::at(&FOLDER.at("salt")),
+            ) {
                 assert!(pairs.windows(2).all(|two| two[0].case < two[1].case));
                 assert!(pairs.iter().all(|pair| !pair.case.contains('/') && !pair.case.starts_with("..")));
             }
@@ -38,7 +43,7 @@ fn check(kind: u8, bytes: &[u8]) {
     }
 }
 
-fn sound(names: polycl_volume::Result<names::Names>) {
+fn sound(names: polycl_base::Result<names::Names>) {
     if let Ok(names) = names {
         assert!(!names.is_empty() && !names.contains_key(&0) && names.values().all(|name| !name.is_empty()));
     }
@@ -50,7 +55,7 @@ fn maker(record: &str, bytes: &[u8]) {
     let mask = file.with_file_name("a.nii.gz");
     let Ok(Some(maker)) = Records::default().maker(&mask) else { return };
     if let Some(propagation) = maker.propagation {
-        use polycl_volume::Space;
+        use polycl_image::Space;
         let space = Space::new([2, 3, 4], Default::default());
         let _ = propagation.trust(Some(1), &space, &(0..4));
         let _ = propagation.trust(None, &space, &(1..3));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use polycl_fuzz::{Folder, proportionate};
-use polycl_volume::dicom::{choose, find};
+use polycl_image::dicom::{choose, find};
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder::new("dicom"));
 

@@ -9,8 +9,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
 use polycl_fuzz::{Folder, proportionate};
-use polycl_volume::nifti::{image_from_bytes, read_image, read_mask, write_image};
-use polycl_volume::orient::{Reorientation, orientation_code};
+use polycl_image::nifti::{image_from_bytes, read_image, read_mask, write_image};
+use polycl_image::orient::{Reorientation, orientation_code};
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder::new("nifti"));
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use polycl_fuzz::{Folder, check_file};
-use polycl_volume::files::Format;
+use polycl_image::files::Format;
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder::new("nrrd"));
 

@@ -1,44 +1,28 @@
 //! Any text as the file of a study, and as the settings of a run.
 #![no_main]
-#![allow(dead_code, reason = "not all of the files is used here")]
 
-use std::sync::LazyLock;
+use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use polycl_fuzz::{Folder, proportionate};
+use polycl_app::layers::overlay;
+use polycl_app::study::Config;
+use polycl_fuzz::proportionate;
 use polycl_nn::train::finetune::FinetuneConfig;
 use serde::Deserialize;
 
-#[path = "../../crates/polycl/src/study/config.rs"]
-mod config;
-#[path = "../../crates/polycl/src/commands/overlay.rs"]
-mod layers;
-
-/// As in the binary.
-mod commands {
-    pub mod overlay {
-        pub use crate::layers::overlay;
-    }
-}
-
-static FOLDER: LazyLock<Folder> = LazyLock::new(|| Folder::new("toml"));
-
 fuzz_target!(|bytes: &[u8]| {
-    let file = FOLDER.write("study.toml", bytes);
+    let Ok(text) = str::from_utf8(bytes) else { return };
     proportionate((8 << 20) + 2000 * bytes.len(), || {
-        if let Ok(config) = config::Config::read(&file) {
+        if let Ok(config) = Config::parse(text, Path::new("study.toml")) {
             study(&config);
         }
-        if let Ok(text) = str::from_utf8(bytes) {
-            run(text);
-        }
+        run(text);
     });
 });
 
-fn study(config: &config::Config) {
+fn study(config: &Config) {
     config.budgets.iter().for_each(|budget| drop(budget.to_string()));
     let Ok(methods) = config.methods() else { return };
-    let _ = config.primary(&methods);
     for method in &methods {
         if let Some(pretraining) = &method.pretraining {
             assert!(pretraining.training.batch > 0 && pretraining.training.steps > Some(0));
@@ -47,10 +31,10 @@ fn study(config: &config::Config) {
     }
 }
 
-/// As `resolve` of `commands/training.rs` does, with a file over another.
+/// A run's settings from two files, the second over the first.
 fn run(text: &str) {
     let (below, above) = text.split_once("\n#####\n").unwrap_or((text, ""));
     let (Ok(mut below), Ok(above)) = (below.parse(), above.parse()) else { return };
-    layers::overlay(&mut below, above);
+    overlay(&mut below, above);
     let _ = FinetuneConfig::deserialize(below);
 }

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use glam::{DAffine3, DVec3};
 use libfuzzer_sys::fuzz_target;
+use polycl_data::{Dataset, Import, pairs};
 use polycl_fuzz::{Folder, proportionate};
-use polycl_volume::dataset::{Dataset, Plan, pairs};
-use polycl_volume::preprocess::Preprocess;
-use polycl_volume::{Space, Volume, nifti};
+use polycl_image::preprocess::Preprocess;
+use polycl_image::{Space, Volume, nifti};
 
 const SLICES: usize = 3;
 /// Bytes of the table of slices at the end of a file of them.
@@ -45,9 +45,9 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     let found = pairs::from_folders(&folder.at("images"), Some(&folder.at("labels")), None);
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
     let (pairs, _) = found.expect("a pair");
-    let plan = Plan { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, stop: || false };
+    let import = Import { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess };
     let path = folder.at("dataset");
-    plan.import(&path, false, &mut |_| {}).expect("a data set");
+    import.import(&path, false, &()).expect("a data set");
     if let Some(corpus) = std::env::var_os("POLYCL_SEEDS") {
         seeds(&folder, Path::new(&corpus)).expect("room for seeds");
     }

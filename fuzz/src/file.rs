@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use polycl_volume::files::{Format, image_from_bytes, notes, read_image, read_mask, read_space};
-use polycl_volume::orient::{Reorientation, orientation_code};
+use polycl_image::files::{Format, image_from_bytes, notes, read_image, read_mask, read_space};
+use polycl_image::orient::{Reorientation, orientation_code};
 
 use crate::{Folder, proportionate};
 

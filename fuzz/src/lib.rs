@@ -1,4 +1,4 @@
-//! What the targets share: memory that is watched, and a folder for files.
+//! Parts that targets share: memory that is watched, a folder for files, a zip file around a pickle.
 
 mod file;
 mod folder;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Distribution, Tensor};
-use polycl_volume::Result;
-use serde::Serialize;
+use polycl_base::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
 use crate::loss::{ContrastiveLoss, SegmentationLoss};
@@ -16,7 +16,7 @@ use crate::sam::{Prompt, Sam};
 use crate::sam2::{Place, Sam2, Track};
 use crate::train::initialised;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
     Supervised,

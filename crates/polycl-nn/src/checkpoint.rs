@@ -12,7 +12,7 @@ use burn::store::{
     burn_pack::Tensor as Named,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use polycl_volume::{Error, Kind, Result, output};
+use polycl_base::{Error, Kind, Result, output};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,10 +1,10 @@
 //! What an encoder sees in a slice, as numbers.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use crate::net::Encoder;
-use crate::predict::floats;
+use crate::net::readout::floats;
 
 /// The last `maps` maps of an encoder for each of some slices [size, size], each as means over `cells` by `cells` parts: the
 /// mean over a whole map that is instance-normalised hardly tells slices apart.

@@ -11,7 +11,6 @@ pub mod kernels;
 pub mod loss;
 pub mod net;
 pub mod optim;
-mod overlap;
 pub mod predict;
 pub mod propagate;
 pub mod refine;

@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use polycl_volume::components::largest_components;
-use polycl_volume::orient::Reorientation;
-use polycl_volume::preprocess::{Grid, Preprocess};
-use polycl_volume::{Error, Image, Kind, Mask, Result, Volume};
+use polycl_base::{Error, Kind, Result, Watch};
+use polycl_image::components::largest_components;
+use polycl_image::orient::Reorientation;
+use polycl_image::preprocess::{Grid, Preprocess};
+use polycl_image::{Image, Mask, Volume};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::net::Segmenter;
-use crate::train::{Model, Organ, RunCard, mirrored_classes, weights};
+use crate::net::readout::{decide, floats};
+use crate::train::{Organ, RunCard, RunKind, mirrored_classes, weights};
 
 /// How to predict; the default is the plain network.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,7 +79,7 @@ impl Predictor {
     /// As [`RunCard::read`] and [`Checkpoint::load`]; [`Kind::Checkpoint`] for an encoder alone.
     pub fn load(run: &Path, device: Device) -> Result<Self> {
         let card = RunCard::read(run)?;
-        let Model::Segmenter(config) = card.model else {
+        let RunKind::Segmenter(config) = card.model else {
             return Err(Error::new(run, Kind::Checkpoint, "a fine-tuned run", "a pre-trained encoder alone")
                 .hint("fine-tune it first: polycl finetune DATASET --encoder RUN --out NEW"));
         };
@@ -101,33 +103,32 @@ impl Predictor {
         self.mirrored.is_some()
     }
 
-    /// Segments a scan; `done` hears the number of slices finished so far and of all.
+    /// Segments a scan, slice by slice; nothing where it was asked to stop meanwhile.
     ///
     /// # Errors
     /// [`Kind::Checkpoint`] where the network's output is not float32.
-    pub fn segment(
-        &self,
-        image: &Image,
-        options: Options,
-        done: &mut dyn FnMut(usize, usize),
-    ) -> Result<Prediction> {
+    pub fn segment(&self, image: &Image, options: Options, watch: &dyn Watch) -> Result<Option<Prediction>> {
         let reorientation = Reorientation::to_canonical(&image.space);
         let canonical = reorientation.apply(image);
         let (grid, nz) = (Grid::of(&canonical.space), canonical.space.shape[2]);
         let mut drawing = Drawing::new(&self.card.organs, grid, nz, options.probabilities);
         for first in (0..nz).step_by(BATCH) {
+            if watch.stop() {
+                return Ok(None);
+            }
             let slices = first..(first + BATCH).min(nz);
             let planes: Vec<&[f32]> = slices.clone().map(|k| canonical.plane(k)).collect();
             let probabilities = self.probabilities(&planes, grid, options.flip)?;
             drawing.add(&self.card.preprocess, slices.start, &probabilities);
-            done(slices.end, nz);
+            watch.step(slices.end, nz);
         }
         let mut mask = reorientation
             .invert(&Volume { space: canonical.space.clone(), voxels: drawing.labels }, &image.space);
         self.card.organs.iter().for_each(|organ| options.components.keep(&mut mask, organ));
         let restore =
             |voxels| reorientation.invert(&Volume { space: canonical.space.clone(), voxels }, &image.space);
-        Ok(Prediction { mask, probabilities: drawing.probabilities.into_iter().map(restore).collect() })
+        let probabilities = drawing.probabilities.into_iter().map(restore).collect();
+        Ok(Some(Prediction { mask, probabilities }))
     }
 
     /// Network-size probability maps [channels][S·S] of each plane.
@@ -182,32 +183,4 @@ impl<'a> Drawing<'a> {
             }
         }
     }
-}
-
-/// The class of a pixel: one organ where its probability exceeds ½, else the likeliest class (the
-/// first of equals).
-fn decide(channels: usize, probability: impl Fn(usize) -> f32) -> u8 {
-    if channels == 1 {
-        return u8::from(probability(0) > 0.5);
-    }
-    let better =
-        |best: usize, class: usize| if probability(class) > probability(best) { class } else { best };
-    (1..channels).fold(0, better) as u8
-}
-
-/// The class of every pixel of probabilities [B, C, H, W], as [B · H · W].
-pub(crate) fn classes(probabilities: Tensor<4>) -> Result<Vec<u8>> {
-    let [batch, channels, height, width] = probabilities.dims();
-    let (values, pixels) = (floats(probabilities)?, height * width);
-    let class = |i: usize| {
-        let first = i / pixels * channels * pixels + i % pixels;
-        decide(channels, |channel| values[first + channel * pixels])
-    };
-    Ok((0..batch * pixels).map(class).collect())
-}
-
-pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let wrong =
-        |e: &dyn std::fmt::Display| Error::new("network", Kind::Checkpoint, "float32 output", e.to_string());
-    tensor.into_data().try_into_vec::<f32>().map_err(|e| wrong(&format!("{e:?}")))
 }

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use polycl_volume::dataset::{Index, Scan};
-use polycl_volume::rng::{Purpose, rng};
-use polycl_volume::{Error, Kind, Result};
+use polycl_base::rng::{Purpose, rng};
+use polycl_base::{Error, Kind, Result};
+use polycl_data::{Index, Scan};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,13 @@ pub enum Strategy {
 pub struct SliceId {
     pub scan: usize,
     pub slice: usize,
+}
+
+impl SliceId {
+    /// The slice as one counter of a random stream.
+    pub fn counter(self) -> u64 {
+        (self.scan as u64) << 32 | self.slice as u64
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +154,7 @@ impl Selector {
 
     /// The triplet of `anchor` in `epoch`; `None` where it has no positive or no negative partner.
     pub fn triplet(&self, seed: u64, epoch: u64, anchor: SliceId) -> Option<Triplet> {
-        let counter = (anchor.scan as u64) << 32 | anchor.slice as u64;
+        let counter = anchor.counter();
         let mut rng = rng(seed, Purpose::Triplet, [epoch, counter]);
         let own = self.scans.iter().position(|e| e.scan == anchor.scan)?;
         let answer = self.scans[own].answer(anchor.slice);

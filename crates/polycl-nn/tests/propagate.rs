@@ -1,96 +1,36 @@
 //! Objects followed by SAM 2 through a scan, with random weights: what is found does not matter here, only
 //! that it is found again.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod following;
+
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
-use burn::tensor::Device;
-use glam::{DAffine3, DMat3, DVec3};
-use polycl_nn::device;
-use polycl_nn::propagate::{
-    Clue, Direction, Journal, Memory, Object, Place, Propagated, Request, Tracker, fingerprint, propagate,
-};
-use polycl_nn::sam::{MLP_NAMES, TwoWayConfig};
-use polycl_nn::sam2::{HieraConfig, MemoryConfig, Model, Sam2, Sam2Config, Size, Version};
-use polycl_nn::weights::{self, Weights};
-use polycl_volume::dataset::Origin;
-use polycl_volume::dataset::names::Names;
-use polycl_volume::dataset::provenance::propagation::Row;
-use polycl_volume::{Image, Mask, Space, Volume};
+use polycl_data::Origin;
+use polycl_data::provenance::propagation::Row;
+use polycl_image::Mask;
+use polycl_nn::propagate::Propagated;
 
-const SLICES: usize = 40;
-const SHAPE: [usize; 3] = [30, 24, SLICES];
+use following::{Watcher, memory, scan};
 
-/// The reduced network of the parity tests.
-fn tracker() -> Tracker {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/sam2/weights_21.safetensors");
-    let trunk = HieraConfig {
-        dim: 16,
-        heads: 1,
-        stages: [1, 2, 3, 2],
-        windows: [8, 4, 14, 7],
-        global: [5; 3],
-        background: 7,
-    };
-    let decoder = TwoWayConfig { depth: 2, dim: 32, heads: 8, mlp: 2048, mlp_names: MLP_NAMES[1] };
-    let memory = MemoryConfig { dim: 8, layers: 2, mlp: 64 };
-    let config = Sam2Config { image: 256, trunk, decoder, memory, version: Version::V21 };
-    let weights = Weights::new(&path, weights::read(&path).unwrap(), &Device::flex());
-    let network = Sam2::load(weights, config).unwrap();
-    Tracker::Memory(Memory::new(Model::Sam2(Version::V21, Size::Tiny), network, device::Device::Cpu))
-}
-
-/// Files count slices from the head here.
-fn space() -> Space {
-    let axes = DMat3::from_diagonal(DVec3::new(1.0, 1.0, -4.0));
-    Space::new(SHAPE, DAffine3::from_mat3_translation(axes, DVec3::ZERO))
-}
-
-/// Two balls on a background that changes.
-fn scan() -> (Image, Mask) {
-    let space = space();
-    let (mut image, mut mask) = (Vec::new(), Vec::new());
-    for i in 0..space.voxels() {
-        let [x, y, z] = [i % SHAPE[0], i / SHAPE[0] % SHAPE[1], i / (SHAPE[0] * SHAPE[1])];
-        let near = |c: [f32; 3]| {
-            let d = [x as f32 - c[0], y as f32 - c[1], (z as f32 - c[2]) / 2.0];
-            d.iter().map(|d| d * d).sum::<f32>().sqrt()
-        };
-        let label = u16::from(near([9.0, 10.0, 20.0]) < 6.0) + 2 * u16::from(near([21.0, 14.0, 18.0]) < 5.0);
-        let texture = (x * 7 + y * 5 + z * 3) % 23;
-        image.push([-60.0, 90.0, 150.0][usize::from(label)] + texture as f32);
-        mask.push(if [14, 20, 24].contains(&z) { label } else { 0 });
-    }
-    (Volume { space: space.clone(), voxels: image }, Volume { space, voxels: mask })
-}
-
-fn run(folder: &Path, stop: Option<usize>) -> (Option<Propagated>, usize) {
-    let (image, annotation) = scan();
-    let clues = [Clue { label: 3, slice: 30, place: Place::Box([4, 4, 12, 15]) }];
-    let objects = Object::all(&image.space, Some(&annotation), &clues, &Names::new(), None);
-    let request = Request {
-        image: &image,
-        annotation: Some(&annotation),
-        objects: &objects,
-        range: 0..=SLICES - 1,
-        direction: Direction::Both,
-    };
-    let mut tracker = tracker();
-    let key = fingerprint(&tracker, &request, device::Device::Cpu);
-    let (journal, kept) = Journal::open(folder, &key, tracker.side()).unwrap();
-    let mut done = |n: usize, _: usize| assert!(Some(n) != stop, "killed");
-    let found = catch_unwind(AssertUnwindSafe(|| propagate(&mut tracker, &request, &journal, &mut done)));
-    (found.ok().map(|found| found.unwrap()), kept)
+/// Runs until a step, or to the end. The network is loaded each time, as by a process of its own.
+fn run(folder: &Path, stop_at: Option<usize>) -> (Option<Propagated>, usize) {
+    let watcher = Watcher { stop_at, ..Watcher::default() };
+    following::run(&memory(), &scan(0), folder, &watcher)
 }
 
 /// Each stop leaves what the next run reads; the end is the same as without any.
 #[test]
-fn what_is_killed_goes_on() {
+fn what_is_stopped_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, kept) = run(&folder.path().join("whole"), None);
     let whole = whole.unwrap();
     assert_eq!(kept, 0);
-    let journal = folder.path().join("killed");
+    let journal = folder.path().join("stopped");
+    // Before anything has been looked at.
+    let watcher = Watcher::default();
+    watcher.stopping.store(true, Ordering::Relaxed);
+    assert!(following::run(&memory(), &scan(0), &journal, &watcher).0.is_none());
     let mut before = 0;
     for stop in [25, 61] {
         let (found, kept) = run(&journal, Some(stop));
@@ -165,7 +105,7 @@ fn check_rows(rows: &[Row]) {
 
 /// Drawn pixels come back.
 fn check_drawn(mask: &Mask) {
-    let (_, annotation) = scan();
+    let (_, annotation) = scan(0);
     let same =
         mask.voxels.iter().zip(&annotation.voxels).all(|(found, &drawn)| drawn == 0 || *found == drawn);
     assert!(same, "what was drawn has changed");

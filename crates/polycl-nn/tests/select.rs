@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use polycl_base::{Kind, Result};
+use polycl_data::{Index, Origin, Scan};
+use polycl_image::Source;
+use polycl_image::preprocess::Preprocess;
 use polycl_nn::select::{Selector, SliceId, Strategy, Triplet};
-use polycl_volume::dataset::{Index, Origin, Scan, Source};
-use polycl_volume::preprocess::Preprocess;
-use polycl_volume::{Kind, Result};
 
 const ORGAN: &str = "liver";
 

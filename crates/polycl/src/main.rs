@@ -2,16 +2,13 @@
 
 mod cli;
 mod commands;
-mod curve;
-mod fetch;
+mod ended;
+mod live;
 mod memory;
-mod montage;
-mod picture;
-mod report;
 mod stop;
-mod study;
-mod surface;
 mod talk;
+mod terminal;
+mod words;
 
 fn main() -> std::process::ExitCode {
     memory::keep_freed_pages();

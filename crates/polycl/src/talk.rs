@@ -1,23 +1,23 @@
-//! What a person reads on stderr: errors with their hints, notes, progress.
+//! What a person reads on stderr: errors with their hints, and notes.
 
 use std::io::Write;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use polycl_base::told;
 
-use crate::cli::Outcome;
+use crate::ended::Ended;
 
 /// Prints an error, what led to it, and its hint on a line of its own.
 pub fn error(error: &anyhow::Error) {
-    note(format_args!("error: {error:#}"));
-    if let Some(hint) = error.downcast_ref::<polycl_volume::Error>().and_then(|e| e.hint.as_deref()) {
+    note(format_args!("error: {}", told(error.as_ref())));
+    if let Some(hint) = error.downcast_ref::<polycl_base::Error>().and_then(|e| e.hint.as_deref()) {
         note(format_args!("hint: {hint}"));
     }
 }
 
 /// Lists the cases that failed, with the reasons, at the end, where a person looks.
-pub fn failures(failed: &[(String, polycl_volume::Error)]) -> Outcome {
+pub fn failures(failed: &[(String, polycl_base::Error)]) -> Ended {
     if failed.is_empty() {
-        return Outcome::Done;
+        return Ended::Done;
     }
     note(format_args!("{} failed:", failed.len()));
     for (case, error) in failed {
@@ -26,7 +26,7 @@ pub fn failures(failed: &[(String, polycl_volume::Error)]) -> Outcome {
             note(format_args!("    hint: {hint}"));
         }
     }
-    Outcome::SomeFailed
+    Ended::SomeFailed
 }
 
 /// Results, to stdout. A reader who has seen enough and closed the pipe (`| head`) is no error.
@@ -44,24 +44,4 @@ pub fn data(text: impl std::fmt::Display) {
 /// work goes on.
 pub fn note(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-/// A bar over `len` pieces of work with the time left; silent where stderr is no terminal.
-pub fn progress(len: u64, what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left")
-        .expect("the template is a constant");
-    ProgressBar::new(len).with_style(style).with_message(what.to_owned())
-}
-
-/// The same over bytes on their way from elsewhere.
-pub fn transfer(bytes: u64, what: &str) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
-            .expect("the template is a constant");
-    ProgressBar::new(bytes).with_style(style).with_message(what.to_owned())
-}
-
-/// Tells what is odd about a scan.
-pub fn odd(scan: &str, found: &[String]) {
-    found.iter().for_each(|text| note(format_args!("note: {scan}: {text}")));
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use polycl_image::nifti;
+
 use common::{Folder, grid, in_disc, painted};
-use polycl_volume::nifti;
 
 /// A scan of two slices and its number.
 fn scan(folder: &Folder, number: usize) {

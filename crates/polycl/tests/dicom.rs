@@ -2,18 +2,16 @@
 
 #[path = "common/mod.rs"]
 mod common;
-#[allow(dead_code, reason = "golden values are of polycl-volume's tests")]
-#[path = "../../polycl-volume/tests/dicom/pack.rs"]
-mod pack;
-
 use std::path::Path;
+
+use polycl_fixtures::dicom::FILES;
 
 use common::{Folder, contents};
 
 /// A folder `export` of series in folders of their own, and a secret that is always the same.
 fn export(cases: &[&str]) -> Folder {
     let folder = Folder::new();
-    for (name, data) in pack::FILES.iter() {
+    for (name, data) in FILES.iter() {
         if cases.iter().any(|case| name.starts_with(&format!("{case}/"))) {
             std::fs::write(folder.at(&format!("export/{name}")), with_frame_of_reference(data)).unwrap();
         }

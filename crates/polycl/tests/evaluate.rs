@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{Folder, boxes, space};
+use polycl_data::Origin;
+use polycl_image::preprocess::Preprocess;
+use polycl_image::{Image, Mask, nifti};
 use polycl_nn::net::{EncoderConfig, Net};
-use polycl_nn::train::{Model, RunCard, Seen};
-use polycl_volume::dataset::Origin;
-use polycl_volume::preprocess::Preprocess;
-use polycl_volume::{Image, Mask, nifti};
+use polycl_nn::train::{RunCard, RunKind, Seen};
+
+use common::{Folder, boxes, space};
 
 const FOLDERS: &str = "evaluate --reference reference --prediction prediction --out scores";
 
@@ -93,7 +94,7 @@ fn run_card() -> String {
     };
     let card = RunCard {
         polycl_run: 1,
-        model: Model::Contrastive(EncoderConfig::published(Net::Unet)),
+        model: RunKind::Contrastive(EncoderConfig::published(Net::Unet)),
         preprocess: Preprocess::default(),
         organs: Vec::new(),
         flips: false,

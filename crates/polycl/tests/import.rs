@@ -2,8 +2,9 @@
 
 mod common;
 
+use polycl_image::{Mask, Space, nifti};
+
 use common::{Folder, boxes, space};
-use polycl_volume::{Mask, Space, nifti};
 
 /// What an import that must fail says; it may leave nothing.
 fn refused(folder: &Folder, arguments: &str) -> String {

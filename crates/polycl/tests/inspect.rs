@@ -2,8 +2,9 @@
 
 mod common;
 
+use polycl_image::nifti;
+
 use common::{Folder, bytes, grid, in_disc, painted, refused};
-use polycl_volume::nifti;
 
 /// A body with a lesion in it, upside down in the file, with pixels that are not square.
 fn scan(folder: &Folder) {
@@ -23,7 +24,7 @@ fn scan(folder: &Folder) {
         u16::from(in_disc(place, [20.0, 0.0], 12.0) && (-81.0..=-39.0).contains(&place.z)) * 2
     });
     folder.mask("mask.nii.gz", &mask).write("labels.json", r#"{"2": "lesion"}"#);
-    folder.mask("empty.nii.gz", &polycl_volume::Volume { voxels: vec![0; mask.voxels.len()], ..mask });
+    folder.mask("empty.nii.gz", &polycl_image::Volume { voxels: vec![0; mask.voxels.len()], ..mask });
 }
 
 /// Width, height and pixels.

@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::Folder;
-use polycl_volume::nifti;
+use polycl_image::nifti;
 use serde_json::Value;
+
+use common::Folder;
 
 const FINETUNE: &str =
     "finetune dataset --organ liver --epochs 1 --steps 2 --batch 4 --net resnet18 --validate";

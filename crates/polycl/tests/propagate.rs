@@ -8,12 +8,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use glam::DVec3;
+use polycl_image::orient::Reorientation;
+use polycl_image::{Image, Mask, Space, nifti};
+
 use common::{
     Folder, bytes, contents, dice, geometry, grid, in_disc, painted, read, refused, rows, text, weights,
 };
-use glam::DVec3;
-use polycl_volume::orient::Reorientation;
-use polycl_volume::{Image, Mask, Space, nifti};
 
 /// A tapering organ from 10 to 42 mm above the feet's end, which leans to one side.
 fn organ(place: DVec3) -> bool {

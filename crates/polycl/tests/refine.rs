@@ -3,20 +3,19 @@
 //! Where LiteMedSAM has not been fetched, tests that need it say so and do nothing.
 
 mod common;
-#[path = "../../polycl-nn/tests/torch/zip.rs"]
-#[allow(dead_code, reason = "it has a folder of its own, too")]
-mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use glam::DVec3;
+use polycl_fixtures::zip;
+use polycl_image::orient::{Reorientation, orientation_code};
+use polycl_image::{Image, Mask, Space, Volume, nifti};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
 use common::{
     Folder, bytes, contents, dice, geometry, grid, in_disc, painted, read, refused, rows, text, weights,
 };
-use glam::DVec3;
-use polycl_volume::orient::{Reorientation, orientation_code};
-use polycl_volume::{Image, Mask, Space, Volume, nifti};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// An organ about 40 mm across, which narrows from the feet on.
 fn organ(place: DVec3) -> bool {

@@ -2,8 +2,9 @@
 
 mod common;
 
+use polycl_image::{Mask, nifti};
+
 use common::{Folder, text};
-use polycl_volume::{Mask, nifti};
 
 /// Five phantom patients whose masks show the liver in one slice each, with the slices in which it is; returns the
 /// middle of each.

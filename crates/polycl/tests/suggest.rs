@@ -4,9 +4,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
+use polycl_image::orient::Reorientation;
+use polycl_image::{Image, Mask, nifti};
+
 use common::{Folder, bytes, refused, rows, text};
-use polycl_volume::orient::Reorientation;
-use polycl_volume::{Image, Mask, nifti};
 
 const CASES: [&str; 4] = ["a000", "a001", "a002", "a003"];
 

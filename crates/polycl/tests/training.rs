@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use polycl_image::nifti;
+
 use common::Folder;
-use polycl_volume::nifti;
 
 /// A folder with a data set of five phantom patients at 32².
 fn cohort() -> Folder {
@@ -141,7 +142,7 @@ fn a_run_belongs_to_one_process() {
     let folder = cohort();
     folder.done(&format!("{FINETUNE} --out run"));
     // As another process would: the lock is the open file's.
-    let held = polycl_volume::lock::hold(&folder.at("run"), ".polycl-run.lock").unwrap();
+    let held = polycl_base::lock::hold(&folder.at("run"), ".polycl-run.lock").unwrap();
     insta::assert_snapshot!(folder.refused(&format!("{FINETUNE} --out run --resume")));
     drop(held);
     folder.done(&format!("{FINETUNE} --out run --resume"));

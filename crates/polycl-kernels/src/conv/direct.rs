@@ -4,7 +4,8 @@
 use pulp::Simd;
 
 use super::gemm::{ROWS, Tile, accumulate, panel_width};
-use super::{Conv, Weights};
+use super::kernel::Conv;
+use super::weights::Weights;
 use crate::parallel::{Out, filled, for_each, piece};
 use crate::scratch;
 use crate::shape::Shape;

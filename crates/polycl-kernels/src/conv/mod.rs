@@ -3,31 +3,16 @@
 
 mod direct;
 pub(crate) mod gemm;
+mod kernel;
+mod weights;
 mod winograd;
 
 use crate::parallel::Out;
 use crate::shape::Shape;
-
-/// A square kernel, its stride and its zero padding on each side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conv {
-    pub kernel: usize,
-    pub stride: usize,
-    pub padding: usize,
-}
+pub use kernel::Conv;
+pub use weights::Weights;
 
 impl Conv {
-    /// Whether [`Self::output`] exists: the kernel must fit into the padded map.
-    pub fn fits(self, input: Shape) -> bool {
-        let side = |length: usize| length > 0 && length + 2 * self.padding >= self.kernel;
-        self.kernel > 0 && self.stride > 0 && side(input.h) && side(input.w)
-    }
-
-    pub fn output(self, input: Shape, channels: usize) -> Shape {
-        let side = |length: usize| (length + 2 * self.padding - self.kernel) / self.stride + 1;
-        Shape { n: input.n, h: side(input.h), w: side(input.w), c: channels }
-    }
-
     /// Winograd's algorithm exists for one kind of convolution, and pays where there are channels
     /// and tiles enough for the transforms of the weights. Maps narrower than a tile must not use it:
     /// where a tap never meets a pixel its gradient is zero, and Adam would make a step of any round-off
@@ -42,54 +27,6 @@ impl Conv {
 enum Algorithm {
     Winograd,
     Direct,
-}
-
-/// Weights [C_out, C_in, k, k] and, where there is one, a bias `[C_out]`.
-#[derive(Debug, Clone, Copy)]
-pub struct Weights<'a> {
-    pub values: &'a [f32],
-    pub bias: Option<&'a [f32]>,
-    pub channels_out: usize,
-    pub channels_in: usize,
-    pub kernel: usize,
-}
-
-impl Weights<'_> {
-    fn check(&self, conv: Conv, input: Shape) {
-        assert!(self.kernel == conv.kernel && self.channels_in == input.c && conv.fits(input));
-        assert_eq!(self.values.len(), self.channels_out * self.channels_in * self.taps());
-        assert!(self.bias.is_none_or(|bias| bias.len() == self.channels_out));
-    }
-
-    fn taps(&self) -> usize {
-        self.kernel * self.kernel
-    }
-
-    /// Channels that are read and written: the other way round on the way back.
-    fn channels(&self, transposed: bool) -> (usize, usize) {
-        match transposed {
-            false => (self.channels_in, self.channels_out),
-            true => (self.channels_out, self.channels_in),
-        }
-    }
-
-    /// From one channel read to `width` of those written, from `first` on: [tap][width], zero beyond
-    /// the last. On the way back the taps come in reverse.
-    fn block(&self, transposed: bool, channel: usize, first: usize, width: usize, to: &mut [f32]) {
-        let (taps, (_, columns)) = (self.taps(), self.channels(transposed));
-        let [at, step] = match transposed {
-            false => [channel * taps, self.channels_in * taps],
-            true => [channel * columns * taps, taps],
-        };
-        to.fill(0.0);
-        for column in first..columns.min(first + width) {
-            let from = &self.values[at + column * step..][..taps];
-            for (tap, &value) in from.iter().enumerate() {
-                let tap = if transposed { taps - 1 - tap } else { tap };
-                to[tap * width + column - first] = value;
-            }
-        }
-    }
 }
 
 /// A convolution.

@@ -7,8 +7,8 @@
 
 use pulp::Simd;
 
-use super::Weights;
 use super::gemm::{Product, ROWS, multiply, panel_width};
+use super::weights::Weights;
 use crate::parallel::{Out, filled, for_each, piece};
 use crate::scratch;
 use crate::shape::Shape;

@@ -6,15 +6,14 @@ mod raw;
 
 use std::ops::Range;
 
-use axis::Axis;
-use raw::Raw;
-
 use crate::dropout::Dropout;
 use crate::moments::Over;
 use crate::parallel::{Out, for_each};
 use crate::scratch;
 use crate::shape::Shape;
 use crate::simd::width;
+use axis::Axis;
+use raw::Raw;
 
 /// (x − mean) / √(variance + ε) · weight + bias.
 #[derive(Debug, Clone, Copy)]

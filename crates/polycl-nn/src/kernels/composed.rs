@@ -6,7 +6,8 @@ use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoo
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use polycl_kernels::{Conv, Dropout, Over, Resample};
 
-use super::{NormSpec, Source};
+use super::backend::NormSpec;
+use super::source::Source;
 
 /// [B, H, W, C] → [B, C, H, W]
 pub fn nchw(x: Tensor<4>) -> Tensor<4> {

@@ -6,49 +6,21 @@
 mod autodiff;
 mod backend;
 pub mod composed;
+mod source;
 pub mod transformer;
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
 pub use polycl_kernels::{Adam as AdamStep, Conv, DiceLoss, Dropout, Over, Resample, instruction_set};
 
+use backend::Kernels;
 pub use backend::{ConvSpec, NormSpec, SourceSpec};
-use backend::{Kernels, SourceTensors};
+pub use source::Source;
 
 /// Whether there are kernels for tensors such as this one.
 pub fn serves<const D: usize>(x: &Tensor<D>) -> bool {
     // Equality of devices ignores autodiff.
     x.dtype() == DType::F32 && x.device() == Device::flex() && x.dims().iter().all(|&side| side > 0)
-}
-
-/// A map [B, H, W, C] as it is stored, and what a [`SourceSpec`] speaks of.
-#[derive(Debug, Clone)]
-pub struct Source {
-    pub map: Tensor<4>,
-    /// [group, 2, C]
-    pub moments: Option<Tensor<3>>,
-    /// The norm's weight and bias, `[C]` each.
-    pub affine: Option<[Tensor<1>; 2]>,
-    pub residual: Option<Tensor<4>>,
-    pub spec: SourceSpec,
-}
-
-impl Source {
-    /// The tensors of the extension; an absent one is stood in for by the map, which costs nothing.
-    fn tensors(&self) -> SourceTensors<Dispatch> {
-        let map = || self.map.clone().into_dispatch();
-        let (weight, bias) = match &self.affine {
-            Some([weight, bias]) => (weight.clone().into_dispatch(), bias.clone().into_dispatch()),
-            None => (map(), map()),
-        };
-        SourceTensors {
-            map: map(),
-            moments: self.moments.as_ref().map_or_else(map, |moments| moments.clone().into_dispatch()),
-            weight,
-            bias,
-            residual: self.residual.as_ref().map_or_else(map, |residual| residual.clone().into_dispatch()),
-        }
-    }
 }
 
 /// What a source reads as: [B, H, W, C] → the same, or as large as its resampling makes it.

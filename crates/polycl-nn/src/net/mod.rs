@@ -8,6 +8,7 @@ mod encoder;
 mod map;
 mod mlp;
 mod momentum;
+pub(crate) mod readout;
 mod resnet18;
 mod segmenter;
 mod unet;

@@ -1,13 +1,16 @@
 //! Objects followed by boxes: what was found in one slice says where to look in the next. The numbers
 //! were chosen on CTs other than those that propagation is measured on (docs/propagation.md).
 
-use burn::tensor::Tensor;
-use polycl_volume::Result;
+use std::sync::Arc;
 
+use burn::tensor::Tensor;
+use polycl_base::Result;
+use polycl_metrics::dice_of;
+
+use super::answer::{Answer, Asked};
 use super::object::Place;
 use super::shape::Shape;
 use super::tissue::Tissue;
-use super::tracker::{Answer, Asked};
 use crate::sam::{Component, Drawn, Embedder, Frame, Lattice, Point, Prompt, Slice};
 
 /// How far boxes are moved out of the expected outline, in mm, and how much more for each mm between
@@ -33,9 +36,9 @@ const TINY_SHARE: f32 = 0.02;
 /// A logit that is outside for sure.
 const OUTSIDE: f32 = -8.0;
 
-/// A network that was trained on boxes, and what it has found last.
+/// Objects of one scan, each with its last outlines.
 pub struct Boxes {
-    pub network: Embedder,
+    network: Arc<Embedder>,
     /// Millimetres between slices.
     step: f32,
     trails: Vec<Option<Trail>>,
@@ -63,13 +66,9 @@ struct Sight {
 }
 
 impl Boxes {
-    pub fn new(network: Embedder) -> Self {
-        Self { network, step: 1.0, trails: Vec::new() }
-    }
-
     /// Slices are `step` mm apart.
-    pub fn set_step(&mut self, step: f64) {
-        self.step = step as f32;
+    pub fn new(network: Arc<Embedder>, step: f64) -> Self {
+        Self { network, step: step as f32, trails: Vec::new() }
     }
 
     /// Forgets all.
@@ -98,7 +97,7 @@ impl Boxes {
 
     pub fn remember(&mut self, lattice: Lattice, object: usize, answer: &Answer) {
         if let Some(trail) = &mut self.trails[object]
-            && answer.presence > 0.0
+            && answer.is_there()
         {
             let found = Shape::of(&answer.logits, lattice);
             trail.before = Some(std::mem::replace(&mut trail.last, found));
@@ -264,12 +263,8 @@ fn united(parts: impl Iterator<Item = (Drawn, f32)>, frame: Frame, lattice: Latt
 fn best_threshold(logits: &[f32], drawn: &[f32]) -> f32 {
     let mut best = (0.0, 0.0);
     for threshold in (0..=12).map(|i| i as f32 * 0.25) {
-        let (mut both, mut sum) = (0u32, 0u32);
-        for (&logit, &drawn) in logits.iter().zip(drawn) {
-            both += u32::from(logit > threshold && drawn > 0.0);
-            sum += u32::from(logit > threshold) + u32::from(drawn > 0.0);
-        }
-        let dice = 2.0 * both as f32 / sum.max(1) as f32 - 0.0005 * threshold;
+        let dice = dice_of(logits.iter().zip(drawn).map(|(&logit, &drawn)| (logit > threshold, drawn > 0.0)));
+        let dice = dice.unwrap_or(0.0) as f32 - 0.0005 * threshold;
         if dice > best.0 {
             best = (dice, threshold);
         }

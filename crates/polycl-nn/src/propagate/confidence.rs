@@ -1,7 +1,7 @@
 //! How far each slice can be believed, and which to draw next.
 
-use polycl_volume::dataset::Origin;
-use polycl_volume::dataset::provenance::propagation::Row;
+use polycl_data::Origin;
+use polycl_data::provenance::propagation::Row;
 
 /// The slice that most deserves to be drawn next.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,14 +1,13 @@
 //! What has been found so far, on disk: a rerun after a kill reads it instead of computing it again.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use polycl_volume::{Error, Kind, Result, output};
+use polycl_base::{Error, Kind, Result, output};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::tracker::{Answer, TRACES, Trace};
+use super::answer::{Answer, Answers, Pass, TRACES, Trace};
 
 /// To be raised when the same request is answered otherwise.
 const VERSION: u32 = 1;
@@ -19,15 +18,6 @@ const KEY: &str = "request.txt";
 pub struct Journal {
     folder: PathBuf,
     side: usize,
-}
-
-/// Which walk over the slices an answer comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
-    /// Boxes and clicks of a person.
-    Prompts,
-    Up,
-    Down,
 }
 
 impl Journal {
@@ -80,7 +70,7 @@ impl Journal {
     }
 
     /// The answers about a slice by label; none where there are none, or damaged ones.
-    pub fn get(&self, pass: Pass, slice: usize) -> Option<BTreeMap<u16, Answer>> {
+    pub(super) fn get(&self, pass: Pass, slice: usize) -> Option<Answers> {
         let bytes = std::fs::read(self.file(pass, slice)).ok()?;
         let file = SafeTensors::deserialize(&bytes).ok()?;
         let labels = file.names().into_iter().filter_map(|name| name.strip_prefix("logits.")?.parse().ok());
@@ -88,7 +78,7 @@ impl Journal {
     }
 
     /// [`Self::get`] with the traces that are still there.
-    pub fn get_traced(&self, pass: Pass, slice: usize) -> Option<BTreeMap<u16, Answer>> {
+    pub(super) fn get_traced(&self, pass: Pass, slice: usize) -> Option<Answers> {
         let mut answers = self.get(pass, slice)?;
         let traces = std::fs::read(self.traces(pass, slice)).ok();
         if let Some(traces) = traces.as_deref().and_then(|bytes| SafeTensors::deserialize(bytes).ok()) {
@@ -116,7 +106,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Kind::Io`]
-    pub fn put(&self, pass: Pass, slice: usize, answers: &mut BTreeMap<u16, Answer>) -> Result<()> {
+    pub(super) fn put(&self, pass: Pass, slice: usize, answers: &mut Answers) -> Result<()> {
         // Before the answers, which are never without them.
         self.put_traces(pass, slice, answers)?;
         let mut tensors = Vec::new();
@@ -133,7 +123,7 @@ impl Journal {
     }
 
     /// Keeps the traces of a slice, and drops those that no slice will look back at.
-    fn put_traces(&self, pass: Pass, slice: usize, answers: &BTreeMap<u16, Answer>) -> Result<()> {
+    fn put_traces(&self, pass: Pass, slice: usize, answers: &Answers) -> Result<()> {
         let mut tensors = Vec::new();
         for (label, trace) in
             answers.iter().filter_map(|(label, answer)| Some((label, answer.trace.as_ref()?)))

@@ -1,39 +1,34 @@
 //! Objects followed by SAM 2: each slice looks back at what is remembered of shown slices and of those
 //! before it. Each direction is walked for itself, as MedSAM2's script does.
 
-use std::cell::RefCell;
+use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
-use polycl_volume::Result;
-use polycl_volume::preprocess::Grid;
+use polycl_base::Result;
 
-use super::journal::Pass;
+use super::answer::{Answer, Asked, Pass, TRACES, Trace};
+use super::follower::VideoNetwork;
 use super::object::Place;
-use super::tracker::{Answer, Asked, TRACES, Trace};
-use crate::device::Device;
-use crate::sam::{Frame, Point, Prompt, Slice};
-use crate::sam2::{Features, Model, Output, Place as At, Sam2, Track};
+use crate::sam::{Point, Prompt, Slice};
+use crate::sam2::{self, Features, Output, Track};
 
 /// Shown slices that a slice looks at, the closest ones. Upstream looks at all, which takes ever longer.
 const CLOSEST: usize = 8;
 /// An object that is gone may come back within so many millimetres.
 const GAP: f64 = 10.0;
 
-/// SAM 2, and what it remembers of the objects.
+/// Objects of one scan as SAM 2 remembers them.
 pub struct Memory {
-    pub model: Model,
-    pub network: Sam2,
-    device: burn::tensor::Device,
+    network: Arc<VideoNetwork>,
     slices: usize,
     /// Millimetres between slices.
     step: f64,
     reverse: bool,
     tracks: Vec<Track>,
     /// Objects come one by one, and share it.
-    encoded: RefCell<Encoded>,
+    encoded: Encoded,
 }
 
-/// What the encoder made of one slice, in each window.
+/// One slice through the encoder, in each window.
 #[derive(Default)]
 struct Encoded {
     slice: usize,
@@ -41,21 +36,10 @@ struct Encoded {
 }
 
 impl Memory {
-    pub fn new(model: Model, network: Sam2, device: Device) -> Self {
-        let device = device.open();
-        let encoded = RefCell::default();
-        Self { model, network, device, slices: 0, step: 1.0, reverse: false, tracks: Vec::new(), encoded }
-    }
-
-    pub fn frame(&self, grid: Grid) -> Frame {
-        Frame::of_video(self.network.config.image, grid)
-    }
-
-    /// Another scan begins.
-    pub fn set_slices(&mut self, slices: usize, step: f64) {
-        (self.slices, self.step) = (slices, step);
-        self.tracks.clear();
-        self.encoded = RefCell::default();
+    /// A scan has so many slices, `step` mm apart.
+    pub fn new(network: Arc<VideoNetwork>, slices: usize, step: f64) -> Self {
+        let (tracks, encoded) = (Vec::new(), Encoded::default());
+        Self { network, slices, step, reverse: false, tracks, encoded }
     }
 
     /// Slices without an object after which it is no longer looked for.
@@ -80,35 +64,32 @@ impl Memory {
         &mut self.tracks[object]
     }
 
-    fn encode(&self, slice: &Slice<'_>, window: [f32; 2]) -> Features {
-        let mut encoded = self.encoded.borrow_mut();
-        if encoded.slice != slice.number {
-            *encoded = Encoded { slice: slice.number, features: Vec::new() };
+    fn encode(&mut self, slice: &Slice<'_>, window: [f32; 2]) -> Features {
+        if self.encoded.slice != slice.number {
+            self.encoded = Encoded { slice: slice.number, features: Vec::new() };
         }
-        if let Some((_, features)) = encoded.features.iter().find(|(own, _)| *own == window) {
+        if let Some((_, features)) = self.encoded.features.iter().find(|(own, _)| *own == window) {
             return features.clone();
         }
-        let side = self.network.config.image;
-        let input = TensorData::new(slice.frame.prepare(slice.plane, window), [1, side, side, 3]);
-        let features = self.network.encode(Tensor::from_data(input, &self.device));
-        encoded.features.push((window, features.clone()));
+        let features = self.network.encode(slice, window);
+        self.encoded.features.push((window, features.clone()));
         features
     }
 
-    /// Whether what is remembered of an answer is there.
+    /// Tells whether all memories of an answer are there.
     pub fn can_go_on(&self, answer: &Answer) -> bool {
-        let config = &self.network.config;
+        let config = &self.network.sam2.config;
         let pixels = config.side() * config.side() * config.memory.dim;
         let whole = |trace: &Trace| trace.pointer.len() == config.decoder.dim && trace.pixels.len() == pixels;
         answer.trace.as_ref().is_some_and(whole)
     }
 
-    pub fn draw(&self, slice: &Slice<'_>, window: [f32; 2], drawn: &[bool]) -> Result<Answer> {
+    pub fn draw(&mut self, slice: &Slice<'_>, window: [f32; 2], drawn: &[bool]) -> Result<Answer> {
         let features = self.encode(slice, window);
-        Ok(answer(self.network.drawn(&features, &slice.frame.on_input(drawn))?))
+        Ok(answer(self.network.sam2.drawn(&features, &slice.frame.on_input(drawn))?))
     }
 
-    pub fn prompt(&self, slice: &Slice<'_>, window: [f32; 2], places: &[Place]) -> Result<Answer> {
+    pub fn prompt(&mut self, slice: &Slice<'_>, window: [f32; 2], places: &[Place]) -> Result<Answer> {
         let features = self.encode(slice, window);
         let mut prompt = Prompt::default();
         let place = |xy: [usize; 2]| slice.frame.model_from_voxel(xy.map(|x| x as f32));
@@ -124,14 +105,14 @@ impl Memory {
                 }
             }
         }
-        Ok(answer(self.network.prompted(&features, &prompt)?))
+        Ok(answer(self.network.sam2.prompted(&features, &prompt)?))
     }
 
-    pub fn follow(&self, slice: &Slice<'_>, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
-        let at = At { frame: slice.number, reverse: self.reverse, frames: self.slices };
+    pub fn follow(&mut self, slice: &Slice<'_>, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
+        let at = sam2::Place { frame: slice.number, reverse: self.reverse, frames: self.slices };
         let find = |own: &Asked<'_>| {
             let features = self.encode(slice, own.window);
-            self.network.tracked(&features, &self.tracks[own.object], at, None).map(answer)
+            self.network.sam2.tracked(&features, &self.tracks[own.object], at, None).map(answer)
         };
         asked.iter().map(find).collect()
     }
@@ -158,7 +139,7 @@ fn answer(output: Output) -> Answer {
     }
 }
 
-/// What tracks need of an answer.
+/// The part of an answer that tracks need.
 fn output(answer: &Answer) -> Option<Output> {
     let trace = answer.trace.clone()?;
     Some(Output {

@@ -2,18 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use polycl_volume::components::keep_anchored;
-use polycl_volume::dataset::Origin;
-use polycl_volume::dataset::provenance::propagation::{Evidence, Row};
-use polycl_volume::orient::Reorientation;
-use polycl_volume::{Mask, Result, Volume};
+use polycl_base::Result;
+use polycl_data::Origin;
+use polycl_data::provenance::propagation::{Evidence, Row};
+use polycl_image::components::keep_anchored;
+use polycl_image::orient::Reorientation;
+use polycl_image::{Mask, Volume};
+use polycl_metrics::dice_of;
 
-use super::confidence::{by_hand, rate, suggest};
-use super::journal::{Journal, Pass};
+use super::answer::{Answer, Answers, Pass};
+use super::confidence::{Suggestion, by_hand, rate, suggest};
+use super::journal::Journal;
 use super::object::Object;
-use super::tracker::Answer;
-use super::{Propagated, Request, Scene};
-use crate::overlap::dice;
+use super::request::Request;
+use super::scene::Scene;
+
+/// The volume, and how far it can be believed.
+pub struct Propagated {
+    pub mask: Mask,
+    /// Each label in each slice, by label and slice of the file.
+    pub rows: Vec<Row>,
+    /// The slice that most deserves to be drawn next.
+    pub suggestion: Option<Suggestion>,
+}
 
 /// Brings the answers of all passes together, slice by slice.
 pub fn merge(
@@ -34,7 +45,7 @@ pub fn merge(
             if object.drawn.contains(&k) {
                 rows.push(by_hand(object.label, slice));
             } else if let Some((answer, agreement)) = blended(object, k, &kept) {
-                if answer.presence > 0.0 {
+                if answer.is_there() {
                     drawing.add(object.label, &scene.frame.restore(&answer.logits));
                 }
                 let away = object.shown().iter().map(|s| s.abs_diff(k)).min().unwrap_or(0);
@@ -63,7 +74,7 @@ pub fn merge(
 }
 
 /// The answer about an object in a slice, and how well both ways agree where both have come by.
-fn blended(object: &Object, k: usize, kept: &[BTreeMap<u16, Answer>; 3]) -> Option<(Answer, Option<f32>)> {
+fn blended(object: &Object, k: usize, kept: &[Answers; 3]) -> Option<(Answer, Option<f32>)> {
     let [prompts, up, down] = kept;
     if object.prompted.contains_key(&k) {
         return Some((prompts.get(&object.label)?.clone(), None));
@@ -83,8 +94,8 @@ fn blended(object: &Object, k: usize, kept: &[BTreeMap<u16, Answer>; 3]) -> Opti
         presence: mixed(up.presence, down.presence),
         trace: None,
     };
-    let agreement = dice(up.logits.iter().zip(&down.logits).map(|(&up, &down)| (up > 0.0, down > 0.0)));
-    Some((answer, Some(agreement as f32)))
+    let agreement = dice_of(up.logits.iter().zip(&down.logits).map(|(&up, &down)| (up > 0.0, down > 0.0)));
+    Some((answer, Some(agreement.unwrap_or(1.0) as f32)))
 }
 
 /// The labels of a slice. What is drawn stays; elsewhere the surest label has a pixel.
@@ -139,7 +150,8 @@ fn count(mask: &Mask, order: &Reorientation, rows: &mut [Row]) {
             if let Some(evidence) = &mut row.evidence {
                 let label = row.label;
                 let fit = near.iter().map(|other| {
-                    dice(plane.iter().zip(other).map(|(&a, &b)| (a == label, b == label))) as f32
+                    let both = plane.iter().zip(other).map(|(&a, &b)| (a == label, b == label));
+                    dice_of(both).unwrap_or(1.0) as f32
                 });
                 evidence.continuity = fit.sum::<f32>() / near.len().max(1) as f32;
             }

@@ -1,16 +1,17 @@
-//! What a person has said: which objects there are, and in which slices they are shown.
+//! The word of a person: which objects there are, and in which slices they are shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polycl_volume::dataset::names::Names;
-use polycl_volume::orient::Reorientation;
-use polycl_volume::preprocess::labels_of;
-use polycl_volume::{Mask, Space};
+use polycl_image::names::Names;
+use polycl_image::orient::Reorientation;
+use polycl_image::preprocess::labels_of;
+use polycl_image::{Mask, Space};
+use serde::{Deserialize, Serialize};
 
 use crate::sam::window_of;
 
 /// A box or a click, in voxels of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clue {
     pub label: u16,
     /// Along the file's slice axis.
@@ -19,7 +20,8 @@ pub struct Clue {
 }
 
 /// Along the two axes of a slice: those of the file in their order, or the canonical ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Place {
     /// First and last column, first and last row, both included: x0, y0, x1, y1.
     Box([usize; 4]),

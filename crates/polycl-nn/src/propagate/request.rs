@@ -1,16 +1,16 @@
-//! What is to be done, and how one request is told from another.
+//! Requests, and how one is told from another.
 
 use std::ops::RangeInclusive;
 
-use polycl_volume::{Image, Mask};
+use polycl_image::{Image, Mask};
+use serde::{Deserialize, Serialize};
 
+use super::follower::Follower;
 use super::object::Object;
-use super::tracker::Tracker;
-use crate::device::Device;
-use crate::sam::computer;
 
-/// Which way to go from the shown slices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The way to go from the shown slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     Both,
     /// Towards the head.
@@ -19,7 +19,7 @@ pub enum Direction {
     Down,
 }
 
-/// What is to be done.
+/// Objects to follow through a scan.
 pub struct Request<'a> {
     pub image: &'a Image,
     /// In the scan's grid.
@@ -30,8 +30,8 @@ pub struct Request<'a> {
     pub direction: Direction,
 }
 
-/// Equal where a tracker would answer equally: scan, its place, annotation, prompts, weights, and device.
-pub fn fingerprint(tracker: &Tracker, request: &Request<'_>, device: Device) -> String {
+/// Equal where a network would answer equally: scan, its place, annotation, prompts, weights, and device.
+pub fn fingerprint(follower: &Follower, request: &Request<'_>) -> String {
     let Request { image, annotation, objects, range, direction } = request;
     let place = image.space.world_from_voxel.to_cols_array();
     let drawn = annotation.map_or(0, |mask| {
@@ -42,9 +42,8 @@ pub fn fingerprint(tracker: &Tracker, request: &Request<'_>, device: Device) -> 
         })
     });
     format!(
-        "{} {place:?} {drawn:08x} {objects:?} {range:?} {direction:?} {} {}",
+        "{} {place:?} {drawn:08x} {objects:?} {range:?} {direction:?} {}",
         image.fingerprint(),
-        tracker.fingerprint(),
-        computer(device)
+        follower.fingerprint()
     )
 }

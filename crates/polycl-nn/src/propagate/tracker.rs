@@ -1,113 +1,45 @@
-//! Who follows objects from slice to slice.
+//! The follower of one scan's objects, from slice to slice.
 
-use half::bf16;
-use polycl_volume::preprocess::Grid;
-use polycl_volume::{Image, Result};
+use std::sync::Arc;
 
+use polycl_base::Result;
+
+use super::answer::{Answer, Asked, Pass};
 use super::boxes::Boxes;
-use super::journal::Pass;
+use super::follower::Follower;
 use super::memory::Memory;
 use super::object::Place;
 use super::shape::Shape;
-use crate::sam::{Cache, Frame, Lattice, Slice};
+use crate::sam::{Lattice, Slice};
 
-/// A network with what it remembers of the objects in the slices that it has passed.
-#[expect(clippy::large_enum_variant, reason = "there is one")]
+/// A network's view of the objects of one scan in the slices that it has passed. Its weights are shared.
 pub enum Tracker {
-    /// The last outline gives the box that prompts the network in the next slice.
     Boxes(Boxes),
-    /// SAM 2 looks back at what it remembers of earlier slices.
     Memory(Memory),
 }
 
-/// What is known of an object that is to be found in a slice.
-pub struct Asked<'a> {
-    /// Its number among all objects.
-    pub object: usize,
-    pub window: [f32; 2],
-    /// The next slice ahead in which it is shown: how many slices away, and its outline there.
-    pub ahead: Option<(usize, &'a Shape)>,
-}
-
-/// What a tracker says of an object in a slice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// On the decoder's grid, above zero inside.
-    pub logits: Vec<f32>,
-    pub predicted_iou: f32,
-    /// Whether the object is there at all: above zero if so.
-    pub presence: f32,
-    /// What is remembered of it, by networks that do.
-    pub trace: Option<Trace>,
-}
-
-/// What SAM 2 remembers of an object in a slice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trace {
-    pub pointer: Vec<f32>,
-    pub pixels: Vec<bf16>,
-}
-
-/// How many slices are looked back at, at most.
-pub const TRACES: usize = 16;
-
 impl Tracker {
-    /// How planes become the network's input.
-    pub fn frame(&self, grid: Grid) -> Frame {
-        match self {
-            Self::Boxes(boxes) => boxes.network.frame(grid),
-            Self::Memory(memory) => memory.frame(grid),
+    /// Begins a scan of so many slices, `step` mm apart.
+    pub fn new(follower: &Follower, slices: usize, step: f64) -> Self {
+        match follower {
+            Follower::Boxes(network) => Self::Boxes(Boxes::new(Arc::clone(network), step)),
+            Follower::Memory(network) => Self::Memory(Memory::new(Arc::clone(network), slices, step)),
         }
     }
 
-    /// Side of the decoder's grid.
-    pub fn side(&self) -> usize {
-        match self {
-            Self::Boxes(boxes) => 4 * boxes.network.sam.config.side(),
-            Self::Memory(memory) => memory.network.config.image / 4,
-        }
-    }
-
-    /// Tells networks and their weights apart.
-    pub fn fingerprint(&self) -> String {
-        match self {
-            Self::Boxes(Boxes { network, .. }) => format!("{} {:08x}", network.model, network.sam.checksum),
-            Self::Memory(Memory { network, model, .. }) => format!("{model} {:08x}", network.checksum),
-        }
-    }
-
-    /// Where embeddings are kept, if they are.
-    pub fn cache(&self, image: &Image) -> Option<Cache> {
-        match self {
-            Self::Boxes(boxes) => boxes.network.cache(image),
-            Self::Memory(_) => None,
-        }
-    }
-
-    /// Another scan begins: how many slices there are, and how many millimetres apart.
-    pub fn set_slices(&mut self, slices: usize, step: f64) {
-        match self {
-            Self::Boxes(boxes) => boxes.set_step(step),
-            Self::Memory(memory) => memory.set_slices(slices, step),
-        }
-    }
-
-    /// Whether it wants to see all slices in which objects are shown before it begins.
+    /// Tells whether it wants to see all slices in which objects are shown before it begins.
     pub fn is_conditioned(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 
-    /// Remembers an object in a slice where a person drew it.
+    /// Looks at an object in a slice where a person drew it; nothing from boxes, which take outlines as they come by.
     ///
     /// # Errors
     /// What the device or the cache says; so do the others.
-    ///
-    /// # Panics
-    /// If the tracker is not [`Self::is_conditioned`].
-    pub fn draw(&self, slice: &Slice<'_>, window: [f32; 2], drawn: &[bool]) -> Result<Answer> {
+    pub fn draw(&mut self, slice: &Slice<'_>, window: [f32; 2], drawn: &[bool]) -> Result<Option<Answer>> {
         match self {
-            Self::Boxes(_) => unreachable!("boxes take outlines as they come by"),
-            Self::Memory(memory) => memory.draw(slice, window, drawn),
+            Self::Boxes(_) => Ok(None),
+            Self::Memory(memory) => memory.draw(slice, window, drawn).map(Some),
         }
     }
 
@@ -149,7 +81,7 @@ impl Tracker {
     /// # Errors
     /// As [`Self::draw`].
     pub fn prompt(
-        &self,
+        &mut self,
         slice: &Slice<'_>,
         lattice: Lattice,
         window: [f32; 2],
@@ -165,14 +97,19 @@ impl Tracker {
     ///
     /// # Errors
     /// As [`Self::draw`].
-    pub fn follow(&self, slice: &Slice<'_>, lattice: Lattice, asked: &[Asked<'_>]) -> Result<Vec<Answer>> {
+    pub fn follow(
+        &mut self,
+        slice: &Slice<'_>,
+        lattice: Lattice,
+        asked: &[Asked<'_>],
+    ) -> Result<Vec<Answer>> {
         match self {
             Self::Boxes(boxes) => boxes.follow(slice, lattice, asked),
             Self::Memory(memory) => memory.follow(slice, asked),
         }
     }
 
-    /// Whether an answer that was kept is all that it takes to go on from there.
+    /// Tells whether an answer that was kept is all that it takes to go on from there.
     pub fn can_go_on(&self, answer: &Answer) -> bool {
         match self {
             Self::Boxes(_) => true,
@@ -196,7 +133,7 @@ impl Tracker {
         }
     }
 
-    /// Whether [`Answer::presence`] is the network's own score.
+    /// Tells whether [`Answer::presence`] is the network's own score.
     pub fn scores_objects(&self) -> bool {
         matches!(self, Self::Memory(_))
     }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Choice, Decision};
-use crate::overlap::dice;
+use polycl_metrics::dice_of;
+
+use super::decision::Decision;
+use super::gate::Choice;
 
 /// How much less agreement with the neighbours is too much.
 const TOLERANCE: f64 = 0.05;
@@ -34,7 +36,7 @@ impl Slices<'_> {
             }
             let neighbours = [k - 1, k + 1].map(|k| &refined[plane(k)]);
             let overlap = |own: &[u16], other: &[u16]| {
-                dice(own.iter().zip(other).map(|(&a, &b)| (a == label, b == label)))
+                dice_of(own.iter().zip(other).map(|(&a, &b)| (a == label, b == label))).unwrap_or(1.0)
             };
             let fit = |own: &[u16]| neighbours.map(|other| overlap(own, other)).iter().sum::<f64>() / 2.0;
             let (before, after) = (&self.before[plane(k)], &refined[plane(k)]);

@@ -2,21 +2,22 @@
 //! a gate decides what becomes of its answer.
 
 mod consistency;
+mod decision;
 mod gate;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use glam::DVec3;
-use polycl_volume::dataset::names::Names;
-use polycl_volume::orient::Reorientation;
-use polycl_volume::preprocess::Grid;
-use polycl_volume::{Image, Mask, Result, Space, Volume};
+use polycl_base::{Result, Watch};
+use polycl_image::names::Names;
+use polycl_image::orient::Reorientation;
+use polycl_image::preprocess::Grid;
+use polycl_image::{Image, Mask, Volume};
+use polycl_metrics::dice;
 
-use crate::device::Device;
-use crate::sam::{self, Component, Drawn, Embedder, Model, Prompt, Sam, window_of};
-
+use crate::sam::{self, Component, Drawn, Embedder, Model, Prompt, window_of};
 use consistency::Slices;
+pub use decision::Decision;
 pub use gate::{Choice, Evidence, Gate};
 
 /// Who decides.
@@ -38,43 +39,14 @@ pub struct Options {
     pub consistent: bool,
 }
 
-/// What was decided about a component of a slice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
-    /// Number of the slice along the file's slice axis, from 0.
-    pub slice: usize,
-    pub label: u16,
-    /// The coarse component's box: voxels of the file, the last ones included.
-    pub first: [usize; 3],
-    pub last: [usize; 3],
-    /// Pixels before and after.
-    pub pixels: [usize; 2],
-    /// None where the network was not asked.
-    pub evidence: Option<Evidence>,
-    pub choice: Choice,
-}
-
-impl Decision {
-    /// From canonical order to that of the file.
-    fn move_to_file(&mut self, reorientation: &Reorientation, canonical: &Space, file: &Space) {
-        let file_from_canonical = file.world_from_voxel.inverse() * canonical.world_from_voxel;
-        let corners = [self.first, self.last].map(|corner| {
-            let at = DVec3::from_array(corner.map(|i| i as f64));
-            file_from_canonical.transform_point3(at).to_array().map(|i| i.round() as usize)
-        });
-        self.first = [0, 1, 2].map(|axis| corners[0][axis].min(corners[1][axis]));
-        self.last = [0, 1, 2].map(|axis| corners[0][axis].max(corners[1][axis]));
-        self.slice = reorientation.slice_from_canonical(self.slice, file);
-    }
-}
-
 pub struct Refined {
     pub mask: Mask,
     pub decisions: Vec<Decision>,
 }
 
+/// A network that refines masks, shared with others. Any number of scans are refined at once.
 pub struct Refiner {
-    network: Embedder,
+    network: Arc<Embedder>,
 }
 
 /// Components smaller than this, in mm² or in pixels, do not prompt the network.
@@ -89,9 +61,8 @@ const BOXES: [[f32; 4]; 4] = [[0.02; 4], [0.07; 4], [-0.03; 4], [0.06, -0.02, -0
 const TOGETHER: usize = 16;
 
 impl Refiner {
-    /// `cache` is a folder in which embeddings are kept and found again.
-    pub fn new(model: Model, sam: Sam, device: Device, cache: Option<PathBuf>) -> Self {
-        Self { network: Embedder::new(model, sam, device, cache) }
+    pub fn new(network: Arc<Embedder>) -> Self {
+        Self { network }
     }
 
     pub fn model(&self) -> Model {
@@ -103,11 +74,10 @@ impl Refiner {
         self.network.sam.checksum
     }
 
-    /// Refines every slice of a mask in its scan's grid; `done` hears the number of slices finished so
-    /// far and of all.
+    /// Refines every slice of a mask in its scan's grid; nothing where it was asked to stop meanwhile.
     ///
     /// # Errors
-    /// [`polycl_volume::Kind::Io`] where the cache cannot be written.
+    /// [`polycl_base::Kind::Io`] where the cache cannot be written.
     ///
     /// # Panics
     /// If the mask has another grid than the scan.
@@ -117,10 +87,10 @@ impl Refiner {
         coarse: &Mask,
         names: &Names,
         options: Options,
-        done: &mut dyn FnMut(usize, usize),
-    ) -> Result<Refined> {
-        let mut refined = self.refine_by(image, coarse, names, &[options], done)?;
-        Ok(refined.remove(0))
+        watch: &dyn Watch,
+    ) -> Result<Option<Refined>> {
+        let refined = self.refine_by(image, coarse, names, &[options], watch)?;
+        Ok(refined.map(|mut refined| refined.remove(0)))
     }
 
     /// [`Self::refine`] in several ways at once, which share what the network says; the window is that
@@ -134,8 +104,8 @@ impl Refiner {
         coarse: &Mask,
         names: &Names,
         options: &[Options],
-        done: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<Refined>> {
+        watch: &dyn Watch,
+    ) -> Result<Option<Vec<Refined>>> {
         assert!(image.space.disagreement(&coarse.space).is_none(), "a mask of another grid");
         let reorientation = Reorientation::to_canonical(&image.space);
         let (scan, mask) = (reorientation.apply(image), reorientation.apply(coarse));
@@ -144,6 +114,9 @@ impl Refiner {
         let mut found: Vec<(Vec<u16>, Vec<Decision>)> = options.iter().map(|_| Default::default()).collect();
         let rules: Vec<Rule> = options.iter().map(|options| options.rule).collect();
         for k in 0..slices {
+            if watch.stop() {
+                return Ok(None);
+            }
             let seen = sam::Slice { number: k, plane: scan.plane(k), frame, cache: cache.as_ref() };
             let slice = Slice { seen, labels: mask.plane(k), grid };
             let window = |label: u16| options[0].window.unwrap_or_else(|| window_of(names.get(&label)));
@@ -153,7 +126,7 @@ impl Refiner {
                 voxels.extend(labels);
                 decisions.extend(new);
             }
-            done(k + 1, slices);
+            watch.step(k + 1, slices);
         }
         let finished = found.into_iter().zip(options).map(|((mut voxels, mut decisions), options)| {
             if options.consistent {
@@ -167,7 +140,7 @@ impl Refiner {
             let refined = Volume { space: scan.space.clone(), voxels };
             Refined { mask: reorientation.invert(&refined, &image.space), decisions }
         });
-        Ok(finished.collect())
+        Ok(Some(finished.collect()))
     }
 
     /// A slice's labels, refined by each rule, and what was decided.
@@ -336,7 +309,7 @@ impl Slice<'_> {
             predicted_iou: answers.iter().map(|answer| answer.predicted_iou).sum::<f32>()
                 / answers.len() as f32,
             stability: stability.fold(1.0, f32::min),
-            agreement: 2.0 * both as f32 / (refined + coarse) as f32,
+            agreement: dice(both as u64, (refined + coarse) as u64).unwrap_or(1.0) as f32,
             lost: share(coarse - both),
             gained: share(refined - both),
         };

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
-use polycl_volume::{Image, Result, output};
+use polycl_base::{Result, output};
+use polycl_image::Image;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{Model, Sam};
@@ -47,16 +48,15 @@ impl Cache {
     }
 
     /// # Errors
-    /// [`polycl_volume::Kind::Io`].
+    /// [`polycl_base::Kind::Io`].
     pub fn put(&self, slice: usize, window: [f32; 2], embedding: &Tensor<4>) -> Result<()> {
         let data = embedding.clone().into_data();
         let path = self.file(slice, window);
-        let failed = |e: &dyn std::fmt::Display| {
-            polycl_volume::Error::new(&path, polycl_volume::Kind::Format, "an embedding", e.to_string())
+        let failed = |e: safetensors::SafeTensorError| {
+            polycl_base::Error::caused(&path, polycl_base::Kind::Format, "an embedding", e)
         };
-        let view =
-            TensorView::new(Dtype::F32, self.shape.to_vec(), data.as_bytes()).map_err(|e| failed(&e))?;
-        let bytes = safetensors::serialize([(NAME, view)], None).map_err(|e| failed(&e))?;
+        let view = TensorView::new(Dtype::F32, self.shape.to_vec(), data.as_bytes()).map_err(failed)?;
+        let bytes = safetensors::serialize([(NAME, view)], None).map_err(failed)?;
         output::atomically(&path, |file| file.write_all(&bytes))
     }
 }

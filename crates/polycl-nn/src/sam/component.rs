@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use glam::DAffine3;
-use polycl_volume::components::{Connectivity, components};
-use polycl_volume::preprocess::{Grid, labels_of};
-use polycl_volume::{Space, Volume};
+use polycl_image::components::{Connectivity, components};
+use polycl_image::preprocess::{Grid, labels_of};
+use polycl_image::{Space, Volume};
 
 /// A connected part (8 neighbours) of one organ in one slice.
 #[derive(Debug, Clone, PartialEq)]

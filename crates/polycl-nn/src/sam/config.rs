@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::names::{name_of, named, names, unknown};
 use super::{MLP_NAMES, TinyVitConfig, TwoWayConfig, VitConfig};
@@ -112,7 +112,7 @@ impl Model {
     /// alike.
     ///
     /// # Errors
-    /// [`polycl_volume::Kind::Checkpoint`] where they belong to none or another, [`polycl_volume::Kind::Request`] where they fit
+    /// [`polycl_base::Kind::Checkpoint`] where they belong to none or another, [`polycl_base::Kind::Request`] where they fit
     /// several and none was named.
     pub fn recognise(weights: &Weights, wanted: Option<Self>) -> Result<Self> {
         let known = NAMES.map(|(_, name)| name).join(" or ");
@@ -126,6 +126,8 @@ impl fmt::Display for Model {
         f.write_str(name_of(&NAMES, self))
     }
 }
+
+super::names::serde_by_name!(Model);
 
 impl FromStr for Model {
     type Err = String;

@@ -1,7 +1,7 @@
 //! SAM's mask decoder: four masks for every prompt, and how good it thinks they are.
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::layers::{LayerNorm, Mlp, Upscale};
 use super::transformer::{TwoWayConfig, TwoWayTransformer};

@@ -1,10 +1,12 @@
-//! A network at work on the slices of scans: what refinement and propagation have in common.
+//! A network at work on the slices of scans: what refinement and propagation have in common. One serves
+//! any number of scans, at once too: nothing in it belongs to a scan.
 
 use std::path::PathBuf;
 
 use burn::tensor::{Tensor, TensorData};
-use polycl_volume::preprocess::Grid;
-use polycl_volume::{Image, Result};
+use polycl_base::Result;
+use polycl_image::Image;
+use polycl_image::preprocess::Grid;
 
 use super::{Cache, Frame, Model, Prompt, Sam};
 use crate::device::Device;
@@ -13,6 +15,8 @@ use crate::device::Device;
 pub struct Embedder {
     pub model: Model,
     pub sam: Sam,
+    /// Device and instruction set ([`computer`]): others round otherwise.
+    pub computer: String,
     device: burn::tensor::Device,
     cache: Option<PathBuf>,
 }
@@ -36,11 +40,12 @@ pub struct Drawn {
 impl Embedder {
     /// `cache` is a folder in which embeddings are kept and found again.
     pub fn new(model: Model, sam: Sam, device: Device, cache: Option<PathBuf>) -> Self {
-        let cache = cache.map(|folder| folder.join(computer(device)));
-        Self { model, sam, device: device.open(), cache }
+        let computer = computer(device);
+        let cache = cache.map(|folder| folder.join(&computer));
+        Self { model, sam, computer, device: device.open(), cache }
     }
 
-    /// How planes of this shape become the network's input.
+    /// The place of planes of this shape in the network's input.
     pub fn frame(&self, grid: Grid) -> Frame {
         Frame::new(self.model, &self.sam.config, grid)
     }
@@ -53,7 +58,7 @@ impl Embedder {
     /// The embedding of a slice, [1, side, side, dim], computed or found.
     ///
     /// # Errors
-    /// [`polycl_volume::Kind::Io`] where the cache cannot be written.
+    /// [`polycl_base::Kind::Io`] where the cache cannot be written.
     pub fn embed(&self, slice: &Slice<'_>, window: [f32; 2]) -> Result<Tensor<4>> {
         if let Some(found) = slice.cache.and_then(|cache| cache.get(slice.number, window, &self.device)) {
             return Ok(found);
@@ -73,8 +78,8 @@ impl Embedder {
     /// What the device says.
     pub fn draw(&self, embedding: &Tensor<4>, prompts: &[Prompt]) -> Result<Vec<Drawn>> {
         let masks = self.sam.decode(embedding, prompts, false);
-        let iou = crate::predict::floats(masks.iou)?;
-        let logits = crate::predict::floats(masks.logits)?;
+        let iou = crate::net::readout::floats(masks.iou)?;
+        let logits = crate::net::readout::floats(masks.logits)?;
         let pixels = logits.len() / prompts.len();
         let each = logits.chunks_exact(pixels).zip(iou);
         Ok(each.map(|(logits, predicted_iou)| Drawn { logits: logits.to_vec(), predicted_iou }).collect())

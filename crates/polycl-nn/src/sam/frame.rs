@@ -1,8 +1,8 @@
 //! Where a slice lies in a network's input, and what is done to its values, as the code that each
 //! network was published with does it.
 
-use polycl_volume::preprocess::Grid;
-use polycl_volume::resize;
+use polycl_image::preprocess::Grid;
+use polycl_image::resize;
 
 use super::{Model, SamConfig};
 

@@ -1,7 +1,7 @@
 //! Layers as checkpoints name them, for inference.
 
 use burn::tensor::{Tensor, TensorData};
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use crate::kernels::transformer::{Activation, activate, depthwise, layer_norm, linear};
 use crate::kernels::{self, Conv, Source, SourceSpec, composed};

@@ -21,26 +21,25 @@ mod window;
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use crate::device::Device;
 use crate::weights::{self, Weights};
 pub use cache::Cache;
 pub use component::Component;
 pub use config::{EncoderConfig, Model, SamConfig};
+use decoder::MaskDecoder;
 pub use decoder::Masks;
 pub use embedder::{Drawn, Embedder, Slice, computer};
 pub use frame::{Frame, Lattice};
+use prompt::PromptEncoder;
 pub use prompt::{Point, Prompt};
+use tiny_vit::TinyVit;
 pub use tiny_vit::TinyVitConfig;
 pub use transformer::{MLP_NAMES, TwoWayConfig};
+use vit::Vit;
 pub use vit::VitConfig;
 pub use window::window_of;
-
-use decoder::MaskDecoder;
-use prompt::PromptEncoder;
-use tiny_vit::TinyVit;
-use vit::Vit;
 
 /// A network with its weights.
 #[derive(Debug, Clone)]
@@ -73,7 +72,7 @@ impl Sam {
     /// Takes every tensor of the file.
     ///
     /// # Errors
-    /// [`polycl_volume::Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
+    /// [`polycl_base::Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
     pub fn load(mut weights: Weights, config: SamConfig) -> Result<Self> {
         let (dim, side) = (config.decoder.dim, config.side());
         let checksum = weights.checksum();

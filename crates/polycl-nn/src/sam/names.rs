@@ -22,3 +22,22 @@ pub fn names<M>(table: &Names<M>) -> impl Iterator<Item = &'static str> {
 pub fn unknown(known: impl Iterator<Item = &'static str>, text: &str) -> String {
     format!("expected one of {}, found '{text}'", known.collect::<Vec<_>>().join(", "))
 }
+
+/// Networks are written in files and requests as what they are called.
+macro_rules! serde_by_name {
+    ($model:ty) => {
+        impl serde::Serialize for $model {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $model {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+                let name = String::deserialize(from)?;
+                name.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_by_name;

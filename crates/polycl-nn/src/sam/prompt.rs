@@ -3,7 +3,7 @@
 use std::f32::consts::TAU;
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::layers::{Conv2d, LayerNorm, like};
 use crate::kernels::Conv;

@@ -2,7 +2,7 @@
 //! resolution, and a neck takes the place of the classifier.
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::layers::{ConvNorm, LayerNorm, Linear, Neck};
 use crate::kernels::transformer::{Activation, Heads, Places, window_attention};

@@ -4,7 +4,7 @@
 //! never changes, so its projections are computed with the weights.
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::layers::{LayerNorm, Linear};
 use crate::kernels::transformer::{Activation, Heads, attention};

@@ -2,7 +2,7 @@
 //! whole image (Li et al. 2022, "Exploring plain vision transformer backbones").
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::layers::{Conv2d, LayerNorm, Linear, Neck};
 use crate::kernels::Conv;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use crate::sam::names::{name_of, named, names, unknown};
 use crate::sam::{MLP_NAMES, TwoWayConfig};
@@ -150,7 +150,7 @@ impl Model {
     /// The network that the tensors of a file belong to, `wanted` if it is one of several that are alike.
     ///
     /// # Errors
-    /// [`polycl_volume::Kind::Checkpoint`] where they belong to none or another, [`polycl_volume::Kind::Request`] where they fit
+    /// [`polycl_base::Kind::Checkpoint`] where they belong to none or another, [`polycl_base::Kind::Request`] where they fit
     /// several and none was named.
     pub fn recognise(weights: &Weights, wanted: Option<Self>) -> Result<Self> {
         let fitting: Vec<Self> = NAMES.iter().map(|(model, _)| *model).filter(|m| m.fits(weights)).collect();
@@ -163,6 +163,8 @@ impl fmt::Display for Model {
         f.write_str(name_of(&NAMES, self))
     }
 }
+
+crate::sam::names::serde_by_name!(Model);
 
 impl FromStr for Model {
     type Err = String;

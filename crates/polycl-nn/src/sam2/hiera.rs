@@ -2,7 +2,7 @@
 //! two together (Ryali et al. 2023; Bolya et al. 2023 for positions within windows).
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::config::HieraConfig;
 use crate::kernels::Conv;

@@ -1,7 +1,7 @@
 //! What is remembered of a frame, and how the next one looks at it.
 
 use burn::tensor::Tensor;
-use polycl_volume::Result;
+use polycl_base::Result;
 
 use super::config::{MemoryConfig, Sam2Config};
 use super::hiera::{product, sum};

@@ -7,39 +7,39 @@
 pub(crate) mod config;
 mod hiera;
 mod memory;
+mod output;
 mod position;
+mod track;
 mod video;
 
 use std::path::Path;
 
 use burn::tensor::Tensor;
 use half::bf16;
-use polycl_volume::{Result, resize};
+use polycl_base::Result;
+use polycl_image::resize;
 
 use crate::device::Device;
-use crate::predict::floats;
+use crate::net::readout::floats;
 use crate::sam::Prompt;
 use crate::sam::decoder::{Decoded, MASKS, MaskDecoder};
 use crate::sam::layers::{Mlp, like};
 use crate::sam::prompt::PromptEncoder;
 use crate::weights::{self, Weights};
 pub use config::{HieraConfig, MemoryConfig, Model, Sam2Config, Size, Version};
-pub use memory::{MemoryAttention, MemoryEncoder};
-pub use video::{Place, Track, Video};
-
 use hiera::{Hiera, Neck};
 use memory::Bank;
+pub use memory::{MemoryAttention, MemoryEncoder};
+pub use output::Output;
+use track::{MEMORIES, POINTERS};
+pub use track::{Place, Track};
+pub use video::Video;
 
 /// Logits of a mask where there is no object.
 const NO_OBJECT: f32 = -1024.0;
 /// What masks are for memories: 20 σ(logit) − 10.
 const SCALE: f32 = 20.0;
 const BIAS: f32 = -10.0;
-/// Times of memories: that of conditioning frames, and those of one to six frames ago.
-const MEMORIES: usize = 7;
-/// Pointers to the object, at most, but for those of conditioning frames.
-const POINTERS: usize = 16;
-
 /// A network with its weights.
 #[derive(Debug, Clone)]
 pub struct Sam2 {
@@ -90,19 +90,6 @@ impl Features {
     }
 }
 
-/// An object on a frame.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Output {
-    /// [4 side, 4 side], above zero inside.
-    pub logits: Vec<f32>,
-    pub predicted_iou: f32,
-    /// Above zero where the object is on the frame.
-    pub object_score: f32,
-    pub pointer: Vec<f32>,
-    /// [side², memory dim]; upstream keeps it in this precision.
-    pub memory: Vec<bf16>,
-}
-
 impl Sam2 {
     /// A network from a file of weights; `model` names it where its tensors do not tell.
     ///
@@ -117,7 +104,7 @@ impl Sam2 {
     /// Takes every tensor of the file.
     ///
     /// # Errors
-    /// [`polycl_volume::Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
+    /// [`polycl_base::Kind::Checkpoint`] for a missing, an unused or a misshapen tensor.
     pub fn load(mut weights: Weights, config: Sam2Config) -> Result<Self> {
         let checksum = weights.checksum();
         let (dim, side, memory_dim) = (config.decoder.dim, config.side(), config.memory.dim);

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use polycl_volume::Result;
-use polycl_volume::dataset::{Dataset, Scan};
-use polycl_volume::orient::slice_axis_of;
+use polycl_base::Result;
+use polycl_data::{Dataset, Scan};
+use polycl_image::orient::slice_axis_of;
 use rayon::prelude::*;
 
-use super::Candidate;
+use super::candidate::Candidate;
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::features::{averaged, of_encoder};

@@ -5,17 +5,20 @@
 //! covers most of what is left (greedy facility location), from every scan once before any twice. The first
 //! slices of many are those of few.
 
+mod candidate;
 mod describe;
 mod greedy;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use polycl_volume::dataset::{Dataset, Scan};
-use polycl_volume::{Error, Kind, Result};
+use polycl_base::{Error, Kind, Result, Watch};
+use polycl_data::{Dataset, Scan};
 
 use crate::device::Device;
 use crate::select::SliceId;
+use candidate::Candidate;
+pub use candidate::Height;
 use describe::Looks;
 use greedy::{Pick, Similarity};
 
@@ -49,19 +52,12 @@ pub struct Suggestion {
     pub after: f64,
 }
 
-/// The place of a slice in an organ, from 0 at the lowest slice that shows it to 1 at the highest.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Height {
-    pub organ: String,
-    pub at: f64,
-}
-
 /// [`Candidates::of`] the request, and their [choice](Candidates::choose).
 ///
 /// # Errors
 /// As those of both.
 pub fn choose(dataset: &Dataset, request: &Request) -> Result<Vec<Suggestion>> {
-    Candidates::of(dataset, request)?.choose(&mut |_, _| {})
+    Candidates::of(dataset, request)?.choose(&())
 }
 
 /// The slices to choose from.
@@ -74,13 +70,6 @@ pub struct Candidates<'a> {
     pub known: bool,
     /// Scans drawn already, which cover others and are not suggested.
     pub drawn: usize,
-}
-
-struct Candidate {
-    id: SliceId,
-    height: Option<Height>,
-    /// Whether it is drawn already.
-    drawn: bool,
 }
 
 /// Slices of a scan that are looked at, spread evenly, so that long scans do not dominate.
@@ -158,17 +147,18 @@ impl<'a> Candidates<'a> {
         self.slices.len()
     }
 
-    /// Chooses, most important first; `done` hears how many steps of how many are done.
+    /// Chooses, most important first.
     ///
     /// # Errors
     /// As [`Dataset::image`]; [`Kind::Checkpoint`] where the encoder's output is not float32.
-    pub fn choose(&self, done: &mut dyn FnMut(usize, usize)) -> Result<Vec<Suggestion>> {
+    pub fn choose(&self, watch: &dyn Watch) -> Result<Vec<Suggestion>> {
         let (slices, steps) = (&self.slices, self.slices.len() + self.count);
-        let points = self.looks.describe(self.dataset, slices, &mut |described| done(described, steps))?;
+        let points =
+            self.looks.describe(self.dataset, slices, &mut |described| watch.step(described, steps))?;
         let similarity = Similarity::of(&points.values, points.width);
         let scans: Vec<usize> = slices.iter().map(|slice| slice.id.scan).collect();
         let drawn: Vec<bool> = slices.iter().map(|slice| slice.drawn).collect();
-        let mut chosen = |picks: usize| done(slices.len() + picks, steps);
+        let mut chosen = |picks: usize| watch.step(slices.len() + picks, steps);
         let picks = greedy::choose(&similarity, &scans, &drawn, self.count, &mut chosen);
         let suggestion = |Pick { point, covers, before, after }| {
             let Candidate { id: SliceId { scan, slice }, height, .. } = &slices[point];

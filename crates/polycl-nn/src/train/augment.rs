@@ -1,7 +1,7 @@
 //! Augmentation of a slice and its classes: an affine motion, a left–right flip where it is asked for and the
 //! organs allow it, and what scanners differ in: contrast, brightness, gamma, noise, blur, resolution.
 
-use polycl_volume::rng::{Purpose, rng};
+use polycl_base::rng::{Purpose, rng};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Which slices of a fine-tuning come when: those that show an organ and those that show none take turns, since
 //! four slices in five of a scan do not show it and would be all that a batch sees.
 
-use polycl_volume::rng::{Purpose, rng};
+use polycl_base::rng::{Purpose, rng};
 use rand::seq::SliceRandom;
 
 use crate::select::SliceId;

@@ -9,9 +9,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use polycl_volume::{Error, Result};
+use polycl_base::{Error, Result};
 
-use super::Record;
+use super::record::Record;
 
 pub struct EventFile {
     path: PathBuf,

@@ -5,10 +5,9 @@ mod augment;
 mod draw;
 mod events;
 pub mod finetune;
-mod parts;
 pub mod pretrain;
+mod record;
 mod run;
-mod teach;
 mod views;
 mod weight;
 
@@ -19,66 +18,20 @@ use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use polycl_volume::dataset::{Dataset, Scan};
-use polycl_volume::rng::{Purpose, rng};
-use polycl_volume::{Error, Kind, Result};
+use polycl_base::rng::{Purpose, rng};
+use polycl_base::{Error, Kind, Result, Subject, Watch};
+use polycl_data::{Dataset, Scan};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 
-use crate::device;
 use crate::net::averaged;
-use crate::optim::{Adam, Schedule, clip_scale, global_norm, warmed_up};
+use crate::optim::{Adam, clip_scale, global_norm, warmed_up};
 use crate::select::SliceId;
 pub use augment::{Augment, mirrored_classes};
-pub use pretrain::Probe;
-pub use run::{Model, Organ, Run, RunCard, Seen, TEACHER, read_log, weights};
+pub use record::{Begin, Epoch, LeftOut, Probe, Record, Settings, State, Within};
+use run::Weights;
+pub use run::{Organ, Run, RunCard, RunKind, Seen, TEACHER, read_log, weights};
 pub use views::Views;
 pub use weight::LabelWeight;
-
-/// What every training has in common; the `[training]` table of a run's `config.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    pub epochs: usize,
-    /// Slices (or triplets) a step.
-    pub batch: usize,
-    /// Steps an epoch, for which the data are gone through again where they do not suffice; without
-    /// it an epoch goes once through all whole batches.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<usize>,
-    /// Adam's learning rate at its highest; each task has a default of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<f64>,
-    pub schedule: Schedule,
-    /// The first part of all steps, in which the rate climbs to its highest; each task has a default of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup: Option<f64>,
-    /// How much of the running mean of the weights (EMA), which is the result, each step keeps; 0 takes the weights
-    /// as they are. Each task has a default of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub average: Option<f64>,
-    /// Largest Euclidean norm of all gradients together; 0 does not clip.
-    pub clip: f64,
-    pub seed: u64,
-    pub device: device::Device,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            epochs: 20,
-            batch: 8,
-            steps: None,
-            rate: None,
-            schedule: Schedule::Cosine,
-            warmup: None,
-            average: None,
-            clip: 1.0,
-            seed: 0,
-            device: device::Device::Cpu,
-        }
-    }
-}
 
 /// What is trained: everything in which one training differs from another.
 pub trait Task: Sync {
@@ -132,95 +85,12 @@ pub trait Task: Sync {
     }
 }
 
-/// What is logged of an epoch, one JSON line each.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// Epochs finished, from 1.
-    pub epoch: usize,
-    /// Mean training loss over the epoch.
-    pub loss: f64,
-    /// Learning rate at the epoch's last step.
-    pub rate: f64,
-    /// What was left out, in pre-training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub left_out: Option<LeftOut>,
-    /// Validation score, where there is validation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score: Option<f64>,
-    /// Probes of the encoder, in pre-training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<Probe>,
-    /// Wall-clock seconds, validation included: the one column that differs between equal runs.
-    pub seconds: f64,
-}
-
-/// Slices that could not be anchors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// Without a valid partner.
-    pub skipped: usize,
-    /// Of which nobody has said whether they show the organ.
-    pub unknown: usize,
-}
-
-/// What the loop tells whoever watches it.
-pub enum Progress<'a> {
-    /// The folder of the run whose progress follows: a teacher's, or the run itself again.
-    Run(&'a Path),
-    /// Slices that a teacher has looked at, and those in which it found what a person has seen there.
-    Taught {
-        slices: usize,
-        kept: usize,
-        of: usize,
-    },
-    Step {
-        epoch: usize,
-        step: usize,
-        steps: usize,
-        loss: f64,
-    },
-    Epoch(&'a Record),
-}
-
-/// Where a training stands; saved with the weights.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// Epochs finished.
-    pub epoch: usize,
-    pub best: Option<f64>,
-    /// The lowest loss of an epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lowest: Option<f64>,
-    /// Epochs since the best score, or the lowest loss where nothing gives a score.
-    pub stale: usize,
-    /// What is done of the epoch after these; nothing between two epochs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Within>,
-    /// Whether the training ended because it was asked to.
-    #[serde(skip)]
-    pub stopped: bool,
-}
-
-/// The part of an epoch that is done.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Within {
-    pub steps: usize,
-    /// The sum of their losses.
-    pub loss: f64,
-    pub seconds: f64,
-}
-
-/// What decides, beside the end of every epoch, when a training is saved.
-#[derive(Clone, Copy)]
-pub struct Checkpoints<'a> {
-    /// The longest time between two; a step is finished first.
-    pub every: Duration,
-    /// Asked after every step whether to save and stop.
-    pub stop: &'a dyn Fn() -> bool,
-}
+/// Steps whose loss is taken for that of an untrained network.
+const FIRST: usize = 10;
 
 /// Trains `model` until `settings.epochs`, from where `run` stands. Every epoch ends with a line in
-/// the log and a checkpoint from which a killed run goes on bit for bit; within long ones there are more.
+/// the log and a checkpoint from which a killed run goes on bit for bit; within long ones there is one every
+/// `save_every`. `watch` hears every step, and each [`Epoch`].
 ///
 /// # Errors
 /// [`Kind::Request`] where loss or gradients become infinite; what reading and writing can say.
@@ -229,25 +99,27 @@ pub fn train<T: Task>(
     model: T::Model,
     settings: &Settings,
     run: &mut Run,
-    checkpoints: Checkpoints<'_>,
-    watch: &mut dyn FnMut(Progress<'_>),
+    save_every: Duration,
+    watch: &dyn Watch,
 ) -> Result<State> {
     let device = settings.device.open().autodiff();
-    let saved = Instant::now();
-    let mut training = Training { task, settings, run: &mut *run, checkpoints, watch, device, saved };
+    let (saved, first) = (Instant::now(), (0.0, 0));
+    let mut training = Training { task, settings, run: &mut *run, save_every, watch, device, saved, first };
     training.epochs(model).inspect_err(|_| run.abandon())
 }
 
 /// A training at work.
-struct Training<'a, 'w, T: Task> {
+struct Training<'a, T: Task> {
     task: &'a T,
     settings: &'a Settings,
     run: &'a mut Run,
-    checkpoints: Checkpoints<'a>,
-    watch: &'a mut (dyn FnMut(Progress<'_>) + 'w),
+    save_every: Duration,
+    watch: &'a dyn Watch,
     device: Device,
     /// When the last checkpoint was written.
     saved: Instant,
+    /// The mean loss of the first steps, and of how many.
+    first: (f64, usize),
 }
 
 /// An epoch's mean loss and last learning rate.
@@ -256,13 +128,13 @@ struct Passed {
     rate: f64,
 }
 
-impl<T: Task> Training<'_, '_, T> {
+impl<T: Task> Training<'_, T> {
     fn epochs(&mut self, model: T::Model) -> Result<State> {
         let (task, settings) = (self.task, self.settings);
         let begins = settings.average.unwrap_or(T::AVERAGE) > 0.0;
         let (mut weights, mut adam, mut state) = self.run.resume(model, begins, &self.device)?;
         while state.epoch < settings.epochs && task.patience().is_none_or(|patience| state.stale < patience) {
-            if (self.checkpoints.stop)() {
+            if self.watch.stop() {
                 state.stopped = true;
                 break;
             }
@@ -289,9 +161,34 @@ impl<T: Task> Training<'_, '_, T> {
             let record = Record { epoch: state.epoch, loss, rate, left_out, score, probe, seconds };
             self.run.finish_epoch(&record, &weights, &adam, &state, better)?;
             self.saved = Instant::now();
-            (self.watch)(Progress::Epoch(&record));
+            self.tell(record);
         }
         Ok(state)
+    }
+
+    /// Hands on an epoch, and warns after a quarter of a training in which nothing has been learnt.
+    fn tell(&self, record: Record) {
+        let (epoch, loss, of) = (record.epoch, record.loss, self.settings.epochs);
+        self.watch.partial(&Epoch { run: self.run.dir.clone(), of, record });
+        let (first, steps) = self.first;
+        // A loss that rises is another matter: MoCo's queue fills at first.
+        let same = (0.98 * first..1.02 * first).contains(&loss);
+        if epoch == of.div_ceil(4) && epoch > 1 && steps == FIRST && same {
+            self.watch.note(&format!(
+                "warning: the loss is where it began ({first:.3}): nothing has been learnt in a quarter of the steps\n\
+                 hint: more steps or a higher --rate; `polycl inspect` tells of odd scans"
+            ));
+        }
+    }
+
+    fn tell_step(&mut self, (epoch, step, steps): (usize, usize, usize), loss: f64) {
+        if epoch == 0 && step == self.first.1 + 1 && step <= FIRST {
+            let (mean, count) = self.first;
+            self.first = (mean + (loss - mean) / (count + 1) as f64, count + 1);
+        }
+        let of = self.settings.epochs;
+        self.watch.task(&format!("epoch {}/{of}  loss {loss:.4}", epoch + 1));
+        self.watch.step(epoch * steps + step, of * steps);
     }
 
     /// What is left of an epoch's steps; returns the model, and how the epoch went unless it was stopped
@@ -304,7 +201,7 @@ impl<T: Task> Training<'_, '_, T> {
         start: Instant,
     ) -> Result<(Weights<T::Model>, Option<Passed>)> {
         let (task, settings, epoch) = (self.task, self.settings, state.epoch);
-        let plan = Plan::new(task, epoch, settings);
+        let plan = Rounds::new(task, epoch, settings);
         let steps = plan.batches.len();
         let rate_at = |step: usize| {
             let warmup = settings.warmup.unwrap_or(T::WARMUP);
@@ -330,9 +227,9 @@ impl<T: Task> Training<'_, '_, T> {
                     .average
                     .map(|mean| averaged(mean, &weights.model, kept(average, epoch * steps + step + 1)));
                 sum += loss;
-                (self.watch)(Progress::Step { epoch, step: step + 1, steps, loss });
-                state.stopped = (self.checkpoints.stop)();
-                if state.stopped || self.saved.elapsed() >= self.checkpoints.every {
+                self.tell_step((epoch, step + 1, steps), loss);
+                state.stopped = self.watch.stop();
+                if state.stopped || self.saved.elapsed() >= self.save_every {
                     let seconds = start.elapsed().as_secs_f64();
                     state.within = Some(Within { steps: step + 1, loss: sum, seconds });
                     self.run.save(&weights, adam, state)?;
@@ -344,19 +241,6 @@ impl<T: Task> Training<'_, '_, T> {
             }
             Ok((weights, Some(Passed { loss: sum / steps as f64, rate: rate_at(steps - 1) })))
         })
-    }
-}
-
-/// What is trained, and the running mean of it where one is kept.
-pub(crate) struct Weights<M> {
-    pub(crate) model: M,
-    pub(crate) average: Option<M>,
-}
-
-impl<M> Weights<M> {
-    /// What training leaves: the mean where there is one.
-    pub(crate) fn result(&self) -> &M {
-        self.average.as_ref().unwrap_or(&self.model)
     }
 }
 
@@ -374,14 +258,14 @@ fn begun(state: &State) -> Instant {
 }
 
 /// The batches of an epoch: ranges of the items of its rounds.
-struct Plan<I> {
+struct Rounds<I> {
     /// The number of each round, counted over all epochs, and its items.
     rounds: Vec<(usize, Vec<I>)>,
     /// The place in `rounds`, and which of its items.
     batches: Vec<(usize, Range<usize>)>,
 }
 
-impl<I> Plan<I> {
+impl<I> Rounds<I> {
     fn new<T: Task<Item = I>>(task: &T, epoch: usize, settings: &Settings) -> Self {
         let size = settings.batch;
         // Whole batches only, since batch norm makes little of a remainder; but never none.
@@ -404,7 +288,7 @@ impl<I> Plan<I> {
 fn prefetch<'scope, T: Task>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     task: &'scope T,
-    plan: &'scope Plan<T::Item>,
+    plan: &'scope Rounds<T::Item>,
     done: usize,
 ) -> mpsc::Receiver<Result<T::Batch>> {
     let (sender, receiver) = mpsc::sync_channel(2);
@@ -489,7 +373,7 @@ fn slices(dataset: &Dataset, scans: &[usize]) -> Vec<SliceId> {
 
 fn diverged(epoch: usize, step: usize, loss: f64) -> Error {
     let found = format!("loss {loss} or gradients without bound in epoch {}, step {}", epoch + 1, step + 1);
-    Error::new("training", Kind::Request, "finite numbers", found)
+    Error::new(Subject::Work("training"), Kind::Request, "finite numbers", found)
         .hint("begin again with a lower --rate; `polycl inspect` tells of odd scans")
 }
 
@@ -523,7 +407,7 @@ mod tests {
     }
 
     fn items(epoch: usize, batch: usize, steps: Option<usize>) -> Vec<Vec<(usize, usize)>> {
-        let plan = Plan::new(&Ten, epoch, &Settings { batch, steps, ..Settings::default() });
+        let plan = Rounds::new(&Ten, epoch, &Settings { batch, steps, ..Settings::default() });
         let batches = plan.batches.iter().map(|(at, range)| plan.rounds[*at].1[range.clone()].to_vec());
         batches.collect()
     }

@@ -23,14 +23,14 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use polycl_volume::dataset::{Index, Origin, Scan};
-use polycl_volume::lock::{self, Lock};
-use polycl_volume::preprocess::Preprocess;
-use polycl_volume::{Error, Kind, Result, output};
+use polycl_base::lock::{self, Lock};
+use polycl_base::{Error, Kind, Result, output};
+use polycl_data::{Index, Origin, Scan};
+use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::events::EventFile;
-use super::{Record, State, Weights};
+use super::record::{Record, State};
 use crate::checkpoint::{self, Checkpoint};
 use crate::net::{EncoderConfig, SegmenterConfig};
 use crate::optim::Adam;
@@ -41,7 +41,7 @@ use crate::optim::Adam;
 pub struct RunCard {
     /// Version of the layout; this code writes and reads 1.
     pub polycl_run: u32,
-    pub model: Model,
+    pub model: RunKind,
     pub preprocess: Preprocess,
     /// What a fine-tuned network segments, in the order of its channels.
     pub organs: Vec<Organ>,
@@ -60,7 +60,7 @@ pub struct RunCard {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Model {
+pub enum RunKind {
     /// An encoder, whichever way it was pre-trained.
     Contrastive(EncoderConfig),
     /// The same with a decoder that was pre-trained with it.
@@ -83,7 +83,7 @@ pub struct Organ {
 pub struct Seen {
     pub case: String,
     pub patient: String,
-    /// [`polycl_volume::Image::fingerprint`].
+    /// [`polycl_image::Image::fingerprint`].
     pub fingerprint: String,
     /// Who drew its mask; earlier versions knew none but people.
     #[serde(default)]
@@ -105,7 +105,7 @@ impl Seen {
     }
 }
 
-impl Model {
+impl RunKind {
     pub fn encoder(&self) -> EncoderConfig {
         match self {
             Self::Contrastive(config) => *config,
@@ -124,7 +124,7 @@ impl RunCard {
                 .hint("a run is a folder that `polycl pretrain` or `finetune` wrote")
         })?;
         let card: Self = serde_json::from_str(&text)
-            .map_err(|e| Error::new(&path, Kind::Format, "the description of a run", e.to_string()))?;
+            .map_err(|e| Error::caused(&path, Kind::Format, "the description of a run", e))?;
         card.check()
             .map_err(|found| Error::new(&path, Kind::Format, "a sound description of a run", found))?;
         Ok(card)
@@ -159,9 +159,9 @@ impl RunCard {
         }
         let values: BTreeSet<u16> = self.organs.iter().map(|organ| organ.value).collect();
         let expected = match self.model {
-            Model::Contrastive(_) | Model::Autoencoder(_) => 0,
-            Model::Segmenter(config) if config.organs == 0 => return Err("a network of no organ".into()),
-            Model::Segmenter(config) => config.organs,
+            RunKind::Contrastive(_) | RunKind::Autoencoder(_) => 0,
+            RunKind::Segmenter(config) if config.organs == 0 => return Err("a network of no organ".into()),
+            RunKind::Segmenter(config) => config.organs,
         };
         if values.len() != expected || self.organs.len() != expected || values.contains(&0) {
             return Err(format!("organs {:?} for a network of {expected}", self.organs));
@@ -174,6 +174,19 @@ impl RunCard {
 pub fn weights(run: &Path) -> PathBuf {
     let best = run.join("best.safetensors");
     if best.exists() { best } else { run.join("latest.safetensors") }
+}
+
+/// What is trained, and the running mean of it where one is kept.
+pub(crate) struct Weights<M> {
+    pub(crate) model: M,
+    pub(crate) average: Option<M>,
+}
+
+impl<M> Weights<M> {
+    /// What training leaves: the mean where there is one.
+    pub(crate) fn result(&self) -> &M {
+        self.average.as_ref().unwrap_or(&self.model)
+    }
 }
 
 /// A run that is being trained, by this process alone.
@@ -199,7 +212,7 @@ impl Run {
     /// than the run began with; [`Kind::Io`].
     pub fn create(dir: &Path, card: &RunCard, config: &impl Serialize, resume: bool) -> Result<Self> {
         let config = toml::to_string(config)
-            .map_err(|e| Error::new(dir, Kind::Request, "settings that TOML can hold", e.to_string()))?;
+            .map_err(|e| Error::caused(dir, Kind::Request, "settings that TOML can hold", e))?;
         let resumed = resume && dir.join("run.json").exists();
         if !resumed {
             begin(dir, card, &config, resume)?;
@@ -289,7 +302,7 @@ impl Run {
     fn log(&mut self, record: &Record) -> Result<()> {
         let path = self.dir.join("log.jsonl");
         let line = serde_json::to_string(record)
-            .map_err(|e| Error::new(&path, Kind::Format, "a record in JSON", e.to_string()))?;
+            .map_err(|e| Error::caused(&path, Kind::Format, "a record in JSON", e))?;
         let log = OpenOptions::new().create(true).append(true).open(&path);
         // On disk before the weights are: a line that is lost with the power is not trained again.
         log.and_then(|mut log| writeln!(log, "{line}").and_then(|()| log.sync_all()))
@@ -348,7 +361,7 @@ pub fn read_log(run: &Path) -> Result<Vec<Record>> {
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
     let record = |line: &str| {
         serde_json::from_str(line)
-            .map_err(|e| Error::new(&path, Kind::Format, "one JSON record a line", e.to_string()))
+            .map_err(|e| Error::caused(&path, Kind::Format, "one JSON record a line", e))
     };
     // A line without an end is one that a full disk has cut.
     text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(record).collect()
@@ -358,7 +371,7 @@ pub fn read_log(run: &Path) -> Result<Vec<Record>> {
 /// may leave the settings alone in it then, which is mended.
 fn begin(dir: &Path, card: &RunCard, config: &str, resume: bool) -> Result<()> {
     let text = serde_json::to_string_pretty(card)
-        .map_err(|e| Error::new(dir, Kind::Request, "a description in JSON", e.to_string()))?;
+        .map_err(|e| Error::caused(dir, Kind::Request, "a description in JSON", e))?;
     let fill = |dir: &Path| {
         output::atomically(&dir.join("config.toml"), |file| file.write_all(config.as_bytes()))?;
         output::atomically(&dir.join("run.json"), |file| writeln!(file, "{text}"))

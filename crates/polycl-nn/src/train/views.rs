@@ -1,7 +1,7 @@
 //! Two looks at one slice, as SimCLR takes them: a random part of it at full size, perhaps mirrored,
 //! brighter or darker, with more or less contrast.
 
-use polycl_volume::rng::{Purpose, rng};
+use polycl_base::rng::{Purpose, rng};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 

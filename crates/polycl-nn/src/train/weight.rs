@@ -1,6 +1,6 @@
 //! How much each slice of a fine-tuning counts.
 
-use polycl_volume::dataset::Scan;
+use polycl_data::Scan;
 use serde::{Deserialize, Serialize};
 
 /// What decides how much a slice counts whose mask no person has drawn. A slice that a person has

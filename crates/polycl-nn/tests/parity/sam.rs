@@ -5,13 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use polycl_base::archive::Archive;
+use polycl_image::preprocess::Grid;
 use polycl_nn::sam::{
     EncoderConfig, Frame, MLP_NAMES, Model, Point, Prompt, Sam, SamConfig, TinyVitConfig, TwoWayConfig,
     VitConfig,
 };
-use polycl_nn::weights::archive::Archive;
 use polycl_nn::weights::{RawTensor, Weights};
-use polycl_volume::preprocess::Grid;
 
 use crate::reference::{Reference, floats};
 

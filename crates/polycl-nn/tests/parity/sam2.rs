@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use polycl_image::preprocess::Grid;
 use polycl_nn::sam::{Frame, MLP_NAMES, Point, Prompt, TwoWayConfig};
 use polycl_nn::sam2::{Features, HieraConfig, MemoryConfig, Model, Sam2, Sam2Config, Version, Video};
 use polycl_nn::weights::{self, RawTensor, Weights};
-use polycl_volume::preprocess::Grid;
 use serde_json::Value;
 
 use crate::reference::{Reference, floats};
@@ -146,7 +146,7 @@ fn prompts_and_masks(reference: &Reference, network: &Sam2, features: &Features)
 fn memories(reference: &Reference, network: &Sam2) {
     let embedding = reference.tensor::<4>("encode.features", &device()).permute([0, 2, 3, 1]);
     let logits = floats(reference.data("encode.logits"));
-    let mask = polycl_volume::resize::interpolated(&logits, [64; 2], [256; 2]);
+    let mask = polycl_image::resize::interpolated(&logits, [64; 2], [256; 2]);
     let mask: Vec<f32> = mask.iter().map(|x| 20.0 / (1.0 + (-x).exp()) - 10.0).collect();
     let mask = Tensor::from_data(TensorData::new(mask, [1, 256, 256, 1]), &device());
     let memory = network.memory_encoder.forward(&embedding, mask, &mut |stage, map| {

@@ -1,13 +1,11 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::ensure;
-use polycl_nn::train::{self, RunCard};
-use polycl_volume::dataset::provenance::Record;
-use polycl_volume::dataset::provenance::prediction::SeenBy;
-use polycl_volume::metrics::{EmptyPolicy, Options, Pairs, Seen, SeenCases, evaluate};
+use polycl_app::evaluate::{Request, run as evaluate};
+use polycl_metrics::EmptyPolicy;
 
-use crate::cli::Outcome;
-use crate::talk;
+use crate::ended::Ended;
+use crate::terminal::Terminal;
 
 /// Score predicted masks against reference masks, per case and per label.
 ///
@@ -50,56 +48,15 @@ pub struct Args {
     seed: u64,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+pub fn run(args: Args) -> anyhow::Result<Ended> {
     ensure!(
         args.tolerance.is_finite() && args.tolerance >= 0.0,
         "--tolerance: expected millimetres from 0, found {}",
         args.tolerance
     );
-    let Pairs { pairs, extra } = Pairs::find(&args.reference, &args.prediction)?;
-    for file in extra {
-        talk::note(format!("note: no reference for {}", file.display()));
-    }
-    let options = Options {
-        labels: args.labels.iter().copied().collect(),
-        tolerance: args.tolerance,
-        empty: args.empty,
-        seed: args.seed,
-    };
-    let seen = seen(args)?;
-    let bar = talk::progress(pairs.len() as u64, "evaluate");
-    let report = evaluate(&pairs, &seen, &options, || bar.inc(1))?;
-    bar.finish_and_clear();
-    report.notes.iter().for_each(|text| talk::note(format!("note: {text}")));
-    // The scores took minutes: they are shown even where they cannot be written.
-    let written = report.write(&args.out);
-    talk::data(&report);
-    written?;
-    Ok(Outcome::Done)
-}
-
-/// What the predictions' folder and the run tell of the cases that made the model.
-fn seen(args: &Args) -> anyhow::Result<SeenCases> {
-    let mut seen = SeenCases::default();
-    let folder = if args.prediction.is_dir() { Some(&*args.prediction) } else { args.prediction.parent() };
-    let record = folder.unwrap_or(Path::new("")).join(Record::Predict.file());
-    if record.is_file() {
-        let SeenBy { trained_on, validated_on, pretrained_on } = SeenBy::read(&record)?;
-        seen.add(trained_on, Seen::Training);
-        seen.add(validated_on, Seen::Validation);
-        seen.add(pretrained_on, Seen::Pretraining);
-    } else if let Some(run) = &args.run {
-        // A mask does not tell whose it is; `polycl predict` knew scans by their voxels.
-        talk::note("note: no polycl.json beside the predictions; cases of the run are known by name alone");
-        let card = RunCard::read(run)?;
-        seen.add(names(card.training_cases), Seen::Training);
-        seen.add(names(card.validation_cases), Seen::Validation);
-        seen.add(names(card.pretraining_cases), Seen::Pretraining);
-    }
-    Ok(seen)
-}
-
-/// A lone scan is named after its patient, of whom another scan may have trained the model.
-fn names(cases: Vec<train::Seen>) -> impl Iterator<Item = String> {
-    cases.into_iter().flat_map(|seen| [seen.case, seen.patient])
+    let Args { reference, prediction, out, labels, empty, tolerance, run, seed } = args;
+    let labels = labels.into_iter().collect();
+    let request = Request { reference, prediction, out, labels, empty, tolerance, run, seed };
+    evaluate(&request, &Terminal::new("evaluate"))?;
+    Ok(Ended::Done)
 }

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
-use polycl_volume::dataset::{Dataset, Event, Export};
+use polycl_app::export::{Request, run as export};
 
-use crate::cli::Outcome;
+use crate::ended::Ended;
 use crate::talk;
+use crate::terminal::Terminal;
 
 /// Write a data set, and any masks of its scans, for other programs.
 ///
@@ -29,27 +30,17 @@ pub struct Args {
     out: PathBuf,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let dataset = Dataset::open(&args.dataset)?;
-    let export = Export { dataset: &dataset, organs: args.organ.clone(), masks: args.masks.as_deref() };
-    let bar = talk::progress(dataset.index.scans.len() as u64, "export");
-    let exported = export.write(&args.out, &mut |event| match event {
-        Event::Scan { case, number, .. } => {
-            bar.set_position(number as u64);
-            bar.set_message(format!("export {case}"));
-        }
-        Event::Note(text) => bar.suspend(|| talk::note(text)),
-        Event::Failed { .. } => {}
-    })?;
-    bar.finish_and_clear();
+pub fn run(args: Args) -> anyhow::Result<Ended> {
+    let request = Request { dataset: args.dataset, organs: args.organ, masks: args.masks, out: args.out };
+    let exported = export(&request, &Terminal::new("export"))?;
     let labels = (1..).zip(&exported.organs).map(|(value, organ)| format!("{organ} {value}"));
     talk::data(format_args!(
         "{}: {} scans with masks by hand, {} by machine, {} without; labels {}\n",
-        args.out.display(),
+        request.out.display(),
         exported.by_hand.len(),
         exported.by_machine.len(),
         exported.unlabelled,
         labels.collect::<Vec<_>>().join(", "),
     ));
-    Ok(Outcome::Done)
+    Ok(Ended::Done)
 }

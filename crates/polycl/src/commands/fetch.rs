@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::builder::PossibleValuesParser;
+use polycl_app::fetch::{self, Request};
 
-use crate::cli::Outcome;
-use crate::fetch::{self, Environment, Sample};
+use crate::ended::Ended;
 use crate::talk;
+use crate::terminal::Terminal;
 
 /// Get published weights that other commands start from, or a scan to try them on, once.
 ///
@@ -25,33 +25,32 @@ pub struct Args {
     from: Option<PathBuf>,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let item = fetch::item(&args.name).context("clap has let through the names of the catalogue alone")?;
-    let (path, news) = fetch::fetch(item, args.from.as_deref(), &Environment::of_process())?;
+pub fn run(args: Args) -> anyhow::Result<Ended> {
+    let request = Request { name: args.name, from: args.from };
+    let fetched = fetch::run(&request, &Terminal::bytes(&request.name))?;
     talk::note(format_args!(
         "{}: {}{}",
-        item.name,
-        item.about,
-        match (news, &args.from) {
+        request.name,
+        fetched.about,
+        match (fetched.news, &request.from) {
             (true, _) => "",
             (false, None) => "; already here",
             (false, Some(_)) => "; already here, so the file was not looked at",
         }
     ));
-    if let Some(sample) = &item.sample {
-        talk::note(sample_line(sample, &path));
+    if let Some(network) = fetched.masks_by {
+        talk::note(sample_line(network, &fetched.path));
     }
-    talk::data(format_args!("{}\n", path.display()));
-    Ok(Outcome::Done)
+    talk::data(format_args!("{}\n", fetched.path.display()));
+    Ok(Ended::Done)
 }
 
-/// How to go on with a scan.
-fn sample_line(sample: &Sample, path: &Path) -> String {
+/// How to go on with a scan whose masks a network made.
+fn sample_line(network: &str, path: &Path) -> String {
     let path = path.display().to_string();
     let path = if path.contains(char::is_whitespace) { format!("\"{path}\"") } else { path };
     format!(
-        "its masks are by {}, a network: they count as predicted, and are no truth\n\
-         go on with: polycl import --images {path}/images --labels {path}/labels --out DATASET",
-        sample.made_by
+        "its masks are by {network}, a network: they count as predicted, and are no truth\n\
+         go on with: polycl import --images {path}/images --labels {path}/labels --out DATASET"
     )
 }

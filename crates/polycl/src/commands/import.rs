@@ -1,15 +1,12 @@
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use polycl_app::import::{OrganCounts, Outcome as Imported, Request, Scans, organs, run as import};
+use polycl_data::{Index, Origin, Scan};
+use polycl_image::preprocess::{Fit, Normalise, Preprocess};
 
-use polycl_volume::dataset::pairs::{self, Pair};
-use polycl_volume::dataset::{self, DrawnSlices, Event, Imported, Index, Origin, Plan, Ranges, Scan, names};
-use polycl_volume::preprocess::{Fit, Normalise, Preprocess};
-
-use crate::cli::Outcome;
-use crate::fetch::Environment;
-use crate::{stop, talk};
+use crate::ended::Ended;
+use crate::talk;
+use crate::terminal::Terminal;
 
 /// Build a data set from scans and, where there are any, their masks.
 ///
@@ -23,7 +20,7 @@ use crate::{stop, talk};
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    scans: Scans,
+    scans: ScansArgs,
     /// Folder of masks named like their images
     #[arg(long, value_name = "DIR", requires = "images")]
     labels: Option<PathBuf>,
@@ -59,7 +56,7 @@ pub struct Args {
     #[arg(long, default_value_t = 256)]
     size: usize,
     /// Intensity window in HU: centre,width
-    #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = window, allow_hyphen_values = true)]
+    #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = super::shared::window, allow_hyphen_values = true)]
     window: [f32; 2],
     /// How a plane becomes square
     #[arg(long, value_enum, default_value = "stretch")]
@@ -75,7 +72,7 @@ pub struct Args {
 /// Where the scans come from.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
-struct Scans {
+struct ScansArgs {
     /// Folder of images; each is a patient of its own
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
@@ -111,85 +108,53 @@ enum NormaliseArg {
     Published,
 }
 
-pub fn window(text: &str) -> Result<[f32; 2], String> {
-    let number = |part: &str| part.trim().parse::<f32>().map_err(|e| format!("{part:?}: {e}"));
-    let (centre, width) = text.split_once(',').ok_or("expected two numbers: centre,width")?;
-    Ok([number(centre)?, number(width)?])
+impl Args {
+    fn request(self) -> Request {
+        let ScansArgs { images, manifest, nnunet, msd, dicom } = self.scans;
+        let scans = match (manifest, nnunet.or(msd), dicom) {
+            (Some(file), ..) => Scans::Manifest { file, names: self.names },
+            (_, Some(folder), _) => Scans::Challenge(folder),
+            (.., Some(folder)) => Scans::Dicom { folder, series: self.series },
+            _ => {
+                Scans::Folders { images: images.unwrap_or_default(), labels: self.labels, names: self.names }
+            }
+        };
+        let fit = match self.fit {
+            FitArg::Stretch => Fit::Stretch,
+            FitArg::Pad => Fit::Pad,
+        };
+        let normalise = match self.normalise {
+            NormaliseArg::Unit => Normalise::Unit,
+            NormaliseArg::Published => Normalise::Published,
+        };
+        Request {
+            scans,
+            origin: self.origin,
+            ranges: self.ranges,
+            drawn: self.drawn,
+            only: self.only.into_iter().collect(),
+            out: self.out,
+            go_on: self.go_on,
+            preprocess: Preprocess { size: self.size, window: self.window, fit, normalise, keep: self.keep },
+        }
+    }
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let plan = plan(args)?;
-    let bar = talk::progress(plan.pairs.len() as u64, "import");
-    stop::listen().context("listening to signals")?;
-    let Imported { index, left, kept, failed } =
-        plan.import(&args.out, args.go_on, &mut |event| match event {
-            Event::Scan { case, number, of } => {
-                bar.set_length(of as u64);
-                bar.set_position(number as u64);
-                bar.set_message(format!("import {case}"));
-            }
-            // Of one scan alone the error itself tells.
-            Event::Failed { .. } if plan.pairs.len() == 1 => {}
-            Event::Failed { case, .. } => bar.suspend(|| talk::note(format!("{case} cannot be used"))),
-            Event::Note(text) => bar.suspend(|| talk::note(text)),
-        })?;
-    bar.finish_and_clear();
+pub fn run(args: Args) -> anyhow::Result<Ended> {
+    let request = args.request();
+    let terminal = Terminal::that_stops("import")?;
+    let Imported { index, left, kept, failed } = import(&request, &terminal)?;
+    drop(terminal);
     if kept > 0 {
         talk::note(format!("{kept} scans were there already"));
     }
     if left > 0 {
         talk::failures(&failed);
         talk::note(format!("stopped with {left} scans left\nhint: go on with --continue"));
-        return Ok(Outcome::Stopped);
+        return Ok(Ended::Stopped);
     }
-    talk::data(summary(&index, &args.out));
+    talk::data(summary(&index, &request.out));
     Ok(talk::failures(&failed))
-}
-
-fn plan(args: &Args) -> polycl_volume::Result<Plan> {
-    let (mut pairs, notes) = pairs(args)?;
-    if args.origin.is_some() {
-        pairs.iter_mut().for_each(|pair| pair.origin = args.origin);
-    }
-    notes.into_iter().for_each(|text| talk::note(format!("note: {text}")));
-    let ranges = args.ranges.as_deref().map(Ranges::read).transpose()?;
-    let drawn = args.drawn.as_deref().map(DrawnSlices::read).transpose()?;
-    let only = args.only.iter().cloned().collect();
-    Ok(Plan { pairs, ranges, drawn, only, preprocess: preprocess(args), stop: stop::asked })
-}
-
-/// The scans and what a person should know of them.
-fn pairs(args: &Args) -> polycl_volume::Result<(Vec<Pair>, Vec<String>)> {
-    let here = Path::new("");
-    let names = args.names.as_deref().map(|text| names::given(text, here)).transpose()?;
-    let Scans { images, manifest, nnunet, msd, dicom } = &args.scans;
-    let salt = Environment::of_process().salt();
-    if let Some(manifest) = manifest {
-        return Ok((pairs::from_manifest(manifest, names.as_ref(), &salt)?, Vec::new()));
-    }
-    if let Some(dir) = nnunet.as_deref().or(msd.as_deref()) {
-        return dataset::from_challenge(dir);
-    }
-    if let Some(dir) = dicom {
-        return dataset::from_dicom(dir, &args.series, &salt);
-    }
-    let images = images.as_deref().unwrap_or(here);
-    let (pairs, notes) = pairs::from_folders(images, args.labels.as_deref(), names.as_ref())?;
-    // Without --labels nobody expects masks.
-    let bare = args.labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
-    Ok((pairs, notes.into_iter().chain(bare).collect()))
-}
-
-fn preprocess(args: &Args) -> Preprocess {
-    let fit = match args.fit {
-        FitArg::Stretch => Fit::Stretch,
-        FitArg::Pad => Fit::Pad,
-    };
-    let normalise = match args.normalise {
-        NormaliseArg::Unit => Normalise::Unit,
-        NormaliseArg::Published => Normalise::Published,
-    };
-    Preprocess { size: args.size, window: args.window, fit, normalise, keep: args.keep }
 }
 
 /// How many scans have masks, and who drew them if it was not all by hand.
@@ -215,38 +180,18 @@ pub fn summary(index: &Index, path: &Path) -> String {
         labelled(scans),
         size = index.preprocess.size,
     );
-    let mut organs: BTreeMap<&str, [usize; 5]> = BTreeMap::new();
-    for scan in scans {
-        for organ in scan.presence.keys() {
-            let known = (0..scan.slices).filter_map(|slice| scan.shows(organ, slice));
-            let counts = organs.entry(organ).or_default();
-            known.for_each(|shown| {
-                counts[0] += usize::from(shown);
-                counts[1] += 1;
-            });
-            if scan.drawn.contains(organ) {
-                let kind = match (scan.all_by_hand(organ), scan.left_undrawn_anywhere(organ)) {
-                    (true, _) => 2,
-                    (_, true) => 4,
-                    _ => 3,
-                };
-                counts[kind] += 1;
-            }
-        }
-    }
+    let organs = organs(index);
     let width = organs.keys().map(|organ| organ.chars().count()).max().unwrap_or(0).max("organ".len());
     // Columns of what there is.
-    let column = |at: usize| {
-        let any = organs.values().any(|counts| counts[at] > 0);
-        move |text: &str| if any { format!("  {text:>10}") } else { String::new() }
-    };
-    let (machines, parts) = (column(3), column(4));
+    let column = |any: bool| move |text: &str| if any { format!("  {text:>10}") } else { String::new() };
+    let machines = column(organs.values().any(|counts| counts.made > 0));
+    let parts = column(organs.values().any(|counts| counts.part > 0));
     if !organs.is_empty() {
         let more = machines("by machine") + &parts("in part");
         text += &format!("{:width$}  label  drawn in{more}  in slices  of\n", "organ");
     }
-    for (organ, [shown, known, drawn, made, part]) in organs.clone() {
-        let label = index.label(organ).map_or("-".into(), |label| label.to_string());
+    for (organ, OrganCounts { label, shown, known, drawn, made, part }) in organs {
+        let label = label.map_or("-".into(), |label| label.to_string());
         let more = machines(&made.to_string()) + &parts(&part.to_string());
         text += &format!("{organ:width$}  {label:>5}  {drawn:>8}{more}  {shown:>9}  {known}\n");
     }

@@ -1,21 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
-use polycl_nn::train::{Model, RunCard, read_log};
-use polycl_volume::dataset::names::{self, Names};
-use polycl_volume::dataset::{Dataset, Index, Origin};
-use polycl_volume::orient::{Reorientation, orientation_code};
-use polycl_volume::preprocess::{HU_RANGE, Preprocess, labels_of};
-use polycl_volume::{Image, Input, Mask, Space, files, odd, output};
+use polycl_app::Scan;
+use polycl_app::figures::picture::colour_name;
+use polycl_app::inspect::{
+    BINS, Content, Grid, Montage, MontageRequest, Outcome as Facts, Request, Values, Volume, Window,
+    run as inspect,
+};
+use polycl_data::{Index, Origin};
+use polycl_image::names::Names;
+use polycl_image::preprocess::Preprocess;
+use polycl_nn::train::{Record, RunCard, RunKind};
 
 use super::import;
-use super::sam::{check_window, on_grid};
-use crate::cli::Outcome;
-use crate::montage::{Montage, montage};
-use crate::picture::colour_name;
+use crate::ended::Ended;
 use crate::talk;
+use crate::terminal::Terminal;
 
 /// Tell what is in an image, a mask, a data set or a run.
 ///
@@ -36,37 +36,34 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "montage")]
     mask: Option<PathBuf>,
     /// Window to draw with, in HU: centre,width
-    #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = import::window, allow_hyphen_values = true)]
+    #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = super::shared::window, allow_hyphen_values = true)]
     window: [f32; 2],
     /// Slices to draw, if there are so many
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=400))]
     slices: u16,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let path = &args.path;
-    let text = if path.join("run.json").is_file() {
-        not_drawn(args)?;
-        run_of(path)?
-    } else if Dataset::lies_in(path) {
-        not_drawn(args)?;
-        dataset(path, &Dataset::open(path)?.index)
-    } else {
-        volume(args)?
-    };
-    talk::data(text);
-    Ok(Outcome::Done)
+pub fn run(args: Args) -> anyhow::Result<Ended> {
+    let Args { path, series, montage, mask, window, slices } = args;
+    let montage = montage.map(|out| MontageRequest { out, mask, window, slices: usize::from(slices) });
+    let request = Request { scan: Scan { image: path, series }, montage };
+    let path = &request.scan.image;
+    talk::data(match inspect(&request, &Terminal::new("inspect"))? {
+        Facts::Run { card, last } => run_of(path, &card, last.as_ref()),
+        Facts::Dataset(index) => dataset(path, &index),
+        Facts::Volume(facts) => volume(path, &facts, request.montage.as_ref()),
+    });
+    Ok(Ended::Done)
 }
 
-fn run_of(path: &Path) -> anyhow::Result<String> {
-    let card = RunCard::read(path)?;
+fn run_of(path: &Path, card: &RunCard, last: Option<&Record>) -> String {
     let organs = card.organs.iter().map(|organ| format!("{} ({})", organ.name, organ.value));
     let organs = organs.collect::<Vec<_>>().join(", ");
-    let segments = matches!(card.model, Model::Segmenter(_));
+    let segments = matches!(card.model, RunKind::Segmenter(_));
     let kind = match card.model {
-        Model::Contrastive(encoder) => format!("pre-trained encoder, {}", encoder.net),
-        Model::Autoencoder(network) => format!("pre-trained autoencoder, {}", network.encoder.net),
-        Model::Segmenter(segmenter) => format!("fine-tuned network, {}", segmenter.encoder.net),
+        RunKind::Contrastive(encoder) => format!("pre-trained encoder, {}", encoder.net),
+        RunKind::Autoencoder(network) => format!("pre-trained autoencoder, {}", network.encoder.net),
+        RunKind::Segmenter(segmenter) => format!("fine-tuned network, {}", segmenter.encoder.net),
     };
     let size = card.preprocess.size;
     let mut text = format!("{}: {kind}\n", path.display());
@@ -87,10 +84,10 @@ fn run_of(path: &Path) -> anyhow::Result<String> {
         let machine = segments && group != "unmasked" && masks.clone().any(|origin| !origin.is_hand());
         text += &if machine { format!(", masks {}\n", Origin::counts(masks)) } else { "\n".to_owned() };
     }
-    if let Some(last) = read_log(path).ok().and_then(|mut log| log.pop()) {
+    if let Some(last) = last {
         text += &format!("epochs      {}, loss {:.4} in the last\n", last.epoch, last.loss);
     }
-    Ok(text)
+    text
 }
 
 fn preprocess_line(preprocess: &Preprocess) -> String {
@@ -126,246 +123,102 @@ fn dataset(path: &Path, index: &Index) -> String {
     text
 }
 
-/// Only images are drawn.
-fn not_drawn(args: &Args) -> anyhow::Result<()> {
-    ensure!(args.montage.is_none(), "--montage: expected an image to draw, found {}", args.path.display());
-    Ok(())
-}
-
-fn volume(args: &Args) -> anyhow::Result<String> {
-    let path = &args.path;
-    let input = Input::open(path, args.series.as_deref())?;
-    let image = input.image()?;
-    let mut text = format!("{}\n{}", path.display(), geometry(&image.space));
-    let mut odd = oddities(&image);
-    text += &match counts(&image) {
-        Some(counts) => labels(&counts, &names_beside(path, &mut odd), &image.space),
-        None => {
-            // Of masks, the headers say nothing that is odd.
-            odd.extend(input.notes()?);
-            values(&image, &mut odd)
-        }
+fn volume(path: &Path, facts: &Volume, asked: Option<&MontageRequest>) -> String {
+    let Volume { grid, content, montage, odd } = facts;
+    let mut text = format!("{}\n{}", path.display(), geometry(grid));
+    text += &match content {
+        Content::Labels { counts, names } => labels(counts, names, grid.voxel_ml),
+        Content::Values(values) => self::values(values),
     };
-    if let Some(target) = &args.montage {
-        text += &draw(args, &image, target, &mut odd)?;
+    if let Some((montage, asked)) = montage.as_ref().zip(asked) {
+        text += &drawn(montage, asked);
     }
     for oddity in odd {
         text += &format!("odd: {oddity}\n");
     }
-    Ok(text)
+    text
 }
 
-fn names_beside(mask: &Path, odd: &mut Vec<String>) -> Names {
-    let names = names::file_beside(mask).map_or_else(|| Ok(Names::new()), |file| names::read(&file));
-    names.unwrap_or_else(|error| {
-        odd.push(format!("label names cannot be read: {error}"));
-        Names::new()
-    })
-}
-
-/// Draws slices, and says which, and what the colours mean.
-fn draw(args: &Args, image: &Image, target: &Path, odd: &mut Vec<String>) -> anyhow::Result<String> {
-    check_window(Some(args.window))?;
-    let is_png = target.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-    ensure!(is_png, "--montage: expected a name that ends in .png, found {}", target.display());
-    let read = |path: &PathBuf| on_grid(path, files::read_mask(path)?, &args.path, image);
-    let mask = args.mask.as_ref().map(read).transpose()?;
-    let mut text = String::new();
-    if let (Some(path), Some(mask)) = (&args.mask, &mask) {
-        text = legend(path, mask, odd);
-    }
-    let Montage { png, slices } = montage(image, mask.as_ref(), args.window, usize::from(args.slices))?;
-    output::atomically(target, |file| file.write_all(&png))?;
-    let axis = ["first", "second", "third"][Reorientation::to_canonical(&image.space).slice_axis()];
+/// The slices of a montage, and the meaning of its colours.
+fn drawn(Montage { slices, axis, legend }: &Montage, asked: &MontageRequest) -> String {
+    let axis = ["first", "second", "third"][*axis];
     let numbers: Vec<String> = slices.iter().map(ToString::to_string).collect();
-    let [centre, width] = args.window;
-    Ok(format!(
+    let [centre, width] = asked.window;
+    let legend = legend.as_ref().zip(asked.mask.as_ref());
+    let legend = legend.map_or(String::new(), |(legend, mask)| self::legend(mask, legend));
+    format!(
         "montage      {}: window {centre},{width}; from the feet up, patient's right at the left; slices along \
-         the {axis} file axis, from 0:\n  {}\n{text}",
-        target.display(),
+         the {axis} file axis, from 0:\n  {}\n{legend}",
+        asked.out.display(),
         numbers.join(" ")
-    ))
+    )
 }
 
 /// Labels of a mask with their colours, if those tell them apart.
-fn legend(path: &Path, mask: &Mask, odd: &mut Vec<String>) -> String {
-    let names = names_beside(path, odd);
-    let labels: Vec<u16> = labels_of(&mask.voxels).collect();
-    let mut text = format!("mask         {}: ", path.display());
-    match labels.len() {
-        0 => {
-            text += "empty";
-            odd.push(format!("{}: the mask is empty", path.display()));
-        }
+fn legend(mask: &Path, labels: &[(u16, Option<String>)]) -> String {
+    let text = match labels.len() {
+        0 => "empty".to_owned(),
         1..=6 => {
-            let named = labels.iter().map(|label| {
-                let name = names.get(label).map_or(String::new(), |name| format!("{name} "));
+            let named = labels.iter().map(|(label, name)| {
+                let name = name.as_ref().map_or(String::new(), |name| format!("{name} "));
                 format!("{label} {name}{}", colour_name(*label))
             });
-            text += &named.collect::<Vec<_>>().join(", ");
+            named.collect::<Vec<_>>().join(", ")
         }
-        count => text += &format!("{count} labels in six colours"),
-    }
-    text + "\n"
+        count => format!("{count} labels in six colours"),
+    };
+    format!("mask         {}: {text}\n", mask.display())
 }
 
-fn geometry(space: &Space) -> String {
-    let [nx, ny, nz] = space.shape;
-    let [sx, sy, sz] = space.spacing();
-    let affine = space.world_from_voxel;
+fn geometry(Grid { shape: [nx, ny, nz], spacing: [sx, sy, sz], orientation, affine, .. }: &Grid) -> String {
     let mut text = format!(
-        "shape        {nx} x {ny} x {nz}\nspacing      {sx:.4} x {sy:.4} x {sz:.4} mm\norientation  {}\naffine\n",
-        orientation_code(space)
+        "shape        {nx} x {ny} x {nz}\nspacing      {sx:.4} x {sy:.4} x {sz:.4} mm\norientation  {orientation}\naffine\n"
     );
-    for row in 0..3 {
-        let m = affine.matrix3.row(row);
-        text += &format!("  {:>10.4} {:>10.4} {:>10.4} {:>10.3}\n", m.x, m.y, m.z, affine.translation[row]);
+    for [x, y, z, moved] in affine {
+        text += &format!("  {x:>10.4} {y:>10.4} {z:>10.4} {moved:>10.3}\n");
     }
     text
 }
 
-/// More distinct values than a mask has labels: the file is then an image.
-const MOST_LABELS: usize = 512;
-
-/// Voxels of each value, if the values can be labels: few, whole and not negative.
-fn counts(image: &Image) -> Option<BTreeMap<u16, usize>> {
-    let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
-    for &value in &image.voxels {
-        if value.fract() != 0.0 || !(0.0..=f32::from(u16::MAX)).contains(&value) {
-            return None;
-        }
-        *counts.entry(value as u16).or_default() += 1;
-        if counts.len() > MOST_LABELS {
-            return None;
-        }
-    }
-    Some(counts)
-}
-
-fn labels(counts: &BTreeMap<u16, usize>, names: &Names, space: &Space) -> String {
-    let millilitres = space.world_from_voxel.matrix3.determinant().abs() / 1000.0;
+fn labels(counts: &BTreeMap<u16, usize>, names: &Names, voxel_ml: f64) -> String {
     let mut text = String::from("label      voxels          mL  name\n");
     for (label, voxels) in counts.iter().filter(|(label, _)| **label > 0) {
         let name = names.get(label).map_or("", String::as_str);
-        let line = format!("{label:>5}  {voxels:>10}  {:>10.2}  {name}", *voxels as f64 * millilitres);
+        let line = format!("{label:>5}  {voxels:>10}  {:>10.2}  {name}", *voxels as f64 * voxel_ml);
         text += &format!("{}\n", line.trim_end());
     }
     text
 }
 
-fn values(image: &Image, found: &mut Vec<String>) -> String {
-    let mut sorted = image.voxels.clone();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100];
+fn values(Values { percentiles, window, histogram }: &Values) -> String {
     let mut text = String::from("values (HU)\n");
-    for (name, percent) in
-        [("least", 0), ("1%", 1), ("25%", 25), ("median", 50), ("75%", 75), ("99%", 99), ("most", 100)]
-    {
-        text += &format!("  {name:<7} {:>8.1}\n", at(percent));
+    for (percent, value) in percentiles {
+        let name = match percent {
+            0 => "least".to_owned(),
+            50 => "median".to_owned(),
+            100 => "most".to_owned(),
+            percent => format!("{percent}%"),
+        };
+        text += &format!("  {name:<7} {value:>8.1}\n");
     }
-    found.extend(odd::no_hu(&image.voxels).or_else(|| odd::clipped(&image.voxels)));
-    text + &window(at(1), at(99)) + &histogram(&sorted)
+    text + &window.map_or(String::new(), shown) + &bars(histogram)
 }
 
-/// Windows that people look at CT with: centre and width in HU.
-const PRESETS: [(&str, [f32; 2]); 5] = [
-    ("brain", [40.0, 80.0]),
-    ("soft tissue", [40.0, 400.0]),
-    ("bone", [400.0, 1800.0]),
-    ("lung", [-600.0, 1500.0]),
-    ("everything", [1023.5, 4095.0]),
-];
-
-/// The window from the 1st to the 99th percentile, within what CT can hold, and the preset that covers
-/// most of both together.
-fn window(low: f32, high: f32) -> String {
-    let [low, high] = [low, high].map(|end| end.clamp(HU_RANGE[0], HU_RANGE[1]));
-    if high <= low {
-        return String::new();
-    }
-    let shared = |[centre, width]: [f32; 2]| {
-        let (from, to) = (centre - width / 2.0, centre + width / 2.0);
-        (high.min(to) - low.max(from)) / (high.max(to) - low.min(from))
-    };
-    let nearest = PRESETS.iter().max_by(|(_, a), (_, b)| shared(*a).total_cmp(&shared(*b)));
-    let (name, [centre, width]) = nearest.copied().unwrap_or(PRESETS[0]);
+fn shown(Window { centre, width, nearest, preset: [preset_centre, preset_width] }: Window) -> String {
     format!(
-        "window       {:.0},{:.0} holds 1% to 99%; nearest preset: {name} ({centre},{width})\n",
-        low.midpoint(high),
-        high - low
+        "window       {centre:.0},{width:.0} holds 1% to 99%; nearest preset: {nearest} \
+         ({preset_centre},{preset_width})\n"
     )
 }
 
-/// Lower ends of the histogram's bins in HU, chosen by tissue: air, lung, fat, water and soft
-/// tissue, contrast and spongy bone, bone, metal.
-const BINS: [(f32, &str); 9] = [
-    (f32::MIN, "outside the field of view"),
-    (-1024.0, "air"),
-    (-900.0, "lung"),
-    (-200.0, "fat"),
-    (-20.0, "water, soft tissue"),
-    (100.0, "contrast, spongy bone"),
-    (300.0, "bone"),
-    (2000.0, "dense bone, metal"),
-    (3072.0, "above the CT range"),
-];
-
-/// Shares of the sorted values in each bin.
-fn histogram(sorted: &[f32]) -> String {
-    let below = |value: f32| sorted.partition_point(|&v| v < value);
+/// A line for each bin of a histogram.
+fn bars(shares: &[f64]) -> String {
     let mut text = String::new();
-    for (bin, (from, tissue)) in BINS.iter().enumerate() {
-        let end = BINS.get(bin + 1).map_or(sorted.len(), |(next, _)| below(*next));
-        let share = (end - below(*from)) as f64 / sorted.len() as f64;
+    for (bin, ((from, tissue), share)) in BINS.iter().zip(shares).enumerate() {
         let from = if bin == 0 { "below".into() } else { format!("{from}") };
         let bar = "#".repeat((share * 40.0).round() as usize);
         let line = format!("  {from:>6}  {:>5.1}%  {tissue:<25}  {bar}", share * 100.0);
         text += &format!("{}\n", line.trim_end());
     }
     text
-}
-
-/// What a person should look at before using the image.
-fn oddities(image: &Image) -> Vec<String> {
-    let mut found = Vec::new();
-    let outside = image.voxels.iter().filter(|&&v| !(HU_RANGE[0]..=HU_RANGE[1]).contains(&v)).count();
-    if outside > 0 {
-        found.push(format!(
-            "{outside} voxels outside {}..{} HU, which import clips",
-            HU_RANGE[0], HU_RANGE[1]
-        ));
-    }
-    let columns = image.space.world_from_voxel.matrix3;
-    let axes = [columns.x_axis, columns.y_axis, columns.z_axis];
-    if axes.iter().any(|axis| axis.abs().max_element() < 0.9999 * axis.length()) {
-        found.push("oblique: the axes are not those of the patient".into());
-    }
-    if axes
-        .iter()
-        .zip([axes[1], axes[2], axes[0]])
-        .any(|(a, b)| a.dot(b).abs() > 0.001 * a.length() * b.length())
-    {
-        found.push("sheared: the axes are not at right angles (gantry tilt?)".into());
-    }
-    let canonical = Reorientation::to_canonical(&image.space);
-    let blank = (0..canonical.space(&image.space).shape[2]).filter(|&k| {
-        let plane = canonical.plane(image, k);
-        plane.iter().all(|value| *value == plane[0])
-    });
-    // Of a mask, most slices may well be empty.
-    let blank = if counts(image).is_some() { 0 } else { blank.count() };
-    if blank > 0 {
-        found.push(format!("{blank} slices of one value each"));
-    }
-    let slice_axis = canonical.slice_axis();
-    let spacing = image.space.spacing();
-    let in_plane: Vec<f64> = (0..3).filter(|&axis| axis != slice_axis).map(|axis| spacing[axis]).collect();
-    if (in_plane[0] / in_plane[1] - 1.0).abs() > 0.001 {
-        found.push(format!("pixels are not square: {:.4} x {:.4} mm", in_plane[0], in_plane[1]));
-    }
-    let anisotropy = spacing[slice_axis] / in_plane[0].min(in_plane[1]);
-    if anisotropy > 3.0 {
-        found.push(format!("slices are {anisotropy:.1} times as far apart as pixels"));
-    }
-    found
 }

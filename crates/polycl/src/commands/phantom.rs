@@ -1,9 +1,11 @@
 use std::path::PathBuf;
 
-use polycl_volume::phantom::{self, Config};
+use polycl_app::phantom::{Request, run as phantom};
+use polycl_phantom::Domain;
 
-use crate::cli::Outcome;
+use crate::ended::Ended;
 use crate::talk;
+use crate::terminal::Terminal;
 
 /// Write a cohort of phantom patients as NIfTI images and labels.
 ///
@@ -37,19 +39,16 @@ enum DomainArg {
     B,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+pub fn run(args: Args) -> anyhow::Result<Ended> {
     let domain = match args.domain {
-        DomainArg::A => phantom::Domain::A,
-        DomainArg::B => phantom::Domain::B,
+        DomainArg::A => Domain::A,
+        DomainArg::B => Domain::B,
     };
-    let config = Config { seed: args.seed, domain, size: args.size.into(), slices: None };
-    let bar = talk::progress(args.patients.into(), "phantom");
-    phantom::cohort::write(&config, args.patients.into(), &args.out, &mut |done| {
-        bar.set_position(done as u64);
-    })?;
-    bar.finish_and_clear();
-    let out = args.out.display();
-    talk::note(format_args!("{out}: {} patients of domain {domain}, seed {}", args.patients, args.seed));
+    let Args { out, patients, size, seed, .. } = args;
+    let request = Request { out, patients: patients.into(), domain, size: size.into(), seed };
+    phantom(&request, &Terminal::new("phantom"))?;
+    let out = request.out.display();
+    talk::note(format_args!("{out}: {patients} patients of domain {domain}, seed {seed}"));
     talk::note(format_args!("next: polycl import --manifest {out}/manifest.csv --out DATASET"));
-    Ok(Outcome::Done)
+    Ok(Ended::Done)
 }

@@ -1,10 +1,10 @@
-use polycl_nn::train::pretrain::{Method, Plan, PretrainConfig, pretrain};
-use polycl_volume::dataset::Dataset;
+use polycl_app::pretrain::{DROPOUT, Request, run as pretrain};
+use polycl_nn::train::pretrain::{Method, Negatives, PretrainConfig};
 use serde::Serialize;
 
-use super::training::{RunArgs, TrainingFlags, Watch, resolve};
-use crate::cli::Outcome;
-use crate::talk;
+use super::training::{self, RunArgs, TrainingFlags, tell, written};
+use crate::ended::Ended;
+use crate::terminal::Terminal;
 
 /// Pre-train an encoder on scans without masks
 ///
@@ -24,9 +24,24 @@ pub struct Args {
     settings: Settings,
 }
 
+/// The command with the defaults of its settings.
+pub fn with_defaults(command: clap::Command) -> clap::Command {
+    let config = PretrainConfig::default();
+    let moco = PretrainConfig { method: Method::Moco, ..config.clone() };
+    let own = [
+        ("method", written(config.method)),
+        ("net", written(config.net)),
+        ("loss", written(config.loss)),
+        ("negatives", written(Negatives::default())),
+        ("temperature", format!("{}, of moco {}", config.temperature(), moco.temperature())),
+        ("dropout", DROPOUT.to_string()),
+    ];
+    training::with_defaults(command, &[training::defaults(), own.into()].concat())
+}
+
 #[derive(clap::Args, Serialize)]
 struct Settings {
-    /// What the encoder learns by [default: polycl]
+    /// What the encoder learns by
     #[arg(long, value_parser = ["polycl", "simclr", "moco", "byol", "positional", "mae"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
@@ -46,20 +61,20 @@ struct Settings {
     #[arg(long, value_name = "PATIENT")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exclude: Vec<String>,
-    /// The encoder [default: unet]
+    /// The encoder
     #[arg(long, value_parser = ["unet", "resnet18"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     net: Option<String>,
-    /// The contrastive loss [default: cosine]
+    /// The contrastive loss
     #[arg(long, value_parser = ["cosine", "euclidean"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
-    /// Tell anchors from the one negative of their triplet, as published, or from all slices of the batch
-    /// that the strategy could have drawn [default: one]
+    /// Tell anchors from the one negative of their triplet, as published, or from all slices of the batch that the
+    /// strategy could have drawn
     #[arg(long, value_parser = ["one", "all"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     negatives: Option<String>,
-    /// Temperature [default: 0.1, of moco 0.2]
+    /// Temperature
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -67,7 +82,7 @@ struct Settings {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     fixed_triplets: bool,
-    /// Probability of dropout in the U-Net; the paper's is 0.25 [default: 0]
+    /// Probability of dropout in the U-Net; the paper's is 0.25
     #[arg(long, value_name = "P")]
     #[serde(skip_serializing_if = "Option::is_none")]
     dropout: Option<f64>,
@@ -75,42 +90,8 @@ struct Settings {
     training: TrainingFlags,
 }
 
-/// The most steps of an epoch where nobody says how many.
-const MOST_STEPS: usize = 1_000;
-
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let mut config: PretrainConfig = resolve(&args.run, &args.settings)?;
-    if args.published {
-        // Whatever a file says: the paper's dropout is what a run has that names none.
-        (config.dropout, config.fixed_triplets) = (None, true);
-    }
-    let dataset = Dataset::open(&args.run.dataset)?;
-    if !args.published && !args.run.resumes() {
-        config.dropout.get_or_insert(0.0);
-        // Two hundred scans are pre-trained on in less than an hour.
-        let slices: usize = dataset.index.scans.iter().map(|scan| scan.slices).sum();
-        if config.training.steps.is_none() && slices / config.training.batch.max(1) > MOST_STEPS {
-            config.training.steps = Some(MOST_STEPS);
-            talk::note(format!(
-                "note: an epoch is {MOST_STEPS} steps, other slices in each; --steps for more of the {slices} at once"
-            ));
-        }
-    }
-    let mut watch = Watch::new(&args.run.out, "pre-training", config.training.epochs);
-    let how = args.run.how()?;
-    let state = pretrain(&dataset, &config, &args.run.out, how, &mut announce, &mut |p| watch.see(p))?;
-    Ok(watch.finish(&state))
-}
-
-fn announce(plan: &Plan) {
-    let Plan { method, scans, items, skipped, unknown } = plan;
-    let what = if *method == Method::Polycl { "triplets" } else { "slices" };
-    let mut text = format!("{items} {what} from {scans} scans");
-    if *skipped > 0 {
-        text += &format!("; {skipped} slices have no valid partner and are no anchors");
-    }
-    if *unknown > 0 {
-        text += &format!("; of {unknown} slices nobody has said whether they show the organ");
-    }
-    talk::note(text);
+pub fn run(args: Args) -> anyhow::Result<Ended> {
+    let request = Request { run: args.run.run(&args.settings)?, published: args.published };
+    let outcome = pretrain(&request, &Terminal::that_stops("pre-training")?)?;
+    Ok(tell(&request.run.out, &outcome))
 }

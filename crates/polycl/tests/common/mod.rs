@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use glam::{DAffine3, DMat3, DVec3};
-use polycl_volume::{Mask, Space, Volume, nifti};
+use polycl_image::{Mask, Space, Volume, nifti};
 
 pub struct Folder(tempfile::TempDir);
 

@@ -1,31 +1,11 @@
 use burn::tensor::{Device, Tensor, TensorData};
-use polycl_volume::Result;
-use polycl_volume::rng::{Purpose, rng};
-use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
+use polycl_base::Result;
 
-use super::Probe;
+use super::config::RATE;
 use super::slices::Slices;
 use crate::net::Segmenter;
 use crate::select::SliceId;
-use crate::train::Task;
-
-/// What a masked autoencoder is not shown.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Masking {
-    /// The part of each slice that is hidden.
-    pub hidden: f64,
-    /// Slices are hidden in squares; so many of them lie along a side.
-    pub patches: usize,
-}
-
-impl Default for Masking {
-    /// MAE's 75%, and its 14 patches along a side, to the next that divides sides of multiples of 32.
-    fn default() -> Self {
-        Self { hidden: 0.75, patches: 16 }
-    }
-}
+use crate::train::{Probe, Task};
 
 /// A masked autoencoder (He et al. 2022) for the U-Net: it paints what was hidden of a slice, and is judged
 /// there alone. The decoder is pre-trained with the encoder, and fine-tuning takes both.
@@ -42,7 +22,7 @@ impl Task for Autoencoder<'_> {
     type Item = SliceId;
     type Batch = Batch;
 
-    const RATE: f64 = super::RATE;
+    const RATE: f64 = RATE;
 
     fn plan(&self, round: usize) -> Vec<SliceId> {
         self.0.plan(round)
@@ -52,8 +32,8 @@ impl Task for Autoencoder<'_> {
         let Slices { dataset, config, .. } = &self.0;
         let (size, masking) = (dataset.index.preprocess.size, config.masking.unwrap_or_default());
         let mut hidden = Vec::with_capacity(ids.len() * size * size);
-        for &SliceId { scan, slice } in ids {
-            let at = [round as u64, (scan as u64) << 32 | slice as u64];
+        for id in ids {
+            let at = [round as u64, id.counter()];
             hidden.extend(masking.draw(size, config.training.seed, at));
         }
         let views = config.views.map(|views| (views, 0));
@@ -69,35 +49,6 @@ impl Task for Autoencoder<'_> {
         let [images, hidden] = [batch.images, batch.hidden].map(|data| Tensor::from_data(data, device));
         let loss = reconstruction(&model, images, hidden);
         (model, loss)
-    }
-}
-
-impl Masking {
-    /// # Errors
-    /// A sentence about the first value that makes no sense with slices of this size.
-    pub fn check(&self, size: usize) -> std::result::Result<(), String> {
-        if self.patches == 0 || !size.is_multiple_of(self.patches) {
-            return Err(format!("{} patches along a side of {size} pixels", self.patches));
-        }
-        let count = self.count();
-        if !(self.hidden < 1.0 && (1..self.patches.pow(2)).contains(&count)) {
-            return Err(format!("a part of {} to hide in {} patches", self.hidden, self.patches.pow(2)));
-        }
-        Ok(())
-    }
-
-    /// Patches that are hidden.
-    fn count(&self) -> usize {
-        (self.hidden * self.patches.pow(2) as f64).round() as usize
-    }
-
-    /// 1 where a slice of `size`² pixels is hidden; the draw depends on the arguments alone.
-    fn draw(&self, size: usize, seed: u64, at: [u64; 2]) -> Vec<f32> {
-        let n = self.patches;
-        let mut patches: Vec<f32> = (0..n * n).map(|i| f32::from(u8::from(i < self.count()))).collect();
-        patches.shuffle(&mut rng(seed, Purpose::Mask, at));
-        let side = size / n;
-        (0..size * size).map(|i| patches[i / size / side * n + i % size / side]).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::PretrainConfig;
+use super::config::PretrainConfig;
 use super::two_views::TwoViews;
 use crate::loss::normalised;
 use crate::net::{Encoder, EncoderConfig, Mlp, Projected, follow};

@@ -1,7 +1,7 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Distribution, Tensor};
 
-use super::PretrainConfig;
+use super::config::PretrainConfig;
 use super::two_views::TwoViews;
 use crate::loss::{Pair, Pairs, info_nce, normalised};
 use crate::net::{Encoder, EncoderConfig, Mlp, Projected, follow};

@@ -1,7 +1,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::PretrainConfig;
+use super::config::PretrainConfig;
 use super::two_views::TwoViews;
 use crate::loss::{Pair, Pairs, info_nce, similarity};
 use crate::net::{Encoder, EncoderConfig, Projected};

@@ -1,25 +1,13 @@
 //! What an encoder has learnt, read off its frozen features by linear probes: a loss alone does not tell.
 
 use burn::tensor::Device;
-use polycl_volume::Result;
-use polycl_volume::dataset::Dataset;
-use serde::{Deserialize, Serialize};
+use polycl_base::Result;
+use polycl_data::Dataset;
 
 use crate::features::of_encoder;
 use crate::net::Encoder;
 use crate::select::SliceId;
-
-/// Probes are fitted on the scans of every other patient, and scored on the others.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
-    /// Area under the ROC curve of telling slices that show the organ from others of the same scan; 0.5 by chance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub presence: Option<f64>,
-    /// Correlation of a slice's height in its scan with the height that is read off, mean over scans.
-    pub height: f64,
-    /// Part of the slices whose nearest is of the same scan.
-    pub identity: f64,
-}
+use crate::train::Probe;
 
 /// Scans that are looked at, and slices of each: what an epoch can spare.
 const SCANS: usize = 24;

@@ -2,16 +2,16 @@
 //! come, and how they are looked at.
 
 use burn::tensor::{Device, TensorData};
-use polycl_volume::Result;
-use polycl_volume::dataset::Dataset;
-use polycl_volume::rng::{Purpose, rng};
+use polycl_base::Result;
+use polycl_base::rng::{Purpose, rng};
+use polycl_data::Dataset;
 use rand::seq::SliceRandom;
 
-use super::PretrainConfig;
-use super::probe::{Probe, Probes};
+use super::config::PretrainConfig;
+use super::probe::Probes;
 use crate::net::Encoder;
 use crate::select::SliceId;
-use crate::train::Views;
+use crate::train::{Probe, Views};
 
 pub struct Slices<'a> {
     pub dataset: &'a Dataset,
@@ -46,12 +46,12 @@ impl<'a> Slices<'a> {
     pub fn load(&self, round: usize, ids: &[SliceId], views: Option<(Views, u64)>) -> Result<TensorData> {
         let size = self.dataset.index.preprocess.size;
         let mut pixels = Vec::with_capacity(ids.len() * size * size);
-        for &SliceId { scan, slice } in ids {
-            let image = self.dataset.image(scan, slice)?;
+        for id in ids {
+            let image = self.dataset.image(id.scan, id.slice)?;
             match views {
                 None => pixels.extend(image),
                 Some((views, which)) => {
-                    let at = [round as u64, which << 62 | (scan as u64) << 32 | slice as u64];
+                    let at = [round as u64, which << 62 | id.counter()];
                     pixels.extend(views.apply(&image, size, self.config.training.seed, at));
                 }
             }

@@ -1,29 +1,17 @@
 //! PolyCL: an anchor, a positive and a negative, chosen by one of the strategies.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use polycl_volume::dataset::Dataset;
-use polycl_volume::rng::{Purpose, rng};
-use polycl_volume::{Error, Kind, Result};
+use polycl_base::rng::{Purpose, rng};
+use polycl_base::{Error, Kind, Result};
+use polycl_data::Dataset;
 use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
 
+use super::config::{Negatives, PretrainConfig, RATE};
 use super::slices::Slices;
-use super::{PretrainConfig, Probe};
 use crate::loss::{Pair, Pairs, info_nce, similarity};
 use crate::net::Contrastive;
 use crate::select::{Selector, SliceId, Triplet};
-use crate::train::{LeftOut, Task};
-
-/// What an anchor is told from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Negatives {
-    /// The negative of its triplet, as published.
-    #[default]
-    One,
-    /// Every slice of the batch that the strategy could have drawn as its negative.
-    All,
-}
+use crate::train::{LeftOut, Probe, Task};
 
 pub struct Triplets<'a> {
     slices: Slices<'a>,
@@ -84,7 +72,7 @@ impl Task for Triplets<'_> {
     type Item = Triplet;
     type Batch = Batch;
 
-    const RATE: f64 = super::RATE;
+    const RATE: f64 = RATE;
 
     fn plan(&self, round: usize) -> Vec<Triplet> {
         let mut triplets = self.triplets(round);

@@ -4,13 +4,13 @@ use std::marker::PhantomData;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use polycl_volume::Result;
+use polycl_base::Result;
 
+use super::config::{PretrainConfig, RATE};
 use super::slices::Slices;
-use super::{PretrainConfig, Probe};
 use crate::net::{Encoder, EncoderConfig};
 use crate::select::SliceId;
-use crate::train::Task;
+use crate::train::{Probe, Task};
 
 /// A network that learns from two views of every slice.
 pub trait TwoViews: Module + Sync {
@@ -39,7 +39,7 @@ impl<M: TwoViews> Task for Pairs<'_, M> {
     type Item = SliceId;
     type Batch = Batch;
 
-    const RATE: f64 = super::RATE;
+    const RATE: f64 = RATE;
 
     fn plan(&self, round: usize) -> Vec<SliceId> {
         self.slices.plan(round)

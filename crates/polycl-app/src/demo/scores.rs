@@ -1,0 +1,96 @@
+use std::path::Path;
+
+use polycl_image::nifti;
+use polycl_metrics::{CaseOfFile, SummaryFile, dice};
+use polycl_nn::train::RunCard;
+
+/// The number of the demo's only organ in its masks.
+const LIVER: u16 = 1;
+
+/// What `evaluate` wrote of one network on the patients of one hospital.
+pub struct Score {
+    pub network: String,
+    title: String,
+    patients: usize,
+    /// Dice of each patient, a miss as 0.
+    by_patient: Vec<f64>,
+    dice: Option<f64>,
+    interval: [Option<f64>; 2],
+    hd95: Option<f64>,
+    surface_dice: Option<f64>,
+}
+
+impl Score {
+    pub fn read(out: &Path, network: &str, title: &str, domain: &str) -> anyhow::Result<Self> {
+        let summary = SummaryFile::read(&out.join(format!("{network}-{domain}-scores")))?;
+        let mean = |metric: &str| summary.mean.get(&LIVER).and_then(|mean| *mean.get(metric)?);
+        let dice = |case: &CaseOfFile| case.metrics.get(&LIVER).and_then(|scores| scores.dice).unwrap_or(0.0);
+        let interval = summary.interval(LIVER, "Dice");
+        Ok(Self {
+            network: network.to_owned(),
+            title: title.to_owned(),
+            patients: summary.metric_per_case.len(),
+            by_patient: summary.metric_per_case.iter().map(dice).collect(),
+            dice: mean("Dice"),
+            interval: [0, 1].map(|end| interval.map(|interval| interval[end])),
+            hd95: mean("HD95"),
+            surface_dice: mean("NSD"),
+        })
+    }
+
+    pub fn row(&self, domain: &str) -> Vec<String> {
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("undefined".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let [low, high] = self.interval.map(|end| number(end, 3));
+        vec![
+            self.title.clone(),
+            format!("{} of hospital {domain}", self.patients),
+            number(self.dice, 3),
+            format!("{low} to {high}"),
+            number(self.hd95, 1),
+            number(self.surface_dice, 3),
+        ]
+    }
+}
+
+/// What was seen, draw by draw: as many slices spread over scans, and in one patient.
+pub fn compared(domain: &str, spread: &[&Score], whole: &[&Score]) -> String {
+    let mean = |score: &Score| score.by_patient.iter().sum::<f64>() / score.by_patient.len().max(1) as f64;
+    let all = |scores: &[&Score]| scores.iter().map(|s| mean(s)).sum::<f64>() / scores.len().max(1) as f64;
+    let ahead = spread.iter().zip(whole).filter(|(spread, whole)| mean(spread) > mean(whole)).count();
+    format!(
+        "Hospital {domain}: one slice a scan reaches a mean Dice of {:.3}, as many in one patient {:.3}; one slice a scan is \
+         ahead in {ahead} of {} draws, and {:+.3} on average over {} patients.",
+        all(spread),
+        all(whole),
+        spread.len(),
+        all(spread) - all(whole),
+        spread.first().map_or(0, |score| score.patients),
+    )
+}
+
+/// How far a network repeats a mask that a machine made, as a row of a table.
+pub fn agreement(
+    run: &Path,
+    title: &str,
+    case: &str,
+    [made, predicted]: [&Path; 2],
+    label: u16,
+) -> anyhow::Result<Vec<String>> {
+    let (made, predicted) = (nifti::read_mask(made)?, nifti::read_mask(predicted)?);
+    let count = |found: &dyn Fn(u16, u16) -> bool| {
+        let pairs = made.voxels.iter().zip(&predicted.voxels);
+        pairs.filter(|&(&made, &predicted)| found(made, predicted)).count() as u64
+    };
+    let both = count(&|made, predicted| made == label && predicted == label);
+    let each = count(&|made, _| made == label) + count(&|_, predicted| predicted == label);
+    let dice = dice(both, each);
+    let seen = RunCard::read(run)?.training_cases.iter().any(|seen| seen.case == case);
+    Ok(vec![
+        title.to_owned(),
+        case.to_owned(),
+        if seen { "yes" } else { "no" }.to_owned(),
+        dice.map_or("undefined".to_owned(), |dice| format!("{dice:.3}")),
+    ])
+}

@@ -1,0 +1,92 @@
+//! Scores of predicted masks against those that people drew.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Result, Watch};
+use polycl_data::Records;
+use polycl_data::provenance::Record;
+use polycl_data::provenance::prediction::SeenBy;
+use polycl_metrics::{EmptyPolicy, Options, Pairs, Seen, SeenCases, evaluate};
+use polycl_nn::train::{self, RunCard};
+use serde::{Deserialize, Serialize};
+
+/// Masks to score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Folder of reference masks, or one mask.
+    pub reference: PathBuf,
+    pub prediction: PathBuf,
+    /// Folder for `cases.csv` and `summary.json`.
+    pub out: PathBuf,
+    /// Labels as the first reference numbers them; without any those that both name, or that a mask holds.
+    pub labels: BTreeSet<u16>,
+    pub empty: EmptyPolicy,
+    /// Of the normalised surface Dice, in mm.
+    pub tolerance: f64,
+    /// Run that made the predictions, where no record beside them tells the cases it has seen.
+    pub run: Option<PathBuf>,
+    pub seed: u64,
+}
+
+/// The files of the scores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    pub cases: PathBuf,
+    /// To be read by [`polycl_metrics::SummaryFile`].
+    pub summary: PathBuf,
+}
+
+/// Scores every reference, which must have been drawn by hand. `watch` hears the [`polycl_metrics::Report`] before it is
+/// written: it took minutes, and is shown even where it cannot be.
+///
+/// # Errors
+/// As [`Pairs::find`] and [`evaluate`]; a reference that a machine made; a run or record that cannot be read.
+pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
+    let mut records = Records::default();
+    let is_truth = |mask: &Path| records.check_truth(mask);
+    let Pairs { pairs, extra } = Pairs::find(&request.reference, &request.prediction, is_truth)?;
+    for file in extra {
+        watch.note(&format!("note: no reference for {}", file.display()));
+    }
+    let options = Options {
+        labels: request.labels.clone(),
+        tolerance: request.tolerance,
+        empty: request.empty,
+        seed: request.seed,
+    };
+    let seen = seen(request, watch)?;
+    watch.task("evaluate");
+    let report = evaluate(&pairs, &seen, &options, watch)?;
+    report.notes.iter().for_each(|text| watch.note(&format!("note: {text}")));
+    watch.partial(&report);
+    report.write(&request.out)?;
+    Ok(Outcome { cases: request.out.join("cases.csv"), summary: request.out.join("summary.json") })
+}
+
+/// The cases that made the model, by the predictions' folder or the run.
+fn seen(request: &Request, watch: &dyn Watch) -> Result<SeenCases> {
+    let mut seen = SeenCases::default();
+    let prediction = &request.prediction;
+    let folder = if prediction.is_dir() { Some(&**prediction) } else { prediction.parent() };
+    let record = folder.unwrap_or(Path::new("")).join(Record::Predict.file());
+    if record.is_file() {
+        let SeenBy { trained_on, validated_on, pretrained_on } = SeenBy::read(&record)?;
+        seen.add(trained_on, Seen::Training);
+        seen.add(validated_on, Seen::Validation);
+        seen.add(pretrained_on, Seen::Pretraining);
+    } else if let Some(run) = &request.run {
+        // A mask does not tell whose it is; `polycl predict` knew scans by their voxels.
+        watch.note("note: no polycl.json beside the predictions; cases of the run are known by name alone");
+        let card = RunCard::read(run)?;
+        seen.add(names(card.training_cases), Seen::Training);
+        seen.add(names(card.validation_cases), Seen::Validation);
+        seen.add(names(card.pretraining_cases), Seen::Pretraining);
+    }
+    Ok(seen)
+}
+
+/// A lone scan is named after its patient, of whom another scan may have trained the model.
+fn names(cases: Vec<train::Seen>) -> impl Iterator<Item = String> {
+    cases.into_iter().flat_map(|seen| [seen.case, seen.patient])
+}

@@ -1,0 +1,146 @@
+//! A data set from scans and, where there are any, their masks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Result, Watch};
+use polycl_data::pairs::{self, Pair};
+use polycl_data::{self as data, DrawnSlices, Import, Imported, Index, Origin, Ranges};
+use polycl_image::names;
+use polycl_image::preprocess::Preprocess;
+use serde::{Deserialize, Serialize};
+
+use crate::fetch::Environment;
+
+/// Scans to import.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    pub scans: Scans,
+    /// Who drew the masks; the records beside them tell without it.
+    pub origin: Option<Origin>,
+    /// Table of the slices that show an organ.
+    pub ranges: Option<PathBuf>,
+    /// Table of the slices that are drawn.
+    pub drawn: Option<PathBuf>,
+    /// Organs to keep; all without any.
+    pub only: BTreeSet<String>,
+    pub out: PathBuf,
+    /// Add the scans that are not there yet.
+    pub go_on: bool,
+    pub preprocess: Preprocess,
+}
+
+/// Where the scans come from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scans {
+    /// Folders of images and of masks named like them; names of label values are a file or a list.
+    Folders {
+        images: PathBuf,
+        labels: Option<PathBuf>,
+        names: Option<String>,
+    },
+    Manifest {
+        file: PathBuf,
+        names: Option<String>,
+    },
+    /// Raw data as nnU-Net or the Medical Segmentation Decathlon lay them out.
+    Challenge(PathBuf),
+    /// Series in a folder of DICOM files, by UID; all of CT without any.
+    Dicom {
+        folder: PathBuf,
+        series: Vec<String>,
+    },
+}
+
+/// The data set, or how far it has come.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// Where scans are left it is none yet, and this is what it would hold.
+    pub index: Index,
+    /// Scans that are left because it was asked to stop.
+    pub left: usize,
+    /// Scans that were there already.
+    pub kept: usize,
+    /// Cases that could not be used, and why.
+    pub failed: Vec<(String, polycl_base::Error)>,
+}
+
+/// Writes a data set. A scan that cannot be used is left out and told.
+///
+/// # Errors
+/// As [`Import::import`], and what reading tables and pairing files can say.
+pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
+    let (mut pairs, notes) = pairs(&request.scans)?;
+    if request.origin.is_some() {
+        pairs.iter_mut().for_each(|pair| pair.origin = request.origin);
+    }
+    notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
+    let import = Import {
+        pairs,
+        ranges: request.ranges.as_deref().map(Ranges::read).transpose()?,
+        drawn: request.drawn.as_deref().map(DrawnSlices::read).transpose()?,
+        only: request.only.clone(),
+        preprocess: request.preprocess.clone(),
+    };
+    let Imported { index, left, kept, failed } = import.import(&request.out, request.go_on, watch)?;
+    Ok(Outcome { index, left, kept, failed })
+}
+
+/// The scans and what a person should know of them.
+fn pairs(scans: &Scans) -> Result<(Vec<Pair>, Vec<String>)> {
+    let named =
+        |names: &Option<String>| names.as_deref().map(|text| names::given(text, Path::new(""))).transpose();
+    let salt = || Environment::of_process().salt();
+    match scans {
+        Scans::Manifest { file, names } => {
+            Ok((pairs::from_manifest(file, named(names)?.as_ref(), &salt())?, Vec::new()))
+        }
+        Scans::Challenge(folder) => data::from_challenge(folder),
+        Scans::Dicom { folder, series } => data::from_dicom(folder, series, &salt()),
+        Scans::Folders { images, labels, names } => {
+            let names = named(names)?;
+            let (pairs, notes) = pairs::from_folders(images, labels.as_deref(), names.as_ref())?;
+            // Without masks asked for nobody expects any.
+            let bare = labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
+            Ok((pairs, notes.into_iter().chain(bare).collect()))
+        }
+    }
+}
+
+/// The slices and masks of an organ in a data set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct OrganCounts {
+    pub label: Option<u16>,
+    /// Slices that show it, and those of which that is known.
+    pub shown: usize,
+    pub known: usize,
+    /// Scans in which it is drawn whole by hand, by a machine, and in part.
+    pub drawn: usize,
+    pub made: usize,
+    pub part: usize,
+}
+
+/// The organs of a data set by name.
+pub fn organs(index: &Index) -> BTreeMap<&str, OrganCounts> {
+    let mut organs: BTreeMap<&str, OrganCounts> = BTreeMap::new();
+    for scan in &index.scans {
+        for organ in scan.presence.keys() {
+            let counts = organs
+                .entry(organ)
+                .or_insert_with(|| OrganCounts { label: index.label(organ), ..OrganCounts::default() });
+            for shown in (0..scan.slices).filter_map(|slice| scan.shows(organ, slice)) {
+                counts.shown += usize::from(shown);
+                counts.known += 1;
+            }
+            if scan.drawn.contains(organ) {
+                match (scan.all_by_hand(organ), scan.left_undrawn_anywhere(organ)) {
+                    (true, _) => counts.drawn += 1,
+                    (_, true) => counts.part += 1,
+                    _ => counts.made += 1,
+                }
+            }
+        }
+    }
+    organs
+}

@@ -1,0 +1,328 @@
+//! Facts about an image, a mask, a data set or a run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use polycl_base::{Watch, output};
+use polycl_data::{Dataset, Index};
+use polycl_image::names::{self, Names};
+use polycl_image::orient::{Reorientation, orientation_code};
+use polycl_image::preprocess::{HU_RANGE, labels_of};
+use polycl_image::{Image, Input, Mask, Space, files, odd};
+use polycl_nn::train::{Record, RunCard, read_log};
+use serde::{Deserialize, Serialize};
+
+use crate::figures::montage;
+use crate::masks::{Scan, check_window, on_grid};
+
+/// A file or folder to look into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub scan: Scan,
+    /// Draw slices of the image.
+    pub montage: Option<MontageRequest>,
+}
+
+/// A picture of slices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MontageRequest {
+    pub out: PathBuf,
+    /// Mask of the image, to draw as outlines.
+    pub mask: Option<PathBuf>,
+    /// Centre and width in HU.
+    pub window: [f32; 2],
+    /// Slices, if there are so many.
+    pub slices: usize,
+}
+
+/// The facts.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Run { card: Box<RunCard>, last: Option<Record> },
+    Dataset(Box<Index>),
+    Volume(Box<Volume>),
+}
+
+/// The facts of an image or a mask.
+#[derive(Debug, Clone, Serialize)]
+pub struct Volume {
+    pub grid: Grid,
+    pub content: Content,
+    pub montage: Option<Montage>,
+    /// Things that a person should look at before using it.
+    pub odd: Vec<String>,
+}
+
+/// The place of the voxels in the patient.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Grid {
+    pub shape: [usize; 3],
+    /// In mm.
+    pub spacing: [f64; 3],
+    /// By letters, such as LPS.
+    pub orientation: String,
+    /// The three rows that take a voxel's index to RAS+ mm.
+    pub affine: [[f64; 4]; 3],
+    /// Millilitres of a voxel.
+    pub voxel_ml: f64,
+}
+
+impl Grid {
+    fn of(space: &Space) -> Self {
+        let affine = space.world_from_voxel;
+        let row = |row: usize| {
+            let own = affine.matrix3.row(row);
+            [own.x, own.y, own.z, affine.translation[row]]
+        };
+        Self {
+            shape: space.shape,
+            spacing: space.spacing(),
+            orientation: orientation_code(space),
+            affine: [0, 1, 2].map(row),
+            voxel_ml: affine.matrix3.determinant().abs() / 1000.0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// Voxels of each label, with the labels' names.
+    Labels {
+        counts: BTreeMap<u16, usize>,
+        names: Names,
+    },
+    Values(Values),
+}
+
+/// The values of an image in HU.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Values {
+    /// By percentile: the least, some between, the most.
+    pub percentiles: [(usize, f32); 7],
+    /// The window that holds 1% to 99%.
+    pub window: Option<Window>,
+    /// Shares of the voxels in the bins of [`BINS`].
+    pub histogram: [f64; BINS.len()],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Window {
+    pub centre: f32,
+    pub width: f32,
+    /// The preset that covers most of both together, and its centre and width.
+    pub nearest: &'static str,
+    pub preset: [f32; 2],
+}
+
+/// A picture of slices, written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Montage {
+    /// Slices of the file, from the feet up.
+    pub slices: Vec<usize>,
+    /// The file's axis that they lie along.
+    pub axis: usize,
+    /// Labels of the mask, with their names, where one is drawn.
+    pub legend: Option<Vec<(u16, Option<String>)>>,
+}
+
+/// Looks into a file or folder.
+///
+/// # Errors
+/// What reading it can say; a mask that does not lie on its image; a picture that cannot be drawn.
+pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    let path = &request.scan.image;
+    let not_drawn = || {
+        let nothing = request.montage.is_none();
+        ensure!(nothing, "--montage: expected an image to draw, found {}", path.display());
+        Ok(())
+    };
+    if path.join("run.json").is_file() {
+        not_drawn()?;
+        let last = read_log(path).ok().and_then(|mut log| log.pop());
+        return Ok(Outcome::Run { card: Box::new(RunCard::read(path)?), last });
+    }
+    if Dataset::lies_in(path) {
+        not_drawn()?;
+        return Ok(Outcome::Dataset(Box::new(Dataset::open(path)?.index)));
+    }
+    volume(request, watch).map(Box::new).map(Outcome::Volume)
+}
+
+fn volume(request: &Request, watch: &dyn Watch) -> anyhow::Result<Volume> {
+    let input: Input = request.scan.open()?;
+    let image = input.image()?;
+    let mut odd = oddities(&image);
+    let content = match counts(&image) {
+        Some(counts) => Content::Labels { counts, names: names_beside(&request.scan.image, &mut odd) },
+        None => {
+            // Of masks, the headers say nothing that is odd.
+            odd.extend(input.notes()?);
+            Content::Values(values(&image, &mut odd))
+        }
+    };
+    let montage = request.montage.as_ref();
+    let montage =
+        montage.map(|asked| draw(asked, (&request.scan.image, &image), &mut odd, watch)).transpose()?;
+    Ok(Volume { grid: Grid::of(&image.space), content, montage, odd })
+}
+
+fn names_beside(mask: &Path, odd: &mut Vec<String>) -> Names {
+    let names = names::file_beside(mask).map_or_else(|| Ok(Names::new()), |file| names::read(&file));
+    names.unwrap_or_else(|error| {
+        odd.push(format!("label names cannot be read: {error}"));
+        Names::new()
+    })
+}
+
+fn draw(
+    request: &MontageRequest,
+    scan: (&Path, &Image),
+    odd: &mut Vec<String>,
+    watch: &dyn Watch,
+) -> anyhow::Result<Montage> {
+    let MontageRequest { out, mask: path, window, slices } = request;
+    check_window(Some(*window))?;
+    let is_png = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    ensure!(is_png, "--montage: expected a name that ends in .png, found {}", out.display());
+    let read = |path: &PathBuf| on_grid(path, files::read_mask(path)?, scan, watch);
+    let mask = path.as_ref().map(read).transpose()?;
+    let legend = path.as_ref().zip(mask.as_ref()).map(|(path, mask)| legend(path, mask, odd));
+    let montage = montage::montage(scan.1, mask.as_ref(), *window, *slices)?;
+    output::atomically(out, |file| std::io::Write::write_all(file, &montage.png))?;
+    let axis = Reorientation::to_canonical(&scan.1.space).slice_axis();
+    Ok(Montage { slices: montage.slices, axis, legend })
+}
+
+fn legend(path: &Path, mask: &Mask, odd: &mut Vec<String>) -> Vec<(u16, Option<String>)> {
+    let names = names_beside(path, odd);
+    let labels: Vec<_> = labels_of(&mask.voxels).map(|label| (label, names.get(&label).cloned())).collect();
+    if labels.is_empty() {
+        odd.push(format!("{}: the mask is empty", path.display()));
+    }
+    labels
+}
+
+/// More distinct values than a mask has labels: the file is then an image.
+const MOST_LABELS: usize = 512;
+
+/// Voxels of each value, if the values can be labels: few, whole and not negative.
+fn counts(image: &Image) -> Option<BTreeMap<u16, usize>> {
+    let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
+    for &value in &image.voxels {
+        if value.fract() != 0.0 || !(0.0..=f32::from(u16::MAX)).contains(&value) {
+            return None;
+        }
+        *counts.entry(value as u16).or_default() += 1;
+        if counts.len() > MOST_LABELS {
+            return None;
+        }
+    }
+    Some(counts)
+}
+
+fn values(image: &Image, found: &mut Vec<String>) -> Values {
+    let mut sorted = image.voxels.clone();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100];
+    found.extend(odd::no_hu(&image.voxels).or_else(|| odd::clipped(&image.voxels)));
+    Values {
+        percentiles: [0, 1, 25, 50, 75, 99, 100].map(|percent| (percent, at(percent))),
+        window: window(at(1), at(99)),
+        histogram: histogram(&sorted),
+    }
+}
+
+/// Windows that people look at CT with: centre and width in HU.
+const PRESETS: [(&str, [f32; 2]); 5] = [
+    ("brain", [40.0, 80.0]),
+    ("soft tissue", [40.0, 400.0]),
+    ("bone", [400.0, 1800.0]),
+    ("lung", [-600.0, 1500.0]),
+    ("everything", [1023.5, 4095.0]),
+];
+
+/// The window from the 1st to the 99th percentile, within what CT can hold.
+fn window(low: f32, high: f32) -> Option<Window> {
+    let [low, high] = [low, high].map(|end| end.clamp(HU_RANGE[0], HU_RANGE[1]));
+    if high <= low {
+        return None;
+    }
+    let shared = |[centre, width]: [f32; 2]| {
+        let (from, to) = (centre - width / 2.0, centre + width / 2.0);
+        (high.min(to) - low.max(from)) / (high.max(to) - low.min(from))
+    };
+    let nearest = PRESETS.iter().max_by(|(_, a), (_, b)| shared(*a).total_cmp(&shared(*b)));
+    let (nearest, preset) = nearest.copied().unwrap_or(PRESETS[0]);
+    Some(Window { centre: low.midpoint(high), width: high - low, nearest, preset })
+}
+
+/// Lower ends of the histogram's bins in HU, chosen by tissue: air, lung, fat, water and soft
+/// tissue, contrast and spongy bone, bone, metal.
+pub const BINS: [(f32, &str); 9] = [
+    (f32::MIN, "outside the field of view"),
+    (-1024.0, "air"),
+    (-900.0, "lung"),
+    (-200.0, "fat"),
+    (-20.0, "water, soft tissue"),
+    (100.0, "contrast, spongy bone"),
+    (300.0, "bone"),
+    (2000.0, "dense bone, metal"),
+    (3072.0, "above the CT range"),
+];
+
+/// Shares of the sorted values in each bin.
+fn histogram(sorted: &[f32]) -> [f64; BINS.len()] {
+    let below = |value: f32| sorted.partition_point(|&v| v < value);
+    std::array::from_fn(|bin| {
+        let end = BINS.get(bin + 1).map_or(sorted.len(), |(next, _)| below(*next));
+        (end - below(BINS[bin].0)) as f64 / sorted.len() as f64
+    })
+}
+
+/// Things that a person should look at before using the image.
+fn oddities(image: &Image) -> Vec<String> {
+    let mut found = Vec::new();
+    let outside = image.voxels.iter().filter(|&&v| !(HU_RANGE[0]..=HU_RANGE[1]).contains(&v)).count();
+    if outside > 0 {
+        found.push(format!(
+            "{outside} voxels outside {}..{} HU, which import clips",
+            HU_RANGE[0], HU_RANGE[1]
+        ));
+    }
+    let columns = image.space.world_from_voxel.matrix3;
+    let axes = [columns.x_axis, columns.y_axis, columns.z_axis];
+    if axes.iter().any(|axis| axis.abs().max_element() < 0.9999 * axis.length()) {
+        found.push("oblique: the axes are not those of the patient".into());
+    }
+    if axes
+        .iter()
+        .zip([axes[1], axes[2], axes[0]])
+        .any(|(a, b)| a.dot(b).abs() > 0.001 * a.length() * b.length())
+    {
+        found.push("sheared: the axes are not at right angles (gantry tilt?)".into());
+    }
+    let canonical = Reorientation::to_canonical(&image.space);
+    let blank = (0..canonical.space(&image.space).shape[2]).filter(|&k| {
+        let plane = canonical.plane(image, k);
+        plane.iter().all(|value| *value == plane[0])
+    });
+    // Of a mask, most slices may well be empty.
+    let blank = if counts(image).is_some() { 0 } else { blank.count() };
+    if blank > 0 {
+        found.push(format!("{blank} slices of one value each"));
+    }
+    let slice_axis = canonical.slice_axis();
+    let spacing = image.space.spacing();
+    let in_plane: Vec<f64> = (0..3).filter(|&axis| axis != slice_axis).map(|axis| spacing[axis]).collect();
+    if (in_plane[0] / in_plane[1] - 1.0).abs() > 0.001 {
+        found.push(format!("pixels are not square: {:.4} x {:.4} mm", in_plane[0], in_plane[1]));
+    }
+    let anisotropy = spacing[slice_axis] / in_plane[0].min(in_plane[1]);
+    if anisotropy > 3.0 {
+        found.push(format!("slices are {anisotropy:.1} times as far apart as pixels"));
+    }
+    found
+}

@@ -1,0 +1,28 @@
+//! What PolyCL can do, each use case a request that goes in and an outcome that comes out. Front ends (the command line, a
+//! workbench) fill in requests, watch, and put outcomes into words: nothing here knows a command line or a terminal.
+
+pub mod bench;
+pub mod demo;
+pub mod evaluate;
+pub mod export;
+pub mod fetch;
+pub mod figures;
+pub mod finetune;
+pub mod import;
+pub mod inspect;
+pub mod layers;
+mod made;
+mod masks;
+pub mod phantom;
+pub mod predict;
+pub mod pretrain;
+pub mod propagate;
+pub mod refine;
+mod sam;
+pub mod study;
+pub mod suggest;
+mod training;
+
+pub use masks::{MaskFormat, Scan};
+pub use sam::{Decided, Judge, Refinement, Weights};
+pub use training::Run;

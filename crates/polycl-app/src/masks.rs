@@ -1,0 +1,203 @@
+//! Writing the mask of a scan: its formats, the names of its labels, and the care that it replaces no input.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Watch, output};
+use polycl_data::Records;
+use polycl_image::dicom::segmentation::{self, Automation, How};
+use polycl_image::names::{self, Names};
+use polycl_image::{Image, Input, Mask, files, grid, nifti, odd};
+use serde::{Deserialize, Serialize};
+
+/// A scan to work on: a file, or a folder of DICOM slices, of which the series is named where there are several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    pub image: PathBuf,
+    #[serde(default)]
+    pub series: Option<String>,
+}
+
+impl Scan {
+    pub(crate) fn open(&self) -> polycl_base::Result<Input> {
+        Input::open(&self.image, self.series.as_deref())
+    }
+
+    /// Reads the scan, and tells what is odd about it.
+    pub(crate) fn read(&self, input: &Input, watch: &dyn Watch) -> polycl_base::Result<Image> {
+        let image = input.image()?;
+        note_odd(&self.image.display().to_string(), &odd::of(input, &image)?, watch);
+        Ok(image)
+    }
+}
+
+/// Tells what is odd about a scan.
+pub(crate) fn note_odd(scan: &str, found: &[String], watch: &dyn Watch) {
+    found.iter().for_each(|text| watch.note(&format!("note: {scan}: {text}")));
+}
+
+/// Writes the names of a mask's labels beside it, if there are any.
+pub(crate) fn write_names(folder: &Path, case: &str, names: &Names) -> anyhow::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let text = serde_json::to_string_pretty(names)?;
+    let path = folder.join(format!("{case}.labels.json"));
+    Ok(output::atomically(&path, |file| writeln!(file, "{text}"))?)
+}
+
+/// The names of labels beside a mask; without any, every organ is seen in the soft-tissue window.
+pub(crate) fn names_beside(mask: &Path) -> anyhow::Result<Names> {
+    Ok(names::file_beside(mask).map(|file| names::read(&file)).transpose()?.unwrap_or_default())
+}
+
+/// The names of labels as a person gave them (a file, or `1=liver,2=spleen`), or those beside a mask.
+pub(crate) fn given_or_beside(given: Option<&str>, mask: &Path) -> anyhow::Result<Names> {
+    match given {
+        Some(given) => Ok(names::given(given, Path::new(""))?),
+        None => names_beside(mask),
+    }
+}
+
+/// Brings a mask into the order of the scan's voxels, on which it must lie.
+pub(crate) fn on_grid(
+    path: &Path,
+    mask: Mask,
+    (image_path, image): (&Path, &Image),
+    watch: &dyn Watch,
+) -> polycl_base::Result<Mask> {
+    let hint = format!("the mask must have the grid of {}", image_path.display());
+    let fit = grid::on_image(&image.space, &mask.space, path, "", &hint)?;
+    if let Some(note) = fit.note() {
+        let path = path.display();
+        watch.note(&format!("note: {path}: the mask does not lie just as its scan does: {note}"));
+    }
+    Ok(fit.apply(mask, &image.space))
+}
+
+/// Refuses an intensity window that makes no sense.
+pub(crate) fn check_window(window: Option<[f32; 2]>) -> anyhow::Result<()> {
+    if let Some([centre, width]) = window {
+        let makes_sense = centre.is_finite() && width.is_finite() && width > 0.0;
+        anyhow::ensure!(
+            makes_sense,
+            "--window: expected a centre and a width above 0 in HU, found {centre},{width}"
+        );
+    }
+    Ok(())
+}
+
+/// The files that a mask is written to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskFormat {
+    #[default]
+    Nifti,
+    /// NIfTI, and beside it CASE.dcm, a DICOM segmentation of the series.
+    DicomSeg,
+}
+
+impl MaskFormat {
+    /// Refuses what cannot be written, before there is work to lose.
+    pub(crate) fn check(self, input: &Input, mask: &Path) -> polycl_base::Result<()> {
+        let segmentation = segmentation_beside(mask);
+        match (self, input) {
+            (Self::DicomSeg, Input::File(path)) => {
+                let expected = "a DICOM series, to which a DICOM segmentation can refer";
+                Err(Error::new(path, Kind::Request, expected, "a file of another format")
+                    .hint("leave --format out: NIfTI masks open in 3D Slicer and ITK-SNAP"))
+            }
+            (Self::DicomSeg, _) if segmentation.exists() && !mask.exists() => {
+                let found = "a file that is not known to be one of ours";
+                Err(Error::new(segmentation, Kind::Request, "no DICOM segmentation there", found)
+                    .hint("choose another --out, or move the file"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether all is there that [`Self::write`] writes.
+    pub(crate) fn is_there(self, mask: &Path) -> bool {
+        mask.is_file() && (self == Self::Nifti || segmentation_beside(mask).is_file())
+    }
+
+    /// Writes a mask, of the voxels of its scan, at a place whose name ends as NIfTI's do.
+    pub(crate) fn write(
+        self,
+        path: &Path,
+        mask: &Mask,
+        input: &Input,
+        names: &Names,
+        automatic: Automation,
+    ) -> polycl_base::Result<()> {
+        nifti::write_mask(path, mask)?;
+        let (Self::DicomSeg, Input::Series { series, .. }) = (self, input) else { return Ok(()) };
+        let description = nifti::case_name(path).unwrap_or_default();
+        let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
+        let how = How { algorithm, automatic, description };
+        let (header, instances) = (series.header()?, series.instances());
+        let source = segmentation::Source { header: &header, instances: &instances, space: &mask.space };
+        segmentation::write(&segmentation_beside(path), &source, mask, names, &how)
+    }
+}
+
+/// Where the DICOM segmentation of a NIfTI mask lies.
+fn segmentation_beside(mask: &Path) -> PathBuf {
+    mask.with_file_name(format!("{}.dcm", nifti::case_name(mask).unwrap_or_default()))
+}
+
+/// Reads a true mask, which a person must have drawn.
+pub(crate) fn read_truth(path: &Path) -> anyhow::Result<Mask> {
+    Records::default().check_truth(path)?;
+    Ok(files::read_mask(path)?)
+}
+
+/// Refuses to replace a mask that no record says a machine made: a person may have drawn it.
+pub(crate) fn spare_hands(records: &mut Records, mask: &Path) -> polycl_base::Result<()> {
+    if !mask.exists() {
+        return Ok(());
+    }
+    let found = match records.maker(mask)?.map(|maker| maker.program) {
+        Some(None) => return Ok(()),
+        Some(Some(program)) => format!("one by {program}"),
+        None => "one that a person may have drawn: no file beside it says that a machine made it".to_owned(),
+    };
+    Err(Error::new(mask, Kind::Request, "no mask there, or a machine's", found)
+        .hint("choose another --out, or move the mask"))
+}
+
+/// The files that a use case writes.
+pub(crate) struct Targets<'a> {
+    pub mask: &'a Path,
+    pub picture: Option<&'a Path>,
+    /// The mask in words.
+    pub what: &'a str,
+}
+
+impl Targets<'_> {
+    /// Refuses targets that are no files to be, or that would take the place of an input or of a mask
+    /// that a person may have drawn.
+    pub(crate) fn check(&self, inputs: &[(Option<&PathBuf>, &str)]) -> polycl_base::Result<()> {
+        if nifti::case_name(self.mask).is_none() {
+            let expected = "a name that ends in .nii.gz or .nii";
+            return Err(Error::new(self.mask, Kind::Request, expected, "another"));
+        }
+        if self.mask.is_dir() {
+            return Err(Error::io(self.mask, "write it", &std::io::ErrorKind::IsADirectory.into()));
+        }
+        if self.picture == Some(self.mask) {
+            let expected = format!("another file than the {}", self.what);
+            return Err(Error::new(self.mask, Kind::Request, expected, "it as the picture, too"));
+        }
+        for target in [Some(self.mask), self.picture].into_iter().flatten() {
+            let Ok(place) = target.canonicalize() else { continue };
+            let same =
+                |input: Option<&PathBuf>| input.is_some_and(|i| i.canonicalize().is_ok_and(|i| i == place));
+            if let Some((_, what)) = inputs.iter().find(|(input, _)| same(*input)) {
+                let expected = "another file than the inputs";
+                return Err(Error::new(target, Kind::Request, expected, *what));
+            }
+        }
+        spare_hands(&mut Records::default(), self.mask)
+    }
+}

@@ -1,0 +1,251 @@
+//! Masks of scans by a fine-tuned network, one scan after the other, refined on request.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Watch, output};
+use polycl_data::Records;
+use polycl_data::pairs::{self, Pair};
+use polycl_data::provenance::{Record, refinement, settle};
+use polycl_image::dicom::segmentation::Automation;
+use polycl_image::names::{self, Names};
+use polycl_image::{nifti, odd};
+use polycl_nn::device::Device;
+use polycl_nn::predict::{Components, Options, Prediction, Predictor};
+use polycl_nn::refine::Refiner;
+use polycl_nn::train::{RunCard, Seen};
+use serde::{Deserialize, Serialize};
+
+use crate::fetch::Environment;
+use crate::made::{Made, Stamp};
+use crate::masks::{MaskFormat, note_odd, spare_hands};
+use crate::sam::{Decided, Refinement, Weights, write_decisions};
+use book::{Book, Card, among, groups, organs};
+
+mod book;
+
+/// Scans to segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Run of a fine-tuning.
+    pub run: PathBuf,
+    /// Scans, or folders of them, or of DICOM slices.
+    pub scans: Vec<PathBuf>,
+    /// Folder for the masks.
+    pub out: PathBuf,
+    /// Average with the prediction of the mirrored scan.
+    pub flip: bool,
+    pub components: Components,
+    /// Also write probabilities, as they are before any refinement.
+    pub probabilities: bool,
+    /// Leave masks that are there, of the same weights and settings and of scans that have not changed since.
+    pub go_on: bool,
+    pub refinement: Option<(Weights, Refinement)>,
+    pub format: MaskFormat,
+    pub device: Device,
+}
+
+/// Scans segmented, failed and left.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// Scans asked for.
+    pub of: usize,
+    pub failed: Vec<Failure>,
+    /// Cases that are left because it was asked to stop.
+    pub left: Vec<String>,
+}
+
+/// A scan that could not be segmented; watchers hear of it at once.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    pub case: String,
+    pub error: Error,
+}
+
+/// Segments the scans. One that cannot be segmented does not stop the others; a scan that was not done when it was
+/// asked to stop is begun anew with `go_on`.
+///
+/// # Errors
+/// [`Kind::Request`] where a mask would replace a scan, a hand-drawn mask, or one of another network; what reading
+/// the run and writing the masks can say.
+pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    let refiner = match &request.refinement {
+        Some((weights, how)) => {
+            how.check()?;
+            Some(how.refiner(weights, request.device)?)
+        }
+        None => None,
+    };
+    let predictor = Predictor::load(&request.run, request.device)?;
+    if request.flip && !predictor.can_flip() {
+        watch.note("note: --flip does nothing here: the network was trained without mirrored slices");
+    }
+    let (scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
+    notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
+    for pair in &scans {
+        request.format.check(&pair.image, &request.out.join(format!("{}.nii.gz", pair.case)))?;
+    }
+    std::fs::create_dir_all(&request.out).map_err(|e| Error::io(&request.out, "make the folder", &e))?;
+    output::sweep(&request.out);
+    refuse_overwriting(&request.out, &scans)?;
+    check_names(&request.out, &organs(&predictor.card))?;
+    if refiner.is_some() {
+        refinement::check(&request.out)?;
+    }
+    let refined_by = refiner.as_ref().zip(request.refinement.as_ref());
+    let refined_by = refined_by.map(|(refiner, (_, how))| how.describe(refiner));
+    let book = Book { out: &request.out, run: &request.run, predictor: &predictor, refined_by };
+    book.card()?;
+    let work = Work { request, book, refiner, watch };
+    work.all(&scans)
+}
+
+struct Work<'a> {
+    request: &'a Request,
+    book: Book<'a>,
+    refiner: Option<Refiner>,
+    watch: &'a dyn Watch,
+}
+
+impl Work<'_> {
+    fn all(&self, scans: &[Pair]) -> anyhow::Result<Outcome> {
+        let mut waiting: VecDeque<&Pair> = scans.iter().collect();
+        if self.request.go_on {
+            let card = self.book.card()?;
+            waiting.retain(|pair| !self.is_made(&card, pair));
+            self.watch.note(&format!(
+                "{} of {} masks are there already",
+                scans.len() - waiting.len(),
+                scans.len()
+            ));
+        }
+        let mut failed: Vec<Failure> = Vec::new();
+        while let Some(pair) = waiting.pop_front_if(|_| !self.watch.stop()) {
+            self.watch.task(&pair.case);
+            match self.segment(pair) {
+                Ok(true) => {}
+                Ok(false) => {
+                    waiting.push_front(pair);
+                    break;
+                }
+                Err(error) if self.ends_all(&error, pair) => return Err(error.into()),
+                Err(error) => {
+                    let failure = Failure { case: pair.case.clone(), error };
+                    self.watch.partial(&failure);
+                    failed.push(failure);
+                }
+            }
+        }
+        let left = waiting.iter().map(|pair| pair.case.clone()).collect();
+        Ok(Outcome { of: scans.len(), failed, left })
+    }
+
+    /// Whether no other scan would fare better: its mask could not be written.
+    fn ends_all(&self, error: &Error, pair: &Pair) -> bool {
+        let place = error.file().filter(|file| *file != pair.image.path());
+        error.kind == Kind::Io && place.is_some_and(|file| file.starts_with(&self.request.out))
+    }
+
+    /// Whether the mask of a scan is there as it would be made now.
+    fn is_made(&self, card: &Card, Pair { case, image, .. }: &Pair) -> bool {
+        let listed = card.cases.as_ref().is_some_and(|cases| cases.contains(case));
+        let as_asked = |made: &Made| {
+            Stamp::of(image).is_ok_and(|stamp| *made == self.made(stamp))
+                && self.request.format.is_there(&self.request.out.join(format!("{case}.nii.gz")))
+        };
+        listed && card.made.get(case).is_some_and(as_asked)
+    }
+
+    /// How a mask of a scan is made.
+    fn made(&self, image: Stamp) -> Made {
+        let Request { flip, components, probabilities, .. } = *self.request;
+        let flip = flip && self.book.predictor.can_flip();
+        Made { flip, components: Some(components), probabilities, image }
+    }
+
+    /// Segments one scan; false where it was asked to stop meanwhile. The card comes before the mask, so that no mask is
+    /// ever without it.
+    fn segment(&self, Pair { case, image: input, .. }: &Pair) -> polycl_base::Result<bool> {
+        let Self { request, book, refiner, watch } = self;
+        let (predictor, out) = (book.predictor, &request.out);
+        let stamp = Stamp::of(input)?;
+        let image = input.image()?;
+        let fingerprint = image.fingerprint();
+        note_odd(case, &odd::of(input, &image)?, *watch);
+        note_seen(&predictor.card, case, &fingerprint, *watch);
+        book.add(case, &fingerprint)?;
+        let components = request.components;
+        let options = Options { flip: request.flip, components, probabilities: request.probabilities };
+        let Some(Prediction { mut mask, probabilities }) = predictor.segment(&image, options, *watch)? else {
+            return Ok(false);
+        };
+        if let (Some(refiner), Some((_, how))) = (refiner, &request.refinement) {
+            watch.task(&format!("{case}, refinement"));
+            let organs = organs(&predictor.card);
+            let Some(refined) = refiner.refine(&image, &mask, &organs, how.options(), *watch)? else {
+                return Ok(false);
+            };
+            write_decisions(out, case, &organs, &refined.decisions)?;
+            watch.partial(&Decided::of(case, &refined.decisions));
+            mask = refined.mask;
+            predictor.card.organs.iter().for_each(|organ| components.keep(&mut mask, organ));
+        }
+        let file = out.join(format!("{case}.nii.gz"));
+        request.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;
+        let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
+        settle(out, case, own)?;
+        for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {
+            let name = organ.name.replace(['/', '\\', '\0'], "_");
+            nifti::write_image(&out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
+        }
+        book.finish(case, self.made(stamp))?;
+        Ok(true)
+    }
+}
+
+/// A mask must never take the place of a scan, nor of what a person may have drawn.
+fn refuse_overwriting(out: &Path, scans: &[Pair]) -> polycl_base::Result<()> {
+    let mut records = Records::default();
+    for Pair { case, image, .. } in scans {
+        let target = out.join(format!("{case}.nii.gz"));
+        let same = target
+            .canonicalize()
+            .is_ok_and(|target| image.path().canonicalize().is_ok_and(|image| image == target));
+        if same {
+            let expected = "another folder than that of the scans";
+            return Err(Error::new(target, Kind::Request, expected, "a scan that its mask would replace"));
+        }
+        spare_hands(&mut records, &target)?;
+    }
+    Ok(())
+}
+
+/// Names of labels that are there already, for masks that are not this network's, must be the same.
+fn check_names(out: &Path, organs: &Names) -> polycl_base::Result<()> {
+    let file = out.join("labels.json");
+    if !file.is_file() || out.join(Record::Predict.file()).is_file() {
+        return Ok(());
+    }
+    let there = names::read(&file)?;
+    if there == *organs {
+        return Ok(());
+    }
+    let list = |names: &Names| {
+        names.iter().map(|(value, name)| format!("{value}={name}")).collect::<Vec<_>>().join(",")
+    };
+    let expected = format!("the names of this network, {}", list(organs));
+    Err(Error::new(file, Kind::Labels, expected, list(&there)).hint("choose another --out"))
+}
+
+/// Warns of a scan that the network has seen.
+fn note_seen(network: &RunCard, case: &str, fingerprint: &str, watch: &dyn Watch) {
+    for (_, what) in groups(network).into_iter().filter(|(seen, _)| among(seen, fingerprint)) {
+        watch.note(&format!("warning: {case} {what}; its score is no evidence"));
+    }
+    let same_name = |seen: &Seen| seen.case == case && seen.fingerprint != fingerprint;
+    if network.training_cases.iter().any(same_name) {
+        watch.note(&format!(
+            "note: another scan of the name {case} trained this network; is it the same patient?"
+        ));
+    }
+}

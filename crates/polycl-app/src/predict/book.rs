@@ -1,0 +1,106 @@
+//! The record of a folder of masks: which network made them, of which scans it had seen before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+
+use polycl_base::{Error, Kind, Result, lock, output};
+use polycl_data::provenance::Record;
+use polycl_data::provenance::prediction::{self, SeenBy};
+use polycl_image::names::Names;
+use polycl_nn::predict::Predictor;
+use polycl_nn::train::{RunCard, Seen};
+
+use crate::made::Made;
+
+/// The network that segmented the scans of a folder, and how.
+pub type Card = prediction::Card<Made>;
+
+/// Where the masks of a network are put down.
+pub struct Book<'a> {
+    pub out: &'a Path,
+    pub run: &'a Path,
+    pub predictor: &'a Predictor,
+    pub refined_by: Option<String>,
+}
+
+impl Book<'_> {
+    /// The folder's card from earlier calls, or a new one.
+    pub fn card(&self) -> Result<Card> {
+        let path = self.out.join(Record::Predict.file());
+        if !path.exists() {
+            return Ok(Card {
+                polycl: env!("CARGO_PKG_VERSION").to_owned(),
+                run: self.run.to_path_buf(),
+                weights: self.predictor.weights.clone(),
+                refined_by: self.refined_by.clone(),
+                cases: Some(BTreeSet::new()),
+                made: BTreeMap::new(),
+                seen: SeenBy::default(),
+            });
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
+        let found: Option<Card> = serde_json::from_str(&text).ok();
+        let same = |card: &Card| card.weights == self.predictor.weights && card.refined_by == self.refined_by;
+        found.filter(same).ok_or_else(|| {
+            let expected = format!("masks of the run {}, refined in the same way", self.run.display());
+            Error::new(path, Kind::Request, expected, "masks of another run or refinement")
+                .hint("choose another --out")
+        })
+    }
+
+    /// Adds a case to the card as it is now: another call may have added its own since.
+    pub fn add(&self, case: &str, fingerprint: &str) -> Result<()> {
+        let _lock = lock::wait(self.out)?;
+        let mut card = self.card()?;
+        card.made.remove(case);
+        if let Some(cases) = &mut card.cases {
+            cases.insert(case.to_owned());
+        }
+        let [training, validation, pretraining] = groups(&self.predictor.card).map(|(seen, _)| seen);
+        for (group, seen) in [
+            (&mut card.seen.trained_on, training),
+            (&mut card.seen.validated_on, validation),
+            (&mut card.seen.pretrained_on, pretraining),
+        ] {
+            group.remove(case);
+            if among(seen, fingerprint) {
+                group.insert(case.to_owned());
+            }
+        }
+        write_labels(&self.out.join("labels.json"), &organs(&self.predictor.card))?;
+        card.write(self.out)
+    }
+
+    /// Notes that the mask of a case, and all that goes with it, is written.
+    pub fn finish(&self, case: &str, made: Made) -> Result<()> {
+        let _lock = lock::wait(self.out)?;
+        let mut card = self.card()?;
+        card.made.insert(case.to_owned(), made);
+        card.write(self.out)
+    }
+}
+
+/// The scans that a network has seen, and what for.
+pub fn groups(network: &RunCard) -> [(&[Seen], &'static str); 3] {
+    [
+        (&network.training_cases, "trained this network"),
+        (&network.validation_cases, "chose this network's best checkpoint"),
+        (&network.pretraining_cases, "was seen in training, without its mask"),
+    ]
+}
+
+pub fn among(seen: &[Seen], fingerprint: &str) -> bool {
+    seen.iter().any(|seen| seen.fingerprint == fingerprint)
+}
+
+/// The organs of a network by their values in masks.
+pub fn organs(card: &RunCard) -> Names {
+    card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect()
+}
+
+fn write_labels(path: &Path, names: &Names) -> Result<()> {
+    let text = serde_json::to_string_pretty(names)
+        .map_err(|e| Error::new(path, Kind::Format, "names in JSON", e.to_string()))?;
+    output::atomically(path, |file| writeln!(file, "{text}"))
+}

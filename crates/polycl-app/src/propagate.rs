@@ -1,0 +1,272 @@
+//! A volume from drawn slices, boxes and clicks.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Subject, Watch, output};
+use polycl_data::provenance::propagation::Row;
+use polycl_data::provenance::{Record, propagation, settle};
+use polycl_image::dicom::segmentation::Automation;
+use polycl_image::names::{self, Names};
+use polycl_image::orient::Reorientation;
+use polycl_image::{Image, Mask, Space, files, nifti};
+use polycl_nn::device::Device;
+use polycl_nn::propagate::{self, Clue, Direction, Follower, Journal, NetworkName, Object, Place};
+use polycl_nn::sam::Model;
+use serde::{Deserialize, Serialize};
+
+use crate::fetch;
+use crate::figures::picture;
+use crate::masks::{MaskFormat, Scan, Targets, check_window, names_beside, on_grid, read_truth, write_names};
+
+/// A scan, and what a person has shown in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub scan: Scan,
+    /// Mask in which one or more slices are drawn.
+    pub annotation: Option<PathBuf>,
+    /// Boxes and points, in voxels of the file.
+    pub clues: Vec<Clue>,
+    /// The volume to write.
+    pub out: PathBuf,
+    /// First and last slice of the file that may be filled; all without it.
+    pub range: Option<[usize; 2]>,
+    pub direction: Direction,
+    /// Told by the weights where they can tell.
+    pub model: Option<NetworkName>,
+    /// Those that were fetched without it.
+    pub weights: Option<PathBuf>,
+    /// Names of labels, a file or a list; those beside the annotation without it.
+    pub names: Option<String>,
+    /// Intensity window in HU, centre and width; by the organ's name without it.
+    pub window: Option<[f32; 2]>,
+    /// Folder of the network's embeddings, for later work on the same scan.
+    pub cache: Option<PathBuf>,
+    pub picture: Option<PathBuf>,
+    /// True mask, for the picture.
+    pub truth: Option<PathBuf>,
+    pub format: MaskFormat,
+    pub device: Device,
+}
+
+/// The result of a propagation that was not stopped.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    pub case: String,
+    pub objects: Vec<Extent>,
+    /// The network that followed them.
+    pub model: String,
+    pub mask: PathBuf,
+    /// The slice that most deserves to be drawn next.
+    pub suggestion: Option<Suggestion>,
+    /// Whether a picture was asked for of a volume in which nothing was found.
+    pub pictureless: bool,
+}
+
+/// The slices in which an object was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Extent {
+    pub label: u16,
+    pub name: Option<String>,
+    /// First and last slice of the file; nothing where it was found in none.
+    pub slices: Option<[usize; 2]>,
+    /// Slices beyond in which it was looked for, and the predicted IoU there.
+    pub ends: Vec<(usize, f32)>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Suggestion {
+    pub slice: usize,
+    pub label: u16,
+    pub name: Option<String>,
+    pub confidence: f32,
+}
+
+/// Propagates; nothing where it was asked to stop: the same request goes on from there, to the same bits.
+///
+/// # Errors
+/// Inputs that do not belong together, clues outside the scan, targets that are taken, weights that are not there; what
+/// reading and writing can say.
+pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcome>> {
+    check_window(request.window)?;
+    let Request { scan, out, picture, truth, .. } = request;
+    Targets { mask: out, picture: picture.as_deref(), what: "volume" }.check(&[
+        (Some(&scan.image), "the scan"),
+        (request.annotation.as_ref(), "the annotation"),
+        (truth.as_ref(), "the true mask"),
+    ])?;
+    let input = scan.open()?;
+    request.format.check(&input, out)?;
+    let image = scan.read(&input, watch)?;
+    let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, (&scan.image, &image), watch);
+    let annotation = request.annotation.as_deref();
+    let annotation = annotation.map(|path| on_grid(path, files::read_mask(path)?)).transpose()?;
+    let truth = truth.as_deref().map(|path| anyhow::Ok(on_grid(path, read_truth(path)?)?)).transpose()?;
+    let names = names_of(request)?;
+    request.check_places(&image.space)?;
+    let objects = Object::all(&image.space, annotation.as_ref(), &request.clues, &names, request.window);
+    let work = request.work(&image, annotation.as_ref(), &objects)?;
+    let case = nifti::case_name(out).unwrap_or_default();
+    let folder = out.parent().map_or_else(PathBuf::new, PathBuf::from);
+    propagation::check(&folder)?;
+    let follower = open(request)?;
+    let key = propagate::fingerprint(&follower, &work);
+    let (journal, kept) = Journal::open(&folder.join(format!(".{case}.propagate")), &key, follower.side())?;
+    if kept > 0 {
+        watch.note(&format!("{case}: goes on where it was stopped, with {kept} slices done"));
+    }
+    watch.task(&case);
+    let Some(found) = propagate::propagate(&follower, &work, &journal, watch)? else { return Ok(None) };
+    // The table comes first, so that no volume is ever without it.
+    propagation::write(&folder, &case, &found.rows, &names)?;
+    write_names(&folder, &case, &names)?;
+    request.format.write(out, &found.mask, &input, &names, Automation::Semiautomatic)?;
+    settle(&folder, &case, &[Record::Propagate])?;
+    journal.remove()?;
+    let drawn = match picture {
+        Some(path) => draw(path, &image, (&found.mask, truth.as_ref()), &objects)?,
+        None => true,
+    };
+    let suggestion = found.suggestion.map(|suggestion| Suggestion {
+        slice: suggestion.slice,
+        label: suggestion.label,
+        name: names.get(&suggestion.label).cloned(),
+        confidence: suggestion.confidence,
+    });
+    Ok(Some(Outcome {
+        objects: objects.iter().map(|object| extent(object.label, &found.rows, &names)).collect(),
+        case,
+        model: follower.name().to_string(),
+        mask: out.clone(),
+        suggestion,
+        pictureless: !drawn,
+    }))
+}
+
+/// The network with its weights, LiteMedSAM where nothing is said.
+fn open(request: &Request) -> anyhow::Result<Follower> {
+    let path = match (&request.weights, request.model) {
+        (Some(path), _) => path.clone(),
+        (None, Some(NetworkName::Sam2(model))) => {
+            let expected = format!("--weights with the official checkpoint of {model}");
+            return Err(Error::new(Subject::Flag("--model".into()), Kind::Request, expected, "no weights")
+                .hint("weights of SAM 2 are not on the package index: its authors and MedSAM2's offer them as .pt files")
+                .into());
+        }
+        (None, model) => fetch::needed(&model.unwrap_or(NetworkName::Sam(Model::LiteMedSam)).to_string())?,
+    };
+    Ok(Follower::open(&path, request.model, request.device, request.cache.clone())?)
+}
+
+fn names_of(request: &Request) -> anyhow::Result<Names> {
+    match (&request.names, &request.annotation) {
+        (Some(given), _) => Ok(names::given(given, Path::new(""))?),
+        (None, Some(annotation)) => names_beside(annotation),
+        (None, None) => Ok(Names::new()),
+    }
+}
+
+impl Request {
+    /// The file that should say what is drawn.
+    fn source(&self) -> &Path {
+        self.annotation.as_ref().unwrap_or(&self.scan.image)
+    }
+
+    /// Boxes and points must lie in the scan, and a point beside an object needs one that has it.
+    fn check_places(&self, space: &Space) -> anyhow::Result<()> {
+        let axis = Reorientation::to_canonical(space).slice_axis();
+        let sides: Vec<usize> = (0..3).filter(|&a| a != axis).map(|a| space.shape[a]).collect();
+        for clue in &self.clues {
+            let (flag, [x, y]) = match clue.place {
+                Place::Box([_, _, x1, y1]) => ("--box", [x1, y1]),
+                Place::Point { xy, positive: true } => ("--point", xy),
+                Place::Point { xy, positive: false } => ("--not", xy),
+            };
+            if clue.slice >= space.shape[axis] || x >= sides[0] || y >= sides[1] {
+                let [nx, ny, nz] = [sides[0], sides[1], space.shape[axis]];
+                let expected = format!("{flag} within {nz} slices of {nx} by {ny} voxels, counted from 0");
+                let found = format!("slice {}, {x},{y}", clue.slice);
+                return Err(Error::new(&self.scan.image, Kind::Request, expected, found).into());
+            }
+            let told = |other: &Clue| {
+                other.slice == clue.slice
+                    && other.label == clue.label
+                    && !matches!(other.place, Place::Point { positive: false, .. })
+            };
+            if flag == "--not" && !self.clues.iter().any(told) {
+                let expected = "a --box or a --point in the slice of every --not";
+                let found = format!("none for label {} in slice {}", clue.label, clue.slice);
+                return Err(Error::new(&self.scan.image, Kind::Request, expected, found).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The work that is to be done, if there is any.
+    fn work<'a>(
+        &self,
+        image: &'a Image,
+        annotation: Option<&'a Mask>,
+        objects: &'a [Object],
+    ) -> anyhow::Result<propagate::Request<'a>> {
+        let (space, order) = (&image.space, Reorientation::to_canonical(&image.space));
+        let slices = space.shape[order.slice_axis()];
+        let refused = |file: &Path, expected: &str, found: String, hint: &str| {
+            Err(Error::new(file, Kind::Request, expected, found).hint(hint).into())
+        };
+        if slices < 2 {
+            let hint = "polycl refine sharpens a mask of a single slice";
+            return refused(&self.scan.image, "a scan of several slices", "one slice".to_owned(), hint);
+        }
+        if objects.is_empty() {
+            let hint = "draw a slice in the annotation, or give --box or --point";
+            let expected = "an object that is drawn in at least one slice";
+            return refused(self.source(), expected, "none".to_owned(), hint);
+        }
+        let [first, last] = self.range.unwrap_or([0, slices - 1]);
+        if last >= slices {
+            let expected = format!("a --range within slices 0 to {}", slices - 1);
+            return refused(&self.scan.image, &expected, format!("{first},{last}"), "count slices from 0");
+        }
+        let ends = [first, last].map(|k| order.slice_to_canonical(k, space));
+        let range = ends[0].min(ends[1])..=ends[0].max(ends[1]);
+        for object in objects {
+            if let Some(&k) = object.shown().iter().find(|k| !range.contains(k)) {
+                let found =
+                    format!("label {} in slice {}", object.label, order.slice_from_canonical(k, space));
+                let expected = format!("what is drawn within --range {first},{last}");
+                return refused(self.source(), &expected, found, "widen --range");
+            }
+        }
+        if objects.iter().all(|object| object.shown().len() == range.clone().count()) {
+            let hint = "draw fewer slices, or widen --range";
+            return refused(self.source(), "a slice that is not drawn", "every slice drawn".to_owned(), hint);
+        }
+        Ok(propagate::Request { image, annotation, objects, range, direction: self.direction })
+    }
+}
+
+/// Draws what was found; false where there is nothing to draw.
+fn draw(
+    path: &Path,
+    image: &Image,
+    (mask, truth): (&Mask, Option<&Mask>),
+    objects: &[Object],
+) -> anyhow::Result<bool> {
+    let drawn = |k: usize, label: u16| objects.iter().any(|o| o.label == label && o.drawn.contains(&k));
+    let Some(png) = picture::propagation(image, mask, truth, drawn)? else { return Ok(false) };
+    output::atomically(path, |file| file.write_all(&png))?;
+    Ok(true)
+}
+
+/// Where an object was found, and where it ends.
+fn extent(label: u16, rows: &[Row], names: &Names) -> Extent {
+    let own = || rows.iter().filter(|row| row.label == label);
+    let filled = || own().filter(|row| row.pixels > 0).map(|row| row.slice);
+    let slices = filled().min().zip(filled().max()).map(|(first, last)| [first, last]);
+    let beyond = |row: &&Row| {
+        row.pixels == 0 && slices.is_some_and(|[first, last]| row.slice < first || row.slice > last)
+    };
+    let ends = own().filter(beyond).map(|row| (row.slice, row.predicted_iou.unwrap_or_default())).collect();
+    Extent { label, name: names.get(&label).cloned(), slices, ends }
+}

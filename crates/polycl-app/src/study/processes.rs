@@ -1,0 +1,177 @@
+//! Tasks as processes of this machine, each command one of its own: a crash stays its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use polycl_base::{Error, lock};
+use shared_child::SharedChild;
+
+use super::runner::{Runner, Ticket};
+use super::task::Task;
+
+/// Starts this program itself.
+pub struct LocalProcesses {
+    /// Threads of each process.
+    threads: usize,
+    next: usize,
+    tasks: BTreeMap<Ticket, Running>,
+}
+
+impl LocalProcesses {
+    pub fn new(threads: usize) -> Self {
+        Self { threads, next: 0, tasks: BTreeMap::new() }
+    }
+}
+
+impl Runner for LocalProcesses {
+    fn submit(&mut self, task: Task) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.tasks.insert(ticket, Running { task, lock: None, process: None, cancelled: false });
+        ticket
+    }
+
+    fn poll(&mut self, ticket: Ticket) -> Option<anyhow::Result<()>> {
+        let (threads, running) = (self.threads, self.tasks.get_mut(&ticket)?);
+        // A panic must not take the other tasks with it.
+        let on = catch_unwind(AssertUnwindSafe(|| running.go_on(threads)));
+        let end = match on.unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
+            Ok(false) => return None,
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.tasks.remove(&ticket);
+        Some(end)
+    }
+
+    fn cancel(&mut self, ticket: Ticket) {
+        if let Some(running) = self.tasks.get_mut(&ticket) {
+            running.cancelled = true;
+        }
+    }
+}
+
+/// A task under way.
+struct Running {
+    task: Task,
+    /// Held by this process and by the commands it starts, so that a study that is begun again waits for a
+    /// command that has outlived the one before.
+    lock: Option<File>,
+    /// The command at work.
+    process: Option<Process>,
+    cancelled: bool,
+}
+
+impl Running {
+    /// Goes as far as it can without waiting; true when all is done.
+    fn go_on(&mut self, threads: usize) -> anyhow::Result<bool> {
+        if self.lock.is_none() {
+            self.lock = claim(self.task.folder())?;
+        }
+        if let Some(lock) = &self.lock {
+            if let Some(process) = &mut self.process
+                && !process.ended(self.cancelled)?
+            {
+                return Ok(false);
+            }
+            self.process = None;
+            let Some(words) = self.task.next_command()? else { return Ok(true) };
+            ensure!(!self.cancelled, STOPPED);
+            self.process = Some(Process::start(self.task.folder(), words, threads, lock)?);
+            return Ok(false);
+        }
+        ensure!(!self.cancelled, STOPPED);
+        Ok(false)
+    }
+}
+
+const STOPPED: &str = "it was asked to stop";
+
+/// The lock of a task's folder, once nobody else has it.
+fn claim(dir: &Path) -> anyhow::Result<Option<File>> {
+    fs::create_dir_all(dir).map_err(|e| Error::io(dir, "make the folder", &e))?;
+    Ok(lock::file(&dir.join(".lock"))?)
+}
+
+/// A command at work.
+struct Process {
+    child: SharedChild,
+    /// Its first word.
+    name: String,
+    /// The file that what it says goes to, and its length before.
+    log: PathBuf,
+    begin: u64,
+    told: bool,
+}
+
+impl Process {
+    fn start(dir: &Path, words: Vec<String>, threads: usize, lock: &File) -> anyhow::Result<Self> {
+        let path = dir.join("log.txt");
+        let log = File::options().create(true).append(true).open(&path);
+        let mut log = log.map_err(|e| Error::io(&path, "write it", &e))?;
+        writeln!(log, "$ polycl {}", words.join(" ")).map_err(|e| Error::io(&path, "write it", &e))?;
+        let begin = log.metadata().map_or(0, |metadata| metadata.len());
+        let mut command = Command::new(program()?);
+        command
+            .args(&words)
+            .args(["--threads", &threads.to_string()])
+            .stdin(Stdio::from(lock.try_clone()?))
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log));
+        let child = SharedChild::spawn(&mut command).context("starting a process of this program")?;
+        let name = words.into_iter().next().unwrap_or_default();
+        Ok(Self { child, name, log: path, begin, told: false })
+    }
+
+    /// True once it has ended well. Hands on to it that it should stop; a command that has heard Ctrl-C from the
+    /// terminal itself is not disturbed by that.
+    fn ended(&mut self, cancelled: bool) -> anyhow::Result<bool> {
+        let Some(status) = self.child.try_wait()? else {
+            if cancelled && !self.told {
+                self.told = true;
+                end(&self.child)?;
+            }
+            return Ok(false);
+        };
+        if status.success() {
+            return Ok(true);
+        }
+        let said = fs::read(&self.log).unwrap_or_default();
+        let said = String::from_utf8_lossy(said.get(self.begin as usize..).unwrap_or_default()).into_owned();
+        let said = said.lines().find_map(|line| line.strip_prefix("error: ")).map(str::to_owned);
+        bail!(
+            "{}: {}",
+            self.log.display(),
+            said.unwrap_or_else(|| format!("`polycl {}` failed: {status}", self.name))
+        )
+    }
+}
+
+/// Asks a process to end in order. Where it cannot be asked, what is killed loses no more than by a crash.
+fn end(child: &SharedChild) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        /// The number of SIGTERM on every Unix.
+        const TERM: i32 = 15;
+        if shared_child::unix::SharedChildExt::send_signal(child, TERM).is_ok() {
+            return Ok(());
+        }
+    }
+    child.kill()
+}
+
+/// This program, as it runs: on Linux also where its file has been replaced since, so that versions never
+/// mix in a study.
+pub fn program() -> anyhow::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        Ok(running.to_owned())
+    } else {
+        std::env::current_exe().context("where this program is")
+    }
+}

@@ -1,0 +1,65 @@
+//! A study's report: one HTML file, the same in Markdown, every score as CSV.
+
+mod by_budget;
+mod by_draw;
+mod comparisons;
+mod found;
+mod method;
+mod pictures;
+mod trainings;
+
+use super::findings::Findings;
+use super::plan::{Finish, StudyPlan};
+use super::scores::{self, Cell, ScoreRow, Table};
+use crate::figures::report::Report;
+
+/// Writes report.html, report.md and scores.csv into the study's folder; `text` is its configuration, `settled`
+/// the primary method when it began.
+pub fn write(plan: &StudyPlan, text: &str, settled: Option<&str>) -> anyhow::Result<()> {
+    let rows = scores::read_all(plan)?;
+    scores::write(plan, &rows, &plan.out.join("scores.csv"))?;
+    let table = scores::table(plan, &rows);
+    let findings = Findings::new(plan, &table);
+    let report = Writer { plan, rows: &rows, table: &table, findings: &findings, settled }.report(text)?;
+    report.write(&plan.out.join("report.html"))?;
+    report.write_markdown(&plan.out.join("report.md"))
+}
+
+struct Writer<'a> {
+    plan: &'a StudyPlan,
+    rows: &'a [ScoreRow],
+    table: &'a Table,
+    findings: &'a Findings,
+    settled: Option<&'a str>,
+}
+
+impl Writer<'_> {
+    fn report(&self, text: &str) -> anyhow::Result<Report> {
+        let plan = self.plan;
+        let mut report = Report::new(plan.config.title.as_deref().unwrap_or("PolyCL study"));
+        self.found(&mut report);
+        self.side_by_side(&mut report);
+        self.by_budget(&mut report)?;
+        self.by_draw(&mut report);
+        self.against_scratch(&mut report);
+        self.rankings(&mut report);
+        if plan.config.pictures {
+            self.pictures(&mut report)?;
+        }
+        self.validation(&mut report)?;
+        self.spent(&mut report)?;
+        report.heading("How it was done");
+        self.method(&mut report)?;
+        report.code(text);
+        Ok(report)
+    }
+
+    /// The name of the method that others are held against.
+    fn reference(&self) -> &str {
+        self.plan.reference().map_or("scratch", |arm| &self.plan.arms[arm].title)
+    }
+
+    fn cells(&self, test: usize, finish: Finish) -> impl Iterator<Item = &Cell> {
+        self.table.keys().filter(move |cell| cell.test == test && cell.finish == finish)
+    }
+}

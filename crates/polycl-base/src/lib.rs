@@ -1,0 +1,19 @@
+//! Everything else stands on this and it knows no image: errors, files that are whole or not there, locks, streams of
+//! random numbers, text and tables, zip files, and who watches a piece of work.
+
+pub mod archive;
+mod error;
+pub mod lock;
+pub mod output;
+pub mod rng;
+pub mod table;
+pub mod text;
+mod watch;
+
+pub use error::{Error, Kind, Result, Subject, some, told};
+pub use watch::Watch;
+
+/// Lower-case hex, as `sha256sum` prints it.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

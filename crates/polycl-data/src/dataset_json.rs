@@ -1,0 +1,34 @@
+//! `dataset.json`: what a challenge or nnU-Net tells of its folders.
+
+use std::path::Path;
+
+use polycl_base::{Error, Kind, Result, text};
+use serde_json::{Map, Value};
+
+pub(super) const FILE: &str = "dataset.json";
+
+pub(super) fn read(file: &Path) -> Result<Map<String, Value>> {
+    let text = text::decoded(file).map_err(|e| {
+        Error::io(file, "read it", &e)
+            .hint("it lies beside imagesTr; give --images and --labels where there is none")
+    })?;
+    let expected = "what nnU-Net or a challenge tells, as JSON";
+    let wrong = |found: String| Error::new(file, Kind::Format, expected, found);
+    match text::json(&text).map_err(|e| wrong(e.to_string()).because(e))? {
+        Value::Object(told) => Ok(told),
+        other => Err(wrong(other.to_string().chars().take(40).collect())),
+    }
+}
+
+/// Names of the channels; `None` where `dataset.json` does not tell. Usually it has {"0": "CT"}; people also write
+/// {"CT": 0}, ["CT"] and "CT".
+pub(super) fn channels(told: &Map<String, Value>) -> Option<Vec<&str>> {
+    Some(match told.get("channel_names").or_else(|| told.get("modality"))? {
+        Value::Object(channels) => {
+            channels.iter().map(|(key, value)| value.as_str().unwrap_or(key)).collect()
+        }
+        Value::Array(channels) => channels.iter().filter_map(Value::as_str).collect(),
+        Value::String(channel) => vec![channel],
+        _ => Vec::new(),
+    })
+}

@@ -1,0 +1,220 @@
+//! The masks of one scan, read and brought into the data set's own numbering.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Result};
+use polycl_image::grid::{self, Fit};
+use polycl_image::names::{self, Names};
+use polycl_image::orient::{Reorientation, slice_of};
+use polycl_image::{Input, Mask, Source, Space, files};
+
+use super::Scan;
+use super::pair::Label;
+
+/// Everything drawn on one scan, on the scan's own voxels.
+pub(super) struct Drawn {
+    pub(super) mask: Mask,
+    pub(super) sources: Vec<Source>,
+    pub(super) organs: BTreeSet<String>,
+    /// Voxels that more than one structure claimed.
+    pub(super) contested: usize,
+    /// Of each label in each slice of the file, before structures are painted over each other.
+    pub(super) pixels: BTreeMap<u16, Vec<u64>>,
+}
+
+/// Reads the label of an image, which draws `organs`; `numbering` holds the names that are kept and
+/// their labels. `None` where it draws none of them.
+///
+/// # Errors
+/// As [`files::read_mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
+/// [`Kind::Labels`] for a label value without a name.
+pub(super) fn read(
+    label: &Label,
+    organs: BTreeSet<String>,
+    image: &Path,
+    space: &Space,
+    numbering: &BTreeMap<String, u16>,
+) -> Result<Option<Drawn>> {
+    if organs.is_empty() {
+        return Ok(None);
+    }
+    let (voxels, sources, contested, pixels) = match label {
+        Label::Map(path, names) => {
+            let (mask, source) = on_image(path, image, space)?;
+            let voxels = renumbered(mask, names, numbering, path)?;
+            let pixels = pixels(voxels.iter().copied().enumerate(), space);
+            (voxels, vec![source], 0, pixels)
+        }
+        Label::Structures(files) => {
+            let files = files.iter().filter_map(|(name, path)| Some((*numbering.get(name)?, path)));
+            let (structures, sources) = structures(files, image, space)?;
+            let pixels = pixels(structures.iter().flat_map(Structure::voxels), space);
+            let (voxels, contested) = paint(structures, space.voxels());
+            (voxels, sources, contested, pixels)
+        }
+    };
+    Ok(Some(Drawn { mask: Mask { space: space.clone(), voxels }, sources, organs, contested, pixels }))
+}
+
+/// Reads the masks of a scan again that was imported before: on its own voxels, in the data set's numbers.
+///
+/// # Errors
+/// As [`read`]; [`Kind::Format`] for files that have changed since, [`Kind::Labels`] for a scan without masks.
+pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
+    let file = |source: &Source| {
+        let name = files::case_name(&source.path).unwrap_or_default();
+        // Earlier versions took `.seg` for a part of the name.
+        let before = format!("{name}.seg");
+        let is_known = |name: &String| labels.values().any(|known| known == name);
+        let name = if !is_known(&name) && is_known(&before) { before } else { name };
+        (name, source.path.clone())
+    };
+    let label = match scan.masks.as_slice() {
+        [map] if !scan.mask_names.is_empty() => Label::Map(map.path.clone(), scan.mask_names.clone()),
+        structures => Label::Structures(structures.iter().map(file).collect()),
+    };
+    let numbering = labels.iter().map(|(&value, name)| (name.clone(), value)).collect();
+    let input = Input::at(&scan.image)?;
+    let image = input.path();
+    let drawn = read(&label, scan.drawn.clone(), image, &input.space()?, &numbering)?;
+    let whole = |drawn: &Drawn| !drawn.sources.is_empty() && drawn.sources.len() == scan.masks.len();
+    let drawn = drawn.filter(whole).ok_or_else(|| {
+        Error::new(image, Kind::Labels, format!("a mask of case {}", scan.case), "none")
+            .hint("data sets of earlier versions do not know the names in masks: import it again")
+    })?;
+    let same = |(now, then): (&Source, &Source)| now.path == then.path && now.sha256 == then.sha256;
+    let changed = drawn.sources.iter().zip(&scan.masks).find(|&pair| !same(pair));
+    changed.map_or(Ok(drawn.mask), |(_, then)| {
+        Err(Error::new(&then.path, Kind::Format, "the mask that was imported", "another one")
+            .hint("import the data set again"))
+    })
+}
+
+/// Voxels of each label, but for the background, in each slice of the file.
+fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap<u16, Vec<u64>> {
+    let slices = space.shape[Reorientation::to_canonical(space).slice_axis()];
+    let slice = slice_of(space);
+    // By label, for there are many voxels.
+    let mut pixels: Vec<Vec<u64>> = Vec::new();
+    for (at, label) in voxels.filter(|&(_, label)| label != 0) {
+        let label = usize::from(label);
+        if pixels.len() <= label {
+            pixels.resize(label + 1, Vec::new());
+        }
+        let counts = &mut pixels[label];
+        if counts.is_empty() {
+            *counts = vec![0; slices];
+        }
+        counts[slice(at)] += 1;
+    }
+    (0..).zip(pixels).filter(|(_, counts)| !counts.is_empty()).collect()
+}
+
+/// Holds the headers of what [`read`] would read to that of the image: a mask that is missing or
+/// lies elsewhere is known before the work begins.
+///
+/// # Errors
+/// As [`files::read_space`]; [`Kind::Geometry`].
+pub(super) fn check(
+    label: &Label,
+    image: &Path,
+    space: &Space,
+    numbering: &BTreeMap<String, u16>,
+) -> Result<Vec<Fit>> {
+    let lies = |path: &PathBuf| fit(path, &files::read_space(path)?, image, space);
+    match label {
+        Label::Map(path, _) => Ok(vec![lies(path)?]),
+        Label::Structures(files) => {
+            let kept = files.iter().filter(|(name, _)| numbering.contains_key(*name));
+            kept.map(|(_, path)| lies(path)).collect()
+        }
+    }
+}
+
+/// Reads a mask that must lie on the voxels of its image.
+fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
+    let (mask, sha256) = files::read_mask_hashed(path)?;
+    let fit = fit(path, &mask.space, image, space)?;
+    Ok((fit.apply(mask, space), Source { path: path.to_path_buf(), series: None, sha256 }))
+}
+
+/// The way in which a mask lies on the voxels of its image.
+pub(super) fn fit(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<Fit> {
+    let hint = "image and mask must have the same voxels: resample the mask onto the image";
+    grid::on_image(space, mask, path, &format!("its image {}", image.display()), hint)
+}
+
+/// Label values of the file become those of the data set; what is not kept becomes background.
+fn renumbered(mask: Mask, names: &Names, numbering: &BTreeMap<String, u16>, path: &Path) -> Result<Vec<u16>> {
+    let mut seen = vec![false; usize::from(u16::MAX) + 1];
+    mask.voxels.iter().for_each(|&value| seen[usize::from(value)] = true);
+    let nameless: Vec<String> = (1..=u16::MAX)
+        .filter(|value| seen[usize::from(*value)] && !names.contains_key(value))
+        .map(|value| value.to_string())
+        .collect();
+    if !nameless.is_empty() {
+        return Err(names::nameless(path, format!("no name for {}", nameless.join(", "))));
+    }
+    let mut label = vec![0; seen.len()];
+    for (&value, name) in names {
+        label[usize::from(value)] = numbering.get(name).copied().unwrap_or(0);
+    }
+    let mut voxels = mask.voxels;
+    voxels.iter_mut().for_each(|value| *value = label[usize::from(*value)]);
+    Ok(voxels)
+}
+
+/// A structure as runs of voxels in memory order, so that many of them fit beside each other.
+struct Structure {
+    label: u16,
+    size: usize,
+    /// First voxel and length of each run.
+    runs: Vec<[usize; 2]>,
+}
+
+impl Structure {
+    /// Its voxels with its label.
+    fn voxels(&self) -> impl Iterator<Item = (usize, u16)> {
+        let runs = self.runs.iter().flat_map(|&[first, length]| first..first + length);
+        runs.map(|at| (at, self.label))
+    }
+}
+
+fn structures<'a>(
+    files: impl Iterator<Item = (u16, &'a PathBuf)>,
+    image: &Path,
+    space: &Space,
+) -> Result<(Vec<Structure>, Vec<Source>)> {
+    let mut structures = Vec::new();
+    let mut sources = Vec::new();
+    for (label, path) in files {
+        let (mask, source) = on_image(path, image, space)?;
+        let mut runs: Vec<[usize; 2]> = Vec::new();
+        for (at, _) in mask.voxels.iter().enumerate().filter(|&(_, &value)| value > 0) {
+            match runs.last_mut() {
+                Some([first, length]) if *first + *length == at => *length += 1,
+                _ => runs.push([at, 1]),
+            }
+        }
+        structures.push(Structure { label, size: runs.iter().map(|run| run[1]).sum(), runs });
+        sources.push(source);
+    }
+    Ok((structures, sources))
+}
+
+/// Paints the largest structure first, so that where several overlap the smallest is seen: a
+/// lesion within its organ. Also the number of voxels that were painted more than once.
+fn paint(mut structures: Vec<Structure>, voxels: usize) -> (Vec<u16>, usize) {
+    structures.sort_by_key(|s| std::cmp::Reverse(s.size));
+    let mut mask = vec![0; voxels];
+    let mut contested = 0;
+    for structure in &structures {
+        for &[first, length] in &structure.runs {
+            let run = &mut mask[first..first + length];
+            contested += run.iter().filter(|&&label| label != 0).count();
+            run.fill(structure.label);
+        }
+    }
+    (mask, contested)
+}

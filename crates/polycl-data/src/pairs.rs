@@ -1,0 +1,253 @@
+//! Which files belong together: by case name in two folders, or by a manifest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use polycl_base::table::Row;
+use polycl_base::{Error, Kind, Result, some, table};
+use polycl_image::files::{case_name, entries};
+use polycl_image::names::{self, Names};
+use polycl_image::{Input, files};
+
+use super::channels::{self, Scans};
+pub use super::pair::{Label, Pair};
+use super::{Origin, Record, Salt, from_dicom, index, tagged};
+
+const IMAGE_HINT: &str = "images are files named CASE.nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd or .npz; \
+                          DICOM files are taken by --dicom";
+
+/// Pairs a folder of images (or a single image) with a folder of masks by case name; every image
+/// is a patient of its own. nnU-Net's `_0000` is no part of an image's case name. A mask is
+/// `CASE.nii.gz`, or a folder `CASE` with one file per structure, maybe under `segmentations`. Also sentences about what
+/// numbers in names were taken for.
+///
+/// # Errors
+/// [`Kind::Pairing`] for an empty folder, a mask without its image, or a case name given twice;
+/// [`Kind::Labels`] as [`names::beside`], which is asked where `names` are not given.
+pub fn from_folders(
+    images: &Path,
+    labels: Option<&Path>,
+    names: Option<&Names>,
+) -> Result<(Vec<Pair>, Vec<String>)> {
+    let mut masks = labels.map(|folder| masks_in(folder, names)).transpose()?.unwrap_or_default();
+    let files = if images.is_file() { vec![images.to_path_buf()] } else { images_in(images)? };
+    if let Some(image) = files.iter().find(|image| case_name(image).is_none()) {
+        return Err(no_image(image));
+    }
+    let Scans { scans, notes } = channels::scans(files, masks.keys().map(String::as_str));
+    let pair = |(image, case): (PathBuf, String)| {
+        let own = case_name(&image).and_then(|name| masks.remove(&name));
+        let label = own.or_else(|| masks.remove(&case));
+        Pair { patient: case.clone(), domain: None, image: Input::File(image), label, origin: None, case }
+    };
+    let pairs = scans.into_iter().map(pair).collect();
+    if let Some((case, label)) = masks.pop_first() {
+        let expected = format!("an image {case}.nii.gz in {}", images.display());
+        return Err(Error::new(label.path(), Kind::Pairing, expected, "a mask without its image")
+            .hint("image and mask are paired by file name: rename one of them, or use --manifest"));
+    }
+    Ok((sorted(pairs)?, notes))
+}
+
+/// Names scans, or all those of folders, as [`from_manifest`] does, without masks. A folder without image
+/// files, and a file of no ending that we know, hold DICOM: see [`from_dicom`].
+///
+/// # Errors
+/// As [`from_folders`] and [`from_dicom`].
+pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<String>)> {
+    let mut files = Vec::new();
+    let mut pairs = Vec::new();
+    for path in paths {
+        let found = if path.is_dir() { images_in(path) } else { case_of(path).map(|_| vec![path.clone()]) };
+        match found {
+            Ok(found) => files.extend(found),
+            Err(error) => match from_dicom(path, &[], salt) {
+                Ok((series, _)) => pairs.extend(series),
+                // Nothing of the kind: what was expected first is what is told.
+                Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) => return Err(error),
+                Err(e) => return Err(e),
+            },
+        }
+    }
+    let Scans { scans, notes } = channels::scans(files, std::iter::empty());
+    let (files, stems): (Vec<PathBuf>, Vec<String>) = scans.into_iter().unzip();
+    let cases = apart(&files, stems);
+    let pair = |(image, case): (PathBuf, String)| Pair {
+        patient: case.clone(),
+        domain: None,
+        label: None,
+        origin: None,
+        case,
+        image: Input::File(image),
+    };
+    pairs.extend(files.into_iter().zip(cases).map(pair));
+    Ok((sorted(pairs)?, notes))
+}
+
+/// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
+/// `names` (of the label values, as for `--names`), `case`, `origin` (of the label) and `series`. Paths are
+/// relative to the manifest. An image may be a folder of DICOM files, of which `series` names one where there
+/// are several; a label may be a folder of one file per structure. Without a patient, an image is a patient
+/// of its own, but for DICOM, whose tags tell; without a case, it is called after its file, and after its
+/// folder too where several files have the same name.
+///
+/// # Errors
+/// As [`from_folders`], and [`Kind::Format`] for another layout.
+pub fn from_manifest(manifest: &Path, names: Option<&Names>, salt: &Salt) -> Result<Vec<Pair>> {
+    let rows = table::read(manifest, &["image"], &COLUMNS)?;
+    if rows.is_empty() {
+        return Err(Error::new(manifest, Kind::Pairing, "a row for each image", "no rows"));
+    }
+    let base = manifest.parent().unwrap_or(Path::new(""));
+    let images: Vec<PathBuf> =
+        rows.iter().map(|row| Ok(base.join(row.need("image", manifest)?))).collect::<Result<_>>()?;
+    let cases = cases_of(&images)?;
+    let pairs = rows.iter().zip(images.into_iter().zip(cases)).map(|(row, (image, case))| {
+        let case = row.get("case").map_or(case, str::to_owned);
+        let own = row.get("names").map(|text| names::given(text, base)).transpose()?;
+        let label = row.get("label").map(|path| label_at(&base.join(path), own.as_ref().or(names)));
+        let origin = row.get("origin").map(|text| origin(row, text, manifest)).transpose()?;
+        let image = Input::open(&image, row.get("series"))?;
+        let tagged = if row.get("patient").is_none() { tagged::patient(&image, salt)? } else { None };
+        Ok(Pair {
+            patient: row.get("patient").map(str::to_owned).or(tagged).unwrap_or_else(|| case.clone()),
+            domain: row.get("domain").map(str::to_owned),
+            label: label.transpose()?,
+            origin,
+            case,
+            image,
+        })
+    });
+    sorted(pairs.collect::<Result<_>>()?)
+}
+
+/// What a manifest may tell of an image.
+const COLUMNS: [&str; 7] = ["label", "patient", "domain", "names", "case", "origin", "series"];
+
+/// The origin that a row states of its label.
+fn origin(row: &Row, text: &str, manifest: &Path) -> Result<Origin> {
+    row.need("label", manifest)?;
+    text.parse().map_err(|_| {
+        row.error(manifest, Kind::Format, "the origin hand, propagated or predicted, or none", text)
+    })
+}
+
+/// A sentence about the images without a mask; `None` where all have one.
+pub fn without_masks(pairs: &[Pair]) -> Option<String> {
+    let cases = pairs.iter().filter(|pair| pair.label.is_none()).map(|pair| pair.case.as_str());
+    let cases: Vec<&str> = cases.collect();
+    let (count, all) = (cases.len(), pairs.len());
+    (count > 0).then(|| format!("{count} of {all} images have no mask and stay unlabelled: {}", some(&cases)))
+}
+
+/// The case name of an image: its file's name without nnU-Net's `_0000`.
+fn case_of(image: &Path) -> Result<String> {
+    let folder =
+        || image.file_name().filter(|_| image.is_dir()).map(|name| name.to_string_lossy().into_owned());
+    let name = case_name(image).or_else(folder).ok_or_else(|| no_image(image))?;
+    Ok(name.strip_suffix("_0000").map(str::to_owned).unwrap_or(name))
+}
+
+/// Case names by file name; where several files share one, the folder's name goes before it.
+fn cases_of(images: &[PathBuf]) -> Result<Vec<String>> {
+    Ok(apart(images, images.iter().map(|image| case_of(image)).collect::<Result<_>>()?))
+}
+
+/// Names with the folder's before those that several files share.
+fn apart(images: &[PathBuf], stems: Vec<String>) -> Vec<String> {
+    let mut files: BTreeMap<&str, usize> = BTreeMap::new();
+    stems.iter().for_each(|stem| *files.entry(stem).or_default() += 1);
+    let alone = |stem: &String| files[stem.as_str()] == 1;
+    let name = |(image, stem): (&PathBuf, &String)| match image
+        .parent()
+        .and_then(Path::file_name)
+        .and_then(|f| f.to_str())
+    {
+        Some(folder) if !alone(stem) => format!("{folder}_{stem}"),
+        _ => stem.clone(),
+    };
+    images.iter().zip(&stems).map(name).collect()
+}
+
+/// Sorts by case and refuses cases that are given twice or cannot name a folder of the store.
+pub(super) fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
+    pairs.sort_by(|a, b| a.case.cmp(&b.case));
+    if let Some(twice) = pairs.windows(2).find(|two| two[0].case == two[1].case) {
+        let found = format!("{} too", twice[0].image.path().display());
+        let expected = format!("one image of the case {}", twice[0].case);
+        return Err(Error::new(twice[1].image.path(), Kind::Pairing, expected, found)
+            .hint("rename the files, or name the cases in a column `case` of a manifest"));
+    }
+    for pair in &pairs {
+        index::check_case(&pair.case)
+            .map_err(|found| Error::new(pair.image.path(), Kind::Pairing, "a plain name", found))?;
+    }
+    Ok(pairs)
+}
+
+fn no_image(path: &Path) -> Error {
+    Error::new(path, Kind::Format, "an image file", "another file name").hint(IMAGE_HINT)
+}
+
+fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = files::scans(folder)?;
+    if files.iter().all(|file| files::is_segmentation(file)) {
+        return Err(Error::new(folder, Kind::Pairing, "images", "none").hint(IMAGE_HINT));
+    }
+    Ok(files)
+}
+
+/// The labels of a folder by case.
+fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Label>> {
+    let mut masks = BTreeMap::new();
+    let predicted = folder.join(Record::Predict.file()).is_file();
+    let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
+    for path in files::scans_among(files).into_iter().chain(folders) {
+        // `polycl predict --probabilities` makes no masks there.
+        if predicted && path.file_name().is_some_and(|name| name == "probabilities") {
+            continue;
+        }
+        let hidden = || path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let case = match case_name(&path) {
+            Some(case) => case,
+            None if path.is_dir() && !hidden() => {
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+            None => continue,
+        };
+        let label = label_at(&path, names)?;
+        if let Some(other) = masks.insert(case, label) {
+            let found = format!("{} too", other.path().display());
+            return Err(Error::new(&path, Kind::Pairing, "one mask of each case", found));
+        }
+    }
+    if masks.is_empty() {
+        return Err(Error::new(folder, Kind::Pairing, "masks", "none")
+            .hint("masks are named like their images; leave --labels out if there are none"));
+    }
+    Ok(masks)
+}
+
+/// The label at a path: a file of label values, or a folder of one file per structure.
+fn label_at(path: &Path, names: Option<&Names>) -> Result<Label> {
+    if !path.is_dir() {
+        let names = names.map_or_else(|| names::beside(path), |names| Ok(names.clone()))?;
+        names::refuse_ignored(&names, path)?;
+        return Ok(Label::Map(path.to_path_buf(), names));
+    }
+    // TotalSegmentator puts its structures one level down.
+    let below = path.join("segmentations");
+    let folder = if below.is_dir() { below } else { path.to_path_buf() };
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for file in files::scans(&folder)? {
+        let structure = case_name(&file).unwrap_or_default();
+        if let Some(other) = files.insert(structure, file) {
+            let found = "another of the same name beside it";
+            return Err(Error::new(other, Kind::Pairing, "one file of each structure", found));
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::new(&folder, Kind::Pairing, "one file per structure", "none"));
+    }
+    Ok(Label::Structures(files))
+}

@@ -1,0 +1,47 @@
+//! Masks of other programs, known by the files that only predicting leaves beside them.
+
+use std::path::{Path, PathBuf};
+
+use polycl_base::text;
+
+const NNUNET: &str = "nnU-Net";
+const TOTAL_SEGMENTATOR: &str = "TotalSegmentator";
+const MONAI_LABEL: &str = "MONAI Label";
+
+/// Files of a folder that say that another program made the masks in it.
+const OF_FOLDERS: [(&str, &str); 5] = [
+    ("predict_from_raw_data_args.json", NNUNET),
+    ("prediction_parameters.json", NNUNET),
+    ("plans.json", NNUNET),
+    ("plans.pkl", NNUNET),
+    ("statistics.json", TOTAL_SEGMENTATOR),
+];
+
+/// The file that says so, and the program.
+pub(super) type Program = (PathBuf, &'static str);
+
+/// The other program that made all masks of a folder; `None` where nothing says so.
+pub(super) fn of_folder(folder: &Path) -> Option<Program> {
+    let mut beside = OF_FOLDERS.into_iter().map(|(file, program)| (folder.join(file), program));
+    beside.find(|(file, _)| file.is_file()).or_else(|| scored(folder)).or_else(|| original(folder))
+}
+
+/// The same of one mask.
+pub(super) fn of_case(folder: &Path, case: &str) -> Option<Program> {
+    Some((folder.join(format!("{case}.pkl")), NNUNET)).filter(|(file, _)| file.is_file())
+}
+
+/// nnU-Net scores what it predicted for validation in its folder. Our own scores lie in folders of their own.
+fn scored(folder: &Path) -> Option<Program> {
+    let file = folder.join("summary.json");
+    let told = text::json(&text::decoded(&file).ok()?).ok()?;
+    (told.get("metric_per_case").is_some() && told.get("polycl").is_none()).then_some((file, NNUNET))
+}
+
+/// MONAI Label keeps what its networks made in `labels/original`, and what people submit in `labels/final`.
+fn original(folder: &Path) -> Option<Program> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = folder.canonicalize().ok()?;
+    let of_labels = folder.file_name()? == "original" && folder.parent()?.file_name()? == "labels";
+    of_labels.then_some((folder, MONAI_LABEL))
+}

@@ -1,0 +1,177 @@
+//! Who drew a mask: a person says so, or the files that lie beside it do. Each of those files is read, written
+//! and changed in one place: [`prediction`] is `polycl.json`, [`propagation`] `propagate.csv`, [`refinement`]
+//! `refine.csv`.
+
+mod case_table;
+mod foreign;
+mod origin;
+pub mod prediction;
+pub mod propagation;
+mod record;
+pub mod refinement;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Result, lock, output};
+use polycl_image::files::case_name;
+
+use self::foreign::Program;
+use self::prediction::Made;
+pub use origin::Origin;
+pub use propagation::{Propagation, Trust};
+pub use record::Record;
+
+/// A machine that made a mask, and the file that says so.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    pub origin: Origin,
+    pub record: PathBuf,
+    /// What `propagate.csv` says of the mask's slices.
+    pub propagation: Option<Propagation>,
+    /// The other program whose mask it is; a person who knows better may say so.
+    pub program: Option<&'static str>,
+}
+
+impl Maker {
+    /// The error of a mask that should have been drawn by hand.
+    pub fn refused(&self, mask: &Path, expected: &str) -> Error {
+        let record = self.record.display();
+        let whose = self.program.map_or_else(|| self.origin.to_string(), |program| format!("by {program}"));
+        let found = format!("one that a machine made ({whose}), says {record}");
+        Error::new(mask, Kind::Request, expected, found)
+            .hint("a mask that a person has corrected since belongs in another folder, without that file")
+    }
+}
+
+/// What the files beside masks tell; each folder is read once.
+#[derive(Debug, Default)]
+pub struct Records(BTreeMap<PathBuf, Folder>);
+
+impl Records {
+    /// The machine that made a mask, as the files beside it tell, or those beside the files that it
+    /// is a link to; of several the least believable. `None` where nothing is told: a person then
+    /// drew it.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] or [`Kind::Io`] for a `propagate.csv`, `polycl.json` or `refine.csv` that
+    /// cannot be read: a mask beside it must not become truth by a slip.
+    pub fn maker(&mut self, mask: &Path) -> Result<Option<Maker>> {
+        let mut least: Option<Maker> = None;
+        for path in links(mask) {
+            let Some(case) = case_name(&path) else { continue };
+            let folder = path.parent().unwrap_or(Path::new(""));
+            if !self.0.contains_key(folder) {
+                self.0.insert(folder.to_path_buf(), Folder::read(folder)?);
+            }
+            let makers = [self.0[folder].maker(case.trim()), self.0[folder].other(&case)];
+            for maker in makers.into_iter().flatten() {
+                // Our own records outrank what other programs leave.
+                let rank = |maker: &Maker| (maker.origin, maker.program.is_none());
+                if least.as_ref().is_none_or(|least| rank(&maker) > rank(least)) {
+                    least = Some(maker);
+                }
+            }
+        }
+        Ok(least)
+    }
+
+    /// Refuses a mask that a machine made where only truth will do.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] for such a mask; as [`Self::maker`].
+    pub fn check_truth(&mut self, mask: &Path) -> Result<()> {
+        let refused = |maker: Maker| maker.refused(mask, "a mask drawn by hand, for only that is truth");
+        self.maker(mask)?.map_or(Ok(()), |maker| Err(refused(maker)))
+    }
+}
+
+/// More links in a row than any system follows.
+const MOST_LINKS: usize = 40;
+
+/// A path, the one that it links to, and so on.
+fn links(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let next = |path: &PathBuf| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        std::fs::read_link(path).ok().map(|target| folder.join(target))
+    };
+    std::iter::successors(Some(path.to_path_buf()), next).take(MOST_LINKS + 1)
+}
+
+/// The records of one folder, by case. White space around a case means nothing.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    propagated: BTreeMap<String, Propagation>,
+    predicted: Made,
+    refined: BTreeSet<String>,
+    /// The other program that made all masks there.
+    program: Option<Program>,
+}
+
+impl Folder {
+    fn read(folder: &Path) -> Result<Self> {
+        let present = |record: Record| Some(folder.join(record.file())).filter(|file| file.is_file());
+        let propagated = present(Record::Propagate).map(|file| propagation::read(&file)).transpose()?;
+        let predicted = present(Record::Predict).map(|file| prediction::made(&file)).transpose()?;
+        let refined = present(Record::Refine).map(|file| refinement::cases(&file)).transpose()?;
+        Ok(Self {
+            path: folder.to_path_buf(),
+            propagated: propagated.unwrap_or_default(),
+            predicted: predicted.unwrap_or(Made::None),
+            refined: refined.unwrap_or_default(),
+            program: foreign::of_folder(folder),
+        })
+    }
+
+    /// The other program that made a mask.
+    fn other(&self, case: &str) -> Option<Maker> {
+        let (record, program) = self.program.clone().or_else(|| foreign::of_case(&self.path, case))?;
+        Some(Maker { origin: Origin::Predicted, record, propagation: None, program: Some(program) })
+    }
+
+    /// Of several records the least believable counts: one mask may have replaced another.
+    fn maker(&self, case: &str) -> Option<Maker> {
+        let predicted = match &self.predicted {
+            Made::None => false,
+            Made::All => true,
+            Made::Cases(cases) => cases.contains(case),
+        };
+        let propagation = self.propagated.get(case);
+        let (origin, record, propagation) = match () {
+            () if predicted => (Origin::Predicted, Record::Predict, None),
+            () if self.refined.contains(case) => (Origin::Predicted, Record::Refine, None),
+            () if propagation.is_some() => (Origin::Propagated, Record::Propagate, propagation.cloned()),
+            () => return None,
+        };
+        Some(Maker { origin, record: self.path.join(record.file()), propagation, program: None })
+    }
+}
+
+/// Lets all records of a folder but `own` forget a case, whose mask has been replaced. As long as it has not, they
+/// stay, for of several records the least believable counts.
+///
+/// # Errors
+/// [`Kind::Format`] for a record that cannot be read; [`Kind::Io`].
+pub fn settle(folder: &Path, case: &str, own: &[Record]) -> Result<()> {
+    let _lock = lock::wait(folder)?;
+    for record in Record::ALL.into_iter().filter(|record| !own.contains(record)) {
+        let path = folder.join(record.file());
+        if !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read(&path).map_err(|e| Error::io(&path, "read it", &e))?;
+        let without = match record {
+            Record::Predict => prediction::without(&text, case).map_err(|e| e.to_string()),
+            Record::Propagate | Record::Refine => case_table::without(&text, case).map_err(|e| e.to_string()),
+        };
+        let unreadable = |found| Error::new(&path, Kind::Format, "which masks a machine made", found);
+        if let Some(text) = without.map_err(unreadable)? {
+            output::atomically(&path, |file| file.write_all(&text))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! `polycl.json`: which masks of a folder a network made, and which scans that network had seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Result, output, text};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::record::Record;
+
+/// The whole file, as `polycl predict` keeps it. `M` tells how a mask was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Card<M> {
+    /// Version of the program that began it.
+    pub polycl: String,
+    pub run: PathBuf,
+    /// Hash of the network's weights: masks of two networks do not mix in a folder.
+    pub weights: String,
+    /// How the masks were refined, if they were; this must not differ in a folder either.
+    #[serde(default)]
+    pub refined_by: Option<String>,
+    /// Cases whose masks in the folder are this network's, for `import` and `evaluate` to know them
+    /// by; none are listed, and all are meant, where an earlier version began the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<BTreeSet<String>>,
+    /// How the masks were made that are finished; a case is listed above before its mask is written.
+    #[serde(default = "BTreeMap::new", skip_serializing_if = "BTreeMap::is_empty")]
+    pub made: BTreeMap<String, M>,
+    #[serde(flatten)]
+    pub seen: SeenBy,
+}
+
+/// Cases that the network of a folder of masks had seen, known by their voxels.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SeenBy {
+    /// Cases whose masks trained the network.
+    pub trained_on: BTreeSet<String>,
+    /// Cases whose masks chose its best checkpoint.
+    pub validated_on: BTreeSet<String>,
+    /// Cases that its encoder was pre-trained on, without masks.
+    pub pretrained_on: BTreeSet<String>,
+}
+
+impl<M: Serialize> Card<M> {
+    /// # Errors
+    /// [`Kind::Io`] where the folder cannot be written to.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write(folder, self)
+    }
+}
+
+impl SeenBy {
+    /// Reads what a `polycl.json` tells of the cases seen; other fields are its own.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] where it does not tell; [`Kind::Io`].
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).map_err(|e| Error::io(file, "read it", &e))?;
+        let expected = "which cases trained the model, as `polycl predict` writes it";
+        serde_json::from_str(&text).map_err(|e| Error::caused(file, Kind::Format, expected, e))
+    }
+}
+
+/// Which masks of a folder a network made.
+#[derive(Debug)]
+pub(super) enum Made {
+    None,
+    /// Cards of earlier versions name no cases: all that lies beside them is meant.
+    All,
+    Cases(BTreeSet<String>),
+}
+
+pub(super) fn made(file: &Path) -> Result<Made> {
+    /// The part of the card that decides over truth; its other fields may be anybody's.
+    #[derive(Deserialize)]
+    struct Cases {
+        cases: Option<BTreeSet<String>>,
+    }
+    let bytes = text::read(file).map_err(|e| Error::io(file, "read it", &e))?;
+    let expected = "which masks a network made, as `polycl predict` writes it";
+    let card: Cases =
+        serde_json::from_slice(&bytes).map_err(|e| Error::caused(file, Kind::Format, expected, e))?;
+    let trimmed = |cases: BTreeSet<String>| cases.iter().map(|case| case.trim().to_owned()).collect();
+    Ok(card.cases.map_or(Made::All, |cases| Made::Cases(trimmed(cases))))
+}
+
+/// The card of masks that none of our runs made, but another program.
+pub fn of_others<'a>(made_by: &str, cases: impl IntoIterator<Item = &'a str>) -> String {
+    let cases = Vec::from_iter(cases);
+    let card = json!({"made_by": made_by, "cases": cases, "trained_on": [], "validated_on": [], "pretrained_on": []});
+    format!("{card:#}\n")
+}
+
+/// Writes the card of masks that were copied from elsewhere, and that some machine made.
+///
+/// # Errors
+/// [`Kind::Io`] where the folder cannot be written to.
+pub fn write_copied(folder: &Path, cases: &BTreeSet<String>) -> Result<()> {
+    write(folder, &json!({"polycl": env!("CARGO_PKG_VERSION"), "cases": cases}))
+}
+
+fn write(folder: &Path, card: &impl Serialize) -> Result<()> {
+    output::atomically(&folder.join(Record::Predict.file()), |file| {
+        serde_json::to_writer_pretty(&mut *file, card)?;
+        file.write_all(b"\n")
+    })
+}
+
+/// The text of a card without a case; nothing where it does not name it. What else it tells stays, whoever wrote it.
+pub(super) fn without(text: &[u8], case: &str) -> serde_json::Result<Option<Vec<u8>>> {
+    let mut card: Value = serde_json::from_slice(text)?;
+    let Some(cases) = card.get_mut("cases").and_then(Value::as_array_mut) else { return Ok(None) };
+    let before = cases.len();
+    cases.retain(|other| other.as_str().is_none_or(|other| other.trim() != case.trim()));
+    if cases.len() == before {
+        return Ok(None);
+    }
+    let mut text = serde_json::to_vec_pretty(&card)?;
+    text.push(b'\n');
+    Ok(Some(text))
+}

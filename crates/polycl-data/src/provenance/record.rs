@@ -1,0 +1,25 @@
+//! The files beside masks that tell who made them.
+
+/// A file that says which of the masks beside it a machine made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// Of `polycl propagate`.
+    Propagate,
+    /// Of `polycl predict`.
+    Predict,
+    /// Of `polycl refine`, and of `polycl predict --refine`.
+    Refine,
+}
+
+impl Record {
+    pub const ALL: [Self; 3] = [Self::Propagate, Self::Predict, Self::Refine];
+
+    /// The name of the file.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Propagate => "propagate.csv",
+            Self::Predict => "polycl.json",
+            Self::Refine => "refine.csv",
+        }
+    }
+}

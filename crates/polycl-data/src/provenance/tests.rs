@@ -1,0 +1,117 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use polycl_base::Watch;
+use polycl_image::names::Names;
+use polycl_image::preprocess::Preprocess;
+use polycl_image::{Space, Volume, nifti};
+use serde_json::Value;
+
+use super::case_table::CaseTable;
+use super::*;
+use crate::{Import, Scan, pairs};
+
+const TABLE: CaseTable = CaseTable { record: Record::Refine, columns: &["case", "label"], what: "rows" };
+
+#[test]
+fn writers_of_one_table_keep_each_others_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::thread::scope(|scope| {
+        for case in 0..16_u8 {
+            let row = vec![format!("case{case}"), "1".to_owned()];
+            scope.spawn(move || TABLE.write(path, &row[0].clone(), std::iter::once(row)).unwrap());
+        }
+    });
+    let text = std::fs::read_to_string(path.join("refine.csv")).unwrap();
+    assert_eq!(text.lines().count(), 17, "{text}");
+    assert!(!cfg!(unix) || !path.join(lock::FILE).exists());
+}
+
+/// A scan of four slices, and its mask, whose second slice is drawn and whose last shows nothing.
+fn scan_and_mask(folder: &Path) {
+    let columns = glam::DMat3::from_diagonal(glam::DVec3::new(-1.0, -1.0, 3.0));
+    let affine = glam::DAffine3 { matrix3: columns, translation: glam::DVec3::ZERO };
+    let space = Space::new([32, 32, 4], affine);
+    let voxels = (0..space.voxels()).map(|at| at as f32 - 1000.0).collect();
+    nifti::write_image(&folder.join("images/a.nii.gz"), &Volume { space: space.clone(), voxels }).unwrap();
+    let mut voxels = vec![0; space.voxels()];
+    for slice in 0..3 {
+        voxels[slice * 32 * 32..][..9].fill(1);
+    }
+    nifti::write_mask(&folder.join("labels/a.nii.gz"), &Volume { space, voxels }).unwrap();
+    std::fs::write(folder.join("labels/labels.json"), r#"{"1": "liver"}"#).unwrap();
+}
+
+#[derive(Default)]
+struct Notes(std::sync::Mutex<Vec<String>>);
+
+impl Watch for Notes {
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+/// The only scan of a folder as import sees it, and what import says.
+fn imported(folder: &Path) -> (Scan, Vec<String>) {
+    let pairs = pairs::from_folders(&folder.join("images"), Some(&folder.join("labels")), None).unwrap().0;
+    let preprocess = Preprocess { size: 32, ..Preprocess::default() };
+    let plan = Import { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess };
+    let notes = Notes::default();
+    let out = tempfile::tempdir().unwrap();
+    let index = plan.import(out.path(), false, &notes).unwrap().index;
+    (index.scans[0].clone(), notes.0.into_inner().unwrap())
+}
+
+#[test]
+fn what_is_written_is_what_import_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    scan_and_mask(folder.path());
+    let (labels, names) = (folder.path().join("labels"), Names::from([(1, "liver".to_owned())]));
+    let row = |slice: usize| propagation::Row {
+        label: 1,
+        slice,
+        origin: if slice == 1 { Origin::Hand } else { Origin::Propagated },
+        pixels: if slice < 3 { 9 } else { 0 },
+        confidence: if slice == 1 { 1.0 } else { 0.25 * slice as f32 },
+        predicted_iou: None,
+        object_score: Some(0.5),
+        evidence: None,
+    };
+    let rows = [0, 1, 2, 3].map(row);
+    propagation::write(&labels, "a", &rows, &names).unwrap();
+    let (scan, notes) = imported(folder.path());
+    assert_eq!((scan.origin, notes), (Origin::Propagated, Vec::new()));
+    let trust = &scan.trust["liver"];
+    assert_eq!(trust.confidence, [Some(0.0), Some(1.0), Some(0.5), Some(0.75)]);
+    assert_eq!(trust.by_hand, [[1, 1]]);
+    // A refined mask is a network's, though there was nothing to refine.
+    refinement::write(&labels, "a", &[], &names).unwrap();
+    assert_eq!(imported(folder.path()).0.origin, Origin::Predicted);
+    settle(&labels, "a", &[Record::Refine]).unwrap();
+    assert!(!std::fs::read_to_string(labels.join("propagate.csv")).unwrap().contains("liver"));
+}
+
+#[test]
+fn a_replaced_mask_is_forgotten_by_the_other_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |record: Record, text: &str| {
+        std::fs::write(folder.path().join(record.file()), text).unwrap();
+    };
+    let read = |record: Record| std::fs::read_to_string(folder.path().join(record.file())).unwrap();
+    write(Record::Predict, r#"{"run": "r", "cases": ["a", "b"]}"#);
+    write(Record::Refine, "label,case\n1,b\n2,a\n");
+    write(Record::Propagate, "case,label\na,1\n");
+    settle(folder.path(), "a", &[Record::Propagate]).unwrap();
+    let card: Value = serde_json::from_str(&read(Record::Predict)).unwrap();
+    assert_eq!(card, serde_json::json!({"run": "r", "cases": ["b"]}));
+    assert_eq!(read(Record::Refine), "label,case\n1,b\n");
+    assert_eq!(read(Record::Propagate), "case,label\na,1\n");
+    // A card that names no cases means all that lies beside it.
+    write(Record::Predict, r#"{"run": "r"}"#);
+    settle(folder.path(), "b", &[Record::Refine]).unwrap();
+    assert_eq!(read(Record::Predict), r#"{"run": "r"}"#);
+    write(Record::Predict, "{");
+    let error = settle(folder.path(), "b", &[Record::Refine]).unwrap_err();
+    assert_eq!(error.kind, Kind::Format);
+}

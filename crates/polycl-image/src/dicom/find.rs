@@ -1,0 +1,138 @@
+//! Which files are images of which series.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use dicom_dictionary_std::tags;
+use polycl_base::{Error, Result};
+use rayon::prelude::*;
+
+use super::elements::text;
+use super::slice::{Shot, parse, shot};
+use super::source::{Head, open};
+use super::{Found, Series};
+
+/// Folders within folders that are looked into.
+const DEPTH: usize = 64;
+
+enum Seen {
+    Image(Box<Shot>),
+    Other(&'static str),
+    Damaged(Error),
+}
+
+/// All image series under a folder (nested) or of one file, sorted by UID. Files that are no DICOM, DICOMDIR
+/// and objects that are no image (structured reports, contours, segmentations, presentation states) are passed
+/// over and counted.
+///
+/// # Errors
+/// `Io` where a folder or file cannot be read. Damaged DICOM files are no error here: see [`Found::damaged`].
+pub fn find(path: &Path) -> Result<Found> {
+    let mut files = Vec::new();
+    let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "read it", &e))?;
+    if meta.is_dir() {
+        list_all(path, &mut files)?
+    } else {
+        files.push(path.to_owned())
+    }
+    files.sort();
+    let seen = files.par_iter().map(|file| look(file)).collect::<Result<Vec<_>>>()?;
+    let mut series = BTreeMap::<String, Vec<Shot>>::new();
+    let mut found = Found { series: Vec::new(), others: BTreeMap::new(), damaged: Vec::new() };
+    for seen in seen {
+        match seen {
+            Seen::Image(shot) => series.entry(shot.series.clone()).or_default().push(*shot),
+            Seen::Other(reason) => *found.others.entry(reason.to_owned()).or_default() += 1,
+            Seen::Damaged(error) => found.damaged.push(error),
+        }
+    }
+    let damaged = &found.damaged;
+    found.series = series.into_iter().map(|(uid, shots)| Series::new(uid, path, shots, damaged)).collect();
+    Ok(found)
+}
+
+/// All files under a folder. Links to folders are followed last, and no folder is listed twice: they may lead in a circle.
+fn list_all(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let mut tree = Tree { seen: BTreeSet::new(), links: BTreeSet::new(), files };
+    tree.list(folder, DEPTH)?;
+    let root = folder.canonicalize().map_err(|e| Error::io(folder, "list the folder", &e))?;
+    while let Some(link) = tree.links.pop_first() {
+        // What lies above the folder was not asked for.
+        let above = link.canonicalize().is_ok_and(|target| root.starts_with(target));
+        if !above {
+            tree.list(&link, DEPTH)?;
+        }
+    }
+    Ok(())
+}
+
+struct Tree<'a> {
+    /// Folders by their real places.
+    seen: BTreeSet<PathBuf>,
+    /// Links to folders that are still to be followed.
+    links: BTreeSet<PathBuf>,
+    files: &'a mut Vec<PathBuf>,
+}
+
+impl Tree<'_> {
+    fn list(&mut self, folder: &Path, depth: usize) -> Result<()> {
+        let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
+        if !self.seen.insert(folder.canonicalize().map_err(failed)?) {
+            return Ok(());
+        }
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() && depth > 0 {
+                self.list(&path, depth - 1)?;
+            } else if kind.is_symlink() && path.is_dir() {
+                self.links.insert(path);
+            } else if kind.is_file() || (kind.is_symlink() && path.is_file()) {
+                self.files.push(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn look(path: &Path) -> Result<Seen> {
+    let head = match open(path) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok(Seen::Other("files that are no DICOM")),
+        Err(error) if error.kind == polycl_base::Kind::Io => return Err(error),
+        Err(error) => return Ok(Seen::Damaged(error)),
+    };
+    Ok(match (other(path, &head), head.scan.pixels) {
+        (Ok(Some(reason)), _) => Seen::Other(reason),
+        (Ok(None), None) => Seen::Other("DICOM objects without an image"),
+        (Ok(None), Some(pixels)) => {
+            shot(path, &head, pixels).map_or_else(Seen::Damaged, |shot| Seen::Image(Box::new(shot)))
+        }
+        (Err(error), _) => Seen::Damaged(error),
+    })
+}
+
+/// What the file is, where it is no image to be read as a scan.
+fn other(path: &Path, head: &Head) -> Result<Option<&'static str>> {
+    let object = parse(path, head, |tag| tag == tags::SOP_CLASS_UID || tag == tags::MODALITY)?;
+    let class = text(&object, tags::SOP_CLASS_UID);
+    let storage = class.strip_prefix("1.2.840.10008.5.1.4.1.1.");
+    Ok(match storage {
+        Some("66.4" | "66.7") => Some("segmentations (SEG)"),
+        Some("481.2") => Some("radiotherapy doses (RTDOSE)"),
+        Some("481.3") => Some("contours (RTSTRUCT)"),
+        Some("481.5" | "481.8") => Some("radiotherapy plans (RTPLAN)"),
+        Some("30") => Some("parametric maps"),
+        Some(code) if code.starts_with("88.") => Some("structured reports (SR)"),
+        Some(code) if code.starts_with("11.") => Some("presentation states"),
+        Some(code) if code.starts_with("104.") => Some("documents"),
+        _ if head.start > 0 && is_directory(head) => Some("DICOMDIR"),
+        _ => None,
+    })
+}
+
+/// A DICOMDIR begins with group 4.
+fn is_directory(head: &Head) -> bool {
+    head.scan.elements.first().is_some_and(|element| element.tag.0 == 4)
+}

@@ -1,0 +1,141 @@
+//! A series of images, and what can be asked of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use dicom_core::Tag;
+use dicom_object::InMemDicomObject;
+use polycl_base::{Error, Kind, Result};
+
+use super::instance::Instance;
+use super::patient::Patient;
+use super::read;
+use super::slice::{Shot, parse};
+use super::source::open;
+use super::stack::{Stack, stack};
+use crate::{Image, Space};
+
+/// The images of one series, in no order yet: each question below puts them in order by their headers.
+pub struct Series {
+    pub uid: String,
+    pub description: String,
+    pub modality: String,
+    /// Study Instance UID.
+    pub study: String,
+    pub patient: Patient,
+    /// What errors of the series as a whole name.
+    root: PathBuf,
+    shots: Vec<Shot>,
+    warnings: Vec<String>,
+}
+
+/// Without the patient.
+impl fmt::Debug for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Series")
+            .field("uid", &self.uid)
+            .field("images", &self.shots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Series {
+    /// `shots` are the series' files, at least one; `damaged` those of the whole path that cannot be read.
+    pub(super) fn new(uid: String, root: &Path, shots: Vec<Shot>, damaged: &[Error]) -> Self {
+        let first = &shots[0];
+        let beside = |error: &&Error| {
+            let folder = error.file().and_then(Path::parent);
+            shots.iter().any(|shot| shot.path.parent() == folder)
+        };
+        let beside = damaged.iter().filter(beside).count();
+        let mut warnings = Vec::new();
+        if beside > 0 {
+            let files = if beside == 1 { "file" } else { "files" };
+            warnings.push(format!("{beside} damaged DICOM {files} beside it: slices of it may be missing"));
+        }
+        if shots.iter().any(|shot| shot.study != first.study || shot.patient != first.patient) {
+            warnings.push("its images name several studies or patients".to_owned());
+        }
+        Self {
+            uid,
+            description: first.description.clone(),
+            modality: first.modality.clone(),
+            study: first.study.clone(),
+            patient: first.patient.clone(),
+            root: root.to_owned(),
+            warnings,
+            shots,
+        }
+    }
+
+    fn stack(&self) -> Result<Stack<'_>> {
+        stack(&self.shots, &self.root)
+    }
+
+    /// Slices of the volume; where the images make none, the images.
+    pub fn slices(&self) -> usize {
+        self.stack().map_or_else(|_| self.shots.len(), |stack| stack.planes.len())
+    }
+
+    /// Where the voxels lie, from headers alone.
+    ///
+    /// # Errors
+    /// `Geometry` where the images do not lie on one regular grid.
+    pub fn space(&self) -> Result<Space> {
+        Ok(self.stack()?.space)
+    }
+
+    /// Reads the scan: values as in the files, slope and intercept of each slice applied in f64.
+    ///
+    /// # Errors
+    /// As [`Series::space`]; `Format`, `Truncated`, `Voxels` and `Io` for files that cannot be decoded.
+    pub fn read(&self) -> Result<Image> {
+        let stack = self.stack()?;
+        let voxels = read::voxels(&stack, &self.root)?;
+        Ok(Image { space: stack.space, voxels })
+    }
+
+    /// As [`Series::read`], with the SHA-256 (lower-case hex) of the files' bytes in slice order.
+    pub fn read_hashed(&self) -> Result<(Image, String)> {
+        let stack = self.stack()?;
+        let (voxels, hash) = rayon::join(|| read::voxels(&stack, &self.root), || read::hash(&stack));
+        Ok((Image { voxels: voxels?, space: stack.space }, hash?))
+    }
+
+    /// The files of its images, each once.
+    pub fn files(&self) -> Vec<&Path> {
+        let files: BTreeSet<&Path> = self.shots.iter().map(|shot| shot.path.as_path()).collect();
+        files.into_iter().collect()
+    }
+
+    /// What is odd about the series and worth telling, such as images left out; nothing of the patient.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.warnings.clone();
+        notes.extend(self.stack().map(|stack| stack.notes).unwrap_or_default());
+        notes
+    }
+
+    /// The standard elements of the first slice's data set, without pixel data.
+    ///
+    /// # Errors
+    /// As [`Series::space`], and where the file is gone or damaged.
+    pub fn header(&self) -> Result<InMemDicomObject> {
+        let stack = self.stack()?;
+        let path = &stack.planes[0].shot.path;
+        let head = open(path)?.ok_or_else(|| Error::new(path, Kind::Format, "a DICOM file", "another"))?;
+        // Private elements have odd groups; no one else can say what they mean.
+        parse(path, &head, |Tag(group, _)| group % 2 == 0)
+    }
+
+    /// Where each slice comes from, along the volume's third axis; empty where the images make no volume.
+    pub fn instances(&self) -> Vec<Instance> {
+        let Ok(stack) = self.stack() else { return Vec::new() };
+        let instance = |plane: &super::select::Plane| Instance {
+            sop_class: plane.shot.class.clone(),
+            sop_instance: plane.shot.instance.clone(),
+            frame: (plane.shot.layout.frames > 1).then_some(plane.frame + 1),
+        };
+        stack.planes.iter().map(instance).collect()
+    }
+}

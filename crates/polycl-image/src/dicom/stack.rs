@@ -1,0 +1,218 @@
+//! From planes to one grid: their order, spacing and affine.
+
+use std::path::Path;
+
+use glam::{DAffine3, DMat3, DVec3};
+use polycl_base::{Error, Kind, Result};
+
+use super::select::{Plane, SAME_POSITION, planes};
+use super::slice::Shot;
+use crate::Space;
+
+/// How far a slice may lie from its place in the regular grid: the larger of 0.06 mm (positions are often
+/// written with one decimal) and 1% of the spacing. ITK only warns of uneven spacing, and dcm2niix writes
+/// such stacks with a mean spacing or resampled; we refuse, since a mask would lie beside its organ.
+const UNEVEN_MM: f64 = 0.06;
+const UNEVEN: f64 = 0.01;
+/// What is not worth a note: slices within this many mm of the grid.
+const EXACT_MM: f64 = 0.01;
+/// Steps this much longer than the median are looked at as missing slices.
+const GAP: f64 = 1.5;
+/// A smaller angle between the stack and its planes' normal, in degrees, is rounding.
+const TILT: f64 = 0.05;
+
+/// The planes of a series in the order of the volume's third axis, and where they lie.
+pub(super) struct Stack<'a> {
+    pub planes: Vec<Plane<'a>>,
+    pub space: Space,
+    pub notes: Vec<String>,
+}
+
+/// Orders a series' images along their normal and checks that they lie on a regular grid.
+pub(super) fn stack<'a>(shots: &'a [Shot], root: &Path) -> Result<Stack<'a>> {
+    let mut notes = Vec::new();
+    let mut planes = planes(shots, root, &mut notes)?;
+    let first = planes[0].place;
+    let normal = first.row.cross(first.column).normalize();
+    planes.sort_by(|a, b| a.place.position.dot(normal).total_cmp(&b.place.position.dot(normal)));
+    let at: Vec<DVec3> = planes.iter().map(|plane| plane.place.position).collect();
+    let step = match at.len() {
+        1 => normal * alone(&planes[0], &mut notes),
+        _ => {
+            apart(&planes, normal, root)?;
+            whole(&at, normal, root)?;
+            even(&at, root, &mut notes)?
+        }
+    };
+    tilt(&planes, step, normal, &mut notes);
+    notes.extend(oddities(&planes));
+    scales(&planes, root, &mut notes)?;
+    let space = space(&planes, step);
+    Ok(Stack { planes, space, notes })
+}
+
+/// The thickness of a single slice stands for its spacing.
+fn alone(plane: &Plane, notes: &mut Vec<String>) -> f64 {
+    match plane.says.thickness.or(plane.shot.thickness) {
+        Some(mm) => {
+            notes.push(format!("a single slice: its thickness of {mm} mm is taken as the spacing"));
+            mm
+        }
+        None => {
+            notes.push("a single slice without a thickness: 1 mm is taken as the spacing".to_owned());
+            1.0
+        }
+    }
+}
+
+/// Refuses two different images at one place along the normal.
+fn apart(planes: &[Plane], normal: DVec3, root: &Path) -> Result<()> {
+    let along = |plane: &Plane| plane.place.position.dot(normal);
+    let together = |pair: &&[Plane]| along(&pair[1]) - along(&pair[0]) < SAME_POSITION;
+    let several: Vec<_> = planes.windows(2).filter(together).collect();
+    let Some(pair) = several.first() else { return Ok(()) };
+    Err(Error::new(
+        root,
+        Kind::Geometry,
+        "one image at each position",
+        format!("two at {:.2} mm along the normal, and {} more such pairs", along(&pair[0]), several.len() - 1),
+    )
+    .hint(
+        "the series holds several time points, energies or reconstructions; put the files of one into a folder of their own",
+    ))
+}
+
+/// Refuses a stack that lacks slices.
+fn whole(at: &[DVec3], normal: DVec3, root: &Path) -> Result<()> {
+    let steps: Vec<f64> = at.windows(2).map(|pair| (pair[1] - pair[0]).dot(normal)).collect();
+    let median = median(&steps);
+    let gap = |step: f64| {
+        let times = step / median;
+        (times > GAP && (times - times.round()).abs() < 0.1).then(|| times.round() as usize - 1)
+    };
+    let gaps: Vec<(usize, usize)> =
+        steps.iter().enumerate().filter_map(|(k, &step)| Some((k, gap(step)?))).collect();
+    let Some(&(k, missing)) = gaps.first() else { return Ok(()) };
+    let (from, to) = (at[k].dot(normal), at[k + 1].dot(normal));
+    let more = if gaps.len() > 1 { format!(", and {} more gaps", gaps.len() - 1) } else { String::new() };
+    Err(Error::new(
+        root,
+        Kind::Geometry,
+        format!("a slice every {median:.2} mm along the normal"),
+        format!("{missing} missing between {from:.2} and {to:.2} mm{more}"),
+    )
+    .hint("copy or export the series again; no slices are made up"))
+}
+
+fn median(steps: &[f64]) -> f64 {
+    let mut sorted = steps.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+/// The mean step from slice to slice, if every slice lies in its place of the grid that it spans.
+fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<DVec3> {
+    let step = (at[at.len() - 1] - at[0]) / (at.len() - 1) as f64;
+    let off = |(k, position): (usize, &DVec3)| position.distance(at[0] + step * k as f64);
+    let (worst, off) = at
+        .iter()
+        .enumerate()
+        .map(|each| (each.0, off(each)))
+        .fold((0, 0.0), |a, b| if b.1 > a.1 { b } else { a });
+    let allowed = UNEVEN_MM.max(UNEVEN * step.length());
+    // Written so that a distance that is no number is refused as well.
+    let regular = off <= allowed;
+    if !regular {
+        return Err(Error::new(
+            root,
+            Kind::Geometry,
+            format!("slices every {:.3} mm in a straight line, to {allowed:.2} mm", step.length()),
+            format!("slice {} of {} {off:.2} mm from its place", worst + 1, at.len()),
+        )
+        .hint("uneven stacks are not resampled here; export the series with one spacing"));
+    }
+    if off > EXACT_MM {
+        notes.push(format!("uneven spacing: slices lie up to {off:.3} mm from a regular grid"));
+    }
+    Ok(step)
+}
+
+/// Tells of a stack that leans: its grid is sheared, and is kept so.
+fn tilt(planes: &[Plane], step: DVec3, normal: DVec3, notes: &mut Vec<String>) {
+    let degrees = step.angle_between(normal).to_degrees();
+    let said = planes[0].shot.tilt;
+    if degrees > TILT {
+        notes.push(format!("the stack leans by {degrees:.2} degrees (gantry tilt): the grid is sheared"));
+    } else if said.abs() > TILT && planes.len() > 1 {
+        notes.push(format!("the header tells of a gantry tilt of {said} degrees, the positions do not"));
+    }
+}
+
+/// Refuses a scan of which only some slices say how stored values become HU, or say what cannot be; tells of other scales
+/// that a CT hardly has.
+fn scales(planes: &[Plane], root: &Path, notes: &mut Vec<String>) -> Result<()> {
+    let without = planes.iter().filter(|plane| !plane.says.rescaled).count();
+    let refused = |expected: &str, found: String| {
+        Err(Error::new(root, Kind::Voxels, expected, found)
+            .hint("values would be no HU: export the series again"))
+    };
+    if without > 0 && without < planes.len() {
+        let found = format!("none in {without} of {}", planes.len());
+        return refused("a rescale slope and intercept in every slice", found);
+    }
+    if planes.iter().any(|plane| plane.says.slope == 0.0) {
+        return refused("a rescale slope that is not 0", "0".to_owned());
+    }
+    if planes[0].shot.modality != "CT" {
+        return Ok(());
+    }
+    if without > 0 {
+        notes.push(
+            "no rescale slope and intercept: values are as they are stored, and may be no HU".to_owned(),
+        );
+    }
+    let first = &planes[0].says;
+    let same = |plane: &Plane| (plane.says.slope, plane.says.intercept) == (first.slope, first.intercept);
+    if !planes.iter().all(same) {
+        notes.push("slices have several rescale slopes or intercepts".to_owned());
+    }
+    Ok(())
+}
+
+/// What is odd about the images, but changes nothing.
+fn oddities(planes: &[Plane]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let first = planes[0].shot;
+    if planes.iter().any(|plane| plane.shot.kernel != first.kernel) {
+        notes.push("slices of several convolution kernels".to_owned());
+    }
+    if planes.iter().any(|plane| plane.shot.layout.inverted) {
+        notes.push("MONOCHROME1: shown inverted by viewers; values are kept as they are".to_owned());
+    }
+    if planes.iter().any(|plane| plane.shot.padded) {
+        notes.push(
+            "a padding value is set: voxels outside the scan may hold it, and are kept as they are"
+                .to_owned(),
+        );
+    }
+    if first.modality != "CT" {
+        let modality = if first.modality.is_empty() { "unknown" } else { &first.modality };
+        notes.push(format!("modality {modality}: values may not be Hounsfield units"));
+    }
+    notes
+}
+
+/// DICOM's world is LPS; ours is RAS+.
+fn space(planes: &[Plane], step: DVec3) -> Space {
+    let first = &planes[0];
+    let ras = |v: DVec3| DVec3::new(-v.x, -v.y, v.z);
+    let [across, down] = first.place.spacing;
+    let columns = [first.place.row * across, first.place.column * down, step].map(ras);
+    let layout = &first.shot.layout;
+    let shape = [layout.columns as usize, layout.rows as usize, planes.len()];
+    let affine = DAffine3 {
+        matrix3: DMat3::from_cols(columns[0], columns[1], columns[2]),
+        translation: ras(first.place.position),
+    };
+    Space::new(shape, affine)
+}

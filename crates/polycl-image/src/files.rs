@@ -1,0 +1,194 @@
+//! Scans and masks in any format we read, told by the ending of the file's name.
+//!
+//! Where a format leaves a choice, its reader says whom it follows. All geometry becomes RAS+ mm;
+//! [`Space::native`] remembers the spelling of NIfTI files alone.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Result};
+
+use crate::raw::{Source, Voxel};
+use crate::{Image, Mask, Space, Volume};
+use crate::{metaimage, nifti, npz, nrrd};
+
+/// A format that we read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// NIfTI-1 and NIfTI-2, `.nii` and `.nii.gz`.
+    Nifti,
+    /// `.nrrd`, and `.nhdr` with its data file beside it.
+    Nrrd,
+    /// `.mha`, and `.mhd` with its data file beside it.
+    MetaImage,
+    /// `.npz` with `imgs` and, for masks, `gts`.
+    Npz,
+}
+
+/// Segmentations of 3D Slicer: label maps that end where the segments do, with names in the header.
+const SEGMENTATION: &str = ".seg.nrrd";
+
+/// The endings of names, the longer of two first.
+const ENDINGS: [(&str, Format); 8] = [
+    (".nii.gz", Format::Nifti),
+    (".nii", Format::Nifti),
+    (SEGMENTATION, Format::Nrrd),
+    (".nrrd", Format::Nrrd),
+    (".nhdr", Format::Nrrd),
+    (".mha", Format::MetaImage),
+    (".mhd", Format::MetaImage),
+    (".npz", Format::Npz),
+];
+
+impl Format {
+    /// The format of a file by its name.
+    ///
+    /// # Errors
+    /// [`Kind::Format`] for a name with another ending.
+    pub fn of(path: &Path) -> Result<Self> {
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let format = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending)).map(|&(_, format)| format);
+        format.ok_or_else(|| {
+            let endings =
+                ENDINGS.map(|(ending, _)| ending).into_iter().filter(|ending| *ending != SEGMENTATION);
+            let endings = Vec::from_iter(endings).join(", ");
+            Error::new(path, Kind::Format, format!("a file name that ends in one of {endings}"), "another")
+                .hint("name the file after its format, or convert it to .nii.gz")
+        })
+    }
+}
+
+/// The file's name without the ending of its format (in any letter case); `None` for every other
+/// file and for hidden ones, such as the `._` twins that macOS leaves on foreign disks.
+pub fn case_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let lower = name.to_ascii_lowercase();
+    let (ending, _) = ENDINGS.into_iter().find(|(ending, _)| lower.ends_with(ending))?;
+    let case = &name[..name.len() - ending.len()];
+    (!case.is_empty() && !case.starts_with('.')).then(|| case.to_owned())
+}
+
+/// Whether the file's name is that of a segmentation of 3D Slicer.
+pub fn is_segmentation(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_ascii_lowercase().ends_with(SEGMENTATION))
+}
+
+/// Whether the file's name is that of a scan or mask.
+pub fn is_scan(path: &Path) -> bool {
+    case_name(path).is_some()
+}
+
+/// The paths in a folder, sorted.
+///
+/// # Errors
+/// [`Kind::Io`], and [`Kind::Format`] for a scan whose name is no UTF-8: passed over, it would be
+/// missed in silence.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
+    let paths = std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
+    let mut paths = paths.collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    let unreadable = |path: &&PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_str().is_none() && is_scan(Path::new(&*name.to_string_lossy())))
+    };
+    match paths.iter().find(unreadable) {
+        Some(path) => {
+            Err(Error::new(path, Kind::Format, "a file name in UTF-8", "other bytes").hint("rename the file"))
+        }
+        None => Ok(paths),
+    }
+}
+
+/// The scans or masks of a folder, sorted. An `.npz` beside a file of another format and the same case is not another
+/// one: nnU-Net leaves probabilities there.
+///
+/// # Errors
+/// As [`entries`].
+pub fn scans(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(scans_among(entries(folder)?))
+}
+
+/// As [`scans`], of the paths of a folder.
+pub fn scans_among(mut scans: Vec<PathBuf>) -> Vec<PathBuf> {
+    scans.retain(|path| is_scan(path));
+    let is_npz = |path: &Path| Format::of(path).is_ok_and(|format| format == Format::Npz);
+    let others: BTreeSet<String> =
+        scans.iter().filter(|path| !is_npz(path)).filter_map(|path| case_name(path)).collect();
+    scans.retain(|path| !is_npz(path) || case_name(path).is_none_or(|case| !others.contains(&case)));
+    scans
+}
+
+/// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.
+///
+/// # Errors
+/// [`Kind::Voxels`] where a value is NaN or infinite as f32, [`Kind::Truncated`],
+/// [`Kind::Format`], [`Kind::Geometry`], [`Kind::Io`]; [`Kind::Request`] where memory is short.
+pub fn read_image(path: &Path) -> Result<Image> {
+    volume(Format::of(path)?, &mut Source::file(path)?, npz::IMAGE, path)
+}
+
+/// Reads a label map.
+///
+/// # Errors
+/// As [`read_image`]; [`Kind::Voxels`] where a value is not within 0.001 of a whole number in
+/// 0..=65535.
+pub fn read_mask(path: &Path) -> Result<Mask> {
+    volume(Format::of(path)?, &mut Source::file(path)?, npz::MASK, path)
+}
+
+/// As [`read_image`], with the SHA-256 (lower-case hex) of the file's bytes; where a header keeps
+/// its voxels in another file, of both, one behind the other.
+pub fn read_image_hashed(path: &Path) -> Result<(Image, String)> {
+    hashed(npz::IMAGE, path)
+}
+
+/// As [`read_mask`], with the hash of [`read_image_hashed`].
+pub fn read_mask_hashed(path: &Path) -> Result<(Mask, String)> {
+    hashed(npz::MASK, path)
+}
+
+/// Reads the geometry alone: no more of the file than its header.
+pub fn read_space(path: &Path) -> Result<Space> {
+    Ok(header(path)?.0)
+}
+
+/// What is odd about a scan's file by its header: what had to be assumed, and what its values are
+/// not. No value of the header is repeated that might name the patient.
+pub fn notes(path: &Path) -> Result<Vec<String>> {
+    Ok(header(path)?.1)
+}
+
+/// Reads a scan from the bytes of a file; errors name `path`. Voxels in another file are refused.
+pub fn image_from_bytes(format: Format, bytes: &[u8], path: &Path) -> Result<Image> {
+    volume(format, &mut Source::memory(bytes), npz::IMAGE, path)
+}
+
+fn header(path: &Path) -> Result<(Space, Vec<String>)> {
+    let format = Format::of(path)?;
+    let mut source = Source::file(path)?;
+    match format {
+        Format::Nifti => nifti::space(&mut source, path),
+        Format::Nrrd => nrrd::space(&mut source, path),
+        Format::MetaImage => metaimage::space(&mut source, path),
+        Format::Npz => npz::space(&mut source, path),
+    }
+}
+
+/// Reads the voxels; `member` is the one of an archive that holds several volumes.
+fn volume<V: Voxel>(format: Format, source: &mut Source, member: &str, path: &Path) -> Result<Volume<V>> {
+    match format {
+        Format::Nifti => nifti::volume(source, path),
+        Format::Nrrd => nrrd::volume(source, path),
+        Format::MetaImage => metaimage::volume(source, path),
+        Format::Npz => npz::volume(source, member, path),
+    }
+}
+
+fn hashed<V: Voxel>(member: &str, path: &Path) -> Result<(Volume<V>, String)> {
+    let format = Format::of(path)?;
+    let mut source = Source::hashed(path)?;
+    let volume = volume(format, &mut source, member, path)?;
+    Ok((volume, source.sha256(path)?))
+}

@@ -1,0 +1,179 @@
+//! Whether a mask lies on the voxels of its image: on the same lattice of points, whatever order of axes its file has.
+
+use std::path::Path;
+
+use glam::DVec3;
+use polycl_base::{Error, Kind, Result};
+
+use crate::orient::Reorientation;
+use crate::{Space, Volume, files};
+
+/// How the voxels of one volume lie on those of another. No voxel is interpolated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fit {
+    /// From either order to the common one; `None` where both have the same.
+    orders: Option<[Reorientation; 2]>,
+    /// Where in the common order the first voxel lies, of a volume that holds a part of the grid alone.
+    part: Option<[usize; 3]>,
+    /// mm between the corners that lie farthest apart.
+    moved: f64,
+}
+
+/// mm between corners from which a person is told; less is what single precision leaves.
+const TOLD: f64 = 0.01;
+
+/// How the volume of a file lies on `grid`; where it does not, what was expected and what was found. A segmentation of 3D
+/// Slicer may hold a part of the grid: it ends where its segments do.
+pub fn fit(grid: &Space, other: &Space, path: &Path) -> std::result::Result<Fit, (String, String)> {
+    let Some(disagreement) = grid.disagreement(other) else {
+        return Ok(Fit { orders: None, part: None, moved: grid.corner_distance(other) });
+    };
+    let orders = [grid, other].map(Reorientation::to_canonical);
+    let [ours, theirs] = [orders[0].space(grid), orders[1].space(other)];
+    if ours.disagreement(&theirs).is_none() {
+        return Ok(Fit { orders: Some(orders), part: None, moved: ours.corner_distance(&theirs) });
+    }
+    let part = files::is_segmentation(path).then(|| part(&ours, &theirs)).flatten();
+    let (first, moved) = part.ok_or(disagreement)?;
+    Ok(Fit { orders: Some(orders), part: Some(first), moved })
+}
+
+/// Where the first voxel of a part lies in the whole, and how far its corners are away from there.
+fn part(whole: &Space, part: &Space) -> Option<([usize; 3], f64)> {
+    let at = whole.world_from_voxel.inverse().transform_point3(part.world_from_voxel.translation).round();
+    let first = at.to_array();
+    let inside =
+        |axis: usize| first[axis] >= 0.0 && first[axis] + part.shape[axis] as f64 <= whole.shape[axis] as f64;
+    if ![0, 1, 2].into_iter().all(inside) {
+        return None;
+    }
+    let mut place = Space::new(part.shape, whole.world_from_voxel);
+    place.world_from_voxel.translation = whole.world_from_voxel.transform_point3(DVec3::from_array(first));
+    place.disagreement(part).is_none().then(|| (first.map(|i| i as usize), place.corner_distance(part)))
+}
+
+impl Fit {
+    /// What a person should know; `None` where the grids are the same. That 3D Slicer keeps parts is nothing to know.
+    pub fn note(&self) -> Option<String> {
+        let reordered = self.orders.is_some() && self.part.is_none();
+        let reordered = reordered.then(|| "its axes run in another order; reordered".to_owned());
+        let moved = (self.moved > TOLD).then(|| format!("its corners are up to {:.2} mm away", self.moved));
+        let said = Vec::from_iter([reordered, moved].into_iter().flatten());
+        (!said.is_empty()).then(|| said.join(", and "))
+    }
+
+    /// Whether slices of the two files have other numbers.
+    pub fn is_reordered(&self) -> bool {
+        self.orders.is_some()
+    }
+
+    /// The voxels of `other` in the order of `grid`, whose space they take over.
+    ///
+    /// # Panics
+    /// If the spaces are not those that were fitted.
+    pub fn apply<T: Copy + Default>(&self, other: Volume<T>, grid: &Space) -> Volume<T> {
+        let Some([ours, theirs]) = self.orders else {
+            return Volume { space: grid.clone(), voxels: other.voxels };
+        };
+        let other = theirs.apply(&other);
+        let Some([x, y, z]) = self.part else { return ours.invert(&other, grid) };
+        let space = ours.space(grid);
+        let mut whole = Volume { voxels: vec![T::default(); space.voxels()], space };
+        let ([nx, ny, _], [width, height, _]) = (other.space.shape, whole.space.shape);
+        for (row, voxels) in other.voxels.chunks_exact(nx.max(1)).enumerate() {
+            let (j, k) = (y + row % ny, z + row / ny);
+            whole.voxels[x + width * (j + height * k)..][..nx].copy_from_slice(voxels);
+        }
+        ours.invert(&whole, grid)
+    }
+}
+
+/// As [`fit`], for the file of a mask that must lie on the voxels of its image; `whose` names the image, where the hint
+/// does not.
+///
+/// # Errors
+/// [`Kind::Geometry`] where it does not.
+pub fn on_image(grid: &Space, mask: &Space, path: &Path, whose: &str, hint: &str) -> Result<Fit> {
+    fit(grid, mask, path).map_err(|(expected, found)| {
+        let expected = if whose.is_empty() { expected } else { format!("{expected} of {whose}") };
+        Error::new(path, Kind::Geometry, expected, found).hint(hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use glam::{DAffine3, DMat3, DVec3};
+
+    use super::*;
+
+    fn rotated() -> Space {
+        let turn = DMat3::from_euler(glam::EulerRot::XYZ, 0.1, -0.07, 0.2);
+        let matrix3 = turn * DMat3::from_diagonal(DVec3::new(-0.7, -0.7, 3.0));
+        Space::new([5, 4, 3], DAffine3 { matrix3, translation: DVec3::new(10.0, -20.0, 30.0) })
+    }
+
+    fn volume() -> Volume<u16> {
+        Volume { space: rotated(), voxels: (0..60).collect() }
+    }
+
+    #[test]
+    fn every_order_of_axes_comes_back_to_the_same_voxels() {
+        let permutations = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        for axes in permutations {
+            for flips in 0..8_u8 {
+                let order = Reorientation { axes, flip: [0, 1, 2].map(|axis| flips >> axis & 1 == 1) };
+                let other = order.apply(&volume());
+                let fit = fit(&rotated(), &other.space, Path::new("a.nii")).unwrap();
+                assert_eq!(fit.apply(other, &rotated()).voxels, volume().voxels, "{order:?}");
+                let same = axes == [0, 1, 2] && flips == 0;
+                assert_eq!(fit.note().is_none(), same, "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tenth_of_a_voxel_is_told_and_more_refused() {
+        let moved = |mm: f64| {
+            let mut space = rotated();
+            space.world_from_voxel.translation += DVec3::X * mm;
+            fit(&rotated(), &space, Path::new("a.nii"))
+        };
+        assert_eq!(moved(0.005).unwrap().note(), None);
+        assert_eq!(moved(0.06).unwrap().note().unwrap(), "its corners are up to 0.06 mm away");
+        assert_eq!(moved(0.08).unwrap_err().1, "a corner 0.08 mm away");
+        assert!(moved(f64::NAN).is_err());
+        // Half a slice away, in another order of axes, is another place all the same.
+        let order = Reorientation { axes: [1, 0, 2], flip: [false, true, true] };
+        let mut other = order.apply(&volume()).space;
+        other.world_from_voxel.translation += DVec3::Z * 1.5;
+        assert!(fit(&rotated(), &other, Path::new("a.seg.nrrd")).is_err());
+    }
+
+    #[test]
+    fn a_part_comes_back_to_its_place_where_a_file_may_hold_one() {
+        let order = Reorientation { axes: [1, 2, 0], flip: [true, false, true] };
+        let whole = order.apply(&volume());
+        // Of 4 x 3 x 5 voxels the 2 x 1 x 3 from (1, 2, 1) on.
+        let mut space = Space::new([2, 1, 3], whole.space.world_from_voxel);
+        space.world_from_voxel.translation =
+            space.world_from_voxel.transform_point3(DVec3::new(1.0, 2.0, 1.0));
+        let mut expected = Volume { space: whole.space.clone(), voxels: vec![0; 60] };
+        let mut voxels = Vec::new();
+        for at in (1..4).flat_map(|k| [1, 2].map(|i| i + 4 * (2 + 3 * k))) {
+            voxels.push(whole.voxels[at]);
+            expected.voxels[at] = whole.voxels[at];
+        }
+        let cropped = Volume { space, voxels };
+        assert!(fit(&rotated(), &cropped.space, Path::new("a.nii.gz")).is_err());
+        let found = fit(&rotated(), &cropped.space, Path::new("a.seg.nrrd")).unwrap();
+        assert_eq!(found.note(), None);
+        assert_eq!(
+            found.apply(cropped.clone(), &rotated()).voxels,
+            order.invert(&expected, &rotated()).voxels
+        );
+        let mut outside = cropped.space;
+        outside.world_from_voxel.translation =
+            outside.world_from_voxel.transform_point3(DVec3::new(3.0, 0.0, 0.0));
+        assert!(fit(&rotated(), &outside, Path::new("a.seg.nrrd")).is_err());
+    }
+}

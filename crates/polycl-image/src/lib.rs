@@ -1,0 +1,28 @@
+//! CT volumes without a tensor framework: geometry, files of every format, resampling, label names.
+//!
+//! World coordinates are RAS+ millimetres everywhere; other conventions are converted at the
+//! edge where a file is read or written. Transforms are named by space, as in
+//! [`Space::world_from_voxel`].
+
+pub mod components;
+pub mod dicom;
+pub mod files;
+pub mod grid;
+mod input;
+mod metaimage;
+pub mod names;
+mod native;
+pub mod nifti;
+mod npz;
+mod nrrd;
+pub mod odd;
+pub mod orient;
+pub mod preprocess;
+mod raw;
+pub mod resize;
+mod space;
+mod volume;
+
+pub use input::{Input, Source};
+pub use space::Space;
+pub use volume::{Image, Mask, Volume};

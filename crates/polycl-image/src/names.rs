@@ -1,0 +1,178 @@
+//! Names of label values: where they are found, how they are spelt, and how those of several
+//! files become one numbering. Names are matched as they are written; synonyms are not guessed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Result, table, text};
+use serde_json::Value;
+
+use crate::raw::Source;
+use crate::{files, nrrd};
+
+/// The name of each label value of a mask file; background (0) has none.
+pub type Names = BTreeMap<u16, String>;
+
+const HINT: &str = "names are JSON such as {\"1\": \"liver\"} or {\"labels\": {\"liver\": 1}}, \
+                    or a CSV file with the columns id,name";
+
+/// Columns of a CSV file of names, in the order in which they are looked for.
+const VALUE_COLUMNS: [&str; 4] = ["id", "value", "label", "index"];
+const NAME_COLUMNS: [&str; 3] = ["name", "structure", "organ"];
+
+/// Names as given on the command line or in a manifest: a file (relative to `base`) or
+/// `1=liver,2=spleen`.
+///
+/// # Errors
+/// As [`read`].
+pub fn given(text: &str, base: &Path) -> Result<Names> {
+    let file = base.join(text);
+    if !text.contains('=') || file.is_file() {
+        return read(&file);
+    }
+    let pairs = text.split(',').map(|pair| {
+        let (value, name) = pair.split_once('=').unwrap_or((pair, ""));
+        (value.trim().to_owned(), name.trim().to_owned())
+    });
+    collect(pairs, Path::new(text))
+}
+
+/// Reads JSON in either direction, bare or under `labels` (as MSD and nnU-Net write it), CSV, or the header of a
+/// segmentation of 3D Slicer.
+///
+/// # Errors
+/// [`Kind::Labels`] for a value that is no label, an empty name, or one that is given twice;
+/// [`Kind::Format`] or [`Kind::Io`] where the file cannot be read.
+pub fn read(file: &Path) -> Result<Names> {
+    if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
+        return read_csv(file);
+    }
+    if files::is_segmentation(file) {
+        let segments = nrrd::segments(&mut Source::file(file)?, file)?;
+        return collect(segments.into_iter().map(|segment| (segment.label, segment.name)), file);
+    }
+    let text = text::decoded(file).map_err(|e| Error::io(file, "read label names", &e))?;
+    let json = text::json(&text)
+        .map_err(|e| Error::caused(file, Kind::Format, "label names as JSON", e).hint(HINT))?;
+    let table = json.get("labels").unwrap_or(&json);
+    let entries =
+        table.as_object().ok_or_else(|| Error::new(file, Kind::Labels, "label names", "none").hint(HINT))?;
+    let pairs = entries.iter().map(|(key, value)| pair(key, value, file));
+    collect(pairs.collect::<Result<Vec<_>>>()?, file)
+}
+
+/// Value and name of a JSON entry, whichever comes first.
+fn pair(key: &str, value: &Value, file: &Path) -> Result<(String, String)> {
+    let named = value.get("name").unwrap_or(value);
+    match named {
+        Value::String(name) if number(key).is_some() => Ok((key.to_owned(), name.clone())),
+        Value::String(value) => Ok((value.clone(), key.to_owned())),
+        Value::Number(value) => Ok((value.to_string(), key.to_owned())),
+        // A region of one label is that label.
+        Value::Array(values) if values.len() == 1 => pair(key, &values[0], file),
+        other => Err(Error::new(file, Kind::Labels, format!("one label value for {key}"), other.to_string())
+            .hint("regions of several label values are not supported: give the plain labels by --names")),
+    }
+}
+
+fn read_csv(file: &Path) -> Result<Names> {
+    let (columns, rows) = table::read_any(file)?;
+    let column = |choices: &[&'static str]| choices.iter().copied().find(|c| columns.iter().any(|k| k == c));
+    let (Some(value), Some(name)) = (column(&VALUE_COLUMNS), column(&NAME_COLUMNS)) else {
+        return Err(
+            Error::new(file, Kind::Labels, "columns of values and names", columns.join(",")).hint(HINT)
+        );
+    };
+    table::once(file, &columns, &[value, name])?;
+    let pairs =
+        rows.iter().map(|row| Ok((row.need(value, file)?.to_owned(), row.need(name, file)?.to_owned())));
+    collect(pairs.collect::<Result<Vec<_>>>()?, file)
+}
+
+fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Result<Names> {
+    let mut names = Names::new();
+    let mut seen = BTreeSet::new();
+    let wrong = |expected: &str, found: String| Error::new(file, Kind::Labels, expected, found).hint(HINT);
+    for (value, name) in pairs {
+        let number =
+            number(&value).ok_or_else(|| wrong("label values from 0 to 65535", format!("{value:?}")))?;
+        if number == 0 {
+            continue;
+        }
+        if name.is_empty() || !seen.insert(name.clone()) || names.contains_key(&number) {
+            return Err(wrong("one name for each label value", format!("{value} = {name:?}")));
+        }
+        names.insert(number, name);
+    }
+    if names.is_empty() {
+        return Err(wrong("names of label values", "none".into()));
+    }
+    Ok(names)
+}
+
+/// nnU-Net's name for the label of voxels that nobody annotated.
+pub const IGNORE: &str = "ignore";
+
+/// Refuses masks in which not every voxel is annotated.
+pub fn refuse_ignored(names: &Names, file: &Path) -> Result<()> {
+    if !names.values().any(|name| name.eq_ignore_ascii_case(IGNORE)) {
+        return Ok(());
+    }
+    let expected = "masks in which every voxel is annotated";
+    Err(Error::new(file, Kind::Labels, expected, "nnU-Net's label `ignore`")
+        .hint("import those scans without it by --manifest, and the others as they are"))
+}
+
+/// A label value, which some programs write as 1.0.
+fn number(text: &str) -> Option<u16> {
+    let whole =
+        |number: f64| (number.fract() == 0.0 && (0.0..=65535.0).contains(&number)).then_some(number as u16);
+    text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
+}
+
+/// The names that lie beside a mask file; see [`file_beside`].
+///
+/// # Errors
+/// As [`read`]; [`Kind::Labels`] where there is no such file.
+pub fn beside(mask: &Path) -> Result<Names> {
+    file_beside(mask).map_or_else(|| Err(nameless(mask, "none")), |file| read(&file))
+}
+
+/// The file of the names of a mask: `CASE.labels.json`, the header of 3D Slicer's `.seg.nrrd`, then `labels.json` or `dataset.json` in
+/// its folder or one level up; `None` where there is none.
+pub fn file_beside(mask: &Path) -> Option<PathBuf> {
+    let folder = mask.parent().unwrap_or(Path::new(""));
+    let own = files::case_name(mask).map(|case| format!("{case}.labels.json"));
+    let header = || {
+        let told = nrrd::segments(&mut Source::file(mask).ok()?, mask).ok()?;
+        // Earlier versions of 3D Slicer did not say which value a segment has.
+        let whole = |segment: &nrrd::Segment| !segment.label.is_empty() && !segment.name.is_empty();
+        (!told.is_empty() && told.iter().all(whole)).then(|| mask.to_path_buf())
+    };
+    let own = own.map(|name| folder.join(name)).filter(|file| file.is_file());
+    if let Some(file) = own.or_else(|| files::is_segmentation(mask).then(header).flatten()) {
+        return Some(file);
+    }
+    let common = ["labels.json", "dataset.json", "../labels.json", "../dataset.json"].map(str::to_owned);
+    common.into_iter().map(|name| folder.join(name)).find(|file| file.is_file())
+}
+
+pub fn nameless(mask: &Path, found: impl Into<String>) -> Error {
+    Error::new(mask, Kind::Labels, "a name for every label value", found)
+        .hint("give --names 1=liver,2=spleen, or put a labels.json {\"1\": \"liver\"} beside the masks")
+}
+
+/// One numbering for all names of a data set. Values are kept where the files agree on them;
+/// otherwise, or where a name has no value (one file per structure), names are numbered from 1 in
+/// alphabetical order.
+pub fn unite(tables: &[Names], valueless: &BTreeSet<&str>) -> BTreeMap<String, u16> {
+    let entries = || tables.iter().flat_map(|table| table.iter().map(|(&v, name)| (v, name.as_str())));
+    let by_value: BTreeSet<(u16, &str)> = entries().collect();
+    let values: BTreeSet<u16> = by_value.iter().map(|&(value, _)| value).collect();
+    let names: BTreeSet<&str> = entries().map(|(_, name)| name).chain(valueless.iter().copied()).collect();
+    let agree = by_value.len() == values.len() && by_value.len() == names.len();
+    if agree {
+        return by_value.into_iter().map(|(value, name)| (name.to_owned(), value)).collect();
+    }
+    (1..=u16::MAX).zip(names).map(|(value, name)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,6 @@
+//! DICOM series: what we read against pydicom and SimpleITK, and what we refuse.
+
+mod golden;
+mod hostile;
+mod real;
+mod refusals;

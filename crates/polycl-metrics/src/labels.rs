@@ -1,0 +1,183 @@
+//! One numbering of labels for all pairs: by name where files name their labels, else by value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Result, some};
+use polycl_image::Mask;
+use polycl_image::names::{self, Names};
+
+use super::Pair;
+
+/// The numbers of all names, and what is named in which pair.
+pub(super) struct Numbering {
+    /// The first reference's names keep their values; a name that it lacks keeps its own value
+    /// where that is free.
+    pub(super) names: Names,
+    /// Of each pair, in their order.
+    pairs: Vec<PairNames>,
+    /// What a person should know of the names.
+    pub(super) notes: Vec<String>,
+}
+
+struct PairNames {
+    reference: Option<Named>,
+    prediction: Option<Named>,
+}
+
+/// The names beside a mask and their file.
+struct Named {
+    file: PathBuf,
+    names: Names,
+    /// nnU-Net's label of voxels that nobody annotated: they count neither for a prediction nor against it.
+    ignored: Option<u16>,
+}
+
+impl Numbering {
+    /// Reads the names beside the masks. Those that cannot be read are left out with a note: they
+    /// are not given to be scored.
+    ///
+    /// # Errors
+    /// `Labels` where a prediction and its reference have names and share none.
+    pub(super) fn of(pairs: &[Pair]) -> Result<Self> {
+        let mut notes = Vec::new();
+        let mut named = |pair: &Pair| PairNames {
+            reference: Named::beside(&pair.reference, &mut notes),
+            prediction: Named::beside(&pair.prediction, &mut notes),
+        };
+        let pairs: Vec<PairNames> = pairs.iter().map(&mut named).collect();
+        for pair in &pairs {
+            pair.check(&mut notes)?;
+        }
+        let names = united(pairs.iter().filter_map(|pair| Some(&pair.reference.as_ref()?.names)));
+        Ok(Self { names, pairs, notes })
+    }
+
+    /// Brings both masks of pair number `at` into the common numbering. The numbers of the names
+    /// that both have; `None` where one has no names, so that values are all there is.
+    ///
+    /// # Errors
+    /// `Labels` for a label without a name, where that leaves its meaning open.
+    pub(super) fn apply(
+        &self,
+        (at, pair): (usize, &Pair),
+        reference: &mut Mask,
+        prediction: &mut Mask,
+    ) -> Result<Option<BTreeSet<u16>>> {
+        let pair_names = &self.pairs[at];
+        // nnU-Net copies its `dataset.json` beside its predictions; references may have no names.
+        let named = pair_names.reference.as_ref().or(pair_names.prediction.as_ref());
+        if let Some(ignored) = named.and_then(|named| named.ignored) {
+            let nobody_knows = |(truth, found): (&mut u16, &mut u16)| {
+                if *truth == ignored {
+                    (*truth, *found) = (0, 0);
+                }
+            };
+            reference.voxels.iter_mut().zip(&mut prediction.voxels).for_each(nobody_knows);
+        }
+        let PairNames { reference: Some(truth), prediction: named } = pair_names else {
+            return Ok(None);
+        };
+        let numbers: BTreeMap<&str, u16> = self.names.iter().map(|(&n, name)| (name.as_str(), n)).collect();
+        let own = |label| truth.names.get(&label).and_then(|name| numbers.get(name.as_str())).copied();
+        // A value without a name means itself, unless the common numbering gives it a meaning.
+        let itself = |label| (!self.names.contains_key(&label)).then_some(label);
+        let number = |label| own(label).or_else(|| itself(label));
+        renumber(&pair.reference, reference, number)?;
+        let Some(named) = named else {
+            return renumber(&pair.prediction, prediction, number).map(|()| None);
+        };
+        let shared: BTreeSet<&str> = truth.names.values().map(String::as_str).collect();
+        let number = |name: &String| shared.get(name.as_str()).and_then(|name| numbers.get(name)).copied();
+        // What the reference does not name cannot be scored: it counts as background.
+        renumber(&pair.prediction, prediction, |label| {
+            named.names.get(&label).map(|name| number(name).unwrap_or(0))
+        })?;
+        Ok(Some(named.names.values().filter_map(number).collect()))
+    }
+}
+
+impl PairNames {
+    /// Notes the names that the prediction alone has.
+    fn check(&self, notes: &mut Vec<String>) -> Result<()> {
+        let (Some(reference), Some(prediction)) = (&self.reference, &self.prediction) else { return Ok(()) };
+        let known: BTreeSet<&String> = reference.names.values().collect();
+        let alone: Vec<&String> = prediction.names.values().filter(|name| !known.contains(name)).collect();
+        if alone.len() == prediction.names.len() {
+            let expected = format!("one of the names in {}: {}", prediction.file.display(), some(&alone));
+            let found = Vec::from_iter(known).into_iter().map(String::as_str).collect::<Vec<_>>();
+            return Err(Error::new(&reference.file, Kind::Labels, expected, some(&found))
+                .hint("labels are matched by name where reference and prediction have names"));
+        }
+        if !alone.is_empty() {
+            let reference = reference.file.display();
+            note(
+                notes,
+                format!(
+                    "{}: not scored, as {reference} does not name them: {}",
+                    prediction.file.display(),
+                    some(&alone)
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Named {
+    fn beside(mask: &Path, notes: &mut Vec<String>) -> Option<Self> {
+        let file = names::file_beside(mask)?;
+        match names::read(&file) {
+            Ok(mut names) => {
+                let ignored = names.iter().find(|(_, name)| name.eq_ignore_ascii_case(names::IGNORE));
+                let ignored = ignored.map(|(&label, _)| label);
+                if let Some(label) = ignored {
+                    names.remove(&label);
+                    let file = file.display();
+                    let name = names::IGNORE;
+                    note(notes, format!("{file}: voxels of the label `{name}` ({label}) are not scored"));
+                }
+                Some(Self { file, names, ignored })
+            }
+            Err(error) => {
+                note(notes, format!("label names are left out, values are compared: {error}"));
+                None
+            }
+        }
+    }
+}
+
+/// Many masks share a file of names: what it gives rise to is said once.
+fn note(notes: &mut Vec<String>, text: String) {
+    if !notes.contains(&text) {
+        notes.push(text);
+    }
+}
+
+fn united<'a>(tables: impl Iterator<Item = &'a Names> + Clone) -> Names {
+    let mut names = Names::new();
+    let mut known = BTreeSet::new();
+    let taken: BTreeSet<u16> = tables.clone().flat_map(|table| table.keys().copied()).collect();
+    let mut free = (1..=u16::MAX).filter(|number| !taken.contains(number));
+    for (&number, name) in tables.flatten() {
+        if !known.insert(name) {
+            continue;
+        }
+        let number = if names.contains_key(&number) { free.next() } else { Some(number) };
+        names.extend(number.map(|number| (number, name.clone())));
+    }
+    names
+}
+
+/// Gives each label the number that `number` knows for it.
+fn renumber(file: &Path, mask: &mut Mask, number: impl Fn(u16) -> Option<u16>) -> Result<()> {
+    let numbers: Vec<Option<u16>> =
+        (0..=u16::MAX).map(|label| if label == 0 { Some(0) } else { number(label) }).collect();
+    for label in &mut mask.voxels {
+        *label = numbers[usize::from(*label)].ok_or_else(|| {
+            let found = format!("label {label} without one");
+            Error::new(file, Kind::Labels, "a name for each label", found)
+        })?;
+    }
+    Ok(())
+}

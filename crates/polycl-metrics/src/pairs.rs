@@ -1,0 +1,143 @@
+//! Which prediction belongs to which reference.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use polycl_base::{Error, Kind, Result, some};
+use polycl_image::grid::{self, Fit};
+use polycl_image::{Mask, Space, files};
+
+const LIES_OTHERWISE: &str = "the prediction does not lie just as its reference does";
+
+/// A reference mask and the prediction for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    pub case: String,
+    pub reference: PathBuf,
+    pub prediction: PathBuf,
+}
+
+/// The grid on which a pair is scored.
+enum Grid {
+    OfReference,
+    OfPrediction,
+}
+
+/// Every reference with its prediction, sorted by case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    pub pairs: Vec<Pair>,
+    /// Predictions for which there is no reference.
+    pub extra: Vec<PathBuf>,
+}
+
+impl Pairs {
+    /// Pairs two folders of NIfTI masks by case name, or two files whatever their names, and
+    /// checks by their headers that the masks of every pair share one space. `is_truth` refuses a reference that nobody
+    /// drew by hand.
+    ///
+    /// # Errors
+    /// `Pairing` where a reference lacks its prediction, where a case is there twice, and where
+    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder;
+    /// `Io` for what is not there; and what `is_truth` says of a reference.
+    pub fn find(
+        reference: &Path,
+        prediction: &Path,
+        mut is_truth: impl FnMut(&Path) -> Result<()>,
+    ) -> Result<Self> {
+        for path in [reference, prediction] {
+            path.metadata().map_err(|e| Error::io(path, "read it", &e))?;
+        }
+        let found = match (reference.is_dir(), prediction.is_dir()) {
+            (true, true) => Self::in_folders(reference, prediction)?,
+            (false, false) => Self::of_files(reference, prediction)?,
+            (folder, _) => {
+                let (expected, found) = if folder { ("a folder", "a file") } else { ("a file", "a folder") };
+                let expected = format!("{expected}, as the reference is");
+                return Err(Error::new(prediction, Kind::Request, expected, found));
+            }
+        };
+        for pair in &found.pairs {
+            is_truth(&pair.reference)?;
+            pair.fit(&files::read_space(&pair.reference)?, &files::read_space(&pair.prediction)?)?;
+        }
+        Ok(found)
+    }
+
+    fn of_files(reference: &Path, prediction: &Path) -> Result<Self> {
+        let case = files::case_name(reference)
+            .ok_or_else(|| Error::new(reference, Kind::Format, "a .nii or .nii.gz file", "another name"))?;
+        let pair = Pair { case, reference: reference.to_owned(), prediction: prediction.to_owned() };
+        Ok(Self { pairs: vec![pair], extra: Vec::new() })
+    }
+
+    fn in_folders(reference: &Path, prediction: &Path) -> Result<Self> {
+        let references = masks(reference)?;
+        if references.is_empty() {
+            return Err(Error::new(reference, Kind::Pairing, "reference masks (.nii, .nii.gz)", "none"));
+        }
+        let mut predictions = masks(prediction)?;
+        let (mut pairs, mut missing) = (Vec::new(), Vec::new());
+        for (case, reference) in references {
+            match predictions.remove(&case) {
+                Some(prediction) => pairs.push(Pair { case, reference, prediction }),
+                None => missing.push(case),
+            }
+        }
+        if !missing.is_empty() {
+            let expected = format!("a prediction for each of {} references", pairs.len() + missing.len());
+            let found = format!("none for {}", some(&missing));
+            return Err(Error::new(prediction, Kind::Pairing, expected, found).hint(
+                "a prediction has its reference's file name; a case without one is never left out of the means",
+            ));
+        }
+        Ok(Self { pairs, extra: predictions.into_values().collect() })
+    }
+}
+
+impl Pair {
+    /// Reads the reference and, on its voxels, the prediction; with a sentence where they lie in different ways.
+    ///
+    /// # Errors
+    /// As [`files::read_mask`]; `Geometry` where the prediction does not lie on the reference's voxels,
+    /// whatever the order of its axes.
+    pub fn read(&self) -> Result<(Mask, Mask, Option<String>)> {
+        let reference = files::read_mask(&self.reference)?;
+        let prediction = files::read_mask(&self.prediction)?;
+        let (fit, grid) = self.fit(&reference.space, &prediction.space)?;
+        let note = fit.note().map(|note| format!("{}: {LIES_OTHERWISE}: {note}", self.case));
+        let (reference, prediction) = match grid {
+            Grid::OfReference => {
+                let prediction = fit.apply(prediction, &reference.space);
+                (reference, prediction)
+            }
+            Grid::OfPrediction => (fit.apply(reference, &prediction.space), prediction),
+        };
+        Ok((reference, prediction, note))
+    }
+
+    /// How one of the two lies on the grid of the other: that of the reference, unless it is a segmentation of 3D Slicer,
+    /// which may hold a part of the scan.
+    fn fit(&self, reference: &Space, prediction: &Space) -> Result<(Fit, Grid)> {
+        if files::is_segmentation(&self.reference)
+            && let Ok(fit) = grid::fit(prediction, reference, &self.reference)
+        {
+            return Ok((fit, Grid::OfPrediction));
+        }
+        let whose = format!("its reference {}", self.reference.display());
+        let hint = "a prediction lies on the voxels of its reference: resample it onto them";
+        Ok((grid::on_image(reference, prediction, &self.prediction, &whose, hint)?, Grid::OfReference))
+    }
+}
+
+/// The NIfTI files of a folder by case name.
+fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut masks = BTreeMap::new();
+    for path in files::scans(dir)? {
+        let Some(case) = files::case_name(&path) else { continue };
+        if let Some(other) = masks.insert(case.clone(), path) {
+            return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two"));
+        }
+    }
+    Ok(masks)
+}

@@ -1,0 +1,41 @@
+//! A scan's planes as trackers see them.
+
+use polycl_image::Image;
+use polycl_image::orient::Reorientation;
+use polycl_image::preprocess::Grid;
+
+use super::follower::Follower;
+use crate::sam::{Cache, Frame, Lattice, Slice};
+
+/// A scan in canonical order, and the place of its planes in a network's input.
+pub struct Scene<'a> {
+    pub image: &'a Image,
+    pub order: Reorientation,
+    /// Slices, and millimetres between them.
+    pub slices: usize,
+    pub step: f64,
+    pub grid: Grid,
+    pub frame: Frame,
+    pub lattice: Lattice,
+    cache: Option<Cache>,
+}
+
+impl<'a> Scene<'a> {
+    pub fn new(image: &'a Image, follower: &Follower) -> Self {
+        let order = Reorientation::to_canonical(&image.space);
+        let space = order.space(&image.space);
+        let grid = Grid::of(&space);
+        let frame = follower.frame(grid);
+        let lattice = frame.lattice(grid.spacing);
+        let cache = follower.cache(image);
+        Self { image, order, slices: space.shape[2], step: space.spacing()[2], grid, frame, lattice, cache }
+    }
+
+    pub fn plane(&self, k: usize) -> Vec<f32> {
+        self.order.plane(self.image, k)
+    }
+
+    pub fn slice<'s>(&'s self, number: usize, plane: &'s [f32]) -> Slice<'s> {
+        Slice { number, plane, frame: self.frame, cache: self.cache.as_ref() }
+    }
+}

@@ -1,0 +1,81 @@
+//! Of how many connected parts an organ is: what a mask has beside them is a mistake.
+
+use glam::DAffine3;
+use polycl_base::Result;
+use polycl_data::Dataset;
+use polycl_image::components::{Connectivity, components};
+use polycl_image::{Mask, Space, Volume};
+
+use crate::train::draw::{self, Example};
+
+/// Most parts that are asked for: an organ, or a pair of them.
+const MOST: usize = 2;
+/// The part of an organ's voxels that its largest parts must hold …
+const NEARLY_ALL: f64 = 0.95;
+/// … in this part of the masks.
+const NEARLY_ALWAYS: f64 = 0.9;
+/// As many scans tell, spread over all that train.
+const SCANS: usize = 40;
+/// Fewer drawn slices say nothing: one of a pair may lie beside them.
+const FEWEST_SLICES: usize = 3;
+
+/// The parts of an organ in the masks that train and that a person has drawn, if one or two hold nearly all of it
+/// nearly always. Whole masks are looked at in 3D, those of which only slices were drawn slice by slice.
+///
+/// # Errors
+/// As [`Dataset::mask`].
+pub fn of_organ(
+    dataset: &Dataset,
+    examples: &[Example],
+    organ: usize,
+    (name, label): (&str, u16),
+) -> Result<Option<usize>> {
+    let scans = draw::scans(examples);
+    let scans: Vec<usize> = scans.iter().step_by(scans.len().div_ceil(SCANS).max(1)).copied().collect();
+    let (mut shares, mut single) = (Vec::new(), Vec::new());
+    for scan in scans {
+        let described = &dataset.index.scans[scan];
+        let drawn: Vec<&Example> = examples
+            .iter()
+            .filter(|example| example.id.scan == scan && described.by_hand(name, example.id.slice))
+            .collect();
+        if drawn.len() == described.slices {
+            let slices: Vec<usize> = drawn.iter().map(|example| example.id.slice).collect();
+            shares.extend(largest_parts(dataset, scan, &slices, label)?);
+            continue;
+        }
+        for example in drawn.iter().filter(|example| example.shows.contains(&organ)) {
+            single.extend(largest_parts(dataset, scan, &[example.id.slice], label)?);
+        }
+    }
+    if single.len() >= FEWEST_SLICES {
+        shares.append(&mut single);
+    }
+    let enough = |count: &usize| {
+        let held = shares.iter().filter(|share| share[count - 1] >= NEARLY_ALL).count();
+        held > 0 && held as f64 >= NEARLY_ALWAYS * shares.len() as f64
+    };
+    Ok((1..=MOST).find(enough))
+}
+
+/// What part of a label's voxels in these slices its largest part holds, and its two largest; nothing where it
+/// does not show.
+fn largest_parts(
+    dataset: &Dataset,
+    scan: usize,
+    slices: &[usize],
+    label: u16,
+) -> Result<Option<[f64; MOST]>> {
+    let size = dataset.index.preprocess.size;
+    let mut voxels = Vec::with_capacity(slices.len() * size * size);
+    for &slice in slices {
+        voxels.extend(dataset.mask(scan, slice)?);
+    }
+    let space = Space::new([size, size, slices.len()], DAffine3::IDENTITY);
+    let mask: Mask = Volume { space, voxels };
+    let mut sizes = components(&mask, |value| value == label, Connectivity::Corners).sizes;
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let all: usize = sizes.iter().sum();
+    let share = |count: usize| sizes.iter().take(count).sum::<usize>() as f64 / all as f64;
+    Ok((all > 0).then(|| [share(1), share(2)]))
+}

@@ -1,7 +1,0 @@
-//! DICOM series: what we read against pydicom and SimpleITK, and what we refuse.
-
-mod golden;
-mod hostile;
-mod pack;
-mod real;
-mod refusals;

@@ -1,0 +1,11 @@
+//! How commands end.
+
+/// The end of a command that did not fail outright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Done,
+    /// Some cases failed; they have been listed on stderr.
+    SomeFailed,
+    /// Somebody asked it to stop; how to go on has been said on stderr.
+    Stopped,
+}

@@ -1,0 +1,150 @@
+//! The laws of the house, and its map: see ARCHITECTURE.md.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use toml::Table;
+
+/// A crate, the crates of ours that it may use, and dependencies that it must not have.
+struct Law {
+    name: &'static str,
+    uses: &'static [&'static str],
+    never: &'static [&'static str],
+}
+
+const TERMINAL: [&str; 3] = ["clap", "indicatif", "signal-hook"];
+
+const LAWS: [Law; 11] = [
+    Law { name: "base", uses: &[], never: &["glam", "burn"] },
+    Law { name: "image", uses: &["base"], never: &["burn", "zarrs"] },
+    Law { name: "data", uses: &["base", "image"], never: &["burn"] },
+    Law { name: "metrics", uses: &["base", "image"], never: &["burn"] },
+    Law { name: "phantom", uses: &["base", "image", "metrics"], never: &["burn"] },
+    Law { name: "weights", uses: &["base"], never: &["burn", "glam"] },
+    Law { name: "kernels", uses: &[], never: &["burn", "serde"] },
+    Law {
+        name: "nn",
+        uses: &["base", "data", "image", "kernels", "metrics", "weights"],
+        never: &["clap", "indicatif", "signal-hook", "ureq"],
+    },
+    Law {
+        name: "app",
+        uses: &["base", "data", "image", "metrics", "nn", "phantom", "weights"],
+        never: &["clap", "indicatif", "signal-hook", "burn"],
+    },
+    Law { name: "fixtures", uses: &[], never: &["burn"] },
+    Law { name: "", uses: &["app", "base", "data", "image", "metrics", "nn", "phantom"], never: &["burn"] },
+];
+
+impl Law {
+    fn package(&self) -> String {
+        if self.name.is_empty() { "polycl".to_owned() } else { format!("polycl-{}", self.name) }
+    }
+
+    fn folder(&self) -> PathBuf {
+        root().join("crates").join(self.package())
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The folders of crates and the laws are the same, so that no crate is without one.
+#[test]
+fn every_crate_has_a_law() {
+    let folders = std::fs::read_dir(root().join("crates")).unwrap();
+    let folders: BTreeSet<String> =
+        folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(folders, LAWS.iter().map(Law::package).collect());
+}
+
+#[test]
+fn crates_use_what_they_may() {
+    for law in &LAWS {
+        let manifest: Table = read(&law.folder().join("Cargo.toml")).parse().unwrap();
+        let used = manifest.get("dependencies").and_then(|used| used.as_table()).cloned().unwrap_or_default();
+        for name in used.keys() {
+            let ours = name.strip_prefix("polycl-");
+            assert!(ours.is_none_or(|own| law.uses.contains(&own)), "{} must not use {name}", law.package());
+            assert!(!law.never.contains(&name.as_str()), "{} must not use {name}", law.package());
+        }
+        for terminal in TERMINAL.iter().filter(|_| !law.name.is_empty()) {
+            assert!(!used.contains_key(*terminal), "{} must not use {terminal}", law.package());
+        }
+    }
+}
+
+/// Everything that talks to a person, ends the process or holds for the whole of it is the binary's.
+#[test]
+fn libraries_neither_print_nor_exit() {
+    let loud = ["println!", "eprintln!", "print!(", "stdout()", "stderr()", "process::exit", "build_global"];
+    for law in LAWS.iter().filter(|law| !law.name.is_empty()) {
+        for path in sources(&law.folder().join("src")) {
+            let text = read(&path);
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                let found = loud.iter().find(|word| line.contains(*word));
+                assert!(found.is_none(), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+/// A crate is built as it is: no file is included into another one.
+#[test]
+fn no_file_belongs_to_two_crates() {
+    for path in [root().join("crates"), root().join("fuzz")].iter().flat_map(|folder| sources(folder)) {
+        let own = path.ends_with("tests/house.rs");
+        let line = read(&path).lines().find(|line| line.contains("#[path = \"../")).map(str::to_owned);
+        assert!(own || line.is_none(), "{}: {}", path.display(), line.unwrap_or_default());
+    }
+}
+
+/// Every file and folder that the map names is there. In its blocks without a language a line that does not begin with a
+/// space names a folder, those below it what is in it; elsewhere, links lead to files.
+#[test]
+fn the_map_names_what_exists() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let (mut within, mut drawing, mut folder, mut named) = (false, false, root(), 0);
+    for line in text.lines() {
+        if line.starts_with("```") {
+            within = !drawing && !within && line == "```";
+            drawing = line.len() > 3;
+        } else if within {
+            if !line.starts_with(' ') {
+                folder = root().join(line.split_whitespace().next().unwrap_or_default());
+                assert!(line.is_empty() || folder.is_dir(), "the map's {line}");
+                continue;
+            }
+            let names = line.strip_prefix("  ").unwrap_or_default().split("  ").next().unwrap_or_default();
+            for name in names.split_whitespace() {
+                assert!(folder.join(name).exists(), "the map's {name} in {}", folder.display());
+                named += 1;
+            }
+        }
+        for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(root().join(link).exists(), "the map's link {link}");
+            named += 1;
+        }
+    }
+    assert!(named > 100, "a map of {named} places");
+}
