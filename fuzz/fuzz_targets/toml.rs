@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use polycl_app::layers::overlay;
+use polycl_app::settings::overlay;
 use polycl_app::study::Config;
 use polycl_fuzz::proportionate;
 use polycl_nn::train::finetune::FinetuneConfig;

@@ -7,6 +7,8 @@ use polycl_base::{Result, Watch};
 use polycl_data::Records;
 use polycl_data::provenance::Record;
 use polycl_data::provenance::prediction::SeenBy;
+use polycl_image::files::Reading;
+use polycl_image::nifti::Form;
 use polycl_metrics::{EmptyPolicy, Options, Pairs, Seen, SeenCases, evaluate};
 use polycl_nn::train::{self, RunCard};
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,9 @@ pub struct Request {
     /// Run that made the predictions, where no record beside them tells the cases it has seen.
     pub run: Option<PathBuf>,
     pub seed: u64,
+    /// The form of NIfTI headers that is believed; nibabel's choice without it.
+    #[serde(default)]
+    pub trust: Option<Form>,
 }
 
 /// The files of the scores.
@@ -37,15 +42,16 @@ pub struct Outcome {
     pub summary: PathBuf,
 }
 
-/// Scores every reference, which must have been drawn by hand. `watch` hears the [`polycl_metrics::Report`] before it is
-/// written: it took minutes, and is shown even where it cannot be.
+/// Scores every reference, which must have been drawn by hand. `watch` hears the [`polycl_metrics::Report`], even where
+/// it cannot be written: it took minutes.
 ///
 /// # Errors
 /// As [`Pairs::find`] and [`evaluate`]; a reference that a machine made; a run or record that cannot be read.
 pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     let mut records = Records::default();
+    let reading = Reading::trusting(request.trust);
     let is_truth = |mask: &Path| records.check_truth(mask);
-    let Pairs { pairs, extra } = Pairs::find(&request.reference, &request.prediction, is_truth)?;
+    let Pairs { pairs, extra } = Pairs::find(&request.reference, &request.prediction, reading, is_truth)?;
     for file in extra {
         watch.note(&format!("note: no reference for {}", file.display()));
     }
@@ -59,8 +65,9 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     watch.task("evaluate");
     let report = evaluate(&pairs, &seen, &options, watch)?;
     report.notes.iter().for_each(|text| watch.note(&format!("note: {text}")));
+    let written = report.write(&request.out);
     watch.partial(&report);
-    report.write(&request.out)?;
+    written?;
     Ok(Outcome { cases: request.out.join("cases.csv"), summary: request.out.join("summary.json") })
 }
 

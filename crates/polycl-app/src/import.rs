@@ -7,6 +7,7 @@ use polycl_base::{Result, Watch};
 use polycl_data::pairs::{self, Pair};
 use polycl_data::{self as data, DrawnSlices, Import, Imported, Index, Origin, Ranges};
 use polycl_image::names;
+use polycl_image::nifti::Form;
 use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct Request {
     /// Add the scans that are not there yet.
     pub go_on: bool,
     pub preprocess: Preprocess,
+    /// The form of NIfTI headers that is believed; nibabel's choice without it.
+    #[serde(default)]
+    pub trust: Option<Form>,
 }
 
 /// Where the scans come from.
@@ -75,6 +79,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     if request.origin.is_some() {
         pairs.iter_mut().for_each(|pair| pair.origin = request.origin);
     }
+    let pairs = pairs.into_iter().map(|pair| pair.trusting(request.trust)).collect();
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
     let import = Import {
         pairs,

@@ -9,17 +9,17 @@ use polycl_data::{Dataset, Index};
 use polycl_image::names::{self, Names};
 use polycl_image::orient::{Reorientation, orientation_code};
 use polycl_image::preprocess::{HU_RANGE, labels_of};
-use polycl_image::{Image, Input, Mask, Space, files, odd};
+use polycl_image::{Image, Input, Mask, Space, odd};
 use polycl_nn::train::{Record, RunCard, read_log};
 use serde::{Deserialize, Serialize};
 
 use crate::figures::montage;
-use crate::masks::{Scan, check_window, on_grid};
+use crate::masks::{ScanPath, check_window, on_grid};
 
 /// A file or folder to look into.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    pub scan: Scan,
+    pub scan: ScanPath,
     /// Draw slices of the image.
     pub montage: Option<MontageRequest>,
 }
@@ -42,13 +42,13 @@ pub struct MontageRequest {
 pub enum Outcome {
     Run { card: Box<RunCard>, last: Option<Record> },
     Dataset(Box<Index>),
-    Volume(Box<Volume>),
+    VolumeFacts(Box<VolumeFacts>),
 }
 
 /// The facts of an image or a mask.
 #[derive(Debug, Clone, Serialize)]
-pub struct Volume {
-    pub grid: Grid,
+pub struct VolumeFacts {
+    pub grid: GridFacts,
     pub content: Content,
     pub montage: Option<Montage>,
     /// Things that a person should look at before using it.
@@ -57,7 +57,7 @@ pub struct Volume {
 
 /// The place of the voxels in the patient.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Grid {
+pub struct GridFacts {
     pub shape: [usize; 3],
     /// In mm.
     pub spacing: [f64; 3],
@@ -69,7 +69,7 @@ pub struct Grid {
     pub voxel_ml: f64,
 }
 
-impl Grid {
+impl GridFacts {
     fn of(space: &Space) -> Self {
         let affine = space.world_from_voxel;
         let row = |row: usize| {
@@ -148,25 +148,28 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
         not_drawn()?;
         return Ok(Outcome::Dataset(Box::new(Dataset::open(path)?.index)));
     }
-    volume(request, watch).map(Box::new).map(Outcome::Volume)
+    volume(request, watch).map(Box::new).map(Outcome::VolumeFacts)
 }
 
-fn volume(request: &Request, watch: &dyn Watch) -> anyhow::Result<Volume> {
+fn volume(request: &Request, watch: &dyn Watch) -> anyhow::Result<VolumeFacts> {
     let input: Input = request.scan.open()?;
     let image = input.image()?;
     let mut odd = oddities(&image);
     let content = match counts(&image) {
-        Some(counts) => Content::Labels { counts, names: names_beside(&request.scan.image, &mut odd) },
+        Some(counts) => {
+            odd.extend(input.notes_of_mask()?);
+            Content::Labels { counts, names: names_beside(&request.scan.image, &mut odd) }
+        }
         None => {
-            // Of masks, the headers say nothing that is odd.
             odd.extend(input.notes()?);
             Content::Values(values(&image, &mut odd))
         }
     };
     let montage = request.montage.as_ref();
-    let montage =
-        montage.map(|asked| draw(asked, (&request.scan.image, &image), &mut odd, watch)).transpose()?;
-    Ok(Volume { grid: Grid::of(&image.space), content, montage, odd })
+    let montage = montage
+        .map(|asked| draw(asked, &request.scan, (&request.scan.image, &image), &mut odd, watch))
+        .transpose()?;
+    Ok(VolumeFacts { grid: GridFacts::of(&image.space), content, montage, odd })
 }
 
 fn names_beside(mask: &Path, odd: &mut Vec<String>) -> Names {
@@ -179,6 +182,7 @@ fn names_beside(mask: &Path, odd: &mut Vec<String>) -> Names {
 
 fn draw(
     request: &MontageRequest,
+    asked: &ScanPath,
     scan: (&Path, &Image),
     odd: &mut Vec<String>,
     watch: &dyn Watch,
@@ -187,7 +191,7 @@ fn draw(
     check_window(Some(*window))?;
     let is_png = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     ensure!(is_png, "--montage: expected a name that ends in .png, found {}", out.display());
-    let read = |path: &PathBuf| on_grid(path, files::read_mask(path)?, scan, watch);
+    let read = |path: &PathBuf| on_grid(path, asked.mask(path, watch)?, scan, watch);
     let mask = path.as_ref().map(read).transpose()?;
     let legend = path.as_ref().zip(mask.as_ref()).map(|(path, mask)| legend(path, mask, odd));
     let montage = montage::montage(scan.1, mask.as_ref(), *window, *slices)?;

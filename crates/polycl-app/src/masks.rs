@@ -6,21 +6,40 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Error, Kind, Watch, output};
 use polycl_data::Records;
 use polycl_image::dicom::segmentation::{self, Automation, How};
+use polycl_image::files::Reading;
 use polycl_image::names::{self, Names};
-use polycl_image::{Image, Input, Mask, files, grid, nifti, odd};
+use polycl_image::nifti::Form;
+use polycl_image::{Image, Input, Mask, Space, files, grid, nifti, odd};
 use serde::{Deserialize, Serialize};
 
 /// A scan to work on: a file, or a folder of DICOM slices, of which the series is named where there are several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scan {
+pub struct ScanPath {
     pub image: PathBuf,
     #[serde(default)]
     pub series: Option<String>,
+    /// The form of NIfTI headers that is believed, of the scan and of its masks; nibabel's choice without it.
+    #[serde(default)]
+    pub trust: Option<Form>,
 }
 
-impl Scan {
+impl ScanPath {
     pub(crate) fn open(&self) -> polycl_base::Result<Input> {
-        Input::open(&self.image, self.series.as_deref())
+        Ok(Input::open(&self.image, self.series.as_deref())?.trusting(self.trust))
+    }
+
+    /// Reads a mask of the scan, and tells what its header contradicts itself in.
+    pub(crate) fn mask(&self, path: &Path, watch: &dyn Watch) -> polycl_base::Result<Mask> {
+        let reading = Reading::trusting(self.trust);
+        let mask = reading.mask(path)?;
+        note_odd(&path.display().to_string(), &reading.notes_of_mask(path)?, watch);
+        Ok(mask)
+    }
+
+    /// As [`Self::mask`], of a true mask, which a person must have drawn.
+    pub(crate) fn truth(&self, path: &Path, watch: &dyn Watch) -> polycl_base::Result<Mask> {
+        Records::default().check_truth(path)?;
+        self.mask(path, watch)
     }
 
     /// Reads the scan, and tells what is odd about it.
@@ -102,7 +121,7 @@ impl MaskFormat {
     pub(crate) fn check(self, input: &Input, mask: &Path) -> polycl_base::Result<()> {
         let segmentation = segmentation_beside(mask);
         match (self, input) {
-            (Self::DicomSeg, Input::File(path)) => {
+            (Self::DicomSeg, Input::File { path, .. }) => {
                 let expected = "a DICOM series, to which a DICOM segmentation can refer";
                 Err(Error::new(path, Kind::Request, expected, "a file of another format")
                     .hint("leave --format out: NIfTI masks open in 3D Slicer and ITK-SNAP"))
@@ -114,6 +133,21 @@ impl MaskFormat {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a scan of which no DICOM segmentation can be written, such as one with a tilted gantry: an empty one is
+    /// written elsewhere, before there is work to lose.
+    pub(crate) fn check_scan(self, path: &Path, space: &Space, input: &Input) -> polycl_base::Result<()> {
+        if self == Self::Nifti || matches!(input, Input::File { .. }) {
+            return Ok(());
+        }
+        let target = segmentation_beside(path);
+        let folder = tempfile::tempdir().map_err(|e| Error::io(&target, "try it", &e))?;
+        let empty = Mask { space: space.clone(), voxels: vec![0; space.voxels()] };
+        let names = Names::from([(1, "organ".to_owned())]);
+        let trial = folder.path().join(path.file_name().unwrap_or_default());
+        let written = segment(&trial, &empty, input, &names, Automation::Automatic);
+        written.map_err(|error| error.about(target))
     }
 
     /// Whether all is there that [`Self::write`] writes.
@@ -131,14 +165,25 @@ impl MaskFormat {
         automatic: Automation,
     ) -> polycl_base::Result<()> {
         nifti::write_mask(path, mask)?;
-        let (Self::DicomSeg, Input::Series { series, .. }) = (self, input) else { return Ok(()) };
-        let description = nifti::case_name(path).unwrap_or_default();
-        let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
-        let how = How { algorithm, automatic, description };
-        let (header, instances) = (series.header()?, series.instances());
-        let source = segmentation::Source { header: &header, instances: &instances, space: &mask.space };
-        segmentation::write(&segmentation_beside(path), &source, mask, names, &how)
+        if self == Self::Nifti { Ok(()) } else { segment(path, mask, input, names, automatic) }
     }
+}
+
+/// Writes the DICOM segmentation beside a NIfTI mask, of a scan that is a series.
+fn segment(
+    path: &Path,
+    mask: &Mask,
+    input: &Input,
+    names: &Names,
+    automatic: Automation,
+) -> polycl_base::Result<()> {
+    let Input::Series { series, .. } = input else { return Ok(()) };
+    let description = nifti::case_name(path).unwrap_or_default();
+    let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
+    let how = How { algorithm, automatic, description };
+    let (header, instances) = (series.header()?, series.instances());
+    let source = segmentation::Source { header: &header, instances: &instances, space: &mask.space };
+    segmentation::write(&segmentation_beside(path), &source, mask, names, &how)
 }
 
 /// Where the DICOM segmentation of a NIfTI mask lies.

@@ -1,5 +1,6 @@
 //! Masks of scans by a fine-tuned network, one scan after the other, refined on request.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use polycl_data::pairs::{self, Pair};
 use polycl_data::provenance::{Record, refinement, settle};
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::names::{self, Names};
+use polycl_image::nifti::Form;
 use polycl_image::{nifti, odd};
 use polycl_nn::device::Device;
 use polycl_nn::predict::{Components, Options, Prediction, Predictor};
@@ -17,9 +19,9 @@ use polycl_nn::train::{RunCard, Seen};
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::Environment;
-use crate::made::{Made, Stamp};
 use crate::masks::{MaskFormat, note_odd, spare_hands};
-use crate::sam::{Decided, Refinement, Weights, write_decisions};
+use crate::recipe::{MaskRecipe, Stamp};
+use crate::refinement::{RefineSettings, RefineSummary, SamWeights, write_decisions};
 use book::{Book, Card, among, groups, organs};
 
 mod book;
@@ -40,9 +42,14 @@ pub struct Request {
     pub probabilities: bool,
     /// Leave masks that are there, of the same weights and settings and of scans that have not changed since.
     pub go_on: bool,
-    pub refinement: Option<(Weights, Refinement)>,
+    pub refinement: Option<(SamWeights, RefineSettings)>,
+    /// Finish the scan at hand where it is asked to stop; it is given up, and begun anew with `go_on`, without.
+    pub whole_scans: bool,
     pub format: MaskFormat,
     pub device: Device,
+    /// The form of NIfTI headers that is believed; nibabel's choice without it.
+    #[serde(default)]
+    pub trust: Option<Form>,
 }
 
 /// Scans segmented, failed and left.
@@ -82,6 +89,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     }
     let (scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
+    let scans = Vec::from_iter(scans.into_iter().map(|pair| pair.trusting(request.trust)));
     for pair in &scans {
         request.format.check(&pair.image, &request.out.join(format!("{}.nii.gz", pair.case)))?;
     }
@@ -98,6 +106,27 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     book.card()?;
     let work = Work { request, book, refiner, watch };
     work.all(&scans)
+}
+
+/// A watch that never asks to stop.
+struct ToTheEnd<'a>(&'a dyn Watch);
+
+impl Watch for ToTheEnd<'_> {
+    fn task(&self, text: &str) {
+        self.0.task(text);
+    }
+
+    fn step(&self, done: usize, of: usize) {
+        self.0.step(done, of);
+    }
+
+    fn note(&self, text: &str) {
+        self.0.note(text);
+    }
+
+    fn partial(&self, result: &dyn Any) {
+        self.0.partial(result);
+    }
 }
 
 struct Work<'a> {
@@ -149,7 +178,7 @@ impl Work<'_> {
     /// Whether the mask of a scan is there as it would be made now.
     fn is_made(&self, card: &Card, Pair { case, image, .. }: &Pair) -> bool {
         let listed = card.cases.as_ref().is_some_and(|cases| cases.contains(case));
-        let as_asked = |made: &Made| {
+        let as_asked = |made: &MaskRecipe| {
             Stamp::of(image).is_ok_and(|stamp| *made == self.made(stamp))
                 && self.request.format.is_there(&self.request.out.join(format!("{case}.nii.gz")))
         };
@@ -157,40 +186,44 @@ impl Work<'_> {
     }
 
     /// How a mask of a scan is made.
-    fn made(&self, image: Stamp) -> Made {
-        let Request { flip, components, probabilities, .. } = *self.request;
+    fn made(&self, image: Stamp) -> MaskRecipe {
+        let Request { flip, components, probabilities, trust, .. } = *self.request;
         let flip = flip && self.book.predictor.can_flip();
-        Made { flip, components: Some(components), probabilities, image }
+        MaskRecipe { flip, components: Some(components), probabilities, image, trust }
     }
 
     /// Segments one scan; false where it was asked to stop meanwhile. The card comes before the mask, so that no mask is
     /// ever without it.
     fn segment(&self, Pair { case, image: input, .. }: &Pair) -> polycl_base::Result<bool> {
         let Self { request, book, refiner, watch } = self;
+        let to_the_end = ToTheEnd(*watch);
+        let watch: &dyn Watch = if request.whole_scans { &to_the_end } else { *watch };
         let (predictor, out) = (book.predictor, &request.out);
         let stamp = Stamp::of(input)?;
         let image = input.image()?;
         let fingerprint = image.fingerprint();
-        note_odd(case, &odd::of(input, &image)?, *watch);
-        note_seen(&predictor.card, case, &fingerprint, *watch);
-        book.add(case, &fingerprint)?;
+        let odd = odd::of(input, &image)?;
+        note_odd(case, &odd, watch);
+        let file = out.join(format!("{case}.nii.gz"));
+        request.format.check_scan(&file, &image.space, input)?;
+        note_seen(&predictor.card, case, &fingerprint, watch);
+        book.add(case, &fingerprint, odd)?;
         let components = request.components;
         let options = Options { flip: request.flip, components, probabilities: request.probabilities };
-        let Some(Prediction { mut mask, probabilities }) = predictor.segment(&image, options, *watch)? else {
+        let Some(Prediction { mut mask, probabilities }) = predictor.segment(&image, options, watch)? else {
             return Ok(false);
         };
         if let (Some(refiner), Some((_, how))) = (refiner, &request.refinement) {
             watch.task(&format!("{case}, refinement"));
             let organs = organs(&predictor.card);
-            let Some(refined) = refiner.refine(&image, &mask, &organs, how.options(), *watch)? else {
+            let Some(refined) = refiner.refine(&image, &mask, &organs, how.options(), watch)? else {
                 return Ok(false);
             };
             write_decisions(out, case, &organs, &refined.decisions)?;
-            watch.partial(&Decided::of(case, &refined.decisions));
+            watch.partial(&RefineSummary::of(case, &refined.decisions));
             mask = refined.mask;
             predictor.card.organs.iter().for_each(|organ| components.keep(&mut mask, organ));
         }
-        let file = out.join(format!("{case}.nii.gz"));
         request.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;
         let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
         settle(out, case, own)?;

@@ -1,5 +1,6 @@
 //! A volume from drawn slices, boxes and clicks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use polycl_data::provenance::{Record, propagation, settle};
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::names::{self, Names};
 use polycl_image::orient::Reorientation;
-use polycl_image::{Image, Mask, Space, files, nifti};
+use polycl_image::{Image, Mask, Space, nifti};
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{self, Clue, Direction, Follower, Journal, NetworkName, Object, Place};
 use polycl_nn::sam::Model;
@@ -17,12 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::fetch;
 use crate::figures::picture;
-use crate::masks::{MaskFormat, Scan, Targets, check_window, names_beside, on_grid, read_truth, write_names};
+use crate::masks::{MaskFormat, ScanPath, Targets, check_window, names_beside, on_grid, write_names};
 
 /// A scan, and what a person has shown in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    pub scan: Scan,
+    pub scan: ScanPath,
     /// Mask in which one or more slices are drawn.
     pub annotation: Option<PathBuf>,
     /// Boxes and points, in voxels of the file.
@@ -60,7 +61,7 @@ pub struct Outcome {
     /// The slice that most deserves to be drawn next.
     pub suggestion: Option<Suggestion>,
     /// Whether a picture was asked for of a volume in which nothing was found.
-    pub pictureless: bool,
+    pub without_picture: bool,
 }
 
 /// The slices in which an object was found.
@@ -98,12 +99,16 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     let input = scan.open()?;
     request.format.check(&input, out)?;
     let image = scan.read(&input, watch)?;
+    request.format.check_scan(out, &image.space, &input)?;
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, (&scan.image, &image), watch);
     let annotation = request.annotation.as_deref();
-    let annotation = annotation.map(|path| on_grid(path, files::read_mask(path)?)).transpose()?;
-    let truth = truth.as_deref().map(|path| anyhow::Ok(on_grid(path, read_truth(path)?)?)).transpose()?;
+    let annotation = annotation.map(|path| on_grid(path, scan.mask(path, watch)?)).transpose()?;
+    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, watch)?)).transpose()?;
     let names = names_of(request)?;
     request.check_places(&image.space)?;
+    if let Some((path, mask)) = request.annotation.as_deref().zip(annotation.as_ref()) {
+        check_planes(path, mask)?;
+    }
     let objects = Object::all(&image.space, annotation.as_ref(), &request.clues, &names, request.window);
     let work = request.work(&image, annotation.as_ref(), &objects)?;
     let case = nifti::case_name(out).unwrap_or_default();
@@ -139,8 +144,45 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
         model: follower.name().to_string(),
         mask: out.clone(),
         suggestion,
-        pictureless: !drawn,
+        without_picture: !drawn,
     }))
+}
+
+/// Slices in which a label must be drawn, and lines of them, before it is taken for one drawn in other planes.
+const PLANES: usize = 4;
+
+/// Refuses labels that were drawn in sagittal or coronal planes: in each axial slice, where propagation starts, they are a
+/// line.
+fn check_planes(path: &Path, mask: &Mask) -> polycl_base::Result<()> {
+    let order = Reorientation::to_canonical(&mask.space);
+    let names = ["sagittal", "coronal", "axial"];
+    // By label and canonical axis, the planes that hold its voxels.
+    let mut planes: BTreeMap<u16, [BTreeSet<usize>; 3]> = BTreeMap::new();
+    let [nx, ny, _] = mask.space.shape;
+    for (at, &label) in mask.voxels.iter().enumerate().filter(|(_, label)| **label > 0) {
+        let voxel = [at % nx, at / nx % ny, at / nx / ny];
+        let own = planes.entry(label).or_default();
+        for (&axis, planes) in order.axes.iter().zip(own) {
+            planes.insert(voxel[axis]);
+        }
+    }
+    for (label, planes) in planes {
+        let [sagittal, coronal, axial] = planes.each_ref().map(BTreeSet::len);
+        // Organs are thicker than a voxel somewhere; planes that people draw in lie apart.
+        let apart = |axis: usize| planes[axis].iter().all(|&at| !planes[axis].contains(&(at + 1)));
+        let lines = |own: usize, other: usize| own * PLANES <= axial && own * PLANES <= other;
+        let (axis, count) = match () {
+            () if lines(sagittal, coronal) && apart(0) => (0, sagittal),
+            () if lines(coronal, sagittal) && apart(1) => (1, coronal),
+            () => continue,
+        };
+        let name = names[axis];
+        let found = format!("label {label} drawn in {count} {name} planes, a line in each of {axial} slices");
+        return Err(Error::new(path, Kind::Request, "labels drawn in axial slices", found).hint(
+            "propagation goes from axial slice to axial slice: draw the object in one of those, or give a --box around it",
+        ));
+    }
+    Ok(())
 }
 
 /// The network with its weights, LiteMedSAM where nothing is said.
@@ -269,4 +311,36 @@ fn extent(label: u16, rows: &[Row], names: &Names) -> Extent {
     };
     let ends = own().filter(beyond).map(|row| (row.slice, row.predicted_iou.unwrap_or_default())).collect();
     Extent { label, name: names.get(&label).cloned(), slices, ends }
+}
+
+#[cfg(test)]
+mod tests {
+    use glam::{DAffine3, DMat3, DVec3};
+
+    use super::*;
+
+    /// An object of 8 x 9 x 10 voxels, of which is drawn what lies in some planes of an axis.
+    fn drawn(axis: usize, planes: &[usize]) -> Result<(), String> {
+        let affine = DAffine3::from_mat3(DMat3::from_diagonal(DVec3::new(-1.0, -1.0, 3.0)));
+        let space = Space::new([20, 20, 20], affine);
+        let inside =
+            |at: [usize; 3]| at.iter().zip([8, 9, 10]).all(|(&at, side)| (2..2 + side).contains(&at));
+        let at = |voxel: usize| [voxel % 20, voxel / 20 % 20, voxel / 400];
+        let label = |voxel| u16::from(inside(at(voxel)) && planes.contains(&at(voxel)[axis]));
+        let voxels = (0..space.voxels()).map(label).collect();
+        check_planes(Path::new("a.nii"), &Mask { space, voxels }).map_err(|error| error.found)
+    }
+
+    #[test]
+    fn lines_in_many_slices_were_drawn_in_other_planes() {
+        let refused =
+            |axis, planes: &[usize], name: &str| assert!(drawn(axis, planes).unwrap_err().contains(name));
+        refused(0, &[4], "label 1 drawn in 1 sagittal planes, a line in each of 10 slices");
+        refused(1, &[4, 7], "label 1 drawn in 2 coronal planes, a line in each of 10 slices");
+        // A thin organ, axial slices, all of it, and nothing.
+        let all = Vec::from_iter(0..20);
+        for (axis, planes) in [(0, &[4, 5][..]), (2, &[4]), (2, &[4, 8]), (2, &all), (2, &[])] {
+            assert_eq!(drawn(axis, planes), Ok(()));
+        }
+    }
 }

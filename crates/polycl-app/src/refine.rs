@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Watch, output};
 use polycl_data::provenance::{Record, refinement, settle};
 use polycl_image::dicom::segmentation::Automation;
-use polycl_image::{Mask, files, nifti};
+use polycl_image::{Mask, nifti};
 use polycl_nn::device::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::picture;
-use crate::masks::{MaskFormat, Scan, Targets, given_or_beside, on_grid, read_truth, write_names};
-use crate::sam::write_decisions;
-pub use crate::sam::{Decided, Judge, Refinement, Weights};
+use crate::masks::{MaskFormat, ScanPath, Targets, given_or_beside, on_grid, write_names};
+use crate::refinement::write_decisions;
+pub use crate::refinement::{Judge, RefineSettings, RefineSummary, SamWeights};
 
 /// The mask of a scan to refine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    pub scan: Scan,
+    pub scan: ScanPath,
     pub mask: PathBuf,
     /// The refined mask to write.
     pub out: PathBuf,
-    pub weights: Weights,
-    pub how: Refinement,
+    pub weights: SamWeights,
+    pub how: RefineSettings,
     /// Picture of the slices in which most was changed.
     pub picture: Option<PathBuf>,
     /// True mask, for the picture.
@@ -37,12 +37,12 @@ pub struct Request {
 /// The result of a refinement that was not stopped.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    pub decided: Decided,
+    pub decided: RefineSummary,
     /// The network that refined.
     pub model: String,
     pub mask: PathBuf,
     /// Whether a picture was asked for of a mask in which nothing was changed.
-    pub pictureless: bool,
+    pub without_picture: bool,
 }
 
 /// Refines a mask; nothing is left where it was asked to stop.
@@ -61,9 +61,10 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     let input = scan.open()?;
     format.check(&input, out)?;
     let image = scan.read(&input, watch)?;
+    format.check_scan(out, &image.space, &input)?;
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, (&scan.image, &image), watch);
-    let coarse = on_grid(mask, files::read_mask(mask)?)?;
-    let truth = truth.as_deref().map(|path| anyhow::Ok(on_grid(path, read_truth(path)?)?)).transpose()?;
+    let coarse = on_grid(mask, scan.mask(mask, watch)?)?;
+    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, watch)?)).transpose()?;
     let names = given_or_beside(names.as_deref(), mask)?;
     let case = nifti::case_name(out).unwrap_or_default();
     let folder = out.parent().map_or_else(PathBuf::new, PathBuf::from);
@@ -78,13 +79,13 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     write_names(&folder, &case, &names)?;
     format.write(out, &refined.mask, &input, &names, Automation::Automatic)?;
     settle(&folder, &case, &[Record::Refine])?;
-    let mut pictureless = false;
+    let mut without_picture = false;
     if let Some(path) = picture {
         match picture::changes(&image, [&coarse, &refined.mask], truth.as_ref())? {
             Some(png) => output::atomically(path, |file| file.write_all(&png))?,
-            None => pictureless = true,
+            None => without_picture = true,
         }
     }
-    let decided = Decided::of(&case, &refined.decisions);
-    Ok(Some(Outcome { decided, model: refiner.model().to_string(), mask: out.clone(), pictureless }))
+    let decided = RefineSummary::of(&case, &refined.decisions);
+    Ok(Some(Outcome { decided, model: refiner.model().to_string(), mask: out.clone(), without_picture }))
 }

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::figures::curve;
-use crate::layers::overlay;
+use crate::settings::overlay;
 
-/// A run to begin or to go on with.
+/// A run to begin or to go on with, and where its settings come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Run {
+pub struct RunSettings {
     pub dataset: PathBuf,
     /// Folder of the run to write.
     pub out: PathBuf,
@@ -29,8 +29,8 @@ pub struct Run {
     pub save_every: Duration,
 }
 
-impl Run {
-    /// Whether a run is there to go on with.
+impl RunSettings {
+    /// True where a run is there to go on with.
     pub(crate) fn resumes(&self) -> bool {
         self.resume && self.out.join("config.toml").exists()
     }
@@ -41,7 +41,7 @@ impl Run {
 
     /// The settings of the run: those it began with where it is resumed, over them those of the file,
     /// over them those that were given.
-    pub(crate) fn settings<C: DeserializeOwned>(&self) -> anyhow::Result<C> {
+    pub(crate) fn read<C: DeserializeOwned>(&self) -> anyhow::Result<C> {
         let begun = self.out.join("config.toml");
         let begun = Some(begun.as_path()).filter(|_| self.resumes());
         let files: Vec<&Path> = begun.into_iter().chain(self.config.as_deref()).collect();
@@ -79,7 +79,7 @@ impl<'a> Drawing<'a> {
     /// A kill may have come between the last epoch of the run, or of its teacher, and its picture.
     pub fn finish(&self) {
         for run in [self.run.join(TEACHER), self.run.to_path_buf()] {
-            if run.join("log.jsonl").exists() {
+            if read_log(&run).is_ok_and(|log| !log.is_empty()) {
                 self.draw(&run);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use polycl_app::{MaskFormat, Run, Scan, finetune, import, predict, pretrain, propagate};
+use polycl_app::{MaskFormat, RunSettings, ScanPath, finetune, import, predict, pretrain, propagate};
 use polycl_base::Watch;
 use polycl_image::preprocess::Preprocess;
 use polycl_nn::device::Device;
@@ -70,11 +70,12 @@ fn import_request(folder: &Path, out: &str, go_on: bool) -> import::Request {
         out: folder.join(out),
         go_on,
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
+        trust: None,
     }
 }
 
-fn training(folder: &Path, out: &str, settings: &str) -> Run {
-    Run {
+fn training(folder: &Path, out: &str, settings: &str) -> RunSettings {
+    RunSettings {
         dataset: folder.join("dataset"),
         out: folder.join(out),
         config: None,
@@ -107,8 +108,7 @@ fn every_step_goes_on_where_it_was_stopped() {
     same(folder, "dataset", "twice", "index.json");
 
     let settings = "strategy = 'scan'\n[training]\nepochs = 2\nbatch = 2\nsteps = 3";
-    let pretraining =
-        |out: &str| pretrain::Request { run: training(folder, out, settings), published: false };
+    let pretraining = |out: &str| pretrain::Request::new(&training(folder, out, settings), false).unwrap();
     pretrain::run(&pretraining("encoder"), &()).unwrap();
     let stopping = Stopping::after(4);
     let stopped = pretrain::run(&pretraining("encoder-twice"), &stopping).unwrap();
@@ -122,7 +122,7 @@ fn every_step_goes_on_where_it_was_stopped() {
         "organs = ['liver']\nencoder = '{}'\n[training]\nepochs = 2\nbatch = 2\nsteps = 3",
         folder.join("encoder").display()
     );
-    let finetuning = |out: &str| finetune::Request { run: training(folder, out, &settings), plain: false };
+    let finetuning = |out: &str| finetune::Request::new(&training(folder, out, &settings)).unwrap();
     finetune::run(&finetuning("network"), &()).unwrap();
     assert!(finetune::run(&finetuning("network-twice"), &Stopping::after(2)).unwrap().state.stopped);
     finetune::run(&finetuning("network-twice"), &()).unwrap();
@@ -137,8 +137,10 @@ fn every_step_goes_on_where_it_was_stopped() {
         probabilities: true,
         go_on,
         refinement: None,
+        whole_scans: false,
         format: MaskFormat::Nifti,
         device: Device::Cpu,
+        trust: None,
     };
     let whole = predict::run(&prediction("masks", false), &()).unwrap();
     assert!((whole.of, whole.failed.len(), whole.left.len()) == (4, 0, 0));
@@ -168,7 +170,7 @@ fn requests_are_data() {
 
 fn propagation(folder: &Path, out: &str) -> propagate::Request {
     propagate::Request {
-        scan: Scan { image: folder.join("scans/images/a000.nii.gz"), series: None },
+        scan: ScanPath { image: folder.join("scans/images/a000.nii.gz"), series: None, trust: None },
         annotation: Some(folder.join("drawn.nii.gz")),
         clues: Vec::new(),
         out: folder.join(out).join("volume.nii.gz"),

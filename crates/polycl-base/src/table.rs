@@ -51,7 +51,12 @@ pub fn read(file: &Path, required: &[&str], optional: &[&str]) -> Result<Vec<Row
     let (columns, rows) = read_any(file)?;
     let layout = || Error::new(file, Kind::Format, columns_text(required, optional), columns.join(","));
     let known = |column: &String| required.iter().chain(optional).any(|k| k == column);
-    if !columns.iter().all(known) || !required.iter().all(|k| columns.iter().any(|c| c == k)) {
+    if let Some(unknown) = columns.iter().find(|column| !known(column)) {
+        return Err(
+            layout().hint(format!("the column {unknown:?} is none of these: rename it, or leave it out"))
+        );
+    }
+    if !required.iter().all(|k| columns.iter().any(|c| c == k)) {
         return Err(layout());
     }
     once(file, &columns, required)?;
@@ -74,23 +79,61 @@ pub fn read_with(file: &Path, required: &[&str]) -> Result<Vec<Row>> {
 
 /// Reads a CSV file whatever its columns are; their names come first.
 pub fn read_any(file: &Path) -> Result<(Rc<[String]>, Vec<Row>)> {
-    let text = text::decoded(file).map_err(|e| Error::io(file, "read it", &e))?;
-    let format = |e: csv::Error| Error::caused(file, Kind::Format, "a CSV file with a header", e);
-    let mut reader = csv::ReaderBuilder::new();
-    reader.trim(csv::Trim::All).delimiter(delimiter(&text));
-    let mut reader = reader.from_reader(text.as_bytes());
-    let columns: Rc<[String]> = reader.headers().map_err(format)?.iter().map(str::to_lowercase).collect();
-    let row = |record: csv::Result<StringRecord>| {
-        let cells = record.map_err(format)?;
-        let line = cells.position().map_or(0, csv::Position::line);
-        Ok(Row { line, columns: columns.clone(), cells })
-    };
-    let rows = reader.records().map(row);
+    let (columns, records) = records(file)?;
+    let columns: Rc<[String]> = columns.iter().map(str::to_lowercase).collect();
+    let row = |(line, cells)| Ok(Row { line, columns: columns.clone(), cells });
+    let rows = records.into_iter().map(row);
     // Spreadsheets save rows that were emptied.
     let told =
         |row: &Result<Row>| row.as_ref().map_or(true, |row| row.cells.iter().any(|cell| !cell.is_empty()));
     let rows = rows.filter(told).collect::<Result<_>>()?;
     Ok((columns, rows))
+}
+
+/// The header and the rows of a CSV file, as they are but for white space around cells, each row with its line.
+///
+/// # Errors
+/// As [`read_with`].
+pub fn records(file: &Path) -> Result<(StringRecord, Vec<(u64, StringRecord)>)> {
+    let text = text::decoded(file).map(text::composed).map_err(|e| Error::io(file, "read it", &e))?;
+    let mut lines = Lines { text: &text, at: 0, line: 1 };
+    let mut reader = csv::ReaderBuilder::new();
+    // Rows of another length are told by their line here.
+    reader.trim(csv::Trim::All).delimiter(delimiter(&text)).flexible(true);
+    let mut reader = reader.from_reader(text.as_bytes());
+    let format = |e: csv::Error| Error::caused(file, Kind::Format, "a CSV file with a header", e);
+    let columns = reader.headers().map_err(format)?.clone();
+    let mut rows = Vec::new();
+    for record in reader.into_records() {
+        let cells = record.map_err(format)?;
+        let line = lines.of(cells.position().map_or(0, csv::Position::byte));
+        if cells.len() != columns.len() {
+            let expected = format!("{} cells in each row, as the header has", columns.len());
+            return Err(Error::new(file, Kind::Format, expected, format!("{} in line {line}", cells.len())));
+        }
+        rows.push((line, cells));
+    }
+    Ok((columns, rows))
+}
+
+/// The lines of a text, asked for in their order. csv counts a row from the empty lines before it.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the row that begins at a byte, or behind empty lines there.
+    fn of(&mut self, byte: u64) -> u64 {
+        let bytes = self.text.as_bytes();
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
+        while self.at < bytes.len() && (self.at < byte || bytes[self.at] == b'\n') {
+            self.line += u64::from(bytes[self.at] == b'\n');
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 /// What stands between the cells, by the header: a comma or, as spreadsheets save where the comma is the decimal mark,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// The most bytes of such a file. Rows about every slice of thousands of scans have less; a file without an end,
 /// such as a device, is not read until memory is full.
@@ -45,6 +46,11 @@ pub fn decoded(file: &Path) -> Result<String> {
         _ => String::from_utf8(bytes).map_err(|_| wrong())?,
     };
     Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
+}
+
+/// Text in the one spelling in which equal letters are equal: macOS writes `ä` as two characters, others as one (NFC).
+pub fn composed(text: String) -> String {
+    if is_nfc_quick(text.chars()) == IsNormalized::Yes { text } else { text.nfc().collect() }
 }
 
 /// JSON in which no object has a key twice: which of two names was meant cannot be told.

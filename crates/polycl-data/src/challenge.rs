@@ -5,6 +5,7 @@ use std::path::Path;
 
 use polycl_base::{Error, Kind, Result};
 use polycl_image::Input;
+use polycl_image::files::{self, Reading};
 use polycl_image::names::{self, Names};
 use serde_json::{Map, Value};
 
@@ -23,7 +24,13 @@ pub fn from_challenge(dir: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
     let file = dir.join(FILE);
     let told = read(&file)?;
     check_channel(&told, &file)?;
-    let names = names::read(&file)?;
+    let names = names::read(&file).map_err(|error| match (&error.hint, names::regions(&file)) {
+        (Some(hint), Ok(Some(_))) => {
+            let hint = hint.replace("by --names", "by --images, --labels and --names");
+            error.hint(hint)
+        }
+        _ => error,
+    })?;
     names::refuse_ignored(&names, &file)?;
     let listed = told.get("dataset").and_then(Value::as_object);
     let labels = Some(dir.join("labelsTr")).filter(|folder| listed.is_none() && folder.is_dir());
@@ -50,9 +57,10 @@ fn from_list(cases: &Map<String, Value>, dir: &Path, names: &Names) -> Result<Ve
         let images = files.get("images").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let [Value::String(image)] = images else { return Err(wrong(format!("{} images", images.len()))) };
         let label = files.get("label").map(|label| label.as_str().ok_or_else(|| wrong(label.to_string())));
-        let label = label.transpose()?.map(|label| Label::Map(dir.join(label), names.clone()));
-        let image = Input::open(&dir.join(image), None)?;
-        Ok(Pair { case: case.clone(), patient: case.clone(), domain: None, image, label, origin: None })
+        let label = label.transpose()?.map(|label| Label::Map(files::named(dir.join(label)), names.clone()));
+        let image = Input::open(&files::named(dir.join(image)), None)?;
+        let (patient, reading) = (case.clone(), Reading::default());
+        Ok(Pair { case: case.clone(), patient, domain: None, image, label, origin: None, reading })
     };
     pairs::sorted(cases.iter().map(pair).collect::<Result<_>>()?)
 }

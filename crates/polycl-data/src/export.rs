@@ -194,23 +194,25 @@ fn renumbered(mut mask: Mask, numbers: &BTreeMap<u16, u16>) -> Mask {
     mask
 }
 
-/// A compressed NIfTI file is copied as it is, so that its header stays; any other becomes one.
+/// A compressed NIfTI file is copied as it is, so that its header stays; any other becomes one, and so does one whose qform
+/// is trusted, which others would not.
 fn write_image(scan: &Scan, to: &Path) -> Result<()> {
     let from = &scan.image.path;
-    let sha256 =
-        if scan.image.series.is_none() && from.to_string_lossy().to_ascii_lowercase().ends_with(".nii.gz") {
-            let mut hash = Sha256::new();
-            let mut source = File::open(from).map_err(|e| Error::io(from, "read it", &e))?;
-            output::atomically(to, |file| {
-                let mut both = Hashed { file, hash: &mut hash };
-                std::io::copy(&mut source, &mut both).map(drop)
-            })?;
-            hex(&hash.finalize())
-        } else {
-            let (image, sha256) = Input::at(&scan.image)?.image_hashed()?;
-            write_ct(to, &image)?;
-            sha256
-        };
+    scan.image.check()?;
+    let compressed = from.to_string_lossy().to_ascii_lowercase().ends_with(".nii.gz");
+    let sha256 = if scan.image.series.is_none() && compressed && scan.image.is_read_as_others_do() {
+        let mut hash = Sha256::new();
+        let mut source = File::open(from).map_err(|e| Error::io(from, "read it", &e))?;
+        output::atomically(to, |file| {
+            let mut both = Hashed { file, hash: &mut hash };
+            std::io::copy(&mut source, &mut both).map(drop)
+        })?;
+        hex(&hash.finalize())
+    } else {
+        let (image, sha256) = Input::at(&scan.image)?.image_hashed()?;
+        write_ct(to, &image)?;
+        sha256
+    };
     if sha256 == scan.image.sha256 {
         return Ok(());
     }

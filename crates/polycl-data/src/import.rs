@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, Subject, Watch};
 use polycl_image::orient::Reorientation;
@@ -15,7 +15,7 @@ use super::making::Making;
 use super::pair::{Label, Pair};
 use super::prepared::Prepared;
 use super::presence::Ranges;
-use super::provenance::Records;
+use super::provenance::{Origin, Records};
 use super::store::Writer;
 use super::{DrawnSlices, Index, Scan, masks};
 
@@ -126,26 +126,26 @@ impl Import {
         let mut records = Records::default();
         let mut check = |pair: &Pair| {
             let space = pair.image.space()?;
-            let lies = |label| masks::check(label, pair.image.path(), &space, numbering);
-            let fits = pair.label.as_ref().map(lies).transpose()?.unwrap_or_default();
-            let making = Making::of(pair, &space, &self.kept(&space), numbering, &mut records)?;
+            let lies = |label| masks::check((label, pair.reading), pair.image.path(), &space, numbering);
+            let headers = pair.label.as_ref().map(lies).transpose()?.unwrap_or_default();
+            let mut making = Making::of(pair, &space, &self.kept(&space), numbering, &mut records)?;
             if let Some(label) = &pair.label
                 && making.is_propagated()
-                && fits.iter().any(grid::Fit::is_reordered)
+                && headers.fits.iter().any(grid::Fit::is_reordered)
             {
                 let expected = "a propagated mask whose slices are in the order of its scan's";
                 return Err(Error::new(label.path(), Kind::Geometry, expected, "one in another order")
                     .hint("propagate.csv counts slices in the mask's order: propagate on this scan"));
             }
-            Ok((making, BTreeSet::from_iter(fits.iter().filter_map(grid::Fit::note))))
+            making.notes = headers.notes(&pair.image)?;
+            Ok(making)
         };
         let mut programs = BTreeSet::new();
         let usable = |&pair: &&'a Pair| match check(pair) {
-            Ok((making, notes)) => {
+            Ok(making) => {
                 programs.extend(making.programs.iter().cloned());
-                for note in notes {
-                    let text = format!("{}: the mask does not lie just as its scan does: {note}", pair.case);
-                    failures.watch.note(&text);
+                for note in &making.notes {
+                    failures.watch.note(&format!("{}: {note}", pair.case));
                 }
                 Some((pair, making))
             }
@@ -155,13 +155,7 @@ impl Import {
             }
         };
         let usable = pairs.iter().filter_map(usable).collect();
-        for (record, program) in programs {
-            let text = format!(
-                "{}: says that {program} made masks; they are taken for predicted ones, unless --origin tells otherwise",
-                record.display()
-            );
-            failures.watch.note(&text);
-        }
+        programs_in_words(programs).iter().for_each(|text| failures.watch.note(text));
         usable
     }
 
@@ -199,6 +193,25 @@ impl Import {
     pub(super) fn keeps(&self, organ: &str) -> bool {
         self.only.is_empty() || self.only.contains(organ)
     }
+}
+
+/// Sentences about files that say that other programs made masks, one for each program.
+fn programs_in_words(programs: BTreeSet<(PathBuf, &'static str, Origin)>) -> Vec<String> {
+    let mut by_program: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
+    for (record, program, origin) in programs {
+        by_program.entry((program, origin)).or_default().push(record);
+    }
+    let sentence = |((program, origin), records): (_, Vec<PathBuf>)| {
+        let more = match records.len() {
+            0 | 1 => ": says".to_owned(),
+            several => format!(" and {} more: say", several - 1),
+        };
+        let first = records.first().map(|record| record.display().to_string()).unwrap_or_default();
+        format!(
+            "{first}{more} that {program} made masks; they are taken for {origin} ones, unless --origin tells otherwise"
+        )
+    };
+    by_program.into_iter().map(sentence).collect()
 }
 
 /// One scan under two patients would let a split by patient leak.

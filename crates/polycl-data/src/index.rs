@@ -73,6 +73,9 @@ pub struct Scan {
     /// others are as drawn or as predicted in one slice as in the next.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, Trust>,
+    /// Sentences about what was odd about the scan or its masks when it was imported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Index {

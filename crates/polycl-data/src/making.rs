@@ -20,8 +20,10 @@ pub(super) struct Making {
     /// Pixels of organs that were propagated, in every slice of the file, as `propagate.csv` tells;
     /// none where it says nothing of one.
     told: BTreeMap<String, Option<Vec<u64>>>,
-    /// Files that say that another program made masks of the scan, and which.
-    pub(super) programs: BTreeSet<(PathBuf, &'static str)>,
+    /// Files that say that another program made masks of the scan, which program, and how.
+    pub(super) programs: BTreeSet<(PathBuf, &'static str, Origin)>,
+    /// Sentences about what is odd about the headers of the masks, and how they lie on the scan.
+    pub(super) notes: Vec<String>,
 }
 
 impl Making {
@@ -47,8 +49,10 @@ impl Making {
             }
         }
         let told = makers.values().flatten().map(|maker| maker.origin).max().unwrap_or_default();
-        let programs =
-            makers.values().flatten().filter_map(|maker| Some((maker.record.clone(), maker.program?)));
+        let programs = makers
+            .values()
+            .flatten()
+            .filter_map(|maker| Some((maker.record.clone(), maker.program?, maker.origin)));
         let programs = programs.collect();
         let mut making = Self { origin: pair.origin.unwrap_or(told), programs, ..Self::default() };
         for (organ, mask, value) in parts {

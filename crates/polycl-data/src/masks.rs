@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result};
+use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
 use polycl_image::names::{self, Names};
 use polycl_image::orient::{Reorientation, slice_of};
-use polycl_image::{Input, Mask, Source, Space, files};
+use polycl_image::{Input, Mask, Source, Space};
 
 use super::Scan;
 use super::pair::Label;
@@ -27,10 +28,10 @@ pub(super) struct Drawn {
 /// their labels. `None` where it draws none of them.
 ///
 /// # Errors
-/// As [`files::read_mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
+/// As [`Reading::mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
 /// [`Kind::Labels`] for a label value without a name.
 pub(super) fn read(
-    label: &Label,
+    (label, reading): (&Label, Reading),
     organs: BTreeSet<String>,
     image: &Path,
     space: &Space,
@@ -41,14 +42,14 @@ pub(super) fn read(
     }
     let (voxels, sources, contested, pixels) = match label {
         Label::Map(path, names) => {
-            let (mask, source) = on_image(path, image, space)?;
+            let (mask, source) = on_image((path, reading), image, space)?;
             let voxels = renumbered(mask, names, numbering, path)?;
             let pixels = pixels(voxels.iter().copied().enumerate(), space);
             (voxels, vec![source], 0, pixels)
         }
         Label::Structures(files) => {
             let files = files.iter().filter_map(|(name, path)| Some((*numbering.get(name)?, path)));
-            let (structures, sources) = structures(files, image, space)?;
+            let (structures, sources) = structures(files, reading, image, space)?;
             let pixels = pixels(structures.iter().flat_map(Structure::voxels), space);
             let (voxels, contested) = paint(structures, space.voxels());
             (voxels, sources, contested, pixels)
@@ -77,7 +78,10 @@ pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
     let numbering = labels.iter().map(|(&value, name)| (name.clone(), value)).collect();
     let input = Input::at(&scan.image)?;
     let image = input.path();
-    let drawn = read(&label, scan.drawn.clone(), image, &input.space()?, &numbering)?;
+    scan.masks.iter().try_for_each(Source::check)?;
+    // All masks of a scan were read in one way.
+    let reading = Reading { trust: scan.masks.first().and_then(|mask| mask.trust) };
+    let drawn = read((&label, reading), scan.drawn.clone(), image, &input.space()?, &numbering)?;
     let whole = |drawn: &Drawn| !drawn.sources.is_empty() && drawn.sources.len() == scan.masks.len();
     let drawn = drawn.filter(whole).ok_or_else(|| {
         Error::new(image, Kind::Labels, format!("a mask of case {}", scan.case), "none")
@@ -111,32 +115,62 @@ fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap
     (0..).zip(pixels).filter(|(_, counts)| !counts.is_empty()).collect()
 }
 
+/// What the headers of masks tell before the work begins.
+#[derive(Default)]
+pub(super) struct Headers {
+    /// How each file lies on its image.
+    pub(super) fits: Vec<Fit>,
+    /// Sentences about what a header contradicts itself in, or leaves out.
+    pub(super) odd: BTreeSet<String>,
+}
+
+impl Headers {
+    /// Sentences for a person; what the header of the scan says as well is said of the scan.
+    ///
+    /// # Errors
+    /// As [`Input::notes`].
+    pub(super) fn notes(self, image: &Input) -> Result<Vec<String>> {
+        let moved = BTreeSet::from_iter(self.fits.iter().filter_map(Fit::note));
+        let moved =
+            moved.into_iter().map(|note| format!("the mask does not lie just as its scan does: {note}"));
+        let of_scan = if self.odd.is_empty() { Vec::new() } else { image.notes()? };
+        let odd = self.odd.into_iter().filter(|note| !of_scan.contains(note));
+        Ok(moved.chain(odd.map(|note| format!("its mask: {note}"))).collect())
+    }
+}
+
 /// Holds the headers of what [`read`] would read to that of the image: a mask that is missing or
 /// lies elsewhere is known before the work begins.
 ///
 /// # Errors
-/// As [`files::read_space`]; [`Kind::Geometry`].
+/// As [`Reading::space`]; [`Kind::Geometry`].
 pub(super) fn check(
-    label: &Label,
+    (label, reading): (&Label, Reading),
     image: &Path,
     space: &Space,
     numbering: &BTreeMap<String, u16>,
-) -> Result<Vec<Fit>> {
-    let lies = |path: &PathBuf| fit(path, &files::read_space(path)?, image, space);
-    match label {
-        Label::Map(path, _) => Ok(vec![lies(path)?]),
+) -> Result<Headers> {
+    let files: Vec<&PathBuf> = match label {
+        Label::Map(path, _) => vec![path],
         Label::Structures(files) => {
             let kept = files.iter().filter(|(name, _)| numbering.contains_key(*name));
-            kept.map(|(_, path)| lies(path)).collect()
+            kept.map(|(_, path)| path).collect()
         }
+    };
+    let mut headers = Headers::default();
+    for path in files {
+        headers.fits.push(fit(path, &reading.space(path)?, image, space)?);
+        headers.odd.extend(reading.notes_of_mask(path)?);
     }
+    Ok(headers)
 }
 
 /// Reads a mask that must lie on the voxels of its image.
-fn on_image(path: &Path, image: &Path, space: &Space) -> Result<(Mask, Source)> {
-    let (mask, sha256) = files::read_mask_hashed(path)?;
+fn on_image((path, reading): (&Path, Reading), image: &Path, space: &Space) -> Result<(Mask, Source)> {
+    let (mask, sha256) = reading.mask_hashed(path)?;
     let fit = fit(path, &mask.space, image, space)?;
-    Ok((fit.apply(mask, space), Source { path: path.to_path_buf(), series: None, sha256 }))
+    let source = Source { path: path.to_path_buf(), series: None, sha256, trust: reading.trust };
+    Ok((fit.apply(mask, space), source))
 }
 
 /// The way in which a mask lies on the voxels of its image.
@@ -183,13 +217,14 @@ impl Structure {
 
 fn structures<'a>(
     files: impl Iterator<Item = (u16, &'a PathBuf)>,
+    reading: Reading,
     image: &Path,
     space: &Space,
 ) -> Result<(Vec<Structure>, Vec<Source>)> {
     let mut structures = Vec::new();
     let mut sources = Vec::new();
     for (label, path) in files {
-        let (mask, source) = on_image(path, image, space)?;
+        let (mask, source) = on_image((path, reading), image, space)?;
         let mut runs: Vec<[usize; 2]> = Vec::new();
         for (at, _) in mask.voxels.iter().enumerate().filter(|&(_, &value)| value > 0) {
             match runs.last_mut() {

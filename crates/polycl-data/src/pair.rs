@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_image::Input;
+use polycl_image::files::Reading;
 use polycl_image::names::Names;
+use polycl_image::nifti::Form;
 
 use super::Origin;
 
@@ -18,6 +20,15 @@ pub struct Pair {
     pub label: Option<Label>,
     /// Who drew the label, where that is stated; else the files beside the masks tell.
     pub origin: Option<Origin>,
+    /// How the files of the label are read.
+    pub reading: Reading,
+}
+
+impl Pair {
+    /// The same, its NIfTI files read by the form of their headers that is trusted.
+    pub fn trusting(self, trust: Option<Form>) -> Self {
+        Self { image: self.image.trusting(trust), reading: Reading { trust }, ..self }
+    }
 }
 
 #[derive(Debug, Clone)]

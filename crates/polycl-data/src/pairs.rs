@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use polycl_base::table::Row;
 use polycl_base::{Error, Kind, Result, some, table};
-use polycl_image::files::{case_name, entries};
+use polycl_image::files::{Reading, case_name, entries};
 use polycl_image::names::{self, Names};
-use polycl_image::{Input, files};
+use polycl_image::{Folder, Input, files, folder};
 
 use super::channels::{self, Scans};
 pub use super::pair::{Label, Pair};
@@ -34,11 +34,12 @@ pub fn from_folders(
     if let Some(image) = files.iter().find(|image| case_name(image).is_none()) {
         return Err(no_image(image));
     }
-    let Scans { scans, notes } = channels::scans(files, masks.keys().map(String::as_str));
+    let Scans { scans, mut notes } = channels::scans(files, masks.keys().map(String::as_str));
+    notes.extend(beside_dicom(images));
     let pair = |(image, case): (PathBuf, String)| {
         let own = case_name(&image).and_then(|name| masks.remove(&name));
         let label = own.or_else(|| masks.remove(&case));
-        Pair { patient: case.clone(), domain: None, image: Input::File(image), label, origin: None, case }
+        Pair { label, ..bare(case, Input::file(image)) }
     };
     let pairs = scans.into_iter().map(pair).collect();
     if let Some((case, label)) = masks.pop_first() {
@@ -49,6 +50,17 @@ pub fn from_folders(
     Ok((sorted(pairs)?, notes))
 }
 
+/// A sentence about DICOM slices that lie beside the files of a folder.
+fn beside_dicom(folder: &Path) -> Option<String> {
+    let series = if folder.is_dir() { folder::series(folder) } else { 0 };
+    let folder = folder.display();
+    (series > 0).then(|| {
+        format!(
+            "{folder}: its files are the images; DICOM series beside them are left out: {series} (--dicom takes those)"
+        )
+    })
+}
+
 /// Names scans, or all those of folders, as [`from_manifest`] does, without masks. A folder without image
 /// files, and a file of no ending that we know, hold DICOM: see [`from_dicom`].
 ///
@@ -57,29 +69,45 @@ pub fn from_folders(
 pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<String>)> {
     let mut files = Vec::new();
     let mut pairs = Vec::new();
+    let mut notes = Vec::new();
     for path in paths {
-        let found = if path.is_dir() { images_in(path) } else { case_of(path).map(|_| vec![path.clone()]) };
-        match found {
-            Ok(found) => files.extend(found),
-            Err(error) => match from_dicom(path, &[], salt) {
-                Ok((series, _)) => pairs.extend(series),
-                // Nothing of the kind: what was expected first is what is told.
-                Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) => return Err(error),
-                Err(e) => return Err(e),
-            },
+        if !path.is_dir() && case_of(path).is_ok() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut left_out = Vec::new();
+        if path.is_dir() {
+            match Folder::of(path)? {
+                Folder::Files(found) => {
+                    files.extend(found);
+                    continue;
+                }
+                Folder::Dicom { left_out: found } => left_out = found,
+            }
+        }
+        match from_dicom(path, &[], salt) {
+            Ok((series, told)) => {
+                pairs.extend(series);
+                // Files that are no DICOM lie in every export; only scans among them are missed.
+                let of_dicom = |note: &String| !note.ends_with("files that are no DICOM");
+                let beside = folder::left_out(&left_out);
+                let told = told.into_iter().filter(of_dicom).chain(beside);
+                notes.extend(told.map(|note| format!("{}: {note}", path.display())));
+            }
+            // Nothing of the kind: what was expected first is what is told.
+            Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) && path.is_dir() => {
+                images_in(path)?;
+                return Err(e);
+            }
+            Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) => return Err(no_image(path)),
+            Err(e) => return Err(e),
         }
     }
-    let Scans { scans, notes } = channels::scans(files, std::iter::empty());
+    let Scans { scans, notes: numbers } = channels::scans(files, std::iter::empty());
+    notes.extend(numbers);
     let (files, stems): (Vec<PathBuf>, Vec<String>) = scans.into_iter().unzip();
     let cases = apart(&files, stems);
-    let pair = |(image, case): (PathBuf, String)| Pair {
-        patient: case.clone(),
-        domain: None,
-        label: None,
-        origin: None,
-        case,
-        image: Input::File(image),
-    };
+    let pair = |(image, case): (PathBuf, String)| bare(case, Input::file(image));
     pairs.extend(files.into_iter().zip(cases).map(pair));
     Ok((sorted(pairs)?, notes))
 }
@@ -99,13 +127,16 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>, salt: &Salt) -> Res
         return Err(Error::new(manifest, Kind::Pairing, "a row for each image", "no rows"));
     }
     let base = manifest.parent().unwrap_or(Path::new(""));
-    let images: Vec<PathBuf> =
-        rows.iter().map(|row| Ok(base.join(row.need("image", manifest)?))).collect::<Result<_>>()?;
+    let images: Vec<PathBuf> = rows
+        .iter()
+        .map(|row| Ok(files::named(base.join(row.need("image", manifest)?))))
+        .collect::<Result<_>>()?;
     let cases = cases_of(&images)?;
     let pairs = rows.iter().zip(images.into_iter().zip(cases)).map(|(row, (image, case))| {
         let case = row.get("case").map_or(case, str::to_owned);
         let own = row.get("names").map(|text| names::given(text, base)).transpose()?;
-        let label = row.get("label").map(|path| label_at(&base.join(path), own.as_ref().or(names)));
+        let label =
+            row.get("label").map(|path| label_at(&files::named(base.join(path)), own.as_ref().or(names)));
         let origin = row.get("origin").map(|text| origin(row, text, manifest)).transpose()?;
         let image = Input::open(&image, row.get("series"))?;
         let tagged = if row.get("patient").is_none() { tagged::patient(&image, salt)? } else { None };
@@ -116,9 +147,16 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>, salt: &Salt) -> Res
             origin,
             case,
             image,
+            reading: Reading::default(),
         })
     });
     sorted(pairs.collect::<Result<_>>()?)
+}
+
+/// A scan that is a patient of its own and on which nothing is drawn.
+fn bare(case: String, image: Input) -> Pair {
+    let (patient, reading) = (case.clone(), Reading::default());
+    Pair { case, patient, domain: None, image, label: None, origin: None, reading }
 }
 
 /// What a manifest may tell of an image.
@@ -230,6 +268,9 @@ fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Lab
 
 /// The label at a path: a file of label values, or a folder of one file per structure.
 fn label_at(path: &Path, names: Option<&Names>) -> Result<Label> {
+    if path.is_dir() && case_name(path).is_some() {
+        files::not_a_folder(path)?;
+    }
     if !path.is_dir() {
         let names = names.map_or_else(|| names::beside(path), |names| Ok(names.clone()))?;
         names::refuse_ignored(&names, path)?;

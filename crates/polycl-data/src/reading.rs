@@ -33,9 +33,8 @@ impl Import {
         watch: &dyn Watch,
     ) -> Result<Prepared> {
         let (image, sha256) = pair.image.image_hashed()?;
-        for text in odd::of(&pair.image, &image)? {
-            watch.note(&format!("{}: {text}", pair.case));
-        }
+        let notes = odd::of(&pair.image, &image)?;
+        notes.iter().for_each(|text| watch.note(&format!("{}: {text}", pair.case)));
         let space = image.space.clone();
         let canonical = Reorientation::to_canonical(&space);
         let kept = self.kept(&space);
@@ -61,9 +60,13 @@ impl Import {
             drawn: BTreeSet::new(),
             presence: BTreeMap::new(),
             trust: BTreeMap::new(),
+            notes,
         };
+        scan.notes.extend(making.notes.iter().cloned());
         let mut painted = None;
-        let read = |label| masks::read(label, making.organs.clone(), pair.image.path(), &space, numbering);
+        let read = |label| {
+            masks::read((label, pair.reading), making.organs.clone(), pair.image.path(), &space, numbering)
+        };
         if let Some(drawn) = pair.label.as_ref().map(read).transpose()?.flatten() {
             if drawn.contested > 0 {
                 let note = "voxels are in more than one structure; the smallest has them";

@@ -1,11 +1,12 @@
 //! Scans of a folder of DICOM files, whose patients are told by their tags and called by a hash.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use polycl_base::{Error, Kind, Result, some};
 use polycl_image::Input;
 use polycl_image::dicom::{self, Patient, Series};
+use polycl_image::files::Reading;
 
 use super::pair::Pair;
 use super::salt::Salt;
@@ -46,6 +47,7 @@ pub fn from_dicom(dir: &Path, wanted: &[String], salt: &Salt) -> Result<(Vec<Pai
             .hint("name a series of another modality by --series if it holds HU all the same"));
     }
     notes.extend(one_patient(&series));
+    notes.extend(unsure(&series, salt)?);
     let pair = |series: Series| {
         let patient = salt.patient(identity(&series))?;
         Ok(Pair {
@@ -55,6 +57,7 @@ pub fn from_dicom(dir: &Path, wanted: &[String], salt: &Salt) -> Result<(Vec<Pai
             image: Input::series(dir, series),
             label: None,
             origin: None,
+            reading: Reading::default(),
         })
     };
     let mut pairs = series.into_iter().map(pair).collect::<Result<Vec<_>>>()?;
@@ -71,9 +74,45 @@ fn identity(series: &Series) -> &str {
 /// The patient of a scan by its tags; `None` where it has none, as files of other formats.
 pub(super) fn patient(image: &Input, salt: &Salt) -> Result<Option<String>> {
     match image {
-        Input::File(_) => Ok(None),
+        Input::File { .. } => Ok(None),
         Input::Series { series, .. } => salt.patient(identity(series)).map(Some),
     }
+}
+
+/// Sentences about patients who may be one, or several, by the names that the data set has for them.
+fn unsure(series: &[Series], salt: &Salt) -> Result<Vec<String>> {
+    let mut names: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for series in series {
+        let Patient { id, name, .. } = &series.patient;
+        if id.trim().is_empty() {
+            continue;
+        }
+        names.entry(id).or_default().insert(plain(name));
+        spellings.entry(plain(id).trim_start_matches('0').to_owned()).or_default().insert(id);
+    }
+    let called = |id: &str| salt.patient(id);
+    let mut notes = Vec::new();
+    for (id, _) in names.iter().filter(|(_, names)| names.iter().filter(|name| !name.is_empty()).count() > 1)
+    {
+        let who = called(id)?;
+        notes.push(format!(
+            "{who} has several names under one ID, perhaps of two hospitals; it counts as one patient, unless --manifest tells otherwise"
+        ));
+    }
+    for ids in spellings.values().filter(|ids| ids.len() > 1) {
+        let who = ids.iter().map(|id| called(id)).collect::<Result<Vec<_>>>()?;
+        notes.push(format!(
+            "{}: their IDs differ in case, white space or leading zeros alone; they count as several patients, unless --manifest tells otherwise",
+            some(&who)
+        ));
+    }
+    Ok(notes)
+}
+
+/// Text in which only letters and digits matter.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Whoever removes names sometimes puts one and the same in their place.

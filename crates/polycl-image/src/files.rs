@@ -4,11 +4,13 @@
 //! [`Space::native`] remembers the spelling of NIfTI files alone.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Result};
+use polycl_base::{Error, Kind, Result, text};
 
-use crate::raw::{Source, Voxel};
+use crate::nifti::Form;
+use crate::raw::{self, Source, Voxel};
 use crate::{Image, Mask, Space, Volume};
 use crate::{metaimage, nifti, npz, nrrd};
 
@@ -59,14 +61,40 @@ impl Format {
     }
 }
 
-/// The file's name without the ending of its format (in any letter case); `None` for every other
-/// file and for hidden ones, such as the `._` twins that macOS leaves on foreign disks.
+/// The file's name without the ending of its format (in any letter case), its letters [composed](text::composed);
+/// `None` for every other file and for hidden ones, such as the `._` twins that macOS leaves on foreign disks.
 pub fn case_name(path: &Path) -> Option<String> {
+    stem(path).map(|case| text::composed(case.to_owned()))
+}
+
+/// As [`case_name`], as the file system spells it.
+pub(crate) fn stem(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
     let lower = name.to_ascii_lowercase();
     let (ending, _) = ENDINGS.into_iter().find(|(ending, _)| lower.ends_with(ending))?;
     let case = &name[..name.len() - ending.len()];
-    (!case.is_empty() && !case.starts_with('.')).then(|| case.to_owned())
+    (!case.is_empty() && !case.starts_with('.')).then_some(case)
+}
+
+/// A path as a table names it, where it leads to something: as it stands, with Windows' separators, or with a last name
+/// whose letters are the same in another spelling. Else as it stands.
+pub fn named(path: PathBuf) -> PathBuf {
+    if path.exists() {
+        return path;
+    }
+    let text = path.to_string_lossy();
+    let path = if text.contains('\\') { PathBuf::from(text.replace('\\', "/")) } else { path.clone() };
+    if path.exists() {
+        return path;
+    }
+    let composed = |name: &OsStr| Some(text::composed(name.to_str()?.to_owned()));
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(composed)) else {
+        return path;
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let same = entries.find(|entry| composed(&entry.file_name()).as_ref() == Some(&name));
+    same.map_or(path, |entry| entry.path())
 }
 
 /// Whether the file's name is that of a segmentation of 3D Slicer.
@@ -120,75 +148,177 @@ pub fn scans_among(mut scans: Vec<PathBuf>) -> Vec<PathBuf> {
     scans
 }
 
-/// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.
-///
-/// # Errors
-/// [`Kind::Voxels`] where a value is NaN or infinite as f32, [`Kind::Truncated`],
-/// [`Kind::Format`], [`Kind::Geometry`], [`Kind::Io`]; [`Kind::Request`] where memory is short.
+/// How files are read where their headers leave a choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The form of NIfTI headers that is believed; nibabel's choice without it.
+    pub trust: Option<Form>,
+}
+
+impl Reading {
+    pub fn trusting(trust: Option<Form>) -> Self {
+        Self { trust }
+    }
+
+    /// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.
+    ///
+    /// # Errors
+    /// [`Kind::Voxels`] where a value is NaN or infinite as f32, [`Kind::Truncated`],
+    /// [`Kind::Format`], [`Kind::Geometry`], [`Kind::Io`]; [`Kind::Request`] where memory is short.
+    pub fn image(self, path: &Path) -> Result<Image> {
+        self.volume(Format::of(path)?, &mut open(path)?, npz::IMAGE, path)
+    }
+
+    /// Reads a label map.
+    ///
+    /// # Errors
+    /// As [`Self::image`]; [`Kind::Voxels`] where a value is not within 0.001 of a whole number in
+    /// 0..=65535.
+    pub fn mask(self, path: &Path) -> Result<Mask> {
+        self.volume(Format::of(path)?, &mut open(path)?, npz::MASK, path)
+    }
+
+    /// As [`Self::image`], with the SHA-256 (lower-case hex) of the file's bytes; where a header keeps
+    /// its voxels in another file, of both, one behind the other.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn image_hashed(self, path: &Path) -> Result<(Image, String)> {
+        self.hashed(npz::IMAGE, path)
+    }
+
+    /// As [`Self::mask`], with the hash of [`Self::image_hashed`].
+    ///
+    /// # Errors
+    /// As [`Self::mask`].
+    pub fn mask_hashed(self, path: &Path) -> Result<(Mask, String)> {
+        self.hashed(npz::MASK, path)
+    }
+
+    /// Reads the geometry alone: no more of the file than its header.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn space(self, path: &Path) -> Result<Space> {
+        Ok(self.header(path)?.0)
+    }
+
+    /// What is odd about a scan's file by its header: what contradicts itself or had to be assumed, and what its
+    /// values are not. No value of the header is repeated that might name the patient.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn notes(self, path: &Path) -> Result<Vec<String>> {
+        Ok(self.header(path)?.1)
+    }
+
+    /// As [`Self::notes`], of the file of a mask, whose voxels may well have 8 bits.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn notes_of_mask(self, path: &Path) -> Result<Vec<String>> {
+        let notes = self.notes(path)?;
+        Ok(notes.into_iter().filter(|note| note != raw::EIGHT_BITS).collect())
+    }
+
+    fn header(self, path: &Path) -> Result<(Space, Vec<String>)> {
+        let format = Format::of(path)?;
+        let mut source = open(path)?;
+        match format {
+            Format::Nifti => nifti::space(&mut source, self.trust, path),
+            Format::Nrrd => nrrd::space(&mut source, path),
+            Format::MetaImage => metaimage::space(&mut source, path),
+            Format::Npz => npz::space(&mut source, path),
+        }
+    }
+
+    /// Reads the voxels; `member` is the one of an archive that holds several volumes.
+    fn volume<V: Voxel>(
+        self,
+        format: Format,
+        source: &mut Source,
+        member: &str,
+        path: &Path,
+    ) -> Result<Volume<V>> {
+        match format {
+            Format::Nifti => nifti::volume(source, self.trust, path),
+            Format::Nrrd => nrrd::volume(source, path),
+            Format::MetaImage => metaimage::volume(source, path),
+            Format::Npz => npz::volume(source, member, path),
+        }
+    }
+
+    fn hashed<V: Voxel>(self, member: &str, path: &Path) -> Result<(Volume<V>, String)> {
+        let format = Format::of(path)?;
+        not_a_folder(path)?;
+        let mut source = Source::hashed(path).map_err(|error| hinted(path, error))?;
+        let volume = self.volume(format, &mut source, member, path)?;
+        Ok((volume, source.sha256(path)?))
+    }
+}
+
+/// As [`Reading::image`], by nibabel's choice.
 pub fn read_image(path: &Path) -> Result<Image> {
-    volume(Format::of(path)?, &mut Source::file(path)?, npz::IMAGE, path)
+    Reading::default().image(path)
 }
 
-/// Reads a label map.
-///
-/// # Errors
-/// As [`read_image`]; [`Kind::Voxels`] where a value is not within 0.001 of a whole number in
-/// 0..=65535.
+/// As [`Reading::mask`], by nibabel's choice.
 pub fn read_mask(path: &Path) -> Result<Mask> {
-    volume(Format::of(path)?, &mut Source::file(path)?, npz::MASK, path)
+    Reading::default().mask(path)
 }
 
-/// As [`read_image`], with the SHA-256 (lower-case hex) of the file's bytes; where a header keeps
-/// its voxels in another file, of both, one behind the other.
+/// As [`Reading::image_hashed`], by nibabel's choice.
 pub fn read_image_hashed(path: &Path) -> Result<(Image, String)> {
-    hashed(npz::IMAGE, path)
+    Reading::default().image_hashed(path)
 }
 
-/// As [`read_mask`], with the hash of [`read_image_hashed`].
+/// As [`Reading::mask_hashed`], by nibabel's choice.
 pub fn read_mask_hashed(path: &Path) -> Result<(Mask, String)> {
-    hashed(npz::MASK, path)
+    Reading::default().mask_hashed(path)
 }
 
-/// Reads the geometry alone: no more of the file than its header.
+/// As [`Reading::space`], by nibabel's choice.
 pub fn read_space(path: &Path) -> Result<Space> {
-    Ok(header(path)?.0)
+    Reading::default().space(path)
 }
 
-/// What is odd about a scan's file by its header: what had to be assumed, and what its values are
-/// not. No value of the header is repeated that might name the patient.
+/// As [`Reading::notes`], by nibabel's choice.
 pub fn notes(path: &Path) -> Result<Vec<String>> {
-    Ok(header(path)?.1)
+    Reading::default().notes(path)
 }
 
 /// Reads a scan from the bytes of a file; errors name `path`. Voxels in another file are refused.
 pub fn image_from_bytes(format: Format, bytes: &[u8], path: &Path) -> Result<Image> {
-    volume(format, &mut Source::memory(bytes), npz::IMAGE, path)
+    Reading::default().volume(format, &mut Source::memory(bytes), npz::IMAGE, path)
 }
 
-fn header(path: &Path) -> Result<(Space, Vec<String>)> {
-    let format = Format::of(path)?;
-    let mut source = Source::file(path)?;
-    match format {
-        Format::Nifti => nifti::space(&mut source, path),
-        Format::Nrrd => nrrd::space(&mut source, path),
-        Format::MetaImage => metaimage::space(&mut source, path),
-        Format::Npz => npz::space(&mut source, path),
+fn open(path: &Path) -> Result<Source<'_>> {
+    not_a_folder(path)?;
+    Source::file(path).map_err(|error| hinted(path, error))
+}
+
+/// The same error, with what to do about a link that leads nowhere.
+fn hinted(path: &Path, error: Error) -> Error {
+    if !path.is_symlink() || path.exists() {
+        return error;
     }
+    error.hint(
+        "it is a link that leads nowhere: fetch what it stands for, with git-annex or DVC their own way",
+    )
 }
 
-/// Reads the voxels; `member` is the one of an archive that holds several volumes.
-fn volume<V: Voxel>(format: Format, source: &mut Source, member: &str, path: &Path) -> Result<Volume<V>> {
-    match format {
-        Format::Nifti => nifti::volume(source, path),
-        Format::Nrrd => nrrd::volume(source, path),
-        Format::MetaImage => metaimage::volume(source, path),
-        Format::Npz => npz::volume(source, member, path),
+/// Refuses a folder that is named like a file: programs that unpack archives make such.
+///
+/// # Errors
+/// [`Kind::Format`].
+pub fn not_a_folder(path: &Path) -> Result<()> {
+    if !path.is_dir() {
+        return Ok(());
     }
-}
-
-fn hashed<V: Voxel>(member: &str, path: &Path) -> Result<(Volume<V>, String)> {
-    let format = Format::of(path)?;
-    let mut source = Source::hashed(path)?;
-    let volume = volume(format, &mut source, member, path)?;
-    Ok((volume, source.sha256(path)?))
+    let inside = entries(path).map(scans_among).unwrap_or_default();
+    let hint = match inside.first() {
+        Some(file) => format!("the file is in it: {}", file.display()),
+        None => "take the file that was packed, and not the folder that it was unpacked to".to_owned(),
+    };
+    Err(Error::new(path, Kind::Format, "a file", "a folder of that name").hint(hint))
 }

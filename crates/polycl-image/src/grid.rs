@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use glam::DVec3;
+use glam::{DAffine3, DMat3, DVec3};
 use polycl_base::{Error, Kind, Result};
 
 use crate::orient::Reorientation;
@@ -88,6 +88,16 @@ impl Fit {
     }
 }
 
+const LOST: &str = "its header holds no place but the numbers of the voxels, as arrays that are saved without their image's: \
+                    save the mask with the header of its image";
+
+/// Whether the header of a mask is what programs write that know of no place: 1 mm from the first voxel, in RAS or LPS.
+fn lost(grid: &Space, mask: &Space) -> bool {
+    let plain = |x: f64| DAffine3::from_mat3(DMat3::from_diagonal(DVec3::new(x, x, 1.0)));
+    let is = |affine: DAffine3| mask.world_from_voxel.abs_diff_eq(affine, 1e-9);
+    grid.shape == mask.shape && (is(plain(1.0)) || is(plain(-1.0)))
+}
+
 /// As [`fit`], for the file of a mask that must lie on the voxels of its image; `whose` names the image, where the hint
 /// does not.
 ///
@@ -96,14 +106,12 @@ impl Fit {
 pub fn on_image(grid: &Space, mask: &Space, path: &Path, whose: &str, hint: &str) -> Result<Fit> {
     fit(grid, mask, path).map_err(|(expected, found)| {
         let expected = if whose.is_empty() { expected } else { format!("{expected} of {whose}") };
-        Error::new(path, Kind::Geometry, expected, found).hint(hint)
+        Error::new(path, Kind::Geometry, expected, found).hint(if lost(grid, mask) { LOST } else { hint })
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use glam::{DAffine3, DMat3, DVec3};
-
     use super::*;
 
     fn rotated() -> Space {
@@ -147,6 +155,17 @@ mod tests {
         let mut other = order.apply(&volume()).space;
         other.world_from_voxel.translation += DVec3::Z * 1.5;
         assert!(fit(&rotated(), &other, Path::new("a.seg.nrrd")).is_err());
+    }
+
+    #[test]
+    fn a_mask_whose_place_was_lost_is_told_from_one_that_lies_elsewhere() {
+        let hint =
+            |mask: Space| on_image(&rotated(), &mask, Path::new("a.nii"), "", "resample").unwrap_err().hint;
+        let saved =
+            |x: f64| Space::new([5, 4, 3], DAffine3::from_mat3(DMat3::from_diagonal(DVec3::new(x, x, 1.0))));
+        assert_eq!([hint(saved(1.0)), hint(saved(-1.0))], [Some(LOST.to_owned()), Some(LOST.to_owned())]);
+        assert_eq!(hint(saved(2.0)).unwrap(), "resample");
+        assert_eq!(hint(Space { shape: [5, 4, 2], ..saved(1.0) }).unwrap(), "resample");
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use polycl_base::Result;
+use polycl_base::{Error, Kind, Result, some};
 use serde::{Deserialize, Serialize};
 
 use crate::dicom::{self, Series};
-use crate::files::{self, Format};
+use crate::files::{self, Format, Reading};
+use crate::folder::{self, Folder};
+use crate::nifti::Form;
 use crate::{Image, Space};
 
 /// A file that went into the data set.
@@ -19,38 +21,76 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<String>,
     pub sha256: String,
+    /// The form of its NIfTI header that a person trusted, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Form>,
+}
+
+impl Source {
+    /// Whether other programs take its voxels to be where they were taken to be.
+    pub fn is_read_as_others_do(&self) -> bool {
+        self.trust != Some(Form::Qform)
+    }
+
+    /// Refuses a path that leads nowhere: it stands as it was given, and data sets are moved.
+    ///
+    /// # Errors
+    /// [`Kind::Io`].
+    pub fn check(&self) -> Result<()> {
+        self.path.metadata().map(drop).map_err(|e| {
+            let hint = if self.path.is_relative() {
+                "paths of a data set are as they were given to `polycl import`: work in the folder that it was run in, or import again"
+            } else {
+                "the data set holds paths of the files that were imported: put them back, or import again"
+            };
+            Error::io(&self.path, "find the file that was imported", &e).hint(hint)
+        })
+    }
 }
 
 /// Where a scan is.
 #[derive(Debug, Clone)]
 pub enum Input {
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        reading: Reading,
+    },
     /// A DICOM series, and the folder (or the file) in which it was found.
     Series {
         found_in: PathBuf,
         series: Arc<Series>,
+        /// Files of other formats that lie beside it.
+        left_out: Vec<PathBuf>,
     },
 }
 
 impl Input {
-    /// A file of a format whose ending it has, or else a DICOM file or a folder of such files. Of several
-    /// series one must be named, by its UID or the [`dicom::digest`] of it.
+    /// A file of a format whose ending it has, or else a DICOM file or a [`Folder`]. Of several series one must be named,
+    /// by its UID or the [`dicom::digest`] of it.
     ///
     /// # Errors
-    /// As [`dicom::find`] and [`dicom::choose`]; [`polycl_base::Kind::Format`] for a file of neither kind. Whether a
-    /// file can be read is found when it is.
+    /// As [`dicom::find`] and [`dicom::choose`]; [`Kind::Format`] for a file of neither kind; [`Kind::Request`] for a folder
+    /// of several files. Whether a file can be read is found when it is.
     pub fn open(path: &Path, series: Option<&str>) -> Result<Self> {
         if series.is_none() && !path.is_dir() && (files::is_scan(path) || !path.exists()) {
             Format::of(path)?;
-            return Ok(Self::File(path.to_path_buf()));
+            return Ok(Self::file(path.to_path_buf()));
+        }
+        let mut left_out = Vec::new();
+        if series.is_none() && path.is_dir() {
+            match Folder::of(path)? {
+                Folder::Files(files) => return only(files, path).map(Self::file),
+                Folder::Dicom { left_out: files } => left_out = files,
+            }
         }
         let mut found = dicom::find(path)?;
-        if found.series.is_empty() && found.damaged.is_empty() && path.is_file() {
+        if !found.is_dicom() && path.is_file() {
             Format::of(path)?;
         }
         let uid = dicom::choose(&found, path, series)?.uid.clone();
         found.series.retain(|series| series.uid == uid);
-        Ok(Self::series(path, found.series.remove(0)))
+        let (found_in, series) = (path.to_path_buf(), Arc::new(found.series.remove(0)));
+        Ok(Self::Series { found_in, series, left_out })
     }
 
     /// A scan that went into a data set.
@@ -58,26 +98,48 @@ impl Input {
     /// # Errors
     /// As [`Self::open`].
     pub fn at(source: &Source) -> Result<Self> {
-        Self::open(&source.path, source.series.as_deref())
+        source.check()?;
+        Ok(Self::open(&source.path, source.series.as_deref())?.trusting(source.trust))
+    }
+
+    /// A file, read by nibabel's choice.
+    pub fn file(path: PathBuf) -> Self {
+        Self::File { path, reading: Reading::default() }
+    }
+
+    /// The same, read by the form of its NIfTI header that is trusted; other formats have one alone.
+    pub fn trusting(self, trust: Option<Form>) -> Self {
+        match self {
+            Self::File { path, .. } => Self::File { path, reading: Reading { trust } },
+            series => series,
+        }
+    }
+
+    /// The form of its header that is trusted, where one is.
+    pub fn trust(&self) -> Option<Form> {
+        match self {
+            Self::File { reading, .. } => reading.trust,
+            Self::Series { .. } => None,
+        }
     }
 
     pub fn series(found_in: &Path, series: Series) -> Self {
-        Self::Series { found_in: found_in.to_path_buf(), series: Arc::new(series) }
+        Self::Series { found_in: found_in.to_path_buf(), series: Arc::new(series), left_out: Vec::new() }
     }
 
     /// What a data set tells of the scan.
     pub fn source(&self, sha256: String) -> Source {
         let series = match self {
-            Self::File(_) => None,
+            Self::File { .. } => None,
             Self::Series { series, .. } => Some(dicom::digest(&series.uid)),
         };
-        Source { path: self.path().to_path_buf(), series, sha256 }
+        Source { path: self.path().to_path_buf(), series, sha256, trust: self.trust() }
     }
 
     /// The file, or where the series was found.
     pub fn path(&self) -> &Path {
         match self {
-            Self::File(path) => path,
+            Self::File { path, .. } => path,
             Self::Series { found_in, .. } => found_in,
         }
     }
@@ -85,7 +147,7 @@ impl Input {
     /// The files that it is read from; of a file whose voxels are in another, the first.
     pub fn files(&self) -> Vec<&Path> {
         match self {
-            Self::File(path) => vec![path],
+            Self::File { path, .. } => vec![path],
             Self::Series { series, .. } => series.files(),
         }
     }
@@ -93,10 +155,10 @@ impl Input {
     /// Where its voxels lie, by its headers alone.
     ///
     /// # Errors
-    /// As [`files::read_space`] and [`Series::space`].
+    /// As [`Reading::space`] and [`Series::space`].
     pub fn space(&self) -> Result<Space> {
         match self {
-            Self::File(path) => files::read_space(path),
+            Self::File { path, reading } => reading.space(path),
             Self::Series { series, .. } => series.space(),
         }
     }
@@ -104,10 +166,10 @@ impl Input {
     /// The scan in HU.
     ///
     /// # Errors
-    /// As [`files::read_image`] and [`Series::read`].
+    /// As [`Reading::image`] and [`Series::read`].
     pub fn image(&self) -> Result<Image> {
         match self {
-            Self::File(path) => files::read_image(path),
+            Self::File { path, reading } => reading.image(path),
             Self::Series { series, .. } => series.read(),
         }
     }
@@ -118,19 +180,42 @@ impl Input {
     /// As [`Self::image`].
     pub fn image_hashed(&self) -> Result<(Image, String)> {
         match self {
-            Self::File(path) => files::read_image_hashed(path),
+            Self::File { path, reading } => reading.image_hashed(path),
             Self::Series { series, .. } => series.read_hashed(),
+        }
+    }
+
+    /// As [`Self::notes`], where its values are labels.
+    ///
+    /// # Errors
+    /// As [`Reading::notes_of_mask`].
+    pub fn notes_of_mask(&self) -> Result<Vec<String>> {
+        match self {
+            Self::File { path, reading } => reading.notes_of_mask(path),
+            Self::Series { .. } => Ok(Vec::new()),
         }
     }
 
     /// What is odd about it by its headers, and worth telling.
     ///
     /// # Errors
-    /// As [`files::notes`].
+    /// As [`Reading::notes`].
     pub fn notes(&self) -> Result<Vec<String>> {
         match self {
-            Self::File(path) => files::notes(path),
-            Self::Series { series, .. } => Ok(series.notes()),
+            Self::File { path, reading } => reading.notes(path),
+            Self::Series { series, left_out, .. } => {
+                Ok(series.notes().into_iter().chain(folder::left_out(left_out)).collect())
+            }
         }
     }
+}
+
+/// The one scan of a folder of files.
+fn only(files: Vec<PathBuf>, folder: &Path) -> Result<PathBuf> {
+    if let [file] = files.as_slice() {
+        return Ok(file.clone());
+    }
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let found = format!("{} files: {}", files.len(), some(&names));
+    Err(Error::new(folder, Kind::Request, "one scan", found).hint("name one of the files"))
 }

@@ -4,9 +4,11 @@
 //! edge where a file is read or written. Transforms are named by space, as in
 //! [`Space::world_from_voxel`].
 
+pub mod automation;
 pub mod components;
 pub mod dicom;
 pub mod files;
+pub mod folder;
 pub mod grid;
 mod input;
 mod metaimage;
@@ -23,6 +25,7 @@ pub mod resize;
 mod space;
 mod volume;
 
+pub use folder::Folder;
 pub use input::{Input, Source};
 pub use space::Space;
 pub use volume::{Image, Mask, Volume};

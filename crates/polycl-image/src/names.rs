@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, table, text};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::raw::Source;
 use crate::{files, nrrd};
@@ -51,14 +51,74 @@ pub fn read(file: &Path) -> Result<Names> {
         let segments = nrrd::segments(&mut Source::file(file)?, file)?;
         return collect(segments.into_iter().map(|segment| (segment.label, segment.name)), file);
     }
-    let text = text::decoded(file).map_err(|e| Error::io(file, "read label names", &e))?;
-    let json = text::json(&text)
-        .map_err(|e| Error::caused(file, Kind::Format, "label names as JSON", e).hint(HINT))?;
-    let table = json.get("labels").unwrap_or(&json);
-    let entries =
-        table.as_object().ok_or_else(|| Error::new(file, Kind::Labels, "label names", "none").hint(HINT))?;
+    let entries = entries(file)?;
+    if let Some((region, _)) = regions_of(&entries, file)?.first() {
+        let found = entries[region].to_string();
+        return Err(Error::new(file, Kind::Labels, format!("one label value for {region}"), found)
+            .hint(plain(&entries)));
+    }
     let pairs = entries.iter().map(|(key, value)| pair(key, value, file));
     collect(pairs.collect::<Result<Vec<_>>>()?, file)
+}
+
+fn entries(file: &Path) -> Result<Map<String, Value>> {
+    let text = text::decoded(file).map_err(|e| Error::io(file, "read label names", &e))?;
+    let mut json = text::json(&text)
+        .map_err(|e| Error::caused(file, Kind::Format, "label names as JSON", e).hint(HINT))?;
+    let table = json.get_mut("labels").map(Value::take).unwrap_or(json);
+    match table {
+        Value::Object(entries) => Ok(entries),
+        _ => Err(Error::new(file, Kind::Labels, "label names", "none").hint(HINT)),
+    }
+}
+
+/// Label values by the name of what they are together, as nnU-Net's regions; a plain label is one value.
+pub type Regions = Vec<(String, BTreeSet<u16>)>;
+
+/// The regions of a file of names, in its order; `None` where all its labels are plain.
+///
+/// # Errors
+/// As [`read`].
+pub fn regions(file: &Path) -> Result<Option<Regions>> {
+    if file.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("json")) {
+        return Ok(None);
+    }
+    let entries = entries(file)?;
+    if regions_of(&entries, file)?.is_empty() {
+        return Ok(None);
+    }
+    let all = entries.iter().map(|(name, value)| Ok((name.clone(), values(name, value, file)?)));
+    let mut all = all.collect::<Result<Regions>>()?;
+    all.retain(|(_, values)| values.iter().any(|&value| value != 0));
+    Ok(Some(all))
+}
+
+/// Those of several values.
+fn regions_of(entries: &Map<String, Value>, file: &Path) -> Result<Regions> {
+    let several = entries.iter().filter(|(_, value)| value.as_array().is_some_and(|list| list.len() > 1));
+    several.map(|(name, value)| Ok((name.clone(), values(name, value, file)?))).collect()
+}
+
+/// The values of an entry, of which there may be a list.
+fn values(name: &str, value: &Value, file: &Path) -> Result<BTreeSet<u16>> {
+    let one = |value: &Value| match value {
+        Value::String(text) => number(text),
+        other => number(&other.to_string()),
+    };
+    let values = match value {
+        Value::Array(list) => list.iter().map(one).collect::<Option<BTreeSet<u16>>>(),
+        other => one(other).map(|value| BTreeSet::from([value])),
+    };
+    let wrong = || Error::new(file, Kind::Labels, format!("label values of {name}"), value.to_string());
+    values.filter(|values| !values.is_empty()).ok_or_else(wrong)
+}
+
+/// The way to plain labels, of those that regions are made of.
+fn plain(entries: &Map<String, Value>) -> String {
+    let lists = entries.values().filter_map(Value::as_array).flatten();
+    let all: BTreeSet<u16> = lists.filter_map(|value| number(&value.to_string())).collect();
+    let names = all.iter().map(|value| format!("{value}=NAME")).collect::<Vec<_>>().join(",");
+    format!("regions of several label values are not supported: give the plain labels by --names {names}")
 }
 
 /// Value and name of a JSON entry, whichever comes first.
@@ -71,7 +131,7 @@ fn pair(key: &str, value: &Value, file: &Path) -> Result<(String, String)> {
         // A region of one label is that label.
         Value::Array(values) if values.len() == 1 => pair(key, &values[0], file),
         other => Err(Error::new(file, Kind::Labels, format!("one label value for {key}"), other.to_string())
-            .hint("regions of several label values are not supported: give the plain labels by --names")),
+            .hint(HINT)),
     }
 }
 
@@ -142,14 +202,15 @@ pub fn beside(mask: &Path) -> Result<Names> {
 /// its folder or one level up; `None` where there is none.
 pub fn file_beside(mask: &Path) -> Option<PathBuf> {
     let folder = mask.parent().unwrap_or(Path::new(""));
-    let own = files::case_name(mask).map(|case| format!("{case}.labels.json"));
+    let spellings = [files::stem(mask).map(str::to_owned), files::case_name(mask)];
+    let mut own = spellings.into_iter().flatten().map(|case| folder.join(format!("{case}.labels.json")));
     let header = || {
         let told = nrrd::segments(&mut Source::file(mask).ok()?, mask).ok()?;
         // Earlier versions of 3D Slicer did not say which value a segment has.
         let whole = |segment: &nrrd::Segment| !segment.label.is_empty() && !segment.name.is_empty();
         (!told.is_empty() && told.iter().all(whole)).then(|| mask.to_path_buf())
     };
-    let own = own.map(|name| folder.join(name)).filter(|file| file.is_file());
+    let own = own.find(|file| file.is_file());
     if let Some(file) = own.or_else(|| files::is_segmentation(mask).then(header).flatten()) {
         return Some(file);
     }

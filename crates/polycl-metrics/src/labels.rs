@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, some};
 use polycl_image::Mask;
-use polycl_image::names::{self, Names};
+use polycl_image::names::{self, Names, Regions};
 
 use super::Pair;
 
@@ -31,6 +31,15 @@ struct Named {
     names: Names,
     /// nnU-Net's label of voxels that nobody annotated: they count neither for a prediction nor against it.
     ignored: Option<u16>,
+    /// nnU-Net's regions, in the order in which they are numbered from 1.
+    regions: Option<Regions>,
+}
+
+/// Something that several label values make up together, and that is scored as one.
+pub(super) struct Region {
+    pub(super) number: u16,
+    /// Its values in the reference and in the prediction.
+    pub(super) values: [BTreeSet<u16>; 2],
 }
 
 impl Numbering {
@@ -53,6 +62,36 @@ impl Numbering {
         Ok(Self { names, pairs, notes })
     }
 
+    /// Empties the voxels of pair number `at` that nobody annotated, in both masks.
+    pub(super) fn leave_ignored(&self, at: usize, reference: &mut Mask, prediction: &mut Mask) {
+        let Some(ignored) = self.pairs[at].told().and_then(|named| named.ignored) else { return };
+        let nobody_knows = |(truth, found): (&mut u16, &mut u16)| {
+            if *truth == ignored {
+                (*truth, *found) = (0, 0);
+            }
+        };
+        reference.voxels.iter_mut().zip(&mut prediction.voxels).for_each(nobody_knows);
+    }
+
+    /// The regions of pair number `at`; `None` where both masks have plain labels. A mask without names has the values of
+    /// the other one.
+    pub(super) fn regions(&self, at: usize) -> Option<Vec<Region>> {
+        let pair = &self.pairs[at];
+        let told = pair.told()?;
+        [&pair.reference, &pair.prediction].into_iter().flatten().find(|named| named.regions.is_some())?;
+        let of = |named: &Option<Named>, name: &str| named.as_ref().unwrap_or(told).values(name);
+        let region = |(&number, name): (&u16, &String)| {
+            let values = [of(&pair.reference, name), of(&pair.prediction, name)];
+            Some(Region { number: self.number(name).unwrap_or(number), values })
+        };
+        Some(told.names.iter().filter_map(region).collect())
+    }
+
+    /// The common number of a name.
+    fn number(&self, name: &str) -> Option<u16> {
+        self.names.iter().find_map(|(&number, known)| (known == name).then_some(number))
+    }
+
     /// Brings both masks of pair number `at` into the common numbering. The numbers of the names
     /// that both have; `None` where one has no names, so that values are all there is.
     ///
@@ -65,16 +104,6 @@ impl Numbering {
         prediction: &mut Mask,
     ) -> Result<Option<BTreeSet<u16>>> {
         let pair_names = &self.pairs[at];
-        // nnU-Net copies its `dataset.json` beside its predictions; references may have no names.
-        let named = pair_names.reference.as_ref().or(pair_names.prediction.as_ref());
-        if let Some(ignored) = named.and_then(|named| named.ignored) {
-            let nobody_knows = |(truth, found): (&mut u16, &mut u16)| {
-                if *truth == ignored {
-                    (*truth, *found) = (0, 0);
-                }
-            };
-            reference.voxels.iter_mut().zip(&mut prediction.voxels).for_each(nobody_knows);
-        }
         let PairNames { reference: Some(truth), prediction: named } = pair_names else {
             return Ok(None);
         };
@@ -98,6 +127,11 @@ impl Numbering {
 }
 
 impl PairNames {
+    /// nnU-Net copies its `dataset.json` beside its predictions; references may have no names.
+    fn told(&self) -> Option<&Named> {
+        self.reference.as_ref().or(self.prediction.as_ref())
+    }
+
     /// Notes the names that the prediction alone has.
     fn check(&self, notes: &mut Vec<String>) -> Result<()> {
         let (Some(reference), Some(prediction)) = (&self.reference, &self.prediction) else { return Ok(()) };
@@ -125,19 +159,40 @@ impl PairNames {
 }
 
 impl Named {
+    /// The label values of a name.
+    fn values(&self, name: &str) -> BTreeSet<u16> {
+        let of_region = |regions: &Regions| {
+            regions.iter().find(|(region, _)| region == name).map(|(_, values)| values.clone())
+        };
+        let plain = || self.names.iter().filter(|(_, own)| *own == name).map(|(&value, _)| value).collect();
+        match &self.regions {
+            Some(regions) => of_region(regions).unwrap_or_default(),
+            None => plain(),
+        }
+    }
+
     fn beside(mask: &Path, notes: &mut Vec<String>) -> Option<Self> {
         let file = names::file_beside(mask)?;
-        match names::read(&file) {
+        let regions = names::regions(&file).ok().flatten();
+        if regions.is_some() {
+            let text = "regions are scored, each as all its label values together";
+            note(notes, format!("{}: {text}", file.display()));
+        }
+        let numbered = |regions: &Regions| (1..).zip(regions.iter().map(|(name, _)| name.clone())).collect();
+        match regions.as_ref().map_or_else(|| names::read(&file), |regions| Ok(numbered(regions))) {
             Ok(mut names) => {
                 let ignored = names.iter().find(|(_, name)| name.eq_ignore_ascii_case(names::IGNORE));
-                let ignored = ignored.map(|(&label, _)| label);
-                if let Some(label) = ignored {
-                    names.remove(&label);
+                let mut ignored = ignored.map(|(&label, _)| label);
+                if let Some(number) = ignored {
+                    names.remove(&number);
+                    let own = regions.as_ref().and_then(|regions| regions.get(usize::from(number) - 1));
+                    let label = own.and_then(|(_, values)| values.first().copied()).unwrap_or(number);
+                    ignored = Some(label);
                     let file = file.display();
                     let name = names::IGNORE;
                     note(notes, format!("{file}: voxels of the label `{name}` ({label}) are not scored"));
                 }
-                Some(Self { file, names, ignored })
+                Some(Self { file, names, ignored, regions })
             }
             Err(error) => {
                 note(notes, format!("label names are left out, values are compared: {error}"));

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, some};
+use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
-use polycl_image::{Mask, Space, files};
+use polycl_image::{Mask, Space};
 
 const LIES_OTHERWISE: &str = "the prediction does not lie just as its reference does";
 
@@ -15,6 +16,7 @@ pub struct Pair {
     pub case: String,
     pub reference: PathBuf,
     pub prediction: PathBuf,
+    pub reading: Reading,
 }
 
 /// The grid on which a pair is scored.
@@ -43,14 +45,15 @@ impl Pairs {
     pub fn find(
         reference: &Path,
         prediction: &Path,
+        reading: Reading,
         mut is_truth: impl FnMut(&Path) -> Result<()>,
     ) -> Result<Self> {
         for path in [reference, prediction] {
             path.metadata().map_err(|e| Error::io(path, "read it", &e))?;
         }
         let found = match (reference.is_dir(), prediction.is_dir()) {
-            (true, true) => Self::in_folders(reference, prediction)?,
-            (false, false) => Self::of_files(reference, prediction)?,
+            (true, true) => Self::in_folders(reference, prediction, reading)?,
+            (false, false) => Self::of_files(reference, prediction, reading)?,
             (folder, _) => {
                 let (expected, found) = if folder { ("a folder", "a file") } else { ("a file", "a folder") };
                 let expected = format!("{expected}, as the reference is");
@@ -59,19 +62,20 @@ impl Pairs {
         };
         for pair in &found.pairs {
             is_truth(&pair.reference)?;
-            pair.fit(&files::read_space(&pair.reference)?, &files::read_space(&pair.prediction)?)?;
+            pair.fit(&reading.space(&pair.reference)?, &reading.space(&pair.prediction)?)?;
         }
         Ok(found)
     }
 
-    fn of_files(reference: &Path, prediction: &Path) -> Result<Self> {
+    fn of_files(reference: &Path, prediction: &Path, reading: Reading) -> Result<Self> {
         let case = files::case_name(reference)
             .ok_or_else(|| Error::new(reference, Kind::Format, "a .nii or .nii.gz file", "another name"))?;
-        let pair = Pair { case, reference: reference.to_owned(), prediction: prediction.to_owned() };
+        let (reference, prediction) = (reference.to_owned(), prediction.to_owned());
+        let pair = Pair { case, reference, prediction, reading };
         Ok(Self { pairs: vec![pair], extra: Vec::new() })
     }
 
-    fn in_folders(reference: &Path, prediction: &Path) -> Result<Self> {
+    fn in_folders(reference: &Path, prediction: &Path, reading: Reading) -> Result<Self> {
         let references = masks(reference)?;
         if references.is_empty() {
             return Err(Error::new(reference, Kind::Pairing, "reference masks (.nii, .nii.gz)", "none"));
@@ -80,7 +84,7 @@ impl Pairs {
         let (mut pairs, mut missing) = (Vec::new(), Vec::new());
         for (case, reference) in references {
             match predictions.remove(&case) {
-                Some(prediction) => pairs.push(Pair { case, reference, prediction }),
+                Some(prediction) => pairs.push(Pair { case, reference, prediction, reading }),
                 None => missing.push(case),
             }
         }
@@ -96,16 +100,18 @@ impl Pairs {
 }
 
 impl Pair {
-    /// Reads the reference and, on its voxels, the prediction; with a sentence where they lie in different ways.
+    /// Reads the reference and, on its voxels, the prediction; with sentences where they lie in different ways, and where
+    /// a header contradicts itself.
     ///
     /// # Errors
-    /// As [`files::read_mask`]; `Geometry` where the prediction does not lie on the reference's voxels,
+    /// As [`Reading::mask`]; `Geometry` where the prediction does not lie on the reference's voxels,
     /// whatever the order of its axes.
-    pub fn read(&self) -> Result<(Mask, Mask, Option<String>)> {
-        let reference = files::read_mask(&self.reference)?;
-        let prediction = files::read_mask(&self.prediction)?;
+    pub fn read(&self) -> Result<(Mask, Mask, Vec<String>)> {
+        let reference = self.reading.mask(&self.reference)?;
+        let prediction = self.reading.mask(&self.prediction)?;
+        let mut notes = self.odd()?;
         let (fit, grid) = self.fit(&reference.space, &prediction.space)?;
-        let note = fit.note().map(|note| format!("{}: {LIES_OTHERWISE}: {note}", self.case));
+        notes.extend(fit.note().map(|note| format!("{}: {LIES_OTHERWISE}: {note}", self.case)));
         let (reference, prediction) = match grid {
             Grid::OfReference => {
                 let prediction = fit.apply(prediction, &reference.space);
@@ -113,7 +119,19 @@ impl Pair {
             }
             Grid::OfPrediction => (fit.apply(reference, &prediction.space), prediction),
         };
-        Ok((reference, prediction, note))
+        Ok((reference, prediction, notes))
+    }
+
+    /// Sentences about the headers; what both say is said once.
+    fn odd(&self) -> Result<Vec<String>> {
+        let [reference, prediction] =
+            [&self.reference, &self.prediction].map(|path| self.reading.notes_of_mask(path));
+        let (reference, prediction) = (reference?, prediction?);
+        let whose = |note: &String| if prediction.contains(note) { "both masks" } else { "its reference" };
+        let of_reference = reference.iter().map(|note| format!("{}, {}: {note}", self.case, whose(note)));
+        let alone = prediction.iter().filter(|note| !reference.contains(note));
+        let of_prediction = alone.map(|note| format!("{}, its prediction: {note}", self.case));
+        Ok(of_reference.chain(of_prediction).collect())
     }
 
     /// How one of the two lies on the grid of the other: that of the reference, unless it is a segmentation of 3D Slicer,

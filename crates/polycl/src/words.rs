@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-use polycl_app::Decided;
-use polycl_app::bench::propagate::Found;
+use polycl_app::RefineSummary;
+use polycl_app::bench::propagate::Measured;
 use polycl_app::predict::Failure;
 use polycl_app::suggest::Table;
 use polycl_data::Origin;
@@ -110,7 +110,7 @@ fn pretraining(plan: &pretrain::Plan) {
 }
 
 /// One line about all decisions of a case.
-pub fn decisions(Decided { case, choices, components, changed, tiny }: &Decided) {
+pub fn decisions(RefineSummary { case, choices, components, changed, tiny }: &RefineSummary) {
     if *components == 0 {
         talk::note(format_args!("{case}: the coarse mask is empty, and stays so"));
         return;
@@ -123,15 +123,16 @@ pub fn decisions(Decided { case, choices, components, changed, tiny }: &Decided)
     }
 }
 
-fn propagation(found: &Found) {
-    match found {
-        Found::Volume { label, organ, start, dice, hd95, slices, missed, added, drawn } => {
+fn propagation(measured: &Measured) {
+    match measured {
+        Measured::Begun => talk::data("label,name,drawn,dice,hd95,slices,missed,false,start\n"),
+        Measured::Volume { label, organ, start, dice, hd95, slices, missed, added, drawn } => {
             let drawn = drawn.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
             talk::data(format_args!(
                 "{label},{organ},{start},{dice:.4},{hd95:.2},{slices},{missed},{added},{drawn}\n"
             ));
         }
-        Found::Slice {
+        Measured::Slice {
             label,
             start,
             slice,
@@ -147,7 +148,7 @@ fn propagation(found: &Found) {
             "SLICE,{start},{label},{slice},{area},{pixels},{dice:.4},{confidence:.4},{predicted_iou:.4},\
              {agreement:.4},{continuity:.4},{away}\n"
         )),
-        Found::Second { label, start, suggested, first, own, others, best } => talk::data(format_args!(
+        Measured::Second { label, start, suggested, first, own, others, best } => talk::data(format_args!(
             "SECOND,{label},{start},{suggested},first {first:.4},suggested {own:.4},others {others:.4},best {best:.4}\n"
         )),
     }

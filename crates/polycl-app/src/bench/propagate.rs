@@ -17,7 +17,7 @@ use polycl_nn::sam::Embedder;
 use serde::{Deserialize, Serialize};
 
 use crate::masks::{given_or_beside, on_grid, read_truth};
-use crate::sam::Weights;
+use crate::refinement::SamWeights;
 
 /// A true mask of which some slices are taken for drawn ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +36,15 @@ pub struct Request {
     pub slices: bool,
     /// Folder of the network's embeddings.
     pub cache: Option<PathBuf>,
-    pub weights: Weights,
+    pub weights: SamWeights,
     pub device: Device,
 }
 
 /// A finding, which watchers hear of at once.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub enum Found {
+pub enum Measured {
+    /// All is checked.
+    Begun,
     /// A volume, from one start.
     Volume {
         label: u16,
@@ -88,7 +90,7 @@ struct Trial<'a> {
     extent: Vec<usize>,
 }
 
-/// Propagates each label from several starts, and tells of each [`Found`].
+/// Propagates each label from several starts, and tells of each [`Measured`].
 ///
 /// # Errors
 /// Files that do not belong together or cannot be read; weights that are not there.
@@ -102,6 +104,7 @@ pub fn run(args: &Request, watch: &dyn Watch) -> anyhow::Result<()> {
     let wanted = |label: &u16| args.labels.is_empty() || args.labels.contains(label);
     let labels: Vec<u16> = labels_of(&truth.voxels).filter(wanted).collect();
     anyhow::ensure!(!labels.is_empty(), "{}: none of the labels asked for is in it", args.truth.display());
+    watch.partial(&Measured::Begun);
     for label in labels {
         let trial = Trial::new(&image, &truth, label, &names, watch);
         for (name, share) in [("third", 1.0 / 3.0), ("middle", 0.5), ("two_thirds", 2.0 / 3.0)] {
@@ -174,7 +177,7 @@ impl<'a> Trial<'a> {
         let has = |mask: &Mask, k: usize| self.order.plane(mask, k).contains(&self.label);
         let missed = self.extent.iter().filter(|&&k| !has(&found.mask, k)).count();
         let added = (0..all).filter(|&k| has(&found.mask, k) && !self.extent.contains(&k)).count();
-        self.watch.partial(&Found::Volume {
+        self.watch.partial(&Measured::Volume {
             label: self.label,
             organ: self.names.get(&self.label).cloned().unwrap_or_default(),
             start: name.to_owned(),
@@ -201,7 +204,7 @@ impl<'a> Trial<'a> {
         let dice = dice_of(truth.iter().zip(&own).map(|(&a, &b)| (a != 0, b != 0))).unwrap_or(1.0);
         let area = truth.iter().filter(|&&l| l != 0).count();
         if let Some(e) = row.evidence {
-            self.watch.partial(&Found::Slice {
+            self.watch.partial(&Measured::Slice {
                 label: self.label,
                 start: name.to_owned(),
                 slice: k,
@@ -239,7 +242,7 @@ impl<'a> Trial<'a> {
         let mean = dice.iter().sum::<f64>() / dice.len().max(1) as f64;
         let best = dice.iter().copied().fold(0.0, f64::max);
         let label = self.label;
-        self.watch.partial(&Found::Second { label, start, suggested, first, own, others: mean, best });
+        self.watch.partial(&Measured::Second { label, start, suggested, first, own, others: mean, best });
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use polycl_phantom::degrade::Degradation;
 use serde::{Deserialize, Serialize};
 
 use crate::masks::{names_beside, on_grid, read_truth};
-use crate::sam::Weights;
+use crate::refinement::SamWeights;
 
 /// A true mask to make worse and to refine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Request {
     pub slices: Option<PathBuf>,
     /// Folder of the network's embeddings.
     pub cache: Option<PathBuf>,
-    pub weights: Weights,
+    pub weights: SamWeights,
     pub device: Device,
 }
 

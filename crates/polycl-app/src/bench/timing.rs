@@ -12,7 +12,7 @@ use polycl_nn::net::Net;
 use polycl_nn::sam2::{self, Sam2};
 use serde::{Deserialize, Serialize};
 
-use crate::sam::Weights;
+use crate::refinement::SamWeights;
 
 const PEER: &str = concat!("polycl ", env!("CARGO_PKG_VERSION"));
 
@@ -114,10 +114,28 @@ impl Steps {
     }
 }
 
+/// The network that was timed, and the machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Setting {
+    peer: &'static str,
+    device: Device,
+    instruction_set: &'static str,
+    model: String,
+    threads: usize,
+}
+
+impl Setting {
+    fn of(model: &impl std::fmt::Display, device: Device) -> Self {
+        let instruction_set = polycl_nn::kernels::instruction_set();
+        let threads = rayon::current_num_threads();
+        Self { peer: PEER, device, instruction_set, model: model.to_string(), threads }
+    }
+}
+
 /// The image encoder and the mask decoder of a Segment Anything network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SamSteps {
-    pub weights: Weights,
+    pub weights: SamWeights,
     /// Boxes that are decoded together.
     pub boxes: usize,
     pub steps: usize,
@@ -126,11 +144,8 @@ pub struct SamSteps {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SamTimes {
-    peer: &'static str,
-    device: Device,
-    instruction_set: &'static str,
-    model: String,
-    threads: usize,
+    #[serde(flatten)]
+    setting: Setting,
     encoder_s: f64,
     decoder_s: f64,
     boxes: usize,
@@ -146,11 +161,7 @@ impl SamSteps {
         let (model, sam) = self.weights.open(self.device)?;
         let repeats = [2, self.steps];
         Ok(SamTimes {
-            peer: PEER,
-            device: self.device,
-            instruction_set: polycl_nn::kernels::instruction_set(),
-            model: model.to_string(),
-            threads: rayon::current_num_threads(),
+            setting: Setting::of(&model, self.device),
             encoder_s: median_of(embedding(&sam, repeats, self.device)),
             decoder_s: median_of(decoding(&sam, 1, repeats, self.device)),
             boxes: self.boxes,
@@ -171,11 +182,8 @@ pub struct Sam2Steps {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sam2Times {
-    peer: &'static str,
-    device: Device,
-    instruction_set: &'static str,
-    model: String,
-    threads: usize,
+    #[serde(flatten)]
+    setting: Setting,
     encoder_s: f64,
     track_s: f64,
     frame_s: f64,
@@ -190,11 +198,7 @@ impl Sam2Steps {
         let (model, network) = Sam2::open(&self.weights, self.model, self.device)?;
         let [encoder_s, track_s] = tracking(&network, [1, self.steps], self.device)?.map(median_of);
         Ok(Sam2Times {
-            peer: PEER,
-            device: self.device,
-            instruction_set: polycl_nn::kernels::instruction_set(),
-            model: model.to_string(),
-            threads: rayon::current_num_threads(),
+            setting: Setting::of(&model, self.device),
             encoder_s,
             track_s,
             frame_s: encoder_s + track_s,

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use polycl_image::nifti;
-use polycl_metrics::{CaseOfFile, SummaryFile, dice};
+use polycl_metrics::{CaseOfFile, SummaryFile, dice_of};
 use polycl_nn::train::RunCard;
 
 /// The number of the demo's only organ in its masks.
@@ -79,13 +79,8 @@ pub fn agreement(
     label: u16,
 ) -> anyhow::Result<Vec<String>> {
     let (made, predicted) = (nifti::read_mask(made)?, nifti::read_mask(predicted)?);
-    let count = |found: &dyn Fn(u16, u16) -> bool| {
-        let pairs = made.voxels.iter().zip(&predicted.voxels);
-        pairs.filter(|&(&made, &predicted)| found(made, predicted)).count() as u64
-    };
-    let both = count(&|made, predicted| made == label && predicted == label);
-    let each = count(&|made, _| made == label) + count(&|_, predicted| predicted == label);
-    let dice = dice(both, each);
+    let pairs = made.voxels.iter().zip(&predicted.voxels);
+    let dice = dice_of(pairs.map(|(&made, &predicted)| (made == label, predicted == label)));
     let seen = RunCard::read(run)?.training_cases.iter().any(|seen| seen.case == case);
     Ok(vec![
         title.to_owned(),

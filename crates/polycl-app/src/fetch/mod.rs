@@ -95,7 +95,7 @@ pub struct Request {
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     pub path: PathBuf,
-    pub news: bool,
+    pub fetched_now: bool,
     pub about: &'static str,
     /// The network that made a sample's masks.
     pub masks_by: Option<&'static str>,
@@ -117,7 +117,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     };
     let (path, news) = fetch(item, request.from.as_deref(), &Environment::of_process(), watch)?;
     let masks_by = item.sample.as_ref().map(|sample| sample.made_by);
-    Ok(Outcome { path, news, about: item.about, masks_by })
+    Ok(Outcome { path, fetched_now: news, about: item.about, masks_by })
 }
 
 /// Fetches an item, from a file that was got by hand or from where pip would get it, unless it is

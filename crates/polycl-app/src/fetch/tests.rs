@@ -604,7 +604,7 @@ fn pip_is_asked_where_no_index_is_set_up() {
 
 #[test]
 fn weights_are_converted_once() {
-    let pth = Path::new(env!("CARGO_MANIFEST_DIR")).join("../polycl-nn/tests/reference/torch/types.pth");
+    let pth = Path::new(env!("CARGO_MANIFEST_DIR")).join("../polycl-weights/tests/reference/torch/types.pth");
     let bytes = std::fs::read(&pth).unwrap();
     let item = Item { converted: Some("tiny.safetensors"), ..item_of(b"", MEMBER, &bytes) };
     let place = Place::new();

@@ -11,10 +11,10 @@ use polycl_image::names::Names;
 use polycl_nn::predict::Predictor;
 use polycl_nn::train::{RunCard, Seen};
 
-use crate::made::Made;
+use crate::recipe::MaskRecipe;
 
 /// The network that segmented the scans of a folder, and how.
-pub type Card = prediction::Card<Made>;
+pub type Card = prediction::Card<MaskRecipe>;
 
 /// Where the masks of a network are put down.
 pub struct Book<'a> {
@@ -36,6 +36,7 @@ impl Book<'_> {
                 refined_by: self.refined_by.clone(),
                 cases: Some(BTreeSet::new()),
                 made: BTreeMap::new(),
+                odd: BTreeMap::new(),
                 seen: SeenBy::default(),
             });
         }
@@ -49,11 +50,15 @@ impl Book<'_> {
         })
     }
 
-    /// Adds a case to the card as it is now: another call may have added its own since.
-    pub fn add(&self, case: &str, fingerprint: &str) -> Result<()> {
+    /// Adds a case, and what is odd about its scan, to the card as it is now: another call may have added its own since.
+    pub fn add(&self, case: &str, fingerprint: &str, odd: Vec<String>) -> Result<()> {
         let _lock = lock::wait(self.out)?;
         let mut card = self.card()?;
         card.made.remove(case);
+        card.odd.remove(case);
+        if !odd.is_empty() {
+            card.odd.insert(case.to_owned(), odd);
+        }
         if let Some(cases) = &mut card.cases {
             cases.insert(case.to_owned());
         }
@@ -73,7 +78,7 @@ impl Book<'_> {
     }
 
     /// Notes that the mask of a case, and all that goes with it, is written.
-    pub fn finish(&self, case: &str, made: Made) -> Result<()> {
+    pub fn finish(&self, case: &str, made: MaskRecipe) -> Result<()> {
         let _lock = lock::wait(self.out)?;
         let mut card = self.card()?;
         card.made.insert(case.to_owned(), made);

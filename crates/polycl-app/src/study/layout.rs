@@ -39,7 +39,7 @@ pub fn lay_out(plan: &StudyPlan, test: &Test) -> anyhow::Result<()> {
 fn place(scan: &Source, folder: &Path, case: &str) -> polycl_base::Result<()> {
     let ending = if scan.path.extension().is_some_and(|ending| ending == "gz") { "nii.gz" } else { "nii" };
     let to = folder.join(format!("{case}.{ending}"));
-    if nifti::is_nifti(&scan.path) {
+    if nifti::is_nifti(&scan.path) && scan.is_read_as_others_do() {
         link(&scan.path, &to)
     } else {
         nifti::write_image(&to, &Input::at(scan)?.image()?)

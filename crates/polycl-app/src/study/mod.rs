@@ -27,13 +27,15 @@ use polycl_base::Watch;
 use polycl_nn::device::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::sam::Weights;
+use crate::refinement::SamWeights;
 pub use config::Config;
 pub use event::{Count, Event, Failed, JobEnd, Planned};
 use folder::Beginning;
 use plan::StudyPlan;
-use processes::LocalProcesses;
+pub use processes::LocalProcesses;
+pub use runner::{Runner, Ticket};
 pub use standing::{Mean, MethodStanding, Standing};
+pub use task::Task;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
@@ -47,6 +49,14 @@ pub struct Request {
     pub cores: usize,
     /// Only checks everything and tells what would run.
     pub dry_run: bool,
+    /// The file of `polycl`, which is run for each step, and whose hash the report tells.
+    pub program: PathBuf,
+}
+
+impl Request {
+    fn jobs(&self) -> usize {
+        self.jobs.unwrap_or(self.cores).max(1)
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -69,12 +79,21 @@ pub enum End {
     Reported(PathBuf),
 }
 
-/// Runs all of a study that is not there yet, and reports. `watch` hears every [`Event`].
+/// Runs all of a study that is not there yet by processes of this machine, and reports. `watch` hears every [`Event`].
+///
+/// # Errors
+/// As [`run_on`].
+pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    let threads = (request.cores / request.jobs()).max(1);
+    run_on(request, &mut LocalProcesses::new(&request.program, threads), watch)
+}
+
+/// As [`run`], by whoever does the trainings.
 ///
 /// # Errors
 /// For everything that cannot be met with the data at hand, before anything is written; for a folder in which another
 /// study runs. A job that fails is no error.
-pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+pub fn run_on(request: &Request, runner: &mut dyn Runner, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let Request { config: path, out, .. } = request;
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let config = Config::parse(&text, path)?;
@@ -82,7 +101,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let plan = Arc::new(StudyPlan::new(config, out, refined_by)?);
     let beginning = Beginning::read(&plan.out)?;
     beginning.same_data(&plan)?;
-    let jobs = request.jobs.unwrap_or(request.cores).max(1);
+    let jobs = request.jobs();
     let planned = planned(&plan, jobs);
     watch.partial(&Event::Planned(planned.clone()));
     if request.dry_run {
@@ -90,13 +109,12 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     }
     let _alone = folder::alone(out)?;
     let beginning = beginning.noted(&plan)?;
-    let mut runner = LocalProcesses::new((request.cores / jobs).max(1));
-    let failed = train(&plan, jobs, &mut runner, watch)?;
+    let failed = train(&plan, jobs, runner, watch)?;
     let end = if watch.stop() {
         End::Stopped
     } else {
         watch.partial(&Event::Over { failed: failed.clone() });
-        report(&plan, &text, &beginning)?
+        report(&plan, &text, (&beginning, &request.program))?
     };
     Ok(Outcome { planned, failed, end })
 }
@@ -104,7 +122,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
 /// The network that refines and its weights, which must be there; empty without refinement.
 fn refined_by(config: &Config) -> anyhow::Result<String> {
     let Some(refinement) = &config.refinement else { return Ok(String::new()) };
-    let weights = Weights { model: Some(refinement.model), file: refinement.weights.clone() };
+    let weights = SamWeights { model: Some(refinement.model), file: refinement.weights.clone() };
     let (model, sam) = weights.open(Device::Cpu)?;
     Ok(format!("{model} {:08x}", sam.checksum))
 }
@@ -129,7 +147,7 @@ fn planned(plan: &StudyPlan, jobs: usize) -> Planned {
 fn train(
     plan: &Arc<StudyPlan>,
     jobs: usize,
-    runner: &mut LocalProcesses,
+    runner: &mut dyn Runner,
     watch: &dyn Watch,
 ) -> anyhow::Result<Vec<Failed>> {
     let work = job::in_order(plan).into_iter().map(|job| job.work(plan)).sum();
@@ -140,10 +158,10 @@ fn train(
     Ok(execute::execute(plan, jobs, runner, watch))
 }
 
-fn report(plan: &StudyPlan, text: &str, beginning: &Beginning) -> anyhow::Result<End> {
+fn report(plan: &StudyPlan, text: &str, (beginning, program): (&Beginning, &Path)) -> anyhow::Result<End> {
     if (0..plan.arms.len()).all(|arm| !plan.complete(arm)) {
         return Ok(End::NothingToReport);
     }
-    report::write(plan, text, beginning.primary.as_deref())?;
+    report::write(plan, text, beginning.primary.as_deref(), program)?;
     Ok(End::Reported(plan.out.join("report.html")))
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use polycl_base::{Error, lock};
@@ -14,8 +15,9 @@ use shared_child::SharedChild;
 use super::runner::{Runner, Ticket};
 use super::task::Task;
 
-/// Starts this program itself.
+/// Starts `polycl`, each command a process.
 pub struct LocalProcesses {
+    program: PathBuf,
     /// Threads of each process.
     threads: usize,
     next: usize,
@@ -23,8 +25,9 @@ pub struct LocalProcesses {
 }
 
 impl LocalProcesses {
-    pub fn new(threads: usize) -> Self {
-        Self { threads, next: 0, tasks: BTreeMap::new() }
+    /// `program` is the file of `polycl`.
+    pub fn new(program: &Path, threads: usize) -> Self {
+        Self { program: program.to_owned(), threads, next: 0, tasks: BTreeMap::new() }
     }
 }
 
@@ -32,15 +35,16 @@ impl Runner for LocalProcesses {
     fn submit(&mut self, task: Task) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.tasks.insert(ticket, Running { task, lock: None, process: None, cancelled: false });
+        let folder = task.folder().to_owned();
+        let task = Arc::new(Mutex::new(task));
+        let running = Running { task, folder, next: None, lock: None, process: None, cancelled: false };
+        self.tasks.insert(ticket, running);
         ticket
     }
 
     fn poll(&mut self, ticket: Ticket) -> Option<anyhow::Result<()>> {
-        let (threads, running) = (self.threads, self.tasks.get_mut(&ticket)?);
-        // A panic must not take the other tasks with it.
-        let on = catch_unwind(AssertUnwindSafe(|| running.go_on(threads)));
-        let end = match on.unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
+        let running = self.tasks.get_mut(&ticket)?;
+        let end = match running.go_on(&self.program, self.threads) {
             Ok(false) => return None,
             Ok(true) => Ok(()),
             Err(error) => Err(error),
@@ -56,9 +60,11 @@ impl Runner for LocalProcesses {
     }
 }
 
-/// A task under way.
+/// A task under way. A thread finds its next command, and does what needs none: that may take as long as a command.
 struct Running {
-    task: Task,
+    task: Arc<Mutex<Task>>,
+    folder: PathBuf,
+    next: Option<JoinHandle<anyhow::Result<Option<Vec<String>>>>>,
     /// Held by this process and by the commands it starts, so that a study that is begun again waits for a
     /// command that has outlived the one before.
     lock: Option<File>,
@@ -69,25 +75,42 @@ struct Running {
 
 impl Running {
     /// Goes as far as it can without waiting; true when all is done.
-    fn go_on(&mut self, threads: usize) -> anyhow::Result<bool> {
+    fn go_on(&mut self, program: &Path, threads: usize) -> anyhow::Result<bool> {
         if self.lock.is_none() {
-            self.lock = claim(self.task.folder())?;
+            self.lock = claim(&self.folder)?;
         }
-        if let Some(lock) = &self.lock {
-            if let Some(process) = &mut self.process
-                && !process.ended(self.cancelled)?
-            {
-                return Ok(false);
-            }
-            self.process = None;
-            let Some(words) = self.task.next_command()? else { return Ok(true) };
+        let Some(lock) = &self.lock else {
             ensure!(!self.cancelled, STOPPED);
-            self.process = Some(Process::start(self.task.folder(), words, threads, lock)?);
+            return Ok(false);
+        };
+        if let Some(process) = &mut self.process
+            && !process.ended(self.cancelled)?
+        {
             return Ok(false);
         }
+        self.process = None;
+        if self.next.as_ref().is_some_and(|next| !next.is_finished()) {
+            return Ok(false);
+        }
+        let Some(next) = self.next.take() else {
+            self.next = Some(next_of(Arc::clone(&self.task)));
+            return Ok(false);
+        };
+        // A panic must not take the other tasks with it.
+        let Some(words) = next.join().unwrap_or_else(|_| Err(anyhow!("it panicked")))? else {
+            return Ok(true);
+        };
         ensure!(!self.cancelled, STOPPED);
+        self.process = Some(Process::start((program, threads), &self.folder, words, lock)?);
         Ok(false)
     }
+}
+
+fn next_of(task: Arc<Mutex<Task>>) -> JoinHandle<anyhow::Result<Option<Vec<String>>>> {
+    std::thread::spawn(move || {
+        let mut task = task.lock().map_err(|_| anyhow!("it panicked"))?;
+        task.next_command()
+    })
 }
 
 const STOPPED: &str = "it was asked to stop";
@@ -110,13 +133,18 @@ struct Process {
 }
 
 impl Process {
-    fn start(dir: &Path, words: Vec<String>, threads: usize, lock: &File) -> anyhow::Result<Self> {
+    fn start(
+        (program, threads): (&Path, usize),
+        dir: &Path,
+        words: Vec<String>,
+        lock: &File,
+    ) -> anyhow::Result<Self> {
         let path = dir.join("log.txt");
         let log = File::options().create(true).append(true).open(&path);
         let mut log = log.map_err(|e| Error::io(&path, "write it", &e))?;
         writeln!(log, "$ polycl {}", words.join(" ")).map_err(|e| Error::io(&path, "write it", &e))?;
         let begin = log.metadata().map_or(0, |metadata| metadata.len());
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(program);
         command
             .args(&words)
             .args(["--threads", &threads.to_string()])
@@ -163,15 +191,4 @@ fn end(child: &SharedChild) -> io::Result<()> {
         }
     }
     child.kill()
-}
-
-/// This program, as it runs: on Linux also where its file has been replaced since, so that versions never
-/// mix in a study.
-pub fn program() -> anyhow::Result<PathBuf> {
-    let running = Path::new("/proc/self/exe");
-    if running.exists() {
-        Ok(running.to_owned())
-    } else {
-        std::env::current_exe().context("where this program is")
-    }
 }

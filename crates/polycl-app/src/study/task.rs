@@ -35,7 +35,7 @@ enum Step {
 impl Task {
     /// # Errors
     /// For a fine-tuning whose encoder is not there.
-    pub fn new(plan: &Arc<StudyPlan>, job: Job) -> anyhow::Result<Self> {
+    pub(super) fn new(plan: &Arc<StudyPlan>, job: Job) -> anyhow::Result<Self> {
         let mut steps = VecDeque::from([Step::Train, Step::Note]);
         if let Job::Finetuning(number) = job {
             let finetuning = &plan.finetunings[number];

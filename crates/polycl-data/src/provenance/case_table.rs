@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use polycl_base::{Error, Kind, Result, lock, output};
+use polycl_base::{Error, Kind, Result, lock, output, table, text};
 
 use super::record::Record;
 
@@ -50,35 +50,31 @@ impl CaseTable {
             Error::new(path, Kind::Format, self.what, found)
                 .hint("move it out of the way, or choose another --out")
         };
-        let mut table = csv::Reader::from_path(path).map_err(|e| unreadable(e.to_string()).because(e))?;
-        if table.headers().map_err(|e| unreadable(e.to_string()).because(e))?
-            != &csv::StringRecord::from(self.columns)
-        {
+        let (columns, rows) = table::records(path).map_err(|e| unreadable(e.found.clone()).because(e))?;
+        if columns != *self.columns {
             return Err(unreadable("other columns".to_owned()));
         }
-        let rows = table
-            .records()
-            .collect::<csv::Result<Vec<_>>>()
-            .map_err(|e| unreadable(e.to_string()).because(e))?;
-        Ok(rows.into_iter().filter(|row| row.get(0) != Some(case)).collect())
+        let case = text::composed(case.to_owned());
+        let rows = rows.into_iter().map(|(_, row)| row);
+        Ok(rows.filter(|row| row.get(0) != Some(case.trim())).collect())
     }
 }
 
-/// The text of a table without the rows of a case; nothing where it has none.
-pub(super) fn without(text: &[u8], case: &str) -> csv::Result<Option<Vec<u8>>> {
-    let mut table = csv::Reader::from_reader(text);
-    let columns = table.headers()?.clone();
-    let Some(at) = columns.iter().position(|column| column.trim() == "case") else { return Ok(None) };
-    let rows = table.records().collect::<csv::Result<Vec<_>>>()?;
-    let others: Vec<_> = rows.iter().filter(|row| row[at].trim() != case.trim()).collect();
+/// The text of a table, as spreadsheets save it or as we write it, without the rows of a case; nothing where it has none.
+pub(super) fn without(file: &Path, case: &str) -> Result<Option<Vec<u8>>> {
+    let (columns, rows) = table::records(file)?;
+    let Some(at) = columns.iter().position(|column| column.eq_ignore_ascii_case("case")) else {
+        return Ok(None);
+    };
+    let case = text::composed(case.trim().to_owned());
+    let others: Vec<_> = rows.iter().map(|(_, row)| row).filter(|row| row[at] != *case).collect();
     if others.len() == rows.len() {
         return Ok(None);
     }
-    let mut text = Vec::new();
-    let mut writer = csv::Writer::from_writer(&mut text);
-    writer.write_record(&columns)?;
-    others.into_iter().try_for_each(|row| writer.write_record(row))?;
-    writer.flush()?;
-    drop(writer);
+    let failed = |e: csv::Error| Error::caused(file, Kind::Format, "rows that can be written again", e);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&columns).map_err(failed)?;
+    others.into_iter().try_for_each(|row| writer.write_record(row)).map_err(failed)?;
+    let text = writer.into_inner().map_err(|e| Error::io(file, "write it again", e.error()))?;
     Ok(Some(text))
 }

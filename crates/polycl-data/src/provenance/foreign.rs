@@ -3,6 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use polycl_base::text;
+use polycl_image::automation;
+use polycl_image::dicom::segmentation::Automation;
+
+use super::Origin;
 
 const NNUNET: &str = "nnU-Net";
 const TOTAL_SEGMENTATOR: &str = "TotalSegmentator";
@@ -19,6 +23,21 @@ const OF_FOLDERS: [(&str, &str); 5] = [
 
 /// The file that says so, and the program.
 pub(super) type Program = (PathBuf, &'static str);
+
+/// The program in words where only a DICOM segmentation tells that there was one.
+const WRITER: &str = "the writer of its DICOM segmentation";
+
+/// The DICOM segmentation of a mask that lies beside it under the same name, and whom that says to have drawn it. Our own
+/// are such, too: records are easily left behind.
+pub(super) fn segmentation(folder: &Path, case: &str) -> Option<(Program, Origin)> {
+    let file = folder.join(format!("{case}.dcm"));
+    let origin = match automation::of_segmentation(&file)? {
+        Automation::Automatic => Origin::Predicted,
+        Automation::Semiautomatic => Origin::Propagated,
+        Automation::Manual => return None,
+    };
+    Some(((file, WRITER), origin))
+}
 
 /// The other program that made all masks of a folder; `None` where nothing says so.
 pub(super) fn of_folder(folder: &Path) -> Option<Program> {

@@ -129,8 +129,13 @@ impl Folder {
 
     /// The other program that made a mask.
     fn other(&self, case: &str) -> Option<Maker> {
-        let (record, program) = self.program.clone().or_else(|| foreign::of_case(&self.path, case))?;
-        Some(Maker { origin: Origin::Predicted, record, propagation: None, program: Some(program) })
+        let predicted = self.program.clone().or_else(|| foreign::of_case(&self.path, case));
+        let predicted = predicted.map(|program| (program, Origin::Predicted));
+        // Where a record of ours knows of the mask, the segmentation may be of one before it.
+        let known = self.maker(case.trim()).is_some();
+        let beside = || foreign::segmentation(&self.path, case).filter(|_| !known);
+        let ((record, program), origin) = predicted.or_else(beside)?;
+        Some(Maker { origin, record, propagation: None, program: Some(program) })
     }
 
     /// Of several records the least believable counts: one mask may have replaced another.
@@ -163,13 +168,17 @@ pub fn settle(folder: &Path, case: &str, own: &[Record]) -> Result<()> {
         if !path.is_file() {
             continue;
         }
-        let text = std::fs::read(&path).map_err(|e| Error::io(&path, "read it", &e))?;
-        let without = match record {
-            Record::Predict => prediction::without(&text, case).map_err(|e| e.to_string()),
-            Record::Propagate | Record::Refine => case_table::without(&text, case).map_err(|e| e.to_string()),
-        };
         let unreadable = |found| Error::new(&path, Kind::Format, "which masks a machine made", found);
-        if let Some(text) = without.map_err(unreadable)? {
+        let without = match record {
+            Record::Predict => {
+                let text = std::fs::read(&path).map_err(|e| Error::io(&path, "read it", &e))?;
+                prediction::without(&text, case).map_err(|e| unreadable(e.to_string()).because(e))?
+            }
+            Record::Propagate | Record::Refine => {
+                case_table::without(&path, case).map_err(|e| unreadable(e.found.clone()).because(e))?
+            }
+        };
+        if let Some(text) = without {
             output::atomically(&path, |file| file.write_all(&text))?;
         }
     }

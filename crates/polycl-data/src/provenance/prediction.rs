@@ -28,6 +28,9 @@ pub struct Card<M> {
     /// How the masks were made that are finished; a case is listed above before its mask is written.
     #[serde(default = "BTreeMap::new", skip_serializing_if = "BTreeMap::is_empty")]
     pub made: BTreeMap<String, M>,
+    /// Sentences about what was odd about scans.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub odd: BTreeMap<String, Vec<String>>,
     #[serde(flatten)]
     pub seen: SeenBy,
 }
@@ -82,7 +85,8 @@ pub(super) fn made(file: &Path) -> Result<Made> {
     let expected = "which masks a network made, as `polycl predict` writes it";
     let card: Cases =
         serde_json::from_slice(&bytes).map_err(|e| Error::caused(file, Kind::Format, expected, e))?;
-    let trimmed = |cases: BTreeSet<String>| cases.iter().map(|case| case.trim().to_owned()).collect();
+    let trimmed =
+        |cases: BTreeSet<String>| cases.iter().map(|case| text::composed(case.trim().to_owned())).collect();
     Ok(card.cases.map_or(Made::All, |cases| Made::Cases(trimmed(cases))))
 }
 
@@ -109,11 +113,13 @@ fn write(folder: &Path, card: &impl Serialize) -> Result<()> {
 }
 
 /// The text of a card without a case; nothing where it does not name it. What else it tells stays, whoever wrote it.
-pub(super) fn without(text: &[u8], case: &str) -> serde_json::Result<Option<Vec<u8>>> {
-    let mut card: Value = serde_json::from_slice(text)?;
+pub(super) fn without(bytes: &[u8], case: &str) -> serde_json::Result<Option<Vec<u8>>> {
+    let same =
+        |other: &str| text::composed(other.trim().to_owned()) == text::composed(case.trim().to_owned());
+    let mut card: Value = serde_json::from_slice(bytes)?;
     let Some(cases) = card.get_mut("cases").and_then(Value::as_array_mut) else { return Ok(None) };
     let before = cases.len();
-    cases.retain(|other| other.as_str().is_none_or(|other| other.trim() != case.trim()));
+    cases.retain(|other| other.as_str().is_none_or(|other| !same(other)));
     if cases.len() == before {
         return Ok(None);
     }

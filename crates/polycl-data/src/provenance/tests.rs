@@ -93,6 +93,20 @@ fn what_is_written_is_what_import_reads() {
 }
 
 #[test]
+fn a_card_keeps_what_was_odd_and_says_nothing_where_nothing_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"polycl":"0","run":"r","weights":"w","cases":["a"],"trained_on":[],"validated_on":[],"pretrained_on":[]}"#;
+    let mut card: prediction::Card<Value> = serde_json::from_str(text).unwrap();
+    card.write(folder.path()).unwrap();
+    let written = || std::fs::read_to_string(folder.path().join("polycl.json")).unwrap();
+    assert!(!written().contains("odd"), "{}", written());
+    card.odd.insert("a".to_owned(), vec!["all values are 0".to_owned()]);
+    card.write(folder.path()).unwrap();
+    let again: prediction::Card<Value> = serde_json::from_str(&written()).unwrap();
+    assert_eq!(again.odd, card.odd);
+}
+
+#[test]
 fn a_replaced_mask_is_forgotten_by_the_other_records() {
     let folder = tempfile::tempdir().unwrap();
     let write = |record: Record, text: &str| {

@@ -12,3 +12,4 @@ mod opening;
 mod origin;
 mod ranges;
 mod real;
+mod told;

@@ -9,7 +9,7 @@ use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry
 
 use super::layout::Layout;
 use super::pixels::Cells;
-use super::source::{BIG, DEFLATED, IMPLICIT};
+use super::source::{BIG, DEFLATED, GE, IMPLICIT};
 use super::{lossless, rle};
 
 /// A frame has at most this many pixels for each of its compressed bytes, beyond the first 4 million: an empty
@@ -30,7 +30,7 @@ pub(super) enum Codec {
 /// The codec of a transfer syntax, or the name of one that we have no decoder for.
 pub(super) fn codec(transfer: &str) -> Result<Codec, String> {
     Ok(match transfer {
-        "" | IMPLICIT | BIG | DEFLATED | "1.2.840.10008.1.2.1" => Codec::Native,
+        "" | IMPLICIT | BIG | DEFLATED | GE | "1.2.840.10008.1.2.1" => Codec::Native,
         "1.2.840.10008.1.2.5" => Codec::Rle,
         "1.2.840.10008.1.2.4.50"
         | "1.2.840.10008.1.2.4.51"

@@ -8,9 +8,11 @@ use polycl_base::{Error, Result};
 use rayon::prelude::*;
 
 use super::elements::text;
+use super::found::{EMPTY, Found, NO_DICOM};
+use super::scan::Element;
+use super::series::Series;
 use super::slice::{Shot, parse, shot};
 use super::source::{Head, open};
-use super::{Found, Series};
 
 /// Folders within folders that are looked into.
 const DEPTH: usize = 64;
@@ -19,6 +21,8 @@ enum Seen {
     Image(Box<Shot>),
     Other(&'static str),
     Damaged(Error),
+    /// A file without a byte, as a broken copy leaves them.
+    Empty(PathBuf),
 }
 
 /// All image series under a folder (nested) or of one file, sorted by UID. Files that are no DICOM, DICOMDIR
@@ -39,15 +43,21 @@ pub fn find(path: &Path) -> Result<Found> {
     let seen = files.par_iter().map(|file| look(file)).collect::<Result<Vec<_>>>()?;
     let mut series = BTreeMap::<String, Vec<Shot>>::new();
     let mut found = Found { series: Vec::new(), others: BTreeMap::new(), damaged: Vec::new() };
+    let mut empty = Vec::new();
     for seen in seen {
         match seen {
+            Seen::Empty(path) => empty.push(path),
             Seen::Image(shot) => series.entry(shot.series.clone()).or_default().push(*shot),
             Seen::Other(reason) => *found.others.entry(reason.to_owned()).or_default() += 1,
             Seen::Damaged(error) => found.damaged.push(error),
         }
     }
-    let damaged = &found.damaged;
-    found.series = series.into_iter().map(|(uid, shots)| Series::new(uid, path, shots, damaged)).collect();
+    if !empty.is_empty() {
+        found.others.insert(EMPTY.to_owned(), empty.len());
+    }
+    let broken: Vec<&Path> = found.damaged.iter().filter_map(Error::file).collect();
+    let new = |(uid, shots)| Series::new(uid, path, shots, &broken, &empty);
+    found.series = series.into_iter().map(new).collect();
     Ok(found)
 }
 
@@ -99,7 +109,10 @@ impl Tree<'_> {
 fn look(path: &Path) -> Result<Seen> {
     let head = match open(path) {
         Ok(Some(head)) => head,
-        Ok(None) => return Ok(Seen::Other("files that are no DICOM")),
+        Ok(None) if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) => {
+            return Ok(Seen::Empty(path.to_owned()));
+        }
+        Ok(None) => return Ok(Seen::Other(NO_DICOM)),
         Err(error) if error.kind == polycl_base::Kind::Io => return Err(error),
         Err(error) => return Ok(Seen::Damaged(error)),
     };
@@ -115,9 +128,11 @@ fn look(path: &Path) -> Result<Seen> {
 
 /// What the file is, where it is no image to be read as a scan.
 fn other(path: &Path, head: &Head) -> Result<Option<&'static str>> {
-    let object = parse(path, head, |tag| tag == tags::SOP_CLASS_UID || tag == tags::MODALITY)?;
+    let object =
+        parse(path, head, |Element { tag, .. }| [tags::SOP_CLASS_UID, tags::MODALITY].contains(tag))?;
     let class = text(&object, tags::SOP_CLASS_UID);
     let storage = class.strip_prefix("1.2.840.10008.5.1.4.1.1.");
+    let modality = text(&object, tags::MODALITY);
     Ok(match storage {
         Some("66.4" | "66.7") => Some("segmentations (SEG)"),
         Some("481.2") => Some("radiotherapy doses (RTDOSE)"),
@@ -128,7 +143,13 @@ fn other(path: &Path, head: &Head) -> Result<Option<&'static str>> {
         Some(code) if code.starts_with("11.") => Some("presentation states"),
         Some(code) if code.starts_with("104.") => Some("documents"),
         _ if head.start > 0 && is_directory(head) => Some("DICOMDIR"),
-        _ => None,
+        _ => match modality.as_str() {
+            "SEG" => Some("segmentations (SEG)"),
+            "RTDOSE" => Some("radiotherapy doses (RTDOSE)"),
+            "RTSTRUCT" => Some("contours (RTSTRUCT)"),
+            "RTPLAN" => Some("radiotherapy plans (RTPLAN)"),
+            _ => None,
+        },
     })
 }
 

@@ -12,16 +12,23 @@
 //! Values are those of the file (the stored bits, times slope, plus intercept, of each slice), neither clipped
 //! nor padded. Names and identifiers of patients are in [`Patient`] alone, and in no message.
 
+mod charset;
 mod codec;
+mod copies;
+mod counts;
 mod elements;
 mod find;
+mod found;
 mod frames;
 mod huffman;
 mod instance;
+mod lack;
 mod layout;
 mod lossless;
 mod patient;
 mod pixels;
+mod place;
+mod plane;
 mod read;
 mod rle;
 mod scan;
@@ -31,8 +38,9 @@ mod series;
 mod slice;
 mod source;
 mod stack;
+mod values;
+mod wanted;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use dicom_object::InMemDicomObject;
@@ -40,20 +48,10 @@ use polycl_base::{Error, Kind, Result, hex, some};
 use sha2::{Digest, Sha256};
 
 pub use find::find;
+pub use found::Found;
 pub use instance::Instance;
 pub use patient::Patient;
 pub use series::Series;
-
-/// What lies under a path.
-#[derive(Debug)]
-pub struct Found {
-    /// Image series, sorted by UID.
-    pub series: Vec<Series>,
-    /// What was passed over, and how many files of it.
-    pub others: BTreeMap<String, usize>,
-    /// DICOM files whose headers cannot be read: no one knows which series they are of.
-    pub damaged: Vec<Error>,
-}
 
 /// A short name for a UID: the first 16 hex digits of its SHA-256.
 pub fn digest(uid: &str) -> String {
@@ -101,6 +99,8 @@ fn nothing(found: &Found, path: &Path) -> Error {
     let there = if others.is_empty() { "no files".to_owned() } else { some(&others) };
     let hint = if found.others.keys().any(|reason| reason.contains("SEG") || reason.contains("RTSTRUCT")) {
         "masks and contours are drawn on a scan; point at the folder with the CT slices themselves"
+    } else if found.others.keys().any(|reason| reason.contains("RTDOSE")) {
+        "a dose is planned on a scan; point at the folder with the CT slices themselves"
     } else if found.others.contains_key("DICOMDIR") {
         "a DICOMDIR is a table of contents; point at the folder that holds it and the image files"
     } else {

@@ -5,7 +5,7 @@
 //! takes what is left for the next element. So it is only given elements that were walked here: all of their
 //! lengths, nested ones too, lie within what the file holds and fit their values, and nesting has a limit.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
@@ -54,15 +54,17 @@ pub(super) enum Fault {
 type Walk<T> = std::result::Result<T, Fault>;
 
 /// Walks the top level of a data set, of which `bytes` is the beginning and `total` the whole length (or more,
-/// where it is not known yet).
-pub(super) fn scan(bytes: &[u8], total: u64, syntax: Syntax) -> Walk<Scan> {
+/// where it is not known yet). A fault within a sequence that is not `needed` costs that sequence alone, if its length
+/// tells where it ends.
+pub(super) fn scan(bytes: &[u8], total: u64, syntax: Syntax, needed: impl Fn(Tag) -> bool) -> Walk<Scan> {
     let total = usize::try_from(total).unwrap_or(usize::MAX);
-    let walker = Walker { bytes, total, unfit: Cell::new(false) };
+    let walker = Walker { bytes, total, unfit: Cell::new(false), fault: RefCell::new(None) };
     let mut scan = Scan::default();
     let mut at = 0;
     // Fewer than eight bytes are no element: some writers pad files to an even or round length.
     while total.saturating_sub(at) >= 8 {
-        let head = walker.head(at, syntax)?;
+        walker.unfit.set(false);
+        let head = walker.head(at, total, syntax)?;
         if head.tag.0 == 0xFFFE {
             at = head.value;
             continue;
@@ -74,8 +76,13 @@ pub(super) fn scan(bytes: &[u8], total: u64, syntax: Syntax) -> Walk<Scan> {
         if head.tag.0 > 0x7FE0 {
             break;
         }
-        walker.unfit.set(!fits(&head));
+        // An unknown VR at the top level is spelt anew for who wants it, but for big endian.
+        let unknown = walker.unfit.get() && (syntax.big || head.length.is_none());
+        walker.unfit.set(unknown || !fits(&head));
         let end = walker.end(&head, syntax)?;
+        if let Some(found) = walker.fault.take().filter(|_| needed(head.tag)) {
+            return Err(Fault::Damaged(found));
+        }
         // Nobody may need it; who does finds it missing.
         if !walker.unfit.get() {
             scan.elements.push(Element { end, ..head });
@@ -85,9 +92,17 @@ pub(super) fn scan(bytes: &[u8], total: u64, syntax: Syntax) -> Walk<Scan> {
     Ok(scan)
 }
 
-/// A sequence or an item that the walk is inside of.
+/// The place of the walk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Sequence,
+    Item,
+    /// Pixels in fragments: items of bytes.
+    Fragments,
+}
+
 struct Level {
-    item: bool,
+    inside: Inside,
     end: Option<usize>,
     syntax: Syntax,
 }
@@ -95,15 +110,19 @@ struct Level {
 struct Walker<'a> {
     bytes: &'a [u8],
     total: usize,
-    /// Whether the element at hand, or one in it, has a length that its values do not fit.
+    /// Whether the element at hand, or one in it, has a length that its values do not fit, or is spelt otherwise than
+    /// the rest.
     unfit: Cell<bool>,
+    /// The first fault in a sequence that was skipped by its length.
+    fault: RefCell<Option<String>>,
 }
 
 impl Walker<'_> {
-    /// The header of the element at `at`; `end` is not known yet.
-    fn head(&self, at: usize, syntax: Syntax) -> Walk<Element> {
+    /// The header of the element at `at`, which ends before `limit`; its `end` is not known yet.
+    fn head(&self, at: usize, limit: usize, syntax: Syntax) -> Walk<Element> {
         match head(self.bytes.get(at..).unwrap_or_default(), syntax) {
             Some((tag, vr, length, size)) => {
+                let (length, size) = self.unknown(at, limit, syntax, tag)?.unwrap_or((length, size));
                 let value = at + size;
                 let length = (length != u32::MAX).then_some(length as usize);
                 Ok(Element { tag, vr, start: at, value, length, end: value })
@@ -113,6 +132,45 @@ impl Walker<'_> {
             }
             None => Err(Fault::More),
         }
+    }
+
+    /// Length and size of a header whose VR is none that there is (`??`, say). Writers spell the length in two bytes, in
+    /// four after two of zero, or as without a VR: what makes the next header likely is right.
+    fn unknown(&self, at: usize, limit: usize, syntax: Syntax, tag: Tag) -> Walk<Option<(u32, usize)>> {
+        let Some(&[a, b, c, d]) = self.bytes.get(at + 4..).and_then(|rest| rest.first_chunk()) else {
+            return Ok(None);
+        };
+        if !syntax.explicit || tag.0 == 0xFFFE || VR::from_binary([a, b]).is_some() {
+            return Ok(None);
+        }
+        self.unfit.set(true);
+        let whole =
+            |four: [u8; 4]| if syntax.big { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) };
+        let short = if syntax.big { [0, 0, c, d] } else { [c, d, 0, 0] };
+        let long =
+            self.bytes.get(at + 8..).and_then(|rest| rest.first_chunk()).map(|&four| (whole(four), 12));
+        let spellings = [Some((whole(short), 8)), long, Some((whole([a, b, c, d]), 8))];
+        let mut beyond = false;
+        for (length, size) in spellings.into_iter().flatten() {
+            let end = at.saturating_add(size).saturating_add(length as usize);
+            match self.follows(end, limit, syntax, tag) {
+                Some(true) => return Ok(Some((length, size))),
+                Some(false) => (),
+                None => beyond = true,
+            }
+        }
+        if beyond { Err(Fault::More) } else { Ok(None) }
+    }
+
+    /// True where an element after `tag` may begin at `at`; `None` where it lies beyond the bytes at hand.
+    fn follows(&self, at: usize, limit: usize, syntax: Syntax, tag: Tag) -> Option<bool> {
+        if at >= limit || self.total.saturating_sub(at) < 8 {
+            return Some(at <= limit);
+        }
+        let (next, ..) = head(self.bytes.get(at..)?, syntax)?;
+        let letters = self.bytes.get(at + 4..at + 6)?;
+        let spelt = letters == b"??" || VR::from_binary([letters[0], letters[1]]).is_some();
+        Some(next.0 == 0xFFFE || (next > tag && spelt))
     }
 
     /// Where the element ends, having walked all that lies in it.
@@ -137,43 +195,96 @@ impl Walker<'_> {
         }
     }
 
-    /// Walks a sequence, whatever its depth, without calling itself; its end.
+    /// Walks a sequence, whatever its depth, without calling itself; its end. What is wrong within a length that is
+    /// known is skipped by it.
     fn nested(&self, head: &Element, syntax: Syntax) -> Walk<usize> {
         let end = head.length.map(|length| head.value + length);
-        let mut levels = vec![Level { item: false, end, syntax: inner(head, syntax) }];
+        let mut levels = vec![Level { inside: inside(head), end, syntax: inner(head, syntax) }];
+        self.unfit.set(self.unfit.get() || inside(head) == Inside::Fragments);
         let mut at = head.value;
         while let Some(level) = levels.last() {
-            let limit = levels.iter().rev().find_map(|level| level.end).unwrap_or(self.total);
             if level.end.is_some_and(|end| at >= end) {
                 levels.pop();
                 continue;
             }
-            let head = self.head(at, level.syntax)?;
-            let syntax = level.syntax;
-            let closes = if level.item { ITEM_END } else { SEQUENCE_END };
-            if head.tag == closes {
-                levels.pop();
-                at = head.value;
-            } else if !level.item {
-                if head.tag != ITEM {
-                    return Err(Fault::Damaged(format!("{} where an item of a sequence begins", head.tag)));
+            match self.step(at, &mut levels) {
+                Ok(next) => at = next,
+                Err(Fault::Damaged(found)) => {
+                    while levels.last().is_some_and(|level| level.end.is_none()) {
+                        levels.pop();
+                    }
+                    let Some(end) = levels.pop().and_then(|level| level.end) else {
+                        return Err(Fault::Damaged(found));
+                    };
+                    self.unfit.set(true);
+                    self.fault.borrow_mut().get_or_insert(found);
+                    at = end;
                 }
-                let end = head.length.map(|n| self.within(head.tag, head.value, n, limit)).transpose()?;
-                levels.push(Level { item: true, end, syntax });
-                at = head.value;
-            } else if head.length.is_none() || head.vr == VR::SQ {
-                if levels.len() >= 2 * DEPTH {
-                    return Err(Fault::Damaged(format!("more than {DEPTH} sequences within each other")));
-                }
-                let end = head.length.map(|n| self.within(head.tag, head.value, n, limit)).transpose()?;
-                levels.push(Level { item: false, end, syntax: inner(&head, syntax) });
-                at = head.value;
-            } else {
-                self.unfit.set(self.unfit.get() || !fits(&head));
-                at = self.within(head.tag, head.value, head.length.unwrap_or(0), limit)?;
+                Err(more) => return Err(more),
             }
         }
         Ok(at)
+    }
+
+    /// Goes over one header within the innermost level, into what begins there or past it.
+    fn step(&self, at: usize, levels: &mut Vec<Level>) -> Walk<usize> {
+        let limit = levels.iter().rev().find_map(|level| level.end).unwrap_or(self.total);
+        let Some(&Level { inside: place, syntax, .. }) = levels.last() else { return Ok(at) };
+        let head = self.head(at, limit, syntax)?;
+        let closes = if place == Inside::Item { ITEM_END } else { SEQUENCE_END };
+        if head.tag == closes {
+            levels.pop();
+            return Ok(head.value);
+        }
+        let end = head.length.map(|n| self.within(head.tag, head.value, n, limit)).transpose()?;
+        if place == Inside::Item {
+            if head.length.is_none() || head.vr == VR::SQ {
+                if levels.len() >= 2 * DEPTH {
+                    return Err(Fault::Damaged(format!("more than {DEPTH} sequences within each other")));
+                }
+                levels.push(Level { inside: inside(&head), end, syntax: inner(&head, syntax) });
+                // Pictures within pictures are looked at by nobody here.
+                self.unfit.set(self.unfit.get() || inside(&head) == Inside::Fragments);
+                return Ok(head.value);
+            }
+            self.unfit.set(self.unfit.get() || !fits(&head));
+            return Ok(end.unwrap_or(head.value));
+        }
+        if head.tag != ITEM {
+            return Err(Fault::Damaged(format!("{} where an item of a sequence begins", head.tag)));
+        }
+        match (place, end) {
+            (Inside::Fragments, Some(end)) => Ok(end),
+            (Inside::Fragments, None) => Err(Fault::Damaged("a fragment without a length".to_owned())),
+            _ => {
+                let syntax = self.spelt(head.value, end.unwrap_or(limit), syntax);
+                levels.push(Level { inside: Inside::Item, end, syntax });
+                Ok(head.value)
+            }
+        }
+    }
+
+    /// The syntax of an item by its first element: some writers spell items without VR in a file with VR.
+    fn spelt(&self, at: usize, limit: usize, syntax: Syntax) -> Syntax {
+        let implicit = Syntax { explicit: false, ..syntax };
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        let letters = rest.get(4..6).is_none_or(|vr| vr.iter().all(u8::is_ascii_uppercase));
+        let Some((tag, _, length, size)) = head(rest, implicit) else { return syntax };
+        let fits = length == u32::MAX || at.saturating_add(size + length as usize) <= limit;
+        if !syntax.explicit || tag.0 == 0xFFFE || letters || !fits {
+            return syntax;
+        }
+        self.unfit.set(true);
+        implicit
+    }
+}
+
+/// Bytes of undefined length are pixels in fragments, all else is a sequence.
+fn inside(head: &Element) -> Inside {
+    if head.length.is_none() && matches!(head.vr, VR::OB | VR::OW) {
+        Inside::Fragments
+    } else {
+        Inside::Sequence
     }
 }
 

@@ -1,29 +1,24 @@
 //! Which images of a series make up its stack.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use polycl_base::{Error, Kind, Result};
 
-use super::slice::{Frame, Place, Shot};
+use super::copies;
+use super::plane::{Plane, SAME_POSITION, nowhere};
+use super::slice::Shot;
 
 /// Direction cosines that differ by less are the same direction (0.06 degrees).
 const SAME_DIRECTION: f64 = 1e-3;
 /// Pixel spacings within this part of each other are the same.
 const SAME_SPACING: f64 = 1e-3;
-/// Positions closer than this, in mm, are the same place.
-pub(super) const SAME_POSITION: f64 = 1e-3;
+/// Odd images are left out where the others are at least this many times as many.
+const FEW: usize = 4;
+/// How the classes of secondary captures begin.
+const CAPTURES: &str = "1.2.840.10008.5.1.4.1.1.7";
 
-/// One plane of the stack: a frame of a file.
-#[derive(Clone, Copy)]
-pub(super) struct Plane<'a> {
-    pub shot: &'a Shot,
-    pub frame: u32,
-    pub says: Frame,
-    pub place: Place,
-}
-
-/// The planes of the series' one stack: localizers and the few images of another size or orientation left out,
+/// The planes of the series' one stack: localizers and the few images of another kind, size or orientation left out,
 /// copies of one image once. What was left out is told in `notes`.
 pub(super) fn planes<'a>(shots: &'a [Shot], root: &Path, notes: &mut Vec<String>) -> Result<Vec<Plane<'a>>> {
     let (localizers, shots): (Vec<_>, Vec<_>) = shots.iter().partition(|shot| shot.localizer);
@@ -34,18 +29,55 @@ pub(super) fn planes<'a>(shots: &'a [Shot], root: &Path, notes: &mut Vec<String>
     if !localizers.is_empty() {
         notes.push(format!("left out {} marked as localizers", images(localizers.len())));
     }
-    let mut all = Vec::new();
-    for shot in shots {
-        all.extend(placed(shot)?);
-    }
+    let (shots, pictures) = scans(shots);
     let mut groups: Vec<Vec<Plane>> = Vec::new();
-    for plane in all {
-        match groups.iter_mut().find(|group| alike(&group[0], &plane)) {
-            Some(group) => group.push(plane),
-            None => groups.push(vec![plane]),
+    let mut nowhere = Vec::new();
+    for shot in shots {
+        match placed(shot) {
+            Ok(planes) => planes.into_iter().for_each(|plane| gather(&mut groups, plane)),
+            Err(error) => nowhere.push(error),
         }
     }
-    largest(groups, root, notes).map(|group| once(group, notes))
+    if groups.is_empty()
+        && let Some(error) = nowhere.first()
+    {
+        return Err(error.clone());
+    }
+    let group = largest(groups, root, notes)?;
+    let odd = pictures.len() + nowhere.len();
+    if odd > 0 && FEW * odd > group.len() {
+        let picture =
+            |shot: &&Shot| shot.layout.check(&shot.path).err().unwrap_or_else(|| self::nowhere(shot));
+        let error = nowhere.first().cloned().or_else(|| pictures.first().map(picture));
+        return error.map_or_else(|| Ok(Vec::new()), Err);
+    }
+    match pictures.len() {
+        0 => (),
+        1 => notes.push("left out 1 screen capture or colour image".to_owned()),
+        n => notes.push(format!("left out {n} screen captures or colour images")),
+    }
+    if !nowhere.is_empty() {
+        notes.push(format!("left out {} without a place in the patient", images(nowhere.len())));
+    }
+    Ok(once(group, notes))
+}
+
+/// The images that may be a scan, and pictures among them: screen captures, and what is in colour. Where all are such,
+/// they are the series.
+fn scans(shots: Vec<&Shot>) -> (Vec<&Shot>, Vec<&Shot>) {
+    let captured = |shot: &Shot| shot.class.starts_with(CAPTURES);
+    let picture = |shot: &Shot| captured(shot) || shot.layout.samples != 1;
+    if shots.iter().all(|shot| picture(shot)) {
+        return (shots, Vec::new());
+    }
+    shots.into_iter().partition(|shot| !picture(shot))
+}
+
+fn gather<'a>(groups: &mut Vec<Vec<Plane<'a>>>, plane: Plane<'a>) {
+    match groups.iter_mut().find(|group| alike(&group[0], &plane)) {
+        Some(group) => group.push(plane),
+        None => groups.push(vec![plane]),
+    }
 }
 
 fn images(n: usize) -> String {
@@ -53,33 +85,23 @@ fn images(n: usize) -> String {
 }
 
 fn placed(shot: &Shot) -> Result<Vec<Plane<'_>>> {
-    let refused = |found: &str, hint: &str| {
-        Err(Error::new(
+    if shot.layout.frames > 1 && shot.frames.len() == 1 {
+        return Err(Error::new(
             &shot.path,
             Kind::Geometry,
             "a position, an orientation and a pixel spacing for each image",
-            found,
+            format!("{} frames without a position of their own", shot.layout.frames),
         )
-        .hint(hint))
-    };
-    if shot.layout.frames > 1 && shot.frames.len() == 1 {
-        return refused(
-            &format!("{} frames without a position of their own", shot.layout.frames),
+        .hint(
             "a plain multi-frame file does not say where its frames lie; export the scan as single slices or as enhanced CT",
-        );
+        ));
     }
     let planes = shot
         .frames
         .iter()
         .zip(0..)
         .map(|(says, frame)| says.place.map(|place| Plane { shot, frame, says: *says, place }));
-    match planes.collect::<Option<Vec<_>>>() {
-        Some(planes) => Ok(planes),
-        None => refused(
-            "one without",
-            "a screenshot, a photograph or a projection has no place in the patient; name the series of the scan itself",
-        ),
-    }
+    planes.collect::<Option<Vec<_>>>().ok_or_else(|| nowhere(shot))
 }
 
 fn alike(a: &Plane, b: &Plane) -> bool {
@@ -101,7 +123,7 @@ fn largest<'a>(groups: Vec<Vec<Plane<'a>>>, root: &Path, notes: &mut Vec<String>
     if rest == 0 {
         return Ok(group);
     }
-    if 4 * rest > group.len() {
+    if FEW * rest > group.len() {
         return Err(Error::new(
             root,
             Kind::Geometry,
@@ -116,15 +138,24 @@ fn largest<'a>(groups: Vec<Vec<Plane<'a>>>, root: &Path, notes: &mut Vec<String>
     Ok(group)
 }
 
-/// Copies of one image (the same instance at the same place) are taken once.
+/// Copies of one image (the same instance at the same place) are taken once, unless their pixels differ: those who take
+/// names out of files sometimes give all images one UID.
 fn once<'a>(group: Vec<Plane<'a>>, notes: &mut Vec<String>) -> Vec<Plane<'a>> {
     let before = group.len();
-    let mut seen = HashSet::new();
-    let key = |plane: &Plane| {
-        let place = plane.place.position.to_array().map(|mm| (mm / SAME_POSITION).round() as i64);
-        (plane.shot.instance.clone(), plane.frame, place)
-    };
-    let once: Vec<_> = group.into_iter().filter(|plane| seen.insert(key(plane))).collect();
+    let mut seen = HashMap::new();
+    let pairs: Vec<(Plane, Option<Plane>)> = group
+        .into_iter()
+        .map(|plane| {
+            let place = plane.place.position.to_array().map(|mm| (mm / SAME_POSITION).round() as i64);
+            let first = *seen.entry((&plane.shot.instance, plane.frame, place)).or_insert(plane);
+            (plane, (!std::ptr::eq(first.shot, plane.shot)).then_some(first))
+        })
+        .collect();
+    copies::look_at(pairs.iter().filter_map(|(plane, first)| Some([*plane, (*first)?])).flatten());
+    let is_copy =
+        |plane: &Plane, first: &Option<Plane>| first.is_some_and(|first| !copies::differ(&first, plane));
+    let once: Vec<Plane> =
+        pairs.iter().filter(|(plane, first)| !is_copy(plane, first)).map(|&(plane, _)| plane).collect();
     if once.len() < before {
         let copies = before - once.len();
         notes.push(format!(

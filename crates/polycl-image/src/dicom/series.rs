@@ -1,18 +1,21 @@
 //! A series of images, and what can be asked of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use dicom_core::Tag;
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use polycl_base::{Error, Kind, Result};
 
+use super::charset;
 use super::instance::Instance;
 use super::patient::Patient;
 use super::read;
+use super::scan::Element;
 use super::slice::{Shot, parse};
-use super::source::open;
+use super::source::{Head, open};
 use super::stack::{Stack, stack};
 use crate::{Image, Space};
 
@@ -41,18 +44,27 @@ impl fmt::Debug for Series {
 }
 
 impl Series {
-    /// `shots` are the series' files, at least one; `damaged` those of the whole path that cannot be read.
-    pub(super) fn new(uid: String, root: &Path, shots: Vec<Shot>, damaged: &[Error]) -> Self {
+    /// `shots` are the series' files, at least one; `damaged` those of the whole path that cannot be read, and `empty`
+    /// those without a byte.
+    pub(super) fn new(
+        uid: String,
+        root: &Path,
+        shots: Vec<Shot>,
+        damaged: &[&Path],
+        empty: &[PathBuf],
+    ) -> Self {
         let first = &shots[0];
-        let beside = |error: &&Error| {
-            let folder = error.file().and_then(Path::parent);
-            shots.iter().any(|shot| shot.path.parent() == folder)
-        };
-        let beside = damaged.iter().filter(beside).count();
+        let folders: HashSet<_> = shots.iter().map(|shot| shot.path.parent()).collect();
+        let endings: HashSet<_> = shots.iter().map(|shot| shot.path.extension()).collect();
+        let damaged = damaged.iter().filter(|path| folders.contains(&path.parent())).count();
+        let alike = |path: &&PathBuf| folders.contains(&path.parent()) && endings.contains(&path.extension());
+        let empty = empty.iter().filter(alike).count();
         let mut warnings = Vec::new();
-        if beside > 0 {
-            let files = if beside == 1 { "file" } else { "files" };
-            warnings.push(format!("{beside} damaged DICOM {files} beside it: slices of it may be missing"));
+        for (count, what) in [(damaged, "damaged DICOM"), (empty, "empty")] {
+            if count > 0 {
+                let files = if count == 1 { "file" } else { "files" };
+                warnings.push(format!("{count} {what} {files} beside it: slices of it may be missing"));
+            }
         }
         if shots.iter().any(|shot| shot.study != first.study || shot.patient != first.patient) {
             warnings.push("its images name several studies or patients".to_owned());
@@ -116,7 +128,8 @@ impl Series {
         notes
     }
 
-    /// The standard elements of the first slice's data set, without pixel data.
+    /// The standard elements of the first slice's data set, without pixel data; text is decoded, whatever character sets it
+    /// was written in.
     ///
     /// # Errors
     /// As [`Series::space`], and where the file is gone or damaged.
@@ -124,18 +137,36 @@ impl Series {
         let stack = self.stack()?;
         let path = &stack.planes[0].shot.path;
         let head = open(path)?.ok_or_else(|| Error::new(path, Kind::Format, "a DICOM file", "another"))?;
-        // Private elements have odd groups; no one else can say what they mean.
-        parse(path, &head, |Tag(group, _)| group % 2 == 0)
+        header(path, &head)
     }
 
     /// Where each slice comes from, along the volume's third axis; empty where the images make no volume.
     pub fn instances(&self) -> Vec<Instance> {
         let Ok(stack) = self.stack() else { return Vec::new() };
-        let instance = |plane: &super::select::Plane| Instance {
+        let instance = |plane: &super::plane::Plane| Instance {
             sop_class: plane.shot.class.clone(),
             sop_instance: plane.shot.instance.clone(),
             frame: (plane.shot.layout.frames > 1).then_some(plane.frame + 1),
         };
         stack.planes.iter().map(instance).collect()
     }
+}
+
+/// Text is read as Latin-1, which loses nothing, and decoded then.
+fn header(path: &Path, head: &Head) -> Result<InMemDicomObject> {
+    let is_sets = |element: &Element| element.tag == tags::SPECIFIC_CHARACTER_SET;
+    let declared = charset::declared(&parse(path, head, is_sets)?);
+    let is_sequence = |element: &Element| element.vr == VR::SQ || element.length.is_none();
+    // Private elements have odd groups; no one else can say what they mean.
+    let mut object =
+        parse(path, head, |element| element.tag.0 % 2 == 0 && !is_sets(element) && !is_sequence(element))?;
+    // A character set within one sequence would change the reading of all that follows it, and one that cannot be read is
+    // left out.
+    for sequence in head.scan.elements.iter().filter(|e| e.tag.0 % 2 == 0 && is_sequence(e)) {
+        let alone = parse(path, head, |element| element.start == sequence.start);
+        alone.into_iter().flatten().for_each(|element| drop(object.put(element)));
+    }
+    charset::decode_all(&mut object, &declared);
+    object.put_str(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
+    Ok(object)
 }

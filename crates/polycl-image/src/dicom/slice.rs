@@ -1,55 +1,25 @@
 //! What we need of one file's header.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use dicom_core::Tag;
+use dicom_core::VR;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_dictionary_std::StandardDataDictionary;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries;
-use glam::DVec3;
 use polycl_base::{Error, Kind, Result};
 
-use super::elements::{numbers, positive, text, whole};
+use super::charset;
+use super::elements::{has_commas, numbers, positive, text, whole};
+use super::lack::Lack;
 use super::layout::Layout;
 use super::patient::Patient;
+use super::place::{Place, place, within};
 use super::scan::{Element, Syntax};
-use super::source::Head;
-
-/// Elements of the top level that are looked at. The others are never handed to dicom-rs.
-const WANTED: [Tag; 32] = [
-    tags::SPECIFIC_CHARACTER_SET,
-    tags::IMAGE_TYPE,
-    tags::SOP_CLASS_UID,
-    tags::SOP_INSTANCE_UID,
-    tags::MODALITY,
-    tags::SERIES_DESCRIPTION,
-    tags::PATIENT_NAME,
-    tags::PATIENT_ID,
-    tags::SLICE_THICKNESS,
-    tags::GANTRY_DETECTOR_TILT,
-    tags::CONVOLUTION_KERNEL,
-    tags::STUDY_INSTANCE_UID,
-    tags::SERIES_INSTANCE_UID,
-    tags::IMAGE_POSITION_PATIENT,
-    tags::IMAGE_ORIENTATION_PATIENT,
-    tags::SAMPLES_PER_PIXEL,
-    tags::PHOTOMETRIC_INTERPRETATION,
-    tags::NUMBER_OF_FRAMES,
-    tags::ROWS,
-    tags::COLUMNS,
-    tags::PIXEL_SPACING,
-    tags::BITS_ALLOCATED,
-    tags::BITS_STORED,
-    tags::HIGH_BIT,
-    tags::PIXEL_REPRESENTATION,
-    tags::PIXEL_PADDING_VALUE,
-    tags::RESCALE_INTERCEPT,
-    tags::RESCALE_SLOPE,
-    tags::MODALITY_LUT_SEQUENCE,
-    tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE,
-    tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
-    tags::EXTENDED_OFFSET_TABLE,
-];
+use super::source::{BIG, Head};
+use super::wanted::WANTED;
 
 /// One image file of a series.
 pub(super) struct Shot {
@@ -70,6 +40,24 @@ pub(super) struct Shot {
     pub store: Store,
     /// What each frame says of itself; a classic multi-frame file, which says nothing, has one entry for all.
     pub frames: Vec<Frame>,
+    /// The lack of the first frame without a place.
+    pub lack: Option<Lack>,
+    /// Numbers are written with decimal commas.
+    pub commas: bool,
+    /// Little endian where the transfer syntax says big, or the other way round.
+    pub mislabelled: bool,
+    pub counts: Counts,
+    /// Hashes of the frames' values once they were asked for; `None` where these cannot be read.
+    pub digests: OnceLock<Option<Vec<[u8; 32]>>>,
+}
+
+/// Numbers of images by one image's header.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Counts {
+    pub acquisition: String,
+    pub images: Option<u32>,
+    /// The files of one enhanced object.
+    pub files: Option<u32>,
 }
 
 /// Where in its file a data set lies, and the pixels in it.
@@ -93,22 +81,11 @@ pub(super) struct Frame {
     pub intercept: f64,
 }
 
-/// Where a plane lies, in DICOM's LPS millimetres.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub position: DVec3,
-    /// Unit vectors along a row (index i grows) and down a column (index j grows).
-    pub row: DVec3,
-    pub column: DVec3,
-    /// Between voxels along the row, and between rows.
-    pub spacing: [f64; 2],
-}
-
 /// The data set of the elements that `wanted` picks, without the pixel data.
-pub(super) fn parse(path: &Path, head: &Head, wanted: impl Fn(Tag) -> bool) -> Result<InMemDicomObject> {
+pub(super) fn parse(path: &Path, head: &Head, wanted: impl Fn(&Element) -> bool) -> Result<InMemDicomObject> {
     let mut bytes = Vec::new();
-    for element in head.scan.elements.iter().filter(|element| wanted(element.tag)) {
-        bytes.extend_from_slice(&head.bytes[element.start..element.end]);
+    for element in head.scan.elements.iter().filter(|element| wanted(element)) {
+        copy(head, element, &mut bytes);
     }
     let syntax = match (head.syntax.explicit, head.syntax.big) {
         (false, _) => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
@@ -122,16 +99,50 @@ pub(super) fn parse(path: &Path, head: &Head, wanted: impl Fn(Tag) -> bool) -> R
     })
 }
 
+/// Copies an element; one of unknown VR, as archives write what they do not know, with the VR that the standard has for it.
+fn copy(head: &Head, element: &Element, bytes: &mut Vec<u8>) {
+    let value = &head.bytes[element.value..element.end];
+    let little = head.syntax == (Syntax { explicit: true, big: false });
+    if !little || element.vr != VR::UN || element.length.is_none() {
+        return bytes.extend_from_slice(&head.bytes[element.start..element.end]);
+    }
+    let vr = StandardDataDictionary.by_tag(element.tag).map(|entry| entry.vr().relaxed());
+    let short = |vr: &VR| {
+        matches!(vr, VR::CS | VR::DS | VR::IS | VR::LO | VR::PN | VR::SH | VR::UI)
+            || (matches!(vr, VR::US | VR::SS) && value.len().is_multiple_of(2))
+    };
+    bytes.extend_from_slice(&head.bytes[element.start..element.start + 4]);
+    match (vr.filter(short), u16::try_from(value.len())) {
+        (Some(vr), Ok(length)) => {
+            bytes.extend_from_slice(vr.to_string().as_bytes());
+            bytes.extend_from_slice(&length.to_le_bytes());
+        }
+        _ => {
+            bytes.extend_from_slice(b"UN\0\0");
+            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        }
+    }
+    bytes.extend_from_slice(value);
+}
+
 /// Reads what we need of an image's header.
 pub(super) fn shot(path: &Path, head: &Head, pixels: Element) -> Result<Shot> {
-    let object = parse(path, head, |tag| WANTED.contains(&tag))?;
+    let object = parse(path, head, |element| WANTED.contains(&element.tag))?;
     let text = |tag| text(&object, tag);
+    let (frames, lack) = frames(path, &object)?;
+    let commas = [
+        tags::IMAGE_POSITION_PATIENT,
+        tags::IMAGE_ORIENTATION_PATIENT,
+        tags::PIXEL_SPACING,
+        tags::RESCALE_SLOPE,
+        tags::RESCALE_INTERCEPT,
+    ];
     Ok(Shot {
         path: path.to_owned(),
         patient: Patient { id: text(tags::PATIENT_ID), name: text(tags::PATIENT_NAME) },
         study: text(tags::STUDY_INSTANCE_UID),
         series: text(tags::SERIES_INSTANCE_UID),
-        description: text(tags::SERIES_DESCRIPTION),
+        description: description(path, head, &object),
         modality: text(tags::MODALITY),
         class: text(tags::SOP_CLASS_UID),
         instance: text(tags::SOP_INSTANCE_UID),
@@ -142,13 +153,35 @@ pub(super) fn shot(path: &Path, head: &Head, pixels: Element) -> Result<Shot> {
         thickness: positive(&object, tags::SLICE_THICKNESS),
         layout: Layout::of(&object, head),
         store: Store { syntax: head.syntax, start: head.start, held: head.held, pixels },
-        frames: frames(path, &object)?,
+        frames,
+        lack,
+        commas: commas.into_iter().any(|tag| has_commas(&object, tag)),
+        mislabelled: !head.transfer.is_empty() && head.syntax.big != (head.transfer == BIG),
+        counts: Counts {
+            acquisition: text(tags::ACQUISITION_NUMBER),
+            images: [tags::IMAGES_IN_ACQUISITION, tags::NUMBER_OF_SLICES]
+                .iter()
+                .find_map(|&tag| whole(&object, tag)),
+            files: whole(&object, tags::IN_CONCATENATION_TOTAL_NUMBER),
+        },
+        digests: OnceLock::new(),
     })
 }
 
+/// The description of the series. Several character sets are beyond dicom-rs.
+fn description(path: &Path, head: &Head, object: &InMemDicomObject) -> String {
+    let declared = charset::declared(object);
+    let alone = |element: &Element| element.tag == tags::SERIES_DESCRIPTION;
+    let decoded = declared.contains('\\').then(|| parse(path, head, alone).ok()).flatten().map(|mut raw| {
+        charset::decode_all(&mut raw, &declared);
+        text(&raw, tags::SERIES_DESCRIPTION)
+    });
+    decoded.unwrap_or_else(|| text(object, tags::SERIES_DESCRIPTION))
+}
+
 /// What the frames say of themselves: each frame's functional groups, then the shared ones, then (where there
-/// is a single frame) the top level.
-fn frames(path: &Path, object: &InMemDicomObject) -> Result<Vec<Frame>> {
+/// is a single frame) the top level. With that, what the first one without a place lacks.
+fn frames(path: &Path, object: &InMemDicomObject) -> Result<(Vec<Frame>, Option<Lack>)> {
     let items = |tag| object.get(tag).and_then(|element| element.items());
     let shared = items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).and_then(<[_]>::first);
     let each = items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).unwrap_or_default();
@@ -158,7 +191,8 @@ fn frames(path: &Path, object: &InMemDicomObject) -> Result<Vec<Frame>> {
         let levels = [shared, alone];
         let levels: Vec<_> = levels.into_iter().flatten().collect();
         let scale = [shared, Some(object)].into_iter().flatten().collect::<Vec<_>>();
-        return Ok(vec![frame(&levels, &scale)]);
+        let frame = frame(&levels, &scale);
+        return Ok((vec![frame], frame.place.is_none().then(|| Lack::of(&levels, object))));
     }
     if each.len() != claimed {
         return Err(Error::new(
@@ -171,20 +205,14 @@ fn frames(path: &Path, object: &InMemDicomObject) -> Result<Vec<Frame>> {
     }
     let levels = |item| [Some(item), shared].into_iter().flatten().collect::<Vec<_>>();
     let scale = |item| [Some(item), shared, Some(object)].into_iter().flatten().collect::<Vec<_>>();
-    Ok(each.iter().map(|item| frame(&levels(item), &scale(item))).collect())
+    let frames: Vec<Frame> = each.iter().map(|item| frame(&levels(item), &scale(item))).collect();
+    let lacking = frames.iter().position(|frame| frame.place.is_none());
+    let lack = lacking.map(|k| Lack::of(&levels(&each[k]), object));
+    Ok((frames, lack))
 }
 
-/// A frame by the first of `levels` that says something, directly or in the functional group that is for it.
+/// A frame by what `levels` say of its place, and `scale` of its values.
 fn frame(levels: &[&InMemDicomObject], scale: &[&InMemDicomObject]) -> Frame {
-    let within = |levels: &[&InMemDicomObject], group: Tag, tag: Tag| {
-        let group = |level: &&InMemDicomObject| -> Vec<f64> {
-            let item = level.get(group).and_then(|element| element.items()).and_then(<[_]>::first);
-            item.map(|item| numbers(item, tag))
-                .filter(|found| !found.is_empty())
-                .unwrap_or(numbers(level, tag))
-        };
-        levels.iter().map(group).find(|found| !found.is_empty()).unwrap_or_default()
-    };
     let position = within(levels, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT);
     let orientation = within(levels, tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
     let spacing = within(levels, tags::PIXEL_MEASURES_SEQUENCE, tags::PIXEL_SPACING);
@@ -197,18 +225,4 @@ fn frame(levels: &[&InMemDicomObject], scale: &[&InMemDicomObject]) -> Frame {
         rescaled: value(tags::RESCALE_SLOPE).is_some() && value(tags::RESCALE_INTERCEPT).is_some(),
         intercept: value(tags::RESCALE_INTERCEPT).unwrap_or(0.0),
     }
-}
-
-/// `None` where something is missing or impossible. Pixel Spacing holds the distance between rows first.
-fn place(position: &[f64], orientation: &[f64], spacing: &[f64]) -> Option<Place> {
-    let (&[x, y, z], &[a, b, c, d, e, f], &[rows, columns]) = (position, orientation, spacing) else {
-        return None;
-    };
-    let (position, row, column) = (DVec3::new(x, y, z), DVec3::new(a, b, c), DVec3::new(d, e, f));
-    let unit = |v: DVec3| (v.length() - 1.0).abs() < 0.01;
-    let right = row.dot(column).abs() < 0.01;
-    let real = position.is_finite() && [rows, columns].iter().all(|&mm| mm > 0.0 && mm.is_finite());
-    let place =
-        Place { position, row: row.normalize(), column: column.normalize(), spacing: [columns, rows] };
-    (real && unit(row) && unit(column) && right).then_some(place)
 }

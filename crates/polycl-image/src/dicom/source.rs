@@ -9,6 +9,7 @@ use flate2::read::DeflateDecoder;
 use polycl_base::{Error, Kind, Result};
 
 use super::scan::{Element, Fault, Scan, Syntax, head, scan};
+use super::wanted::WANTED;
 
 /// Bytes of a file that are read at first: most headers of CT slices fit.
 const FIRST: u64 = 1 << 15;
@@ -20,6 +21,8 @@ const LITTLE: Syntax = Syntax { explicit: true, big: false };
 pub(super) const IMPLICIT: &str = "1.2.840.10008.1.2";
 pub(super) const BIG: &str = "1.2.840.10008.1.2.2";
 pub(super) const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+/// GE's own: a header in implicit little endian before pixels in big endian.
+pub(super) const GE: &str = "1.2.840.113619.5.2";
 
 /// What is known of a file once its beginning was walked.
 pub(super) struct Head {
@@ -80,7 +83,7 @@ fn try_open(bytes: &[u8], held: u64, whole: bool) -> std::result::Result<Option<
     } else {
         (bytes[start..].to_vec(), held - start as u64)
     };
-    match scan(&data, total, syntax) {
+    match scan(&data, total, syntax, |tag| WANTED.contains(&tag)) {
         Ok(scan) if sure || has_class(&scan) => {
             Ok(Some(Head { bytes: data, scan, syntax, transfer, start: start as u64, held }))
         }
@@ -110,8 +113,8 @@ fn meta(bytes: &[u8], begin: usize) -> std::result::Result<(String, usize), Faul
     }
 }
 
-/// How the data set is spelt: by its transfer syntax, but for implicit and explicit VR, which writers
-/// confuse and the first element tells. `None` where this is no beginning of a data set.
+/// How the data set is spelt. Writers confuse the transfer syntaxes, and the first element tells explicit from implicit
+/// VR and big from little endian. `None` where this is no beginning of a data set.
 fn spelling(data: &[u8], transfer: &str) -> Option<Syntax> {
     if transfer == DEFLATED {
         return Some(LITTLE);
@@ -120,7 +123,7 @@ fn spelling(data: &[u8], transfer: &str) -> Option<Syntax> {
     let explicit =
         first[4..6].iter().all(u8::is_ascii_uppercase) && VR::from_binary([first[4], first[5]]).is_some();
     // The first group of a data set is 8 (or 4 in a DICOMDIR), of which big endian writes the zero first.
-    let big = explicit && if transfer.is_empty() { first[0] == 0 && first[1] != 0 } else { transfer == BIG };
+    let big = explicit && first[0] == 0 && first[1] != 0;
     let group =
         if big { u16::from_be_bytes([first[0], first[1]]) } else { u16::from_le_bytes([first[0], first[1]]) };
     (!transfer.is_empty() || matches!(group, 4..=0x10)).then_some(Syntax { explicit, big })

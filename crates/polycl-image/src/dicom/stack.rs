@@ -1,16 +1,20 @@
 //! From planes to one grid: their order, spacing and affine.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use glam::{DAffine3, DMat3, DVec3};
 use polycl_base::{Error, Kind, Result};
 
-use super::select::{Plane, SAME_POSITION, planes};
+use super::plane::Plane;
+use super::select::planes;
 use super::slice::Shot;
+use super::{copies, counts};
 use crate::Space;
 
 /// How far a slice may lie from its place in the regular grid: the larger of 0.06 mm (positions are often
-/// written with one decimal) and 1% of the spacing. ITK only warns of uneven spacing, and dcm2niix writes
+/// written with one decimal) and 1% of the spacing. Where the line from the first slice to the last is too far from one,
+/// since these two are rounded as well, the line that fits all is tried. ITK only warns of uneven spacing, and dcm2niix writes
 /// such stacks with a mean spacing or resampled; we refuse, since a mask would lie beside its organ.
 const UNEVEN_MM: f64 = 0.06;
 const UNEVEN: f64 = 0.01;
@@ -35,19 +39,22 @@ pub(super) fn stack<'a>(shots: &'a [Shot], root: &Path) -> Result<Stack<'a>> {
     let first = planes[0].place;
     let normal = first.row.cross(first.column).normalize();
     planes.sort_by(|a, b| a.place.position.dot(normal).total_cmp(&b.place.position.dot(normal)));
+    one_patient(&planes, root)?;
+    let planes = copies::without(planes, normal, &mut notes);
     let at: Vec<DVec3> = planes.iter().map(|plane| plane.place.position).collect();
-    let step = match at.len() {
-        1 => normal * alone(&planes[0], &mut notes),
+    let line = match at.len() {
+        1 => Line { first: at[0], step: normal * alone(&planes[0], &mut notes) },
         _ => {
             apart(&planes, normal, root)?;
             whole(&at, normal, root)?;
             even(&at, root, &mut notes)?
         }
     };
-    tilt(&planes, step, normal, &mut notes);
+    tilt(&planes, line.step, normal, &mut notes);
     notes.extend(oddities(&planes));
     scales(&planes, root, &mut notes)?;
-    let space = space(&planes, step);
+    notes.extend(counts::missing(&planes));
+    let space = space(&planes, line);
     Ok(Stack { planes, space, notes })
 }
 
@@ -65,11 +72,22 @@ fn alone(plane: &Plane, notes: &mut Vec<String>) -> f64 {
     }
 }
 
+/// Refuses images of several patients by their IDs: someone gave two scans one UID.
+fn one_patient(planes: &[Plane], root: &Path) -> Result<()> {
+    let id = |plane: &Plane| plane.shot.patient.id.trim().to_lowercase();
+    let ids: BTreeSet<String> = planes.iter().map(id).filter(|id| !id.is_empty()).collect();
+    if ids.len() < 2 {
+        return Ok(());
+    }
+    Err(Error::new(root, Kind::Geometry, "one patient in a series", format!("{} by their IDs", ids.len()))
+        .hint("put the files of each patient into a folder of their own"))
+}
+
 /// Refuses two different images at one place along the normal.
 fn apart(planes: &[Plane], normal: DVec3, root: &Path) -> Result<()> {
     let along = |plane: &Plane| plane.place.position.dot(normal);
-    let together = |pair: &&[Plane]| along(&pair[1]) - along(&pair[0]) < SAME_POSITION;
-    let several: Vec<_> = planes.windows(2).filter(together).collect();
+    let several: Vec<_> =
+        planes.windows(2).filter(|pair| copies::together(&pair[0], &pair[1], normal)).collect();
     let Some(pair) = several.first() else { return Ok(()) };
     Err(Error::new(
         root,
@@ -110,31 +128,73 @@ fn median(steps: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// The mean step from slice to slice, if every slice lies in its place of the grid that it spans.
-fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<DVec3> {
-    let step = (at[at.len() - 1] - at[0]) / (at.len() - 1) as f64;
-    let off = |(k, position): (usize, &DVec3)| position.distance(at[0] + step * k as f64);
-    let (worst, off) = at
-        .iter()
-        .enumerate()
-        .map(|each| (each.0, off(each)))
-        .fold((0, 0.0), |a, b| if b.1 > a.1 { b } else { a });
-    let allowed = UNEVEN_MM.max(UNEVEN * step.length());
+/// The place of the first slice of a regular stack, and the way from each to the next.
+#[derive(Clone, Copy)]
+struct Line {
+    first: DVec3,
+    step: DVec3,
+}
+
+impl Line {
+    /// From the first slice to the last.
+    fn through_ends(at: &[DVec3]) -> Self {
+        Self { first: at[0], step: (at[at.len() - 1] - at[0]) / (at.len() - 1) as f64 }
+    }
+
+    /// With the least sum of squared distances: rounding in the first and the last position does not tilt it.
+    fn fitted(at: &[DVec3]) -> Self {
+        let n = at.len() as f64;
+        let middle = (n - 1.0) / 2.0;
+        let mean = at.iter().sum::<DVec3>() / n;
+        let steps: DVec3 =
+            at.iter().zip(0..).map(|(&position, k)| (position - mean) * (f64::from(k) - middle)).sum();
+        let step = steps * 12.0 / (n * (n * n - 1.0));
+        Self { first: mean - step * middle, step }
+    }
+
+    /// The slice that lies farthest from its place, and how far.
+    fn worst(&self, at: &[DVec3]) -> (usize, f64) {
+        let off = at
+            .iter()
+            .enumerate()
+            .map(|(k, position)| (k, position.distance(self.first + self.step * k as f64)));
+        off.fold((0, 0.0), |a, b| if b.1 > a.1 { b } else { a })
+    }
+
+    fn allowed(&self) -> f64 {
+        UNEVEN_MM.max(UNEVEN * self.step.length())
+    }
+
     // Written so that a distance that is no number is refused as well.
-    let regular = off <= allowed;
-    if !regular {
+    fn is_regular(&self, at: &[DVec3]) -> bool {
+        self.worst(at).1 <= self.allowed()
+    }
+}
+
+/// The line on which all slices lie in their places: from the first to the last, or, where rounding of these two is what
+/// is wrong, the fitted one.
+fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<Line> {
+    let ends = Line::through_ends(at);
+    let line = [ends, Line::fitted(at)].into_iter().find(|line| line.is_regular(at));
+    let Some(line) = line else {
+        let (worst, off) = ends.worst(at);
         return Err(Error::new(
             root,
             Kind::Geometry,
-            format!("slices every {:.3} mm in a straight line, to {allowed:.2} mm", step.length()),
+            format!(
+                "slices every {:.3} mm in a straight line, to {:.2} mm",
+                ends.step.length(),
+                ends.allowed()
+            ),
             format!("slice {} of {} {off:.2} mm from its place", worst + 1, at.len()),
         )
         .hint("uneven stacks are not resampled here; export the series with one spacing"));
-    }
+    };
+    let (_, off) = line.worst(at);
     if off > EXACT_MM {
         notes.push(format!("uneven spacing: slices lie up to {off:.3} mm from a regular grid"));
     }
-    Ok(step)
+    Ok(line)
 }
 
 /// Tells of a stack that leans: its grid is sheared, and is kept so.
@@ -195,6 +255,12 @@ fn oddities(planes: &[Plane]) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if planes.iter().any(|plane| plane.shot.commas) {
+        notes.push("numbers with a decimal comma are read as with a point".to_owned());
+    }
+    if planes.iter().any(|plane| plane.shot.mislabelled) {
+        notes.push("the byte order is not the one that the transfer syntax says".to_owned());
+    }
     if first.modality != "CT" {
         let modality = if first.modality.is_empty() { "unknown" } else { &first.modality };
         notes.push(format!("modality {modality}: values may not be Hounsfield units"));
@@ -203,16 +269,16 @@ fn oddities(planes: &[Plane]) -> Vec<String> {
 }
 
 /// DICOM's world is LPS; ours is RAS+.
-fn space(planes: &[Plane], step: DVec3) -> Space {
+fn space(planes: &[Plane], line: Line) -> Space {
     let first = &planes[0];
     let ras = |v: DVec3| DVec3::new(-v.x, -v.y, v.z);
     let [across, down] = first.place.spacing;
-    let columns = [first.place.row * across, first.place.column * down, step].map(ras);
+    let columns = [first.place.row * across, first.place.column * down, line.step].map(ras);
     let layout = &first.shot.layout;
     let shape = [layout.columns as usize, layout.rows as usize, planes.len()];
     let affine = DAffine3 {
         matrix3: DMat3::from_cols(columns[0], columns[1], columns[2]),
-        translation: ras(first.place.position),
+        translation: ras(line.first),
     };
     Space::new(shape, affine)
 }

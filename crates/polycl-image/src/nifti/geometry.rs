@@ -1,6 +1,6 @@
 use glam::{DAffine3, DMat3, DQuat, DVec3};
 
-use super::Geometry;
+use super::{Form, Geometry};
 use crate::Space;
 use crate::raw::spans_space;
 
@@ -12,20 +12,18 @@ const ORTHOGONAL: f64 = 1e-6;
 const SCANNER: i16 = 1;
 const MILLIMETRES: u8 = 2;
 
-/// The part of a header that says where voxels lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    S,
-    Q,
-    None,
-}
-
-/// Two fields of one header may differ by this before that is told: parts of a voxel's side in place, and of its length.
-const PLACE: f64 = 0.5;
-const LENGTH: f64 = 0.01;
+/// Two fields of one header that differ by so much are told: parts of a voxel's side in place, and of its length. A
+/// little less than a half and than a hundredth, for single precision.
+const PLACE: f64 = 0.499;
+const LENGTH: f64 = 0.0099;
 
 fn differ(one: [f64; 3], other: [f64; 3]) -> bool {
-    one.into_iter().zip(other).any(|(one, other)| (one / other - 1.0).abs() > LENGTH)
+    one.into_iter().zip(other).any(|(one, other)| one.max(other) >= one.min(other) * (1.0 + LENGTH))
+}
+
+/// Lengths as a message shows them.
+fn mm(lengths: [f64; 3]) -> String {
+    lengths.map(|mm| format!("{mm:.3}")).join(" x ")
 }
 
 impl Geometry {
@@ -55,21 +53,28 @@ impl Geometry {
     /// qform where its code is, else the spacing alone with the volume centred on the origin and
     /// the first axis running to the patient's left. Otherwise than there, a singular sform counts as none.
     pub fn world_from_voxel(&self, shape: [usize; 3]) -> DAffine3 {
-        match self.form() {
-            Form::S => self.in_mm(self.sform()),
-            Form::Q => self.in_mm(self.qform()),
-            Form::None => self.in_mm(self.centred(shape)),
+        self.affine(None, shape)
+    }
+
+    /// As [`Self::world_from_voxel`], but by the form that is trusted, if the header has it.
+    pub(super) fn affine(&self, trust: Option<Form>, shape: [usize; 3]) -> DAffine3 {
+        match self.taken(trust) {
+            Some(Form::Sform) => self.in_mm(self.sform()),
+            Some(Form::Qform) => self.in_mm(self.qform()),
+            None => self.in_mm(self.centred(shape)),
         }
     }
 
-    /// Which of the two forms says where voxels lie.
-    pub(super) fn form(&self) -> Form {
+    /// The form that says where voxels lie; `None` where the header has neither.
+    pub(super) fn taken(&self, trust: Option<Form>) -> Option<Form> {
         let sform = self.in_mm(self.sform());
+        // Numbers that are none are damage, for the reader to refuse.
+        let has_sform = self.sform_code > 0 && (spans_space(&sform) || !sform.is_finite());
+        let has_qform = self.qform_code > 0;
         match () {
-            // Numbers that are none are damage, for the reader to refuse.
-            () if self.sform_code > 0 && (spans_space(&sform) || !sform.is_finite()) => Form::S,
-            () if self.qform_code > 0 => Form::Q,
-            () => Form::None,
+            () if has_qform && (trust == Some(Form::Qform) || !has_sform) => Some(Form::Qform),
+            () if has_sform => Some(Form::Sform),
+            () => None,
         }
     }
 
@@ -79,31 +84,42 @@ impl Geometry {
     }
 
     /// Sentences about fields that contradict each other, and which of them is taken.
-    pub(super) fn contradictions(&self, shape: [usize; 3]) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.sform_code > 0 && self.form() != Form::S {
-            found.push("the sform is singular and counts as none".to_owned());
-        }
-        if self.form() != Form::S {
-            return found;
+    pub(super) fn contradictions(&self, trust: Option<Form>, shape: [usize; 3]) -> Vec<String> {
+        let has_sform = self.taken(None) == Some(Form::Sform);
+        if !has_sform {
+            let singular = self.sform_code > 0;
+            return Vec::from_iter(singular.then(|| "the sform is singular and counts as none".to_owned()));
         }
         let sform = Space::new(shape, self.in_mm(self.sform()));
-        let said = self.spacing().map(|length| length * self.millimetres());
-        if self.qform_code > 0 {
-            let qform = Space::new(shape, self.in_mm(self.qform()));
-            let apart = sform.corner_distance(&qform);
-            let side = sform.spacing().into_iter().fold(f64::INFINITY, f64::min);
-            if apart > PLACE * side || differ(sform.spacing(), qform.spacing()) {
-                found.push(format!(
-                    "sform and qform put voxels up to {apart:.2} mm apart: the sform is taken"
-                ));
-            }
-        } else if differ(sform.spacing(), said) {
-            let [sform, said] = [sform.spacing(), said].map(|mm| mm.map(|mm| format!("{mm:.3}")).join(" x "));
-            found
-                .push(format!("voxels are {sform} mm by the sform and {said} by pixdim: the sform is taken"));
+        let said = if self.qform_code > 0 {
+            self.apart(&sform, trust)
+        } else {
+            let pixdim = self.spacing().map(|length| length * self.millimetres());
+            differ(sform.spacing(), pixdim).then(|| {
+                let [sform, pixdim] = [sform.spacing(), pixdim].map(mm);
+                format!("voxels are {sform} mm by the sform and {pixdim} by pixdim: the sform is taken")
+            })
+        };
+        Vec::from_iter(said)
+    }
+
+    /// A sentence about a qform that contradicts the sform.
+    fn apart(&self, sform: &Space, trust: Option<Form>) -> Option<String> {
+        let qform = Space::new(sform.shape, self.in_mm(self.qform()));
+        let apart = sform.corner_distance(&qform);
+        let side = sform.spacing().into_iter().fold(f64::INFINITY, f64::min);
+        let [ours, theirs] = [sform.spacing(), qform.spacing()];
+        let lengths = differ(ours, theirs);
+        if apart < PLACE * side && !lengths {
+            return None;
         }
-        found
+        let lengths = if lengths {
+            format!(", their voxels are {} and {} mm", mm(ours), mm(theirs))
+        } else {
+            String::new()
+        };
+        let taken = self.taken(trust)?;
+        Some(format!("sform and qform put voxels up to {apart:.2} mm apart{lengths}: the {taken} is taken"))
     }
 
     /// Whether NIfTI-1 can hold it without loss.

@@ -2,9 +2,9 @@ use std::path::Path;
 
 use polycl_base::{Error, Kind, Result};
 
+use super::Form;
 use super::code::datatype_of;
 use super::fields::Fields;
-use super::geometry::Form;
 use crate::Space;
 use crate::raw::{Datatype, Encoding, list, spans_space};
 
@@ -19,10 +19,10 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub fn check(fields: &Fields, path: &Path) -> Result<Self> {
+    pub fn check(fields: &Fields, trust: Option<Form>, path: &Path) -> Result<Self> {
         single_file(fields, path)?;
         let datatype = datatype(fields, path)?;
-        let space = space(fields, path)?;
+        let space = space(fields, trust, path)?;
         let (slope, intercept) = scaling(fields, path)?;
         let encoding = Encoding { datatype, order: fields.order, slope, intercept };
         encoding.bytes(space.shape, path)?;
@@ -80,7 +80,7 @@ fn first_voxel(fields: &Fields, path: &Path) -> Result<u64> {
     Ok(offset as u64)
 }
 
-fn space(fields: &Fields, path: &Path) -> Result<Space> {
+fn space(fields: &Fields, trust: Option<Form>, path: &Path) -> Result<Space> {
     let shape = shape(fields, path)?;
     let native = fields.geometry;
     let spacing = native.spacing();
@@ -88,12 +88,12 @@ fn space(fields: &Fields, path: &Path) -> Result<Space> {
         return Err(Error::new(path, Kind::Geometry, "a positive voxel spacing", list(&spacing))
             .hint("pixdim of the header is damaged: export the scan again"));
     }
-    let world_from_voxel = native.world_from_voxel(shape);
+    let world_from_voxel = native.affine(trust, shape);
     if !spans_space(&world_from_voxel) {
-        let found = match native.form() {
-            Form::S => "a singular sform",
-            Form::Q => "a singular qform",
-            Form::None => "a singular geometry",
+        let found = match native.taken(trust) {
+            Some(Form::Sform) => "a singular sform",
+            Some(Form::Qform) => "a singular qform",
+            None => "a singular geometry",
         };
         return Err(Error::new(path, Kind::Geometry, "an affine that can be inverted", found)
             .hint("the header does not say where voxels lie: export the scan again"));

@@ -16,7 +16,7 @@ mod write;
 
 use std::path::Path;
 
-pub use crate::native::Geometry;
+pub use crate::native::{Form, Geometry};
 pub use read::{image_from_bytes, read_image, read_image_hashed, read_mask, read_mask_hashed, read_space};
 pub(crate) use read::{space, volume};
 pub use write::{write_ct, write_image, write_mask};

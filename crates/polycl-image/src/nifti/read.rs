@@ -1,10 +1,10 @@
 use std::io::Read;
 use std::path::Path;
 
-use polycl_base::Result;
+use polycl_base::{Error, Kind, Result};
 
+use super::Form;
 use super::fields::{Fields, SIZE, SIZE_2, version};
-use super::geometry::Form;
 use super::header::Header;
 use crate::raw::{self, Source, Stream, Voxel, fill, skip, truncated, unreadable};
 use crate::{Image, Mask, Space, Volume};
@@ -14,7 +14,7 @@ use crate::{Image, Mask, Space, Volume};
 /// # Errors
 /// `Voxels` where a value is NaN or infinite as f32, `Truncated`, `Format`, `Geometry`, `Io`.
 pub fn read_image(path: &Path) -> Result<Image> {
-    volume(&mut Source::file(path)?, path)
+    volume(&mut Source::file(path)?, None, path)
 }
 
 /// Reads a label map.
@@ -22,7 +22,7 @@ pub fn read_image(path: &Path) -> Result<Image> {
 /// # Errors
 /// As [`read_image`]; `Voxels` where a value is not within 0.001 of a whole number in 0..=65535.
 pub fn read_mask(path: &Path) -> Result<Mask> {
-    volume(&mut Source::file(path)?, path)
+    volume(&mut Source::file(path)?, None, path)
 }
 
 /// As [`read_image`], with the SHA-256 (lower-case hex) of the file's bytes, in one pass.
@@ -37,36 +37,37 @@ pub fn read_mask_hashed(path: &Path) -> Result<(Mask, String)> {
 
 /// Reads the geometry alone: no more of the file than its header.
 pub fn read_space(path: &Path) -> Result<Space> {
-    Ok(space(&mut Source::file(path)?, path)?.0)
+    Ok(space(&mut Source::file(path)?, None, path)?.0)
 }
 
 /// Reads a scan from the bytes of a `.nii` or `.nii.gz` file; errors name `path`.
 pub fn image_from_bytes(bytes: &[u8], path: &Path) -> Result<Image> {
-    volume(&mut Source::memory(bytes), path)
+    volume(&mut Source::memory(bytes), None, path)
 }
 
 fn hashed<V: Voxel>(path: &Path) -> Result<(Volume<V>, String)> {
     let mut source = Source::hashed(path)?;
-    let volume = volume(&mut source, path)?;
+    let volume = volume(&mut source, None, path)?;
     Ok((volume, source.sha256(path)?))
 }
 
-pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
+/// The place of the voxels, by the form that is trusted, and sentences about the header.
+pub(crate) fn space(source: &mut Source, trust: Option<Form>, path: &Path) -> Result<(Space, Vec<String>)> {
     let mut stream = Stream::by_content(source.buffered()).map_err(|e| unreadable(path, &e))?;
-    let Header { space, encoding, .. } = header(&mut stream, path)?;
+    let Header { space, encoding, .. } = header(&mut stream, trust, path)?;
     let mut notes = Vec::new();
-    notes.extend(space.native.iter().flat_map(|native| native.contradictions(space.shape)));
-    if space.native.is_some_and(|native| native.form() == Form::None) {
+    notes.extend(space.native.iter().flat_map(|native| native.contradictions(trust, space.shape)));
+    if space.native.is_some_and(|native| native.taken(trust).is_none()) {
         notes.push("the header does not say where voxels lie: the scan is taken to be centred, its axes to run left, anterior, superior".into());
     }
     raw::odd_datatype(encoding.datatype, &mut notes);
     Ok((space, notes))
 }
 
-pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volume<V>> {
+pub(crate) fn volume<V: Voxel>(source: &mut Source, trust: Option<Form>, path: &Path) -> Result<Volume<V>> {
     let len = source.len();
     let mut stream = Stream::by_content(source.buffered()).map_err(|e| unreadable(path, &e))?;
-    let Header { encoding, space, first_voxel, header_bytes } = header(&mut stream, path)?;
+    let Header { encoding, space, first_voxel, header_bytes } = header(&mut stream, trust, path)?;
     let left = len.saturating_sub(first_voxel);
     if stream.is_plain() {
         raw::complete(encoding.bytes(space.shape, path)?, left, path)?;
@@ -76,20 +77,44 @@ pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volum
     Ok(Volume { space, voxels })
 }
 
-fn header(stream: &mut impl Read, path: &Path) -> Result<Header> {
+fn header(stream: &mut impl Read, trust: Option<Form>, path: &Path) -> Result<Header> {
     let mut bytes = [0; SIZE_2];
-    part(stream, &mut bytes[..SIZE], SIZE, path)?;
+    let got = fill(stream, &mut bytes[..SIZE], path)?;
+    other_file(&bytes[..got], path)?;
+    whole(got, SIZE, SIZE, path)?;
     let (version, order) = version(bytes.first_chunk().expect("the longer header"), path)?;
     let size = version.size();
-    part(stream, &mut bytes[SIZE..size], size, path)?;
-    Header::check(&Fields::parse(&bytes[..size], version, order), path)
+    let got = fill(stream, &mut bytes[SIZE..size], path)?;
+    whole(got, size - SIZE, size, path)?;
+    Header::check(&Fields::parse(&bytes[..size], version, order), trust, path)
 }
 
-/// Reads a part of the header, which ends with it at `size` bytes.
-fn part(stream: &mut impl Read, out: &mut [u8], size: usize, path: &Path) -> Result<()> {
-    let got = fill(stream, out, path)?;
-    if got < out.len() {
-        let found = (size - out.len() + got) as u64;
+/// Files that are often found under the names of others: how they begin, what they are, and what to do.
+const OTHERS: [(&[u8], &str, &str); 8] = [
+    (b"<!doctype html", "a web page", WEB),
+    (b"<html", "a web page", WEB),
+    (b"version https://git-lfs", "a pointer of Git LFS", "the file was not fetched: git lfs pull"),
+    (b"/annex/objects/", "a pointer of git-annex", "the file was not fetched: git annex get"),
+    (b"pk\x03\x04", "a zip archive", "unpack it, and take the file within"),
+    (b"\xfd7zxz\0", "an xz archive", "unpack it with xz -d"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and take the file within"),
+    (b"\x1f\x8b", "gzip within gzip", "it was compressed twice: unpack it once with gunzip"),
+];
+
+const WEB: &str = "the server sent a page, perhaps to sign in: download the file with a browser";
+
+/// Refuses another kind of file by its name.
+fn other_file(bytes: &[u8], path: &Path) -> Result<()> {
+    let begins = |start: &[u8]| bytes.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
+    OTHERS.iter().find(|(start, ..)| begins(start)).map_or(Ok(()), |(_, found, hint)| {
+        Err(Error::new(path, Kind::Format, "a NIfTI file", *found).hint(*hint))
+    })
+}
+
+/// Refuses a header of `size` bytes of whose last `part` not all were there.
+fn whole(got: usize, part: usize, size: usize, path: &Path) -> Result<()> {
+    if got < part {
+        let found = (size - part + got) as u64;
         return Err(truncated(path, format!("a NIfTI header of {size} bytes"), found));
     }
     Ok(())

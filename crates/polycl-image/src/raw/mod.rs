@@ -67,10 +67,14 @@ pub(crate) fn space(shape: [usize; 3], world_from_voxel: DAffine3, path: &Path) 
     Ok(Space::new(shape, world_from_voxel))
 }
 
+/// A sentence about voxels that are none of a scan.
+pub(crate) const EIGHT_BITS: &str =
+    "voxels of 8 bits: if this is a scan, it was windowed, and its values are no HU";
+
 /// What is odd about voxels of 8 bits, if they are a scan's.
 pub(crate) fn odd_datatype(datatype: Datatype, notes: &mut Vec<String>) {
     if matches!(datatype, Datatype::U8 | Datatype::I8) {
-        notes.push("voxels of 8 bits: if this is a scan, it was windowed, and its values are no HU".into());
+        notes.push(EIGHT_BITS.into());
     }
 }
 

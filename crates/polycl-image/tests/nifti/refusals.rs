@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use polycl_base::{Error, Kind, Result};
-use polycl_image::Image;
-use polycl_image::files::notes;
-use polycl_image::nifti::{image_from_bytes, read_image, read_mask, read_space};
+use polycl_image::files::{Reading, notes, read_image as read_image_of};
+use polycl_image::nifti::{Form, image_from_bytes, read_image, read_mask, read_space, write_mask};
+use polycl_image::{Image, Input};
 
 use crate::builder::{Builder, gzip};
 
@@ -305,4 +305,78 @@ fn labels_that_a_header_scales_to_fractions_are_refused_with_the_scale() {
     let error = read_mask(&path).unwrap_err();
     assert_eq!(error.kind, Kind::Voxels);
     assert!(error.hint.unwrap().starts_with("the header scales values by 0.3"));
+}
+
+/// sform and qform of one header contradict each other; the numbers are those of nibabel 5.4.2's `get_qform`,
+/// `get_sform` and `voxel_sizes`.
+#[test]
+fn the_form_that_is_trusted_says_where_voxels_lie() {
+    let quaternion = [(256, 0.25_f32), (260, -0.5), (264, 0.125), (268, -5.0), (272, -6.5), (276, 7.0)];
+    let built = Builder::new().pixdim([-1.0, 1.01, 2.0, 3.0]).put(252, 1i16.to_le_bytes());
+    let built = quaternion.iter().fold(built, |built, &(at, x)| built.put(at, x.to_le_bytes()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    std::fs::write(&path, built.bytes()).unwrap();
+    let qform = [
+        [0.473_437_495_53, -0.045_530_846_147, 0.891_001_605_28],
+        [-0.909_839_907_769, 1.6875, 0.569_679_815_538],
+        [2.271_539_446_613, 1.604_519_723_307, -1.125],
+        [-5.0, -6.5, 7.0],
+    ];
+    let sform = [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0], [-5.0, -6.0, -7.0]];
+    let both = "sform and qform put voxels up to 18.18 mm apart, their voxels are 1.000 x 2.000 x 3.000 and 1.010 x 2.000 x 3.000 mm";
+    for (trust, columns, taken) in
+        [(None, sform, "sform"), (Some(Form::Sform), sform, "sform"), (Some(Form::Qform), qform, "qform")]
+    {
+        let reading = Reading { trust };
+        let space = reading.space(&path).unwrap();
+        let found = space.world_from_voxel.to_cols_array();
+        let near = found.iter().zip(columns.as_flattened()).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(near, "{taken}: {found:?}");
+        assert_eq!(reading.notes(&path).unwrap(), [format!("{both}: the {taken} is taken")]);
+        assert_eq!(reading.image(&path).unwrap().space, space);
+        assert_eq!(reading.mask_hashed(&path).unwrap().0.space, space);
+        // A mask that is written says in both forms what was taken.
+        let mask = reading.mask(&path).unwrap();
+        let copy = folder.path().join("b.nii");
+        write_mask(&copy, &mask).unwrap();
+        let again = read_space(&copy).unwrap();
+        assert!(again.disagreement(&space).is_none() && again.corner_distance(&space) < 1e-5, "{taken}");
+    }
+    // Without a qform the sform is all there is.
+    std::fs::write(&path, built.put(252, 0i16.to_le_bytes()).bytes()).unwrap();
+    let space = Reading { trust: Some(Form::Qform) }.space(&path).unwrap();
+    assert_eq!(space, read_space(&path).unwrap());
+}
+
+#[test]
+fn a_hundredth_of_a_length_and_half_a_voxel_are_told() {
+    let rows = |x: f32, place: f32| [[x, 0.0, 0.0, place], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]];
+    let count = |x, place| told(&Builder::new().put(252, 1i16.to_le_bytes()).sform(rows(x, place))).0.len();
+    assert_eq!([count(1.01, 0.0), count(0.99, 0.0), count(1.0, 0.5), count(1.0, -0.5)], [1; 4]);
+    assert_eq!([count(1.009, 0.0), count(1.0, 0.49)], [0; 2]);
+}
+
+#[test]
+fn files_of_other_kinds_are_called_what_they_are() {
+    for (bytes, found) in [
+        (&b"<!DOCTYPE html><html><body>Sign in</body></html>"[..], "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "a pointer of Git LFS"),
+        (b"/annex/objects/SHA256E-s1--00.nii.gz\n", "a pointer of git-annex"),
+        (b"PK\x03\x04\x14\0\0\0", "a zip archive"),
+        (b"\xfd7zXZ\0\0\x04", "an xz archive"),
+        (&gzip(&gzip(b"twice")), "gzip within gzip"),
+    ] {
+        let error = read(bytes).unwrap_err();
+        assert_eq!((error.kind, error.found.as_str()), (Kind::Format, found));
+        assert!(error.hint.is_some());
+    }
+    assert_eq!(read(b"").unwrap_err().kind, Kind::Truncated);
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().join("c.nii.gz");
+    std::fs::create_dir(&named).unwrap();
+    assert_eq!(read_image_of(&named).unwrap_err().found, "a folder of that name");
+    std::fs::write(named.join("c.nii"), Builder::new().bytes()).unwrap();
+    assert!(read_image_of(&named).unwrap_err().hint.unwrap().ends_with("c.nii.gz/c.nii"));
+    assert_eq!(Input::open(&named, None).unwrap().path(), named.join("c.nii"));
 }

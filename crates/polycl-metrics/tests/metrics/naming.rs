@@ -24,7 +24,13 @@ fn case(dir: &Path, name: &str, mask: &Mask, names: &str) {
 }
 
 fn evaluated(dir: &Path) -> Result<Report> {
-    let pairs = Pairs::find(&dir.join("reference"), &dir.join("prediction"), |_| Ok(()))?.pairs;
+    let pairs = Pairs::find(
+        &dir.join("reference"),
+        &dir.join("prediction"),
+        polycl_image::files::Reading::default(),
+        |_| Ok(()),
+    )?
+    .pairs;
     evaluate(&pairs, &SeenCases::default(), &Options::default(), &())
 }
 
@@ -74,12 +80,45 @@ fn a_prediction_label_without_a_name_is_refused_even_where_numbers_agree() {
 #[test]
 fn names_that_cannot_be_read_are_left_out_with_a_note() {
     let dir = tempfile::tempdir().unwrap();
-    let regions = r#"{"labels": {"whole": [1, 2], "core": 2}}"#;
-    case(&dir.path().join("reference"), "a", &halves(1, 2), regions);
+    let twice = r#"{"labels": {"liver": 1, "liver": 2}}"#;
+    case(&dir.path().join("reference"), "a", &halves(1, 2), twice);
     case(&dir.path().join("prediction"), "a", &halves(1, 2), "");
     let report = evaluated(dir.path()).unwrap();
     assert_eq!(dice(&report), [(1, vec![Some(1.0)]), (2, vec![Some(1.0)])]);
     assert!(report.notes[0].contains("a.labels.json"), "{:?}", report.notes);
+}
+
+/// Values of nnU-Net 2.6: `region_or_label_to_mask` joins the labels of a region, `compute_tp_fp_fn_tn` leaves out the
+/// voxels of the label `ignore`.
+#[test]
+fn regions_are_scored_as_all_their_labels_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let [reference, prediction] = ["reference", "prediction"].map(|name| dir.path().join(name));
+    let names = r#"{"labels": {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}}"#;
+    // Of the reference, slabs of 1, 2 and 3; the prediction calls the first 2, and the last 1.
+    let slabs = |labels: [u16; 3]| {
+        let mut slabs = mask(&space([8, 8, 8], [1.0; 3]), 1, |_| false);
+        let of = |at: usize| labels.get(at / 2 % 4).copied().unwrap_or_default();
+        slabs.voxels.iter_mut().enumerate().for_each(|(at, label)| *label = of(at));
+        slabs
+    };
+    case(&reference, "a", &slabs([1, 2, 3]), names);
+    case(&prediction, "a", &slabs([2, 2, 1]), names);
+    let whole_and_core = [(1, vec![Some(1.0)]), (2, vec![Some(2.0 / 3.0)])];
+    let report = evaluated(dir.path()).unwrap();
+    assert_eq!(dice(&report), whole_and_core);
+    assert_eq!(Vec::from_iter(report.names.values()), ["whole", "core"]);
+    assert_eq!(report.notes.len(), 4, "{:?}", report.notes);
+    // The other mask may have no names, or plain ones of which it has some.
+    std::fs::remove_file(prediction.join("a.labels.json")).unwrap();
+    assert_eq!(dice(&evaluated(dir.path()).unwrap()), whole_and_core);
+    case(&prediction, "a", &slabs([1, 1, 0]), r#"{"whole": 1}"#);
+    assert_eq!(dice(&evaluated(dir.path()).unwrap())[0], (1, vec![Some(1.0)]));
+    case(&prediction, "a", &slabs([1, 1, 0]), r#"{"liver": 1}"#);
+    assert_eq!(evaluated(dir.path()).unwrap_err().kind, Kind::Labels);
+    std::fs::remove_file(reference.join("a.labels.json")).unwrap();
+    case(&prediction, "a", &slabs([2, 2, 1]), names);
+    assert_eq!(dice(&evaluated(dir.path()).unwrap()), whole_and_core);
 }
 
 #[test]
@@ -95,6 +134,51 @@ fn voxels_that_nobody_annotated_count_neither_for_nor_against() {
     // nnU-Net copies its dataset.json beside its predictions.
     std::fs::remove_file(reference.join("a.labels.json")).unwrap();
     assert_eq!(dice(&evaluated(dir.path()).unwrap()), [(1, vec![Some(1.0)])]);
+}
+
+/// Slices are 3 mm apart by the sform and 4 mm by the qform: the distance of two masks, one slice apart.
+#[test]
+fn headers_that_contradict_themselves_are_told_and_a_person_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    let slab = |k: usize| mask(&space([8, 8, 8], [1.0, 1.0, 3.0]), 1, |at| at[2] == k);
+    let files = [("reference", 3), ("prediction", 4)].map(|(folder, k)| {
+        let path = dir.path().join(folder).join("a.nii");
+        nifti::write_mask(&path, &slab(k)).unwrap();
+        path
+    });
+    let scored = |trust: Option<nifti::Form>| {
+        let reading = polycl_image::files::Reading { trust };
+        let pairs = Pairs::find(&files[0], &files[1], reading, |_| Ok(()))?.pairs;
+        evaluate(&pairs, &SeenCases::default(), &Options::default(), &())
+    };
+    assert_eq!(scored(None).unwrap().notes, Vec::<String>::new());
+    for path in &files {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[88..92].copy_from_slice(&4.0_f32.to_le_bytes());
+        std::fs::write(path, bytes).unwrap();
+    }
+    for (trust, taken, mm) in [(None, "sform", 3.0), (Some(nifti::Form::Qform), "qform", 4.0)] {
+        let report = scored(trust).unwrap();
+        assert_eq!(report.cases[0].scores[&1].hd, Some(mm));
+        let told = "a, both masks: sform and qform put voxels up to 7.00 mm apart";
+        let [note] = report.notes.as_slice() else { panic!("{:?}", report.notes) };
+        assert!(note.starts_with(told) && note.ends_with(&format!("the {taken} is taken")), "{note}");
+    }
+    // One of the two alone: they no longer lie on each other, by the qform.
+    nifti::write_mask(&files[1], &slab(4)).unwrap();
+    assert!(scored(None).unwrap().notes[0].starts_with("a, its reference: sform and qform"));
+    assert_eq!(scored(Some(nifti::Form::Qform)).unwrap_err().kind, Kind::Geometry);
+}
+
+#[test]
+fn a_nameless_label_that_no_prediction_has_may_mean_ignore() {
+    let dir = tempfile::tempdir().unwrap();
+    case(&dir.path().join("reference"), "a", &halves(1, 255), "");
+    case(&dir.path().join("prediction"), "a", &halves(1, 0), "");
+    let report = evaluated(dir.path()).unwrap();
+    assert!(report.notes.len() == 1 && report.notes[0].contains("`ignore`"), "{:?}", report.notes);
+    case(&dir.path().join("prediction"), "a", &halves(1, 255), "");
+    assert_eq!(evaluated(dir.path()).unwrap().notes, Vec::<String>::new());
 }
 
 #[test]

@@ -29,7 +29,13 @@ fn folders(dir: &Path) -> Pairs {
         nifti::write_mask(&dir.join("reference").join(&file), reference).unwrap();
         nifti::write_mask(&dir.join("prediction").join(&file), prediction).unwrap();
     }
-    Pairs::find(&dir.join("reference"), &dir.join("prediction"), |_| Ok(())).unwrap()
+    Pairs::find(
+        &dir.join("reference"),
+        &dir.join("prediction"),
+        polycl_image::files::Reading::default(),
+        |_| Ok(()),
+    )
+    .unwrap()
 }
 
 fn evaluated(dir: &Path, options: &Options) -> Result<Report> {

@@ -122,7 +122,7 @@ pub struct LeftOut {
 }
 
 /// A finished epoch, as the loop tells it to whoever watches.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Epoch {
     /// The folder that is trained in: the run's, or a teacher's within it.
     pub run: PathBuf,

@@ -246,7 +246,6 @@ fn measure_propagation(args: PropagateArgs) -> anyhow::Result<Ended> {
         weights,
         device,
     };
-    talk::data("label,name,drawn,dice,hd95,slices,missed,false,start\n");
     bench::propagate::run(&request, &Terminal::new("propagate"))?;
     Ok(Ended::Done)
 }

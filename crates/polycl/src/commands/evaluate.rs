@@ -4,6 +4,7 @@ use anyhow::ensure;
 use polycl_app::evaluate::{Request, run as evaluate};
 use polycl_metrics::EmptyPolicy;
 
+use super::shared::TrustArgs;
 use crate::ended::Ended;
 use crate::terminal::Terminal;
 
@@ -46,6 +47,8 @@ pub struct Args {
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
@@ -54,9 +57,10 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         "--tolerance: expected millimetres from 0, found {}",
         args.tolerance
     );
-    let Args { reference, prediction, out, labels, empty, tolerance, run, seed } = args;
+    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, trust } = args;
     let labels = labels.into_iter().collect();
-    let request = Request { reference, prediction, out, labels, empty, tolerance, run, seed };
+    let request =
+        Request { reference, prediction, out, labels, empty, tolerance, run, seed, trust: trust.trust };
     evaluate(&request, &Terminal::new("evaluate"))?;
     Ok(Ended::Done)
 }

@@ -32,7 +32,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         "{}: {}{}",
         request.name,
         fetched.about,
-        match (fetched.news, &request.from) {
+        match (fetched.fetched_now, &request.from) {
             (true, _) => "",
             (false, None) => "; already here",
             (false, Some(_)) => "; already here, so the file was not looked at",

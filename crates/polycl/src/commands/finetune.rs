@@ -169,7 +169,10 @@ struct AugmentFlags {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
-    let request = Request { run: args.run.run(&args.settings)?, plain: args.no_augment };
-    let outcome = finetune(&request, &Terminal::that_stops("fine-tuning")?)?;
-    Ok(tell(&request.run.out, &outcome))
+    let mut request = Request::new(&args.run.settings(&args.settings)?)?;
+    if args.no_augment {
+        request = request.plain();
+    }
+    let outcome = finetune(&request, &Terminal::new("fine-tuning"))?;
+    Ok(tell(&request.out, &outcome))
 }

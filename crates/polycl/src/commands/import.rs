@@ -4,6 +4,7 @@ use polycl_app::import::{OrganCounts, Outcome as Imported, Request, Scans, organ
 use polycl_data::{Index, Origin, Scan};
 use polycl_image::preprocess::{Fit, Normalise, Preprocess};
 
+use super::shared::TrustArgs;
 use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
@@ -67,6 +68,8 @@ pub struct Args {
     /// Values of the window's ends: 0 and 1, or as in the published code
     #[arg(long, value_enum, default_value = "unit")]
     normalise: NormaliseArg,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// Where the scans come from.
@@ -136,13 +139,14 @@ impl Args {
             out: self.out,
             go_on: self.go_on,
             preprocess: Preprocess { size: self.size, window: self.window, fit, normalise, keep: self.keep },
+            trust: self.trust.trust,
         }
     }
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let request = args.request();
-    let terminal = Terminal::that_stops("import")?;
+    let terminal = Terminal::new("import");
     let Imported { index, left, kept, failed } = import(&request, &terminal)?;
     drop(terminal);
     if kept > 0 {

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polycl_app::Scan;
+use polycl_app::ScanPath;
 use polycl_app::figures::picture::colour_name;
 use polycl_app::inspect::{
-    BINS, Content, Grid, Montage, MontageRequest, Outcome as Facts, Request, Values, Volume, Window,
-    run as inspect,
+    BINS, Content, GridFacts, Montage, MontageRequest, Outcome as Facts, Request, Values, VolumeFacts,
+    Window, run as inspect,
 };
 use polycl_data::{Index, Origin};
 use polycl_image::names::Names;
@@ -13,6 +13,7 @@ use polycl_image::preprocess::Preprocess;
 use polycl_nn::train::{Record, RunCard, RunKind};
 
 use super::import;
+use super::shared::TrustArgs;
 use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
@@ -41,17 +42,20 @@ pub struct Args {
     /// Slices to draw, if there are so many
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=400))]
     slices: u16,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
-    let Args { path, series, montage, mask, window, slices } = args;
+    let Args { path, series, montage, mask, window, slices, trust } = args;
     let montage = montage.map(|out| MontageRequest { out, mask, window, slices: usize::from(slices) });
-    let request = Request { scan: Scan { image: path, series }, montage };
+    let request = Request { scan: ScanPath { image: path, series, trust: trust.trust }, montage };
     let path = &request.scan.image;
-    talk::data(match inspect(&request, &Terminal::new("inspect"))? {
+    let facts = inspect(&request, &Terminal::new("inspect"))?;
+    talk::data(match facts {
         Facts::Run { card, last } => run_of(path, &card, last.as_ref()),
         Facts::Dataset(index) => dataset(path, &index),
-        Facts::Volume(facts) => volume(path, &facts, request.montage.as_ref()),
+        Facts::VolumeFacts(facts) => volume(path, &facts, request.montage.as_ref()),
     });
     Ok(Ended::Done)
 }
@@ -111,6 +115,12 @@ fn dataset(path: &Path, index: &Index) -> String {
     for (domain, scans) in domains {
         text += &format!("scans of domain {domain}: {scans}\n");
     }
+    let odd = index.scans.iter().filter(|scan| !scan.notes.is_empty()).count();
+    if odd > 0 {
+        text += &format!(
+            "scans of which something was odd when they were imported: {odd} (notes in index.json)\n"
+        );
+    }
     let width = index.scans.iter().map(|scan| scan.case.chars().count()).max().unwrap_or(0);
     for scan in &index.scans {
         let drawn = match scan.origin {
@@ -123,8 +133,8 @@ fn dataset(path: &Path, index: &Index) -> String {
     text
 }
 
-fn volume(path: &Path, facts: &Volume, asked: Option<&MontageRequest>) -> String {
-    let Volume { grid, content, montage, odd } = facts;
+fn volume(path: &Path, facts: &VolumeFacts, asked: Option<&MontageRequest>) -> String {
+    let VolumeFacts { grid, content, montage, odd } = facts;
     let mut text = format!("{}\n{}", path.display(), geometry(grid));
     text += &match content {
         Content::Labels { counts, names } => labels(counts, names, grid.voxel_ml),
@@ -170,7 +180,9 @@ fn legend(mask: &Path, labels: &[(u16, Option<String>)]) -> String {
     format!("mask         {}: {text}\n", mask.display())
 }
 
-fn geometry(Grid { shape: [nx, ny, nz], spacing: [sx, sy, sz], orientation, affine, .. }: &Grid) -> String {
+fn geometry(
+    GridFacts { shape: [nx, ny, nz], spacing: [sx, sy, sz], orientation, affine, .. }: &GridFacts,
+) -> String {
     let mut text = format!(
         "shape        {nx} x {ny} x {nz}\nspacing      {sx:.4} x {sy:.4} x {sz:.4} mm\norientation  {orientation}\naffine\n"
     );

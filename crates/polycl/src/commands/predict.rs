@@ -1,13 +1,13 @@
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
+use polycl_app::SamWeights;
 use polycl_app::predict::{Outcome as Segmented, Request, run as predict};
-use polycl_app::{Refinement, Weights};
 use polycl_base::told;
 use polycl_nn::predict::Components;
 use polycl_nn::sam::Model;
 
-use super::shared::{FormatArg, RefinementArgs};
+use super::shared::{FormatArg, RefinementArgs, TrustArgs};
 use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
@@ -57,6 +57,8 @@ pub struct Args {
     /// Where to compute: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: polycl_nn::device::Device,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten, next_help_heading = "Refinement")]
     how: RefinementArgs,
 }
@@ -72,9 +74,13 @@ impl Args {
 
     fn request(self) -> anyhow::Result<Request> {
         let components = self.components();
-        let refinement = match self.refine {
-            Some(model) => Some((Weights { model: Some(model), file: self.weights }, self.how.refinement())),
-            None => refused_without(self.how)?,
+        let given = self.how.given();
+        let how = self.how.refinement();
+        how.check()?;
+        let refinement = match (self.refine, given) {
+            (Some(model), _) => Some((SamWeights { model: Some(model), file: self.weights }, how)),
+            (None, Some(flag)) => bail!("{flag} needs --refine <NAME>"),
+            (None, None) => None,
         };
         Ok(Request {
             run: self.run,
@@ -85,20 +91,17 @@ impl Args {
             probabilities: self.probabilities,
             go_on: self.go_on,
             refinement,
+            whole_scans: true,
             format: self.format.into(),
             device: self.device,
+            trust: self.trust.trust,
         })
     }
 }
 
-/// Without a network that refines nobody may say how.
-fn refused_without(how: RefinementArgs) -> anyhow::Result<Option<(Weights, Refinement)>> {
-    how.given().map_or(Ok(None), |flag| bail!("{flag} needs --refine <NAME>"))
-}
-
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let request = args.request()?;
-    let terminal = Terminal::that_stops("predict")?;
+    let terminal = Terminal::new("predict");
     let outcome = predict(&request, &terminal)?;
     drop(terminal);
     let told = tell(&request, &outcome);

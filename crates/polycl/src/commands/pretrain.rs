@@ -91,7 +91,7 @@ struct Settings {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
-    let request = Request { run: args.run.run(&args.settings)?, published: args.published };
-    let outcome = pretrain(&request, &Terminal::that_stops("pre-training")?)?;
-    Ok(tell(&request.run.out, &outcome))
+    let request = Request::new(&args.run.settings(&args.settings)?, args.published)?;
+    let outcome = pretrain(&request, &Terminal::new("pre-training"))?;
+    Ok(tell(&request.out, &outcome))
 }

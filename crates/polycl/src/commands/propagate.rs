@@ -149,7 +149,7 @@ impl Args {
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let request = args.request();
-    let terminal = Terminal::that_stops("propagate")?;
+    let terminal = Terminal::new("propagate");
     let propagated = propagate(&request, &terminal)?;
     drop(terminal);
     let Some(propagated) = propagated else {
@@ -161,8 +161,8 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
 }
 
 fn tell(propagated: &Propagated) {
-    let Propagated { case, objects, model, mask, suggestion, pictureless } = propagated;
-    if *pictureless {
+    let Propagated { case, objects, model, mask, suggestion, without_picture } = propagated;
+    if *without_picture {
         talk::note("nothing was found, so there is no picture");
     }
     objects.iter().for_each(|object| tell_extent(case, object));

@@ -59,14 +59,14 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         format: args.format.into(),
         device: args.device,
     };
-    let terminal = Terminal::that_stops("refine")?;
+    let terminal = Terminal::new("refine");
     let refined = refine(&request, &terminal)?;
     drop(terminal);
-    let Some(Refined { decided, model, mask, pictureless }) = refined else {
+    let Some(Refined { decided, model, mask, without_picture }) = refined else {
         talk::note("stopped before the end: no mask is written");
         return Ok(Ended::Stopped);
     };
-    if pictureless {
+    if without_picture {
         talk::note("nothing was changed, so there is no picture");
     }
     words::decisions(&decided);

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use polycl_app::{Judge, MaskFormat, Refinement, Scan, Weights};
+use polycl_app::{Judge, MaskFormat, RefineSettings, SamWeights, ScanPath};
+use polycl_image::nifti::Form;
 use polycl_nn::sam::Model;
 
 /// A scan to work on.
@@ -13,12 +14,23 @@ pub struct ScanArgs {
     /// Series to take where the folder holds several, by its UID
     #[arg(long, value_name = "UID")]
     series: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl ScanArgs {
-    pub fn scan(self) -> Scan {
-        Scan { image: self.image, series: self.series }
+    pub fn scan(self) -> ScanPath {
+        ScanPath { image: self.image, series: self.series, trust: self.trust.trust }
     }
+}
+
+/// The word of a person about NIfTI headers.
+#[derive(clap::Args)]
+pub struct TrustArgs {
+    /// Form of NIfTI headers that is believed where two contradict each other: sform or qform; the sform
+    /// without it
+    #[arg(long, value_name = "FORM")]
+    pub trust: Option<Form>,
 }
 
 /// What masks are written as.
@@ -52,8 +64,8 @@ pub struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    pub fn weights(self) -> Weights {
-        Weights { model: self.model, file: self.weights }
+    pub fn weights(self) -> SamWeights {
+        SamWeights { model: self.model, file: self.weights }
     }
 }
 
@@ -94,12 +106,12 @@ impl RefinementArgs {
         flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
     }
 
-    pub fn refinement(self) -> Refinement {
+    pub fn refinement(self) -> RefineSettings {
         let judge = match self.rule {
             None | Some(JudgeArg::Gate) => Judge::Gate,
             Some(JudgeArg::Paper) => Judge::Paper,
         };
-        Refinement { judge, window: self.window, consistent: self.consistent, cache: self.cache }
+        RefineSettings { judge, window: self.window, consistent: self.consistent, cache: self.cache }
     }
 }
 

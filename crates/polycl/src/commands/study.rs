@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use polycl_app::study::{self, End, Request};
@@ -29,6 +29,17 @@ pub struct Args {
     dry_run: bool,
 }
 
+/// This program, as it runs: on Linux also where its file has been replaced since, so that versions never
+/// mix in a study.
+fn program() -> anyhow::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        Ok(running.to_owned())
+    } else {
+        std::env::current_exe().context("where this program is")
+    }
+}
+
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let request = Request {
         config: args.config,
@@ -36,6 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         jobs: args.jobs.map(usize::from),
         cores: rayon::current_num_threads(),
         dry_run: args.dry_run,
+        program: program()?,
     };
     let live = Live::default();
     let study = study::run(&request, &live);

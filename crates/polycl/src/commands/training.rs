@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use polycl_app::Run;
+use polycl_app::RunSettings;
 use polycl_app::finetune::Outcome as Trained;
 use polycl_app::pretrain::MOST_STEPS;
 use polycl_nn::train::{Settings, finetune, pretrain};
@@ -35,8 +35,8 @@ pub struct RunArgs {
 
 impl RunArgs {
     /// The run, with the settings that were given as flags.
-    pub fn run(self, flags: &impl Serialize) -> anyhow::Result<Run> {
-        Ok(Run {
+    pub fn settings(self, flags: &impl Serialize) -> anyhow::Result<RunSettings> {
+        Ok(RunSettings {
             dataset: self.dataset,
             out: self.out,
             config: self.config,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use toml::Table;
 
 use super::Config;
-use crate::layers::overlay;
+use crate::settings::overlay;
 use crate::study::draw::Draw;
 
 /// A method by its name in a study's file.

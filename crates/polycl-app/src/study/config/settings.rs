@@ -10,7 +10,7 @@ use toml::Table;
 
 use super::methods::sorts_by_organ;
 use super::{Config, Labels, StudyMethod};
-use crate::layers::overlay;
+use crate::settings::overlay;
 
 /// Passes over which a pre-training's images are spread where the file does not say.
 const EPOCHS: i64 = 10;

@@ -6,12 +6,11 @@ use super::Writer;
 use crate::figures::report::Report;
 use crate::study::draw::Draw;
 use crate::study::plan::Arm;
-use crate::study::processes::program;
 
 impl Writer<'_> {
     pub(super) fn method(&self, report: &mut Report) -> anyhow::Result<()> {
         let plan = self.plan;
-        let program = std::fs::read(program()?)?;
+        let program = std::fs::read(self.program)?;
         let program: String =
             Sha256::digest(&program).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         report.paragraph(&format!(

@@ -8,19 +8,22 @@ mod method;
 mod pictures;
 mod trainings;
 
+use std::path::Path;
+
 use super::findings::Findings;
 use super::plan::{Finish, StudyPlan};
 use super::scores::{self, Cell, ScoreRow, Table};
 use crate::figures::report::Report;
 
 /// Writes report.html, report.md and scores.csv into the study's folder; `text` is its configuration, `settled`
-/// the primary method when it began.
-pub fn write(plan: &StudyPlan, text: &str, settled: Option<&str>) -> anyhow::Result<()> {
+/// the primary method when it began, `program` the file whose hash is told.
+pub fn write(plan: &StudyPlan, text: &str, settled: Option<&str>, program: &Path) -> anyhow::Result<()> {
     let rows = scores::read_all(plan)?;
     scores::write(plan, &rows, &plan.out.join("scores.csv"))?;
     let table = scores::table(plan, &rows);
     let findings = Findings::new(plan, &table);
-    let report = Writer { plan, rows: &rows, table: &table, findings: &findings, settled }.report(text)?;
+    let (rows, table, findings) = (&rows, &table, &findings);
+    let report = Writer { plan, rows, table, findings, settled, program }.report(text)?;
     report.write(&plan.out.join("report.html"))?;
     report.write_markdown(&plan.out.join("report.md"))
 }
@@ -31,6 +34,7 @@ struct Writer<'a> {
     table: &'a Table,
     findings: &'a Findings,
     settled: Option<&'a str>,
+    program: &'a Path,
 }
 
 impl Writer<'_> {

@@ -1,10 +1,12 @@
 //! The fine-tuning that is about to begin, for the person who started it.
 
 use polycl_data::Origin;
+use serde::Serialize;
 
 use crate::train::LabelWeight;
 
 /// Who and what will train; watchers hear it before the first step.
+#[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     pub organs: Vec<String>,
     pub training_patients: usize,

@@ -19,6 +19,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use polycl_base::{Result, Watch};
 use polycl_data::Dataset;
+use serde::Serialize;
 
 use super::run::{Run, RunCard, RunKind, Seen};
 use super::{Begin, State, Task, initialised, train};
@@ -37,6 +38,7 @@ use two_views::Pairs;
 pub use two_views::TwoViews;
 
 /// The scans and slices that will train; watchers hear it before the first step.
+#[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     pub method: Method,
     pub scans: usize,

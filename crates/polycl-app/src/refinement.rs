@@ -15,7 +15,7 @@ use crate::masks::check_window;
 
 /// A published network, and where its weights are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Weights {
+pub struct SamWeights {
     /// Told by the weights where they can tell.
     #[serde(default)]
     pub model: Option<Model>,
@@ -24,7 +24,7 @@ pub struct Weights {
     pub file: Option<PathBuf>,
 }
 
-impl Weights {
+impl SamWeights {
     /// The network with its weights, those of LiteMedSAM where nothing is said.
     pub(crate) fn open(&self, device: Device) -> anyhow::Result<(Model, Sam)> {
         let path = match &self.file {
@@ -48,7 +48,7 @@ pub enum Judge {
 
 /// How masks are refined.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Refinement {
+pub struct RefineSettings {
     pub judge: Judge,
     /// Intensity window in HU, centre and width; by the organ's name without it.
     pub window: Option<[f32; 2]>,
@@ -58,12 +58,16 @@ pub struct Refinement {
     pub cache: Option<PathBuf>,
 }
 
-impl Refinement {
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+impl RefineSettings {
+    /// Refuses settings that make no sense.
+    ///
+    /// # Errors
+    /// A window of no width.
+    pub fn check(&self) -> anyhow::Result<()> {
         check_window(self.window)
     }
 
-    pub(crate) fn refiner(&self, weights: &Weights, device: Device) -> anyhow::Result<Refiner> {
+    pub(crate) fn refiner(&self, weights: &SamWeights, device: Device) -> anyhow::Result<Refiner> {
         let (model, sam) = weights.open(device)?;
         Ok(Refiner::new(Arc::new(Embedder::new(model, sam, device, self.cache.clone()))))
     }
@@ -106,7 +110,7 @@ fn row(decision: &Decision) -> refinement::Row {
 
 /// Components of a coarse mask by what was decided about them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Decided {
+pub struct RefineSummary {
     pub case: String,
     /// Components by decision.
     pub choices: std::collections::BTreeMap<String, usize>,
@@ -117,7 +121,7 @@ pub struct Decided {
     pub tiny: usize,
 }
 
-impl Decided {
+impl RefineSummary {
     pub(crate) fn of(case: &str, decisions: &[Decision]) -> Self {
         let mut decided = Self { case: case.to_owned(), components: decisions.len(), ..Self::default() };
         for Decision { choice, .. } in decisions {

@@ -6,17 +6,21 @@ use std::time::UNIX_EPOCH;
 
 use polycl_base::Error;
 use polycl_image::Input;
+use polycl_image::nifti::Form;
 use polycl_nn::predict::Components;
 use serde::{Deserialize, Serialize};
 
 /// A mask is made again where any of this differs, or where it was never finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
+pub struct MaskRecipe {
     pub flip: bool,
     /// Nothing where an earlier version made it, which did not ask.
     #[serde(default)]
     pub components: Option<Components>,
     pub probabilities: bool,
+    /// The form of the scan's NIfTI header that was trusted, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Form>,
     /// Of the scan, before it was read.
     pub image: Stamp,
 }
