@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Result, Watch};
+use polycl_base::{Error, Kind, Result, Subject, Watch};
 use polycl_data::Records;
 use polycl_data::provenance::Record;
 use polycl_data::provenance::prediction::SeenBy;
@@ -48,6 +48,10 @@ pub struct Outcome {
 /// # Errors
 /// As [`Pairs::find`] and [`evaluate`]; a reference that a machine made; a run or record that cannot be read.
 pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
+    if !(request.tolerance.is_finite() && request.tolerance >= 0.0) {
+        let (expected, found) = ("a tolerance of 0 mm or more", request.tolerance.to_string());
+        return Err(Error::new(Subject::Setting("tolerance".into()), Kind::Request, expected, found));
+    }
     let mut records = Records::default();
     let reading = Reading::trusting(request.trust);
     let is_truth = |mask: &Path| records.check_truth(mask);

@@ -224,6 +224,12 @@ impl Request {
                 Place::Point { xy, positive: true } => ("--point", xy),
                 Place::Point { xy, positive: false } => ("--not", xy),
             };
+            let turned = matches!(clue.place, Place::Box([x0, y0, x1, y1]) if x0 > x1 || y0 > y1);
+            if turned || clue.label == 0 {
+                let expected = "boxes from their first corner to their last, and labels from 1";
+                let found = format!("{:?} of label {}", clue.place, clue.label);
+                return Err(Error::new(&self.scan.image, Kind::Request, expected, found).into());
+            }
             if clue.slice >= space.shape[axis] || x >= sides[0] || y >= sides[1] {
                 let [nx, ny, nz] = [sides[0], sides[1], space.shape[axis]];
                 let expected = format!("{flag} within {nz} slices of {nx} by {ny} voxels, counted from 0");
@@ -266,7 +272,7 @@ impl Request {
             return refused(self.source(), expected, "none".to_owned(), hint);
         }
         let [first, last] = self.range.unwrap_or([0, slices - 1]);
-        if last >= slices {
+        if last >= slices || first > last {
             let expected = format!("a --range within slices 0 to {}", slices - 1);
             return refused(&self.scan.image, &expected, format!("{first},{last}"), "count slices from 0");
         }

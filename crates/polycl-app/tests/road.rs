@@ -7,7 +7,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use polycl_app::{MaskFormat, RunSettings, ScanPath, finetune, import, predict, pretrain, propagate};
+use polycl_app::{
+    MaskFormat, RefineSettings, RunSettings, SamWeights, ScanPath, finetune, import, predict, pretrain,
+    propagate, refine,
+};
 use polycl_base::Watch;
 use polycl_image::preprocess::Preprocess;
 use polycl_nn::device::Device;
@@ -225,4 +228,31 @@ fn a_propagation_goes_on_within_a_scan() {
     assert_eq!(found.objects.len(), 1);
     same(folder, "whole", "twice", "volume.nii.gz");
     same(folder, "whole", "twice", "propagate.csv");
+}
+
+#[test]
+fn a_refinement_that_is_stopped_leaves_nothing() {
+    if polycl_app::fetch::needed("litemedsam").is_err() {
+        eprintln!("skipped: no weights; polycl fetch litemedsam");
+        return;
+    }
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    scans(folder, 1);
+    let request = refine::Request {
+        scan: propagation(folder, "unused").scan,
+        mask: folder.join("scans/labels/a000.nii.gz"),
+        out: folder.join("refined/a000.nii.gz"),
+        weights: SamWeights::default(),
+        how: RefineSettings::default(),
+        picture: None,
+        truth: None,
+        names: None,
+        format: MaskFormat::Nifti,
+        device: Device::Cpu,
+    };
+    assert!(refine::run(&request, &Stopping::after(1)).unwrap().is_none());
+    assert!(!folder.join("refined").join("refine.csv").exists() && !request.out.exists());
+    let refined = refine::run(&request, &()).unwrap().unwrap();
+    assert!(refined.decided.components > 0 && request.out.is_file());
 }

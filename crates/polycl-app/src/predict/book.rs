@@ -40,8 +40,7 @@ impl Book<'_> {
                 seen: SeenBy::default(),
             });
         }
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
-        let found: Option<Card> = serde_json::from_str(&text).ok();
+        let found = Card::read(self.out)?;
         let same = |card: &Card| card.weights == self.predictor.weights && card.refined_by == self.refined_by;
         found.filter(same).ok_or_else(|| {
             let expected = format!("masks of the run {}, refined in the same way", self.run.display());

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, output, text};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -44,6 +45,18 @@ pub struct SeenBy {
     pub validated_on: BTreeSet<String>,
     /// Cases that its encoder was pre-trained on, without masks.
     pub pretrained_on: BTreeSet<String>,
+}
+
+impl<M: DeserializeOwned> Card<M> {
+    /// The card of a folder; `None` where the file is none of `polycl predict`, or of another version.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] where it cannot be read.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(Record::Predict.file());
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read it", &e))?;
+        Ok(serde_json::from_str(&text).ok())
+    }
 }
 
 impl<M: Serialize> Card<M> {
