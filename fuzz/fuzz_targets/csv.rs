@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use polycl_data::{DrawnSlices, Ranges, Records, Salt, pairs};
 use polycl_fuzz::{Folder, proportionate};
+use polycl_image::legend::Legend;
 use polycl_image::names;
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
@@ -43,8 +44,9 @@ fn check(kind: u8, bytes: &[u8]) {
     }
 }
 
-fn sound(names: polycl_base::Result<names::Names>) {
-    if let Ok(names) = names {
+fn sound(legend: polycl_base::Result<Legend>) {
+    if let Ok(legend) = legend {
+        let names = legend.all();
         assert!(!names.is_empty() && !names.contains_key(&0) && names.values().all(|name| !name.is_empty()));
     }
 }

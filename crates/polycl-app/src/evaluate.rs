@@ -24,7 +24,7 @@ pub struct Request {
     /// Labels as the first reference numbers them; without any those that both name, or that a mask holds.
     pub labels: BTreeSet<u16>,
     pub empty: EmptyPolicy,
-    /// Of the normalised surface Dice, in mm.
+    /// Tolerance of the normalised surface Dice, in mm.
     pub tolerance: f64,
     /// Run that made the predictions, where no record beside them tells the cases it has seen.
     pub run: Option<PathBuf>,
@@ -88,7 +88,9 @@ fn seen(request: &Request, watch: &dyn Watch) -> Result<SeenCases> {
         seen.add(pretrained_on, Seen::Pretraining);
     } else if let Some(run) = &request.run {
         // A mask does not tell whose it is; `polycl predict` knew scans by their voxels.
-        watch.note("note: no polycl.json beside the predictions; cases of the run are known by name alone");
+        watch.note(
+            "note: no polycl.json beside the predictions: cases of the run are recognised by name alone",
+        );
         let card = RunCard::read(run)?;
         seen.add(names(card.training_cases), Seen::Training);
         seen.add(names(card.validation_cases), Seen::Validation);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Result, Watch};
+use polycl_base::{Error, Kind, Result, Subject, Watch};
 use polycl_data::pairs::{self, Pair};
 use polycl_data::{self as data, DrawnSlices, Import, Imported, Index, Origin, Ranges};
 use polycl_image::names;
@@ -17,7 +17,7 @@ use crate::fetch::Environment;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     pub scans: Scans,
-    /// Who drew the masks; the records beside them tell without it.
+    /// Provenance of the masks for which a manifest states none; `None` reads the records beside them.
     pub origin: Option<Origin>,
     /// Table of the slices that show an organ.
     pub ranges: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub struct Request {
     pub trust: Option<Form>,
 }
 
-/// Where the scans come from.
+/// The source of the scans.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scans {
@@ -60,7 +60,7 @@ pub enum Scans {
 /// The data set, or how far it has come.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// Where scans are left it is none yet, and this is what it would hold.
+    /// The index of the data set. Where scans are left there is no data set yet, and this is what it would hold.
     pub index: Index,
     /// Scans that are left because it was asked to stop.
     pub left: usize,
@@ -77,7 +77,17 @@ pub struct Outcome {
 pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     let (mut pairs, notes) = pairs(&request.scans)?;
     if request.origin.is_some() {
-        pairs.iter_mut().for_each(|pair| pair.origin = request.origin);
+        if pairs.iter().all(|pair| pair.label.is_none()) {
+            let flag = Subject::Flag("--origin".into());
+            return Err(Error::new(
+                flag,
+                Kind::Request,
+                "masks whose provenance it gives",
+                "scans without masks",
+            ));
+        }
+        // What a row of a manifest states of its own mask goes before it.
+        pairs.iter_mut().for_each(|pair| pair.origin = pair.origin.or(request.origin));
     }
     let pairs = pairs.into_iter().map(|pair| pair.trusting(request.trust)).collect();
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use polycl_base::{Watch, output};
-use polycl_data::{Dataset, Index};
+use polycl_base::{Error, Kind, Watch, output};
+use polycl_data::{Dataset, Failed, Index, failed};
+use polycl_image::legend::{Legend, Regions};
 use polycl_image::names::{self, Names};
-use polycl_image::orient::{Reorientation, orientation_code};
+use polycl_image::orient::{Reorientation, orientation_code, turned};
 use polycl_image::preprocess::{HU_RANGE, labels_of};
 use polycl_image::{Image, Input, Mask, Space, odd};
 use polycl_nn::train::{Record, RunCard, read_log};
@@ -40,8 +41,15 @@ pub struct MontageRequest {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    Run { card: Box<RunCard>, last: Option<Record> },
-    Dataset(Box<Index>),
+    Run {
+        card: Box<RunCard>,
+        last: Option<Record>,
+    },
+    Dataset {
+        index: Box<Index>,
+        /// Scans that could not be imported, and why.
+        failed: Failed,
+    },
     VolumeFacts(Box<VolumeFacts>),
 }
 
@@ -63,6 +71,8 @@ pub struct GridFacts {
     pub spacing: [f64; 3],
     /// By letters, such as LPS.
     pub orientation: String,
+    /// Degrees between the axis that is farthest from the patient's and the patient's.
+    pub turned: f64,
     /// The three rows that take a voxel's index to RAS+ mm.
     pub affine: [[f64; 4]; 3],
     /// Millilitres of a voxel.
@@ -80,6 +90,7 @@ impl GridFacts {
             shape: space.shape,
             spacing: space.spacing(),
             orientation: orientation_code(space),
+            turned: turned(space),
             affine: [0, 1, 2].map(row),
             voxel_ml: affine.matrix3.determinant().abs() / 1000.0,
         }
@@ -93,6 +104,8 @@ pub enum Content {
     Labels {
         counts: BTreeMap<u16, usize>,
         names: Names,
+        /// nnU-Net's regions of several labels.
+        regions: Regions,
     },
     Values(Values),
 }
@@ -146,7 +159,13 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     }
     if Dataset::lies_in(path) {
         not_drawn()?;
-        return Ok(Outcome::Dataset(Box::new(Dataset::open(path)?.index)));
+        let (index, failed) = (Box::new(Dataset::open(path)?.index), failed(path)?);
+        return Ok(Outcome::Dataset { index, failed });
+    }
+    if path.join("dataset.json").is_file() && path.join("imagesTr").is_dir() {
+        let hint = format!("import it: polycl import --nnunet {} --out dataset", path.display());
+        let expected = "an image, a mask, a data set or a run";
+        return Err(Error::new(path, Kind::Request, expected, "raw data of nnU-Net").hint(hint).into());
     }
     volume(request, watch).map(Box::new).map(Outcome::VolumeFacts)
 }
@@ -154,16 +173,15 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
 fn volume(request: &Request, watch: &dyn Watch) -> anyhow::Result<VolumeFacts> {
     let input: Input = request.scan.open()?;
     let image = input.image()?;
-    let mut odd = oddities(&image);
-    let content = match counts(&image) {
-        Some(counts) => {
-            odd.extend(input.notes_of_mask()?);
-            Content::Labels { counts, names: names_beside(&request.scan.image, &mut odd) }
+    let labels = input.labels(&image)?.filter(|labels| labels.iter().any(|&label| label > 0));
+    let mut odd = if labels.is_some() { input.notes_of_mask()? } else { odd::of(&input, &image)? };
+    let content = match labels {
+        Some(labels) => {
+            let legend = legend_beside(&request.scan.image, &mut odd);
+            let (counts, names) = (counts(&labels), legend.all());
+            Content::Labels { counts, names, regions: legend.regions }
         }
-        None => {
-            odd.extend(input.notes()?);
-            Content::Values(values(&image, &mut odd))
-        }
+        None => Content::Values(values(&image)),
     };
     let montage = request.montage.as_ref();
     let montage = montage
@@ -172,11 +190,11 @@ fn volume(request: &Request, watch: &dyn Watch) -> anyhow::Result<VolumeFacts> {
     Ok(VolumeFacts { grid: GridFacts::of(&image.space), content, montage, odd })
 }
 
-fn names_beside(mask: &Path, odd: &mut Vec<String>) -> Names {
-    let names = names::file_beside(mask).map_or_else(|| Ok(Names::new()), |file| names::read(&file));
-    names.unwrap_or_else(|error| {
+fn legend_beside(mask: &Path, odd: &mut Vec<String>) -> Legend {
+    let legend = names::file_beside(mask).map_or_else(|| Ok(Legend::default()), |file| names::read(&file));
+    legend.unwrap_or_else(|error| {
         odd.push(format!("label names cannot be read: {error}"));
-        Names::new()
+        Legend::default()
     })
 }
 
@@ -201,7 +219,7 @@ fn draw(
 }
 
 fn legend(path: &Path, mask: &Mask, odd: &mut Vec<String>) -> Vec<(u16, Option<String>)> {
-    let names = names_beside(path, odd);
+    let names = legend_beside(path, odd).names;
     let labels: Vec<_> = labels_of(&mask.voxels).map(|label| (label, names.get(&label).cloned())).collect();
     if labels.is_empty() {
         odd.push(format!("{}: the mask is empty", path.display()));
@@ -209,29 +227,17 @@ fn legend(path: &Path, mask: &Mask, odd: &mut Vec<String>) -> Vec<(u16, Option<S
     labels
 }
 
-/// More distinct values than a mask has labels: the file is then an image.
-const MOST_LABELS: usize = 512;
-
-/// Voxels of each value, if the values can be labels: few, whole and not negative.
-fn counts(image: &Image) -> Option<BTreeMap<u16, usize>> {
-    let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
-    for &value in &image.voxels {
-        if value.fract() != 0.0 || !(0.0..=f32::from(u16::MAX)).contains(&value) {
-            return None;
-        }
-        *counts.entry(value as u16).or_default() += 1;
-        if counts.len() > MOST_LABELS {
-            return None;
-        }
-    }
-    Some(counts)
+/// Voxels of each label.
+fn counts(labels: &[u16]) -> BTreeMap<u16, usize> {
+    let mut counts = vec![0; usize::from(u16::MAX) + 1];
+    labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+    (0..=u16::MAX).zip(counts).filter(|(_, count)| *count > 0).collect()
 }
 
-fn values(image: &Image, found: &mut Vec<String>) -> Values {
+fn values(image: &Image) -> Values {
     let mut sorted = image.voxels.clone();
     sorted.sort_unstable_by(f32::total_cmp);
     let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100];
-    found.extend(odd::no_hu(&image.voxels).or_else(|| odd::clipped(&image.voxels)));
     Values {
         percentiles: [0, 1, 25, 50, 75, 99, 100].map(|percent| (percent, at(percent))),
         window: window(at(1), at(99)),
@@ -284,49 +290,4 @@ fn histogram(sorted: &[f32]) -> [f64; BINS.len()] {
         let end = BINS.get(bin + 1).map_or(sorted.len(), |(next, _)| below(*next));
         (end - below(BINS[bin].0)) as f64 / sorted.len() as f64
     })
-}
-
-/// Things that a person should look at before using the image.
-fn oddities(image: &Image) -> Vec<String> {
-    let mut found = Vec::new();
-    let outside = image.voxels.iter().filter(|&&v| !(HU_RANGE[0]..=HU_RANGE[1]).contains(&v)).count();
-    if outside > 0 {
-        found.push(format!(
-            "{outside} voxels outside {}..{} HU, which import clips",
-            HU_RANGE[0], HU_RANGE[1]
-        ));
-    }
-    let columns = image.space.world_from_voxel.matrix3;
-    let axes = [columns.x_axis, columns.y_axis, columns.z_axis];
-    if axes.iter().any(|axis| axis.abs().max_element() < 0.9999 * axis.length()) {
-        found.push("oblique: the axes are not those of the patient".into());
-    }
-    if axes
-        .iter()
-        .zip([axes[1], axes[2], axes[0]])
-        .any(|(a, b)| a.dot(b).abs() > 0.001 * a.length() * b.length())
-    {
-        found.push("sheared: the axes are not at right angles (gantry tilt?)".into());
-    }
-    let canonical = Reorientation::to_canonical(&image.space);
-    let blank = (0..canonical.space(&image.space).shape[2]).filter(|&k| {
-        let plane = canonical.plane(image, k);
-        plane.iter().all(|value| *value == plane[0])
-    });
-    // Of a mask, most slices may well be empty.
-    let blank = if counts(image).is_some() { 0 } else { blank.count() };
-    if blank > 0 {
-        found.push(format!("{blank} slices of one value each"));
-    }
-    let slice_axis = canonical.slice_axis();
-    let spacing = image.space.spacing();
-    let in_plane: Vec<f64> = (0..3).filter(|&axis| axis != slice_axis).map(|axis| spacing[axis]).collect();
-    if (in_plane[0] / in_plane[1] - 1.0).abs() > 0.001 {
-        found.push(format!("pixels are not square: {:.4} x {:.4} mm", in_plane[0], in_plane[1]));
-    }
-    let anisotropy = spacing[slice_axis] / in_plane[0].min(in_plane[1]);
-    if anisotropy > 3.0 {
-        found.push(format!("slices are {anisotropy:.1} times as far apart as pixels"));
-    }
-    found
 }

@@ -1,4 +1,4 @@
-//! What PolyCL can do, each use case a request that goes in and an outcome that comes out. Front ends (the command line, a
+//! The use cases of PolyCL, each a request that goes in and an outcome that comes out. Front ends (the command line, a
 //! workbench) fill in requests, watch, and put outcomes into words: nothing here knows a command line or a terminal.
 
 pub mod bench;

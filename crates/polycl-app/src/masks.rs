@@ -7,6 +7,7 @@ use polycl_base::{Error, Kind, Watch, output};
 use polycl_data::Records;
 use polycl_image::dicom::segmentation::{self, Automation, How};
 use polycl_image::files::Reading;
+use polycl_image::legend::IGNORE;
 use polycl_image::names::{self, Names};
 use polycl_image::nifti::Form;
 use polycl_image::{Image, Input, Mask, Space, files, grid, nifti, odd};
@@ -28,11 +29,24 @@ impl ScanPath {
         Ok(Input::open(&self.image, self.series.as_deref())?.trusting(self.trust))
     }
 
-    /// Reads a mask of the scan, and tells what its header contradicts itself in.
+    /// Reads a mask of the scan, and tells what is odd about its header and not about the scan's as well.
     pub(crate) fn mask(&self, path: &Path, watch: &dyn Watch) -> polycl_base::Result<Mask> {
         let reading = Reading::trusting(self.trust);
-        let mask = reading.mask(path)?;
-        note_odd(&path.display().to_string(), &reading.notes_of_mask(path)?, watch);
+        let mut mask = reading.mask(path)?;
+        let name = path.display().to_string();
+        let mut odd = reading.notes_of_mask(path)?;
+        if !odd.is_empty() {
+            let of_scan = self.open()?.notes()?;
+            odd.retain(|note| !of_scan.contains(note));
+        }
+        note_odd(&name, &odd, watch);
+        let legend = names::file_beside(path).and_then(|file| names::read(&file).ok()).unwrap_or_default();
+        if let Some(ignored) = legend.ignored.filter(|label| mask.voxels.contains(label)) {
+            mask.voxels.iter_mut().filter(|label| **label == ignored).for_each(|label| *label = 0);
+            watch.note(&format!(
+                "note: {name}: voxels of the label `{IGNORE}` ({ignored}) are no object here"
+            ));
+        }
         Ok(mask)
     }
 
@@ -42,11 +56,12 @@ impl ScanPath {
         self.mask(path, watch)
     }
 
-    /// Reads the scan, and tells what is odd about it.
-    pub(crate) fn read(&self, input: &Input, watch: &dyn Watch) -> polycl_base::Result<Image> {
+    /// Reads the scan, and tells what is odd about it; also gives that.
+    pub(crate) fn read(&self, input: &Input, watch: &dyn Watch) -> polycl_base::Result<(Image, Vec<String>)> {
         let image = input.image()?;
-        note_odd(&self.image.display().to_string(), &odd::of(input, &image)?, watch);
-        Ok(image)
+        let odd = odd::of(input, &image)?;
+        note_odd(&self.image.display().to_string(), &odd, watch);
+        Ok((image, odd))
     }
 }
 
@@ -67,13 +82,13 @@ pub(crate) fn write_names(folder: &Path, case: &str, names: &Names) -> anyhow::R
 
 /// The names of labels beside a mask; without any, every organ is seen in the soft-tissue window.
 pub(crate) fn names_beside(mask: &Path) -> anyhow::Result<Names> {
-    Ok(names::file_beside(mask).map(|file| names::read(&file)).transpose()?.unwrap_or_default())
+    Ok(names::file_beside(mask).map(|file| names::read(&file)).transpose()?.unwrap_or_default().names)
 }
 
 /// The names of labels as a person gave them (a file, or `1=liver,2=spleen`), or those beside a mask.
 pub(crate) fn given_or_beside(given: Option<&str>, mask: &Path) -> anyhow::Result<Names> {
     match given {
-        Some(given) => Ok(names::given(given, Path::new(""))?),
+        Some(given) => Ok(names::given(given, Path::new(""))?.names),
         None => names_beside(mask),
     }
 }
@@ -85,11 +100,11 @@ pub(crate) fn on_grid(
     (image_path, image): (&Path, &Image),
     watch: &dyn Watch,
 ) -> polycl_base::Result<Mask> {
-    let hint = format!("the mask must have the grid of {}", image_path.display());
+    let hint = format!("resample the mask onto the grid of {}", image_path.display());
     let fit = grid::on_image(&image.space, &mask.space, path, "", &hint)?;
     if let Some(note) = fit.note() {
         let path = path.display();
-        watch.note(&format!("note: {path}: the mask does not lie just as its scan does: {note}"));
+        watch.note(&format!("note: {path}: the mask is not on the same grid as its scan: {note}"));
     }
     Ok(fit.apply(mask, &image.space))
 }
@@ -127,9 +142,14 @@ impl MaskFormat {
                     .hint("leave --format out: NIfTI masks open in 3D Slicer and ITK-SNAP"))
             }
             (Self::DicomSeg, _) if segmentation.exists() && !mask.exists() => {
-                let found = "a file that is not known to be one of ours";
-                Err(Error::new(segmentation, Kind::Request, "no DICOM segmentation there", found)
-                    .hint("choose another --out, or move the file"))
+                let found = "a file that PolyCL may not have written";
+                Err(Error::new(
+                    segmentation,
+                    Kind::Request,
+                    "no such file yet, or a DICOM segmentation by PolyCL",
+                    found,
+                )
+                .hint("choose another --out, or move the file"))
             }
             _ => Ok(()),
         }
@@ -150,7 +170,7 @@ impl MaskFormat {
         written.map_err(|error| error.about(target))
     }
 
-    /// Whether all is there that [`Self::write`] writes.
+    /// True if all files are there that [`Self::write`] writes.
     pub(crate) fn is_there(self, mask: &Path) -> bool {
         mask.is_file() && (self == Self::Nifti || segmentation_beside(mask).is_file())
     }
@@ -186,7 +206,7 @@ fn segment(
     segmentation::write(&segmentation_beside(path), &source, mask, names, &how)
 }
 
-/// Where the DICOM segmentation of a NIfTI mask lies.
+/// The DICOM segmentation beside a NIfTI mask.
 fn segmentation_beside(mask: &Path) -> PathBuf {
     mask.with_file_name(format!("{}.dcm", nifti::case_name(mask).unwrap_or_default()))
 }
@@ -204,10 +224,10 @@ pub(crate) fn spare_hands(records: &mut Records, mask: &Path) -> polycl_base::Re
     }
     let found = match records.maker(mask)?.map(|maker| maker.program) {
         Some(None) => return Ok(()),
-        Some(Some(program)) => format!("one by {program}"),
-        None => "one that a person may have drawn: no file beside it says that a machine made it".to_owned(),
+        Some(Some(program)) => format!("a mask by {program}"),
+        None => "a mask without a record of its maker, which a person may have drawn".to_owned(),
     };
-    Err(Error::new(mask, Kind::Request, "no mask there, or a machine's", found)
+    Err(Error::new(mask, Kind::Request, "no such file yet, or a mask that a machine made", found)
         .hint("choose another --out, or move the mask"))
 }
 
@@ -225,14 +245,14 @@ impl Targets<'_> {
     pub(crate) fn check(&self, inputs: &[(Option<&PathBuf>, &str)]) -> polycl_base::Result<()> {
         if nifti::case_name(self.mask).is_none() {
             let expected = "a name that ends in .nii.gz or .nii";
-            return Err(Error::new(self.mask, Kind::Request, expected, "another"));
+            return Err(Error::new(self.mask, Kind::Request, expected, "another ending"));
         }
         if self.mask.is_dir() {
             return Err(Error::io(self.mask, "write it", &std::io::ErrorKind::IsADirectory.into()));
         }
         if self.picture == Some(self.mask) {
             let expected = format!("another file than the {}", self.what);
-            return Err(Error::new(self.mask, Kind::Request, expected, "it as the picture, too"));
+            return Err(Error::new(self.mask, Kind::Request, expected, "the same file as the picture"));
         }
         for target in [Some(self.mask), self.picture].into_iter().flatten() {
             let Ok(place) = target.canonicalize() else { continue };

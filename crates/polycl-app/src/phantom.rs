@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Request {
     pub out: PathBuf,
     pub patients: usize,
+    /// Number of the first patient.
+    #[serde(default)]
+    pub first: usize,
     pub domain: Domain,
     /// Side of the square slices in pixels.
     pub size: usize,
@@ -22,8 +25,8 @@ pub struct Request {
 /// # Errors
 /// As [`cohort::write`].
 pub fn run(request: &Request, watch: &dyn Watch) -> Result<()> {
-    let Request { out, patients, domain, size, seed } = request;
+    let Request { out, patients, first, domain, size, seed } = request;
     let config = Config { seed: *seed, domain: *domain, size: *size, slices: None };
     watch.task("phantom");
-    cohort::write(&config, *patients, out, watch)
+    cohort::write(&config, *first..first + patients, out, watch)
 }

@@ -57,6 +57,8 @@ pub struct Request {
 pub struct Outcome {
     /// Scans asked for.
     pub of: usize,
+    /// Scans whose masks were there already.
+    pub kept: usize,
     pub failed: Vec<Failure>,
     /// Cases that are left because it was asked to stop.
     pub left: Vec<String>,
@@ -139,14 +141,18 @@ struct Work<'a> {
 impl Work<'_> {
     fn all(&self, scans: &[Pair]) -> anyhow::Result<Outcome> {
         let mut waiting: VecDeque<&Pair> = scans.iter().collect();
+        let there = |pair: &&Pair| self.request.format.is_there(&self.target(pair));
+        let again = scans.iter().filter(there).count();
         if self.request.go_on {
             let card = self.book.card()?;
             waiting.retain(|pair| !self.is_made(&card, pair));
-            self.watch.note(&format!(
-                "{} of {} masks are there already",
-                scans.len() - waiting.len(),
-                scans.len()
-            ));
+        } else if again > 0 {
+            let text = "masks are there already and are made again; --continue leaves them";
+            self.watch.note(&format!("note: {again} of {} {text}", scans.len()));
+        }
+        let kept = scans.len() - waiting.len();
+        if self.request.go_on {
+            self.watch.note(&format!("{kept} of {} masks are there already", scans.len()));
         }
         let mut failed: Vec<Failure> = Vec::new();
         while let Some(pair) = waiting.pop_front_if(|_| !self.watch.stop()) {
@@ -166,26 +172,31 @@ impl Work<'_> {
             }
         }
         let left = waiting.iter().map(|pair| pair.case.clone()).collect();
-        Ok(Outcome { of: scans.len(), failed, left })
+        Ok(Outcome { of: scans.len(), kept, failed, left })
     }
 
-    /// Whether no other scan would fare better: its mask could not be written.
+    /// The mask of a scan.
+    fn target(&self, pair: &Pair) -> PathBuf {
+        self.request.out.join(format!("{}.nii.gz", pair.case))
+    }
+
+    /// True if the mask could not be written, which would be so for every other scan, too.
     fn ends_all(&self, error: &Error, pair: &Pair) -> bool {
         let place = error.file().filter(|file| *file != pair.image.path());
         error.kind == Kind::Io && place.is_some_and(|file| file.starts_with(&self.request.out))
     }
 
-    /// Whether the mask of a scan is there as it would be made now.
-    fn is_made(&self, card: &Card, Pair { case, image, .. }: &Pair) -> bool {
-        let listed = card.cases.as_ref().is_some_and(|cases| cases.contains(case));
+    /// True if the mask of a scan is there as it would be made now.
+    fn is_made(&self, card: &Card, pair: &Pair) -> bool {
+        let listed = card.cases.as_ref().is_some_and(|cases| cases.contains(&pair.case));
         let as_asked = |made: &MaskRecipe| {
-            Stamp::of(image).is_ok_and(|stamp| *made == self.made(stamp))
-                && self.request.format.is_there(&self.request.out.join(format!("{case}.nii.gz")))
+            Stamp::of(&pair.image).is_ok_and(|stamp| *made == self.made(stamp))
+                && self.request.format.is_there(&self.target(pair))
         };
-        listed && card.made.get(case).is_some_and(as_asked)
+        listed && card.made.get(&pair.case).is_some_and(as_asked)
     }
 
-    /// How a mask of a scan is made.
+    /// The recipe of a scan's mask.
     fn made(&self, image: Stamp) -> MaskRecipe {
         let Request { flip, components, probabilities, trust, .. } = *self.request;
         let flip = flip && self.book.predictor.can_flip();
@@ -207,7 +218,7 @@ impl Work<'_> {
         let file = out.join(format!("{case}.nii.gz"));
         request.format.check_scan(&file, &image.space, input)?;
         note_seen(&predictor.card, case, &fingerprint, watch);
-        book.add(case, &fingerprint, odd)?;
+        book.add(case, &fingerprint, &odd)?;
         let components = request.components;
         let options = Options { flip: request.flip, components, probabilities: request.probabilities };
         let Some(Prediction { mut mask, probabilities }) = predictor.segment(&image, options, watch)? else {
@@ -219,7 +230,7 @@ impl Work<'_> {
             let Some(refined) = refiner.refine(&image, &mask, &organs, how.options(), watch)? else {
                 return Ok(false);
             };
-            write_decisions(out, case, &organs, &refined.decisions)?;
+            write_decisions(out, (case, &odd), &organs, &refined.decisions)?;
             watch.partial(&RefineSummary::of(case, &refined.decisions));
             mask = refined.mask;
             predictor.card.organs.iter().for_each(|organ| components.keep(&mut mask, organ));
@@ -259,7 +270,7 @@ fn check_names(out: &Path, organs: &Names) -> polycl_base::Result<()> {
     if !file.is_file() || out.join(Record::Predict.file()).is_file() {
         return Ok(());
     }
-    let there = names::read(&file)?;
+    let there = names::read(&file)?.names;
     if there == *organs {
         return Ok(());
     }
@@ -277,8 +288,6 @@ fn note_seen(network: &RunCard, case: &str, fingerprint: &str, watch: &dyn Watch
     }
     let same_name = |seen: &Seen| seen.case == case && seen.fingerprint != fingerprint;
     if network.training_cases.iter().any(same_name) {
-        watch.note(&format!(
-            "note: another scan of the name {case} trained this network; is it the same patient?"
-        ));
+        watch.note(&format!("note: another scan named {case} trained this network; is it the same patient?"));
     }
 }

@@ -1,6 +1,5 @@
 //! A volume from drawn slices, boxes and clicks.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +8,7 @@ use polycl_data::provenance::propagation::Row;
 use polycl_data::provenance::{Record, propagation, settle};
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::names::{self, Names};
-use polycl_image::orient::Reorientation;
-use polycl_image::{Image, Mask, Space, nifti};
+use polycl_image::{Image, Mask, Plane, Space, nifti};
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{self, Clue, Direction, Follower, Journal, NetworkName, Object, Place};
 use polycl_nn::sam::Model;
@@ -30,8 +28,10 @@ pub struct Request {
     pub clues: Vec<Clue>,
     /// The volume to write.
     pub out: PathBuf,
-    /// First and last slice of the file that may be filled; all without it.
+    /// First and last slice of the file that may be filled, or plane of the kind in which the annotation was drawn; all
+    /// without it.
     pub range: Option<[usize; 2]>,
+    /// Both, where the annotation was not drawn in axial planes.
     pub direction: Direction,
     /// Told by the weights where they can tell.
     pub model: Option<NetworkName>,
@@ -54,13 +54,15 @@ pub struct Request {
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     pub case: String,
+    /// Kind of the planes that the numbers below are of.
+    pub plane: Plane,
     pub objects: Vec<Extent>,
     /// The network that followed them.
     pub model: String,
     pub mask: PathBuf,
     /// The slice that most deserves to be drawn next.
     pub suggestion: Option<Suggestion>,
-    /// Whether a picture was asked for of a volume in which nothing was found.
+    /// True if a picture was asked for of a volume in which nothing was found.
     pub without_picture: bool,
 }
 
@@ -98,7 +100,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     ])?;
     let input = scan.open()?;
     request.format.check(&input, out)?;
-    let image = scan.read(&input, watch)?;
+    let (image, odd) = scan.read(&input, watch)?;
     request.format.check_scan(out, &image.space, &input)?;
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, (&scan.image, &image), watch);
     let annotation = request.annotation.as_deref();
@@ -106,11 +108,11 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, watch)?)).transpose()?;
     let names = names_of(request)?;
     request.check_places(&image.space)?;
-    if let Some((path, mask)) = request.annotation.as_deref().zip(annotation.as_ref()) {
-        check_planes(path, mask)?;
-    }
-    let objects = Object::all(&image.space, annotation.as_ref(), &request.clues, &names, request.window);
-    let work = request.work(&image, annotation.as_ref(), &objects)?;
+    let drawn = request.annotation.as_deref().zip(annotation.as_ref());
+    let plane = drawn.map(|(path, mask)| request.plane(path, mask, watch)).transpose()?.unwrap_or_default();
+    let objects =
+        Object::all(&image.space, plane, annotation.as_ref(), &request.clues, &names, request.window);
+    let work = request.work((&image, plane), annotation.as_ref(), &objects)?;
     let case = nifti::case_name(out).unwrap_or_default();
     let folder = out.parent().map_or_else(PathBuf::new, PathBuf::from);
     propagation::check(&folder)?;
@@ -118,18 +120,21 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     let key = propagate::fingerprint(&follower, &work);
     let (journal, kept) = Journal::open(&folder.join(format!(".{case}.propagate")), &key, follower.side())?;
     if kept > 0 {
-        watch.note(&format!("{case}: goes on where it was stopped, with {kept} slices done"));
+        watch.note(&format!("{case}: resumed, with {kept} slices done"));
+    }
+    if out.exists() {
+        watch.note(&format!("note: {} is there already and is made again", out.display()));
     }
     watch.task(&case);
     let Some(found) = propagate::propagate(&follower, &work, &journal, watch)? else { return Ok(None) };
     // The table comes first, so that no volume is ever without it.
-    propagation::write(&folder, &case, &found.rows, &names)?;
+    propagation::write(&folder, (&case, &odd), plane, &found.rows, &names)?;
     write_names(&folder, &case, &names)?;
     request.format.write(out, &found.mask, &input, &names, Automation::Semiautomatic)?;
     settle(&folder, &case, &[Record::Propagate])?;
     journal.remove()?;
     let drawn = match picture {
-        Some(path) => draw(path, &image, (&found.mask, truth.as_ref()), &objects)?,
+        Some(path) => draw(path, (&image, plane), (&found.mask, truth.as_ref()), &objects)?,
         None => true,
     };
     let suggestion = found.suggestion.map(|suggestion| Suggestion {
@@ -141,48 +146,12 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     Ok(Some(Outcome {
         objects: objects.iter().map(|object| extent(object.label, &found.rows, &names)).collect(),
         case,
+        plane,
         model: follower.name().to_string(),
         mask: out.clone(),
         suggestion,
         without_picture: !drawn,
     }))
-}
-
-/// Slices in which a label must be drawn, and lines of them, before it is taken for one drawn in other planes.
-const PLANES: usize = 4;
-
-/// Refuses labels that were drawn in sagittal or coronal planes: in each axial slice, where propagation starts, they are a
-/// line.
-fn check_planes(path: &Path, mask: &Mask) -> polycl_base::Result<()> {
-    let order = Reorientation::to_canonical(&mask.space);
-    let names = ["sagittal", "coronal", "axial"];
-    // By label and canonical axis, the planes that hold its voxels.
-    let mut planes: BTreeMap<u16, [BTreeSet<usize>; 3]> = BTreeMap::new();
-    let [nx, ny, _] = mask.space.shape;
-    for (at, &label) in mask.voxels.iter().enumerate().filter(|(_, label)| **label > 0) {
-        let voxel = [at % nx, at / nx % ny, at / nx / ny];
-        let own = planes.entry(label).or_default();
-        for (&axis, planes) in order.axes.iter().zip(own) {
-            planes.insert(voxel[axis]);
-        }
-    }
-    for (label, planes) in planes {
-        let [sagittal, coronal, axial] = planes.each_ref().map(BTreeSet::len);
-        // Organs are thicker than a voxel somewhere; planes that people draw in lie apart.
-        let apart = |axis: usize| planes[axis].iter().all(|&at| !planes[axis].contains(&(at + 1)));
-        let lines = |own: usize, other: usize| own * PLANES <= axial && own * PLANES <= other;
-        let (axis, count) = match () {
-            () if lines(sagittal, coronal) && apart(0) => (0, sagittal),
-            () if lines(coronal, sagittal) && apart(1) => (1, coronal),
-            () => continue,
-        };
-        let name = names[axis];
-        let found = format!("label {label} drawn in {count} {name} planes, a line in each of {axial} slices");
-        return Err(Error::new(path, Kind::Request, "labels drawn in axial slices", found).hint(
-            "propagation goes from axial slice to axial slice: draw the object in one of those, or give a --box around it",
-        ));
-    }
-    Ok(())
 }
 
 /// The network with its weights, LiteMedSAM where nothing is said.
@@ -192,7 +161,7 @@ fn open(request: &Request) -> anyhow::Result<Follower> {
         (None, Some(NetworkName::Sam2(model))) => {
             let expected = format!("--weights with the official checkpoint of {model}");
             return Err(Error::new(Subject::Flag("--model".into()), Kind::Request, expected, "no weights")
-                .hint("weights of SAM 2 are not on the package index: its authors and MedSAM2's offer them as .pt files")
+                .hint("download the .pt file that the authors of SAM 2 or MedSAM2 offer: the package index has no such file")
                 .into());
         }
         (None, model) => fetch::needed(&model.unwrap_or(NetworkName::Sam(Model::LiteMedSam)).to_string())?,
@@ -202,13 +171,44 @@ fn open(request: &Request) -> anyhow::Result<Follower> {
 
 fn names_of(request: &Request) -> anyhow::Result<Names> {
     match (&request.names, &request.annotation) {
-        (Some(given), _) => Ok(names::given(given, Path::new(""))?),
+        (Some(given), _) => Ok(names::given(given, Path::new(""))?.names),
         (None, Some(annotation)) => names_beside(annotation),
         (None, None) => Ok(Names::new()),
     }
 }
 
 impl Request {
+    /// The planes of one kind in which the labels of the annotation were drawn, and from one to the next of which they go.
+    fn plane(&self, path: &Path, mask: &Mask, watch: &dyn Watch) -> polycl_base::Result<Plane> {
+        let plane = Plane::of_drawing(mask).map_err(|[(label, plane), (other, others)]| {
+            let found = format!("label {label} drawn in {plane} planes, label {other} in {others} planes");
+            Error::new(path, Kind::Request, "labels that are all drawn in planes of one kind", found).hint(
+                "propagate an annotation for each kind of plane: labels go from plane to plane together",
+            )
+        })?;
+        if plane == Plane::Axial {
+            return Ok(plane);
+        }
+        let refused = |flag: &str, hint: &str| {
+            let expected = format!("an annotation in axial slices, with {flag}");
+            Err(Error::new(path, Kind::Request, expected, format!("an annotation in {plane} planes"))
+                .hint(hint))
+        };
+        if !self.clues.is_empty() {
+            return refused("--box and --point", "leave boxes and points out: they lie in axial slices");
+        }
+        if self.direction != Direction::Both {
+            return refused(
+                "--direction",
+                "leave --direction out, or give a --range of planes: up and down are along the body",
+            );
+        }
+        let note =
+            format!("note: {}: drawn in {plane} planes: labels go from one to the next", path.display());
+        watch.note(&note);
+        Ok(plane)
+    }
+
     /// The file that should say what is drawn.
     fn source(&self) -> &Path {
         self.annotation.as_ref().unwrap_or(&self.scan.image)
@@ -216,7 +216,7 @@ impl Request {
 
     /// Boxes and points must lie in the scan, and a point beside an object needs one that has it.
     fn check_places(&self, space: &Space) -> anyhow::Result<()> {
-        let axis = Reorientation::to_canonical(space).slice_axis();
+        let axis = Plane::Axial.order(space).slice_axis();
         let sides: Vec<usize> = (0..3).filter(|&a| a != axis).map(|a| space.shape[a]).collect();
         for clue in &self.clues {
             let (flag, [x, y]) = match clue.place {
@@ -253,61 +253,68 @@ impl Request {
     /// The work that is to be done, if there is any.
     fn work<'a>(
         &self,
-        image: &'a Image,
+        (image, plane): (&'a Image, Plane),
         annotation: Option<&'a Mask>,
         objects: &'a [Object],
     ) -> anyhow::Result<propagate::Request<'a>> {
-        let (space, order) = (&image.space, Reorientation::to_canonical(&image.space));
+        let (space, order, one) = (&image.space, plane.order(&image.space), plane.word());
         let slices = space.shape[order.slice_axis()];
         let refused = |file: &Path, expected: &str, found: String, hint: &str| {
             Err(Error::new(file, Kind::Request, expected, found).hint(hint).into())
         };
         if slices < 2 {
-            let hint = "polycl refine sharpens a mask of a single slice";
-            return refused(&self.scan.image, "a scan of several slices", "one slice".to_owned(), hint);
+            let hint = "use `polycl refine` for a mask of a single slice";
+            return refused(
+                &self.scan.image,
+                &format!("a scan of several {one}s"),
+                format!("one {one}"),
+                hint,
+            );
         }
         if objects.is_empty() {
             let hint = "draw a slice in the annotation, or give --box or --point";
             let expected = "an object that is drawn in at least one slice";
-            return refused(self.source(), expected, "none".to_owned(), hint);
+            return refused(self.source(), expected, "no drawn slice".to_owned(), hint);
         }
         let [first, last] = self.range.unwrap_or([0, slices - 1]);
         if last >= slices || first > last {
-            let expected = format!("a --range within slices 0 to {}", slices - 1);
-            return refused(&self.scan.image, &expected, format!("{first},{last}"), "count slices from 0");
+            let expected = format!("a --range within {one}s 0 to {}", slices - 1);
+            let hint = format!("count {one}s from 0");
+            return refused(&self.scan.image, &expected, format!("{first},{last}"), &hint);
         }
         let ends = [first, last].map(|k| order.slice_to_canonical(k, space));
         let range = ends[0].min(ends[1])..=ends[0].max(ends[1]);
         for object in objects {
             if let Some(&k) = object.shown().iter().find(|k| !range.contains(k)) {
                 let found =
-                    format!("label {} in slice {}", object.label, order.slice_from_canonical(k, space));
+                    format!("label {} in {one} {}", object.label, order.slice_from_canonical(k, space));
                 let expected = format!("what is drawn within --range {first},{last}");
                 return refused(self.source(), &expected, found, "widen --range");
             }
         }
         if objects.iter().all(|object| object.shown().len() == range.clone().count()) {
-            let hint = "draw fewer slices, or widen --range";
-            return refused(self.source(), "a slice that is not drawn", "every slice drawn".to_owned(), hint);
+            let expected = format!("a {one} that is not drawn");
+            let hint = format!("draw fewer {one}s, or widen --range");
+            return refused(self.source(), &expected, format!("every {one} drawn"), &hint);
         }
-        Ok(propagate::Request { image, annotation, objects, range, direction: self.direction })
+        Ok(propagate::Request { image, plane, annotation, objects, range, direction: self.direction })
     }
 }
 
 /// Draws what was found; false where there is nothing to draw.
 fn draw(
     path: &Path,
-    image: &Image,
+    (image, plane): (&Image, Plane),
     (mask, truth): (&Mask, Option<&Mask>),
     objects: &[Object],
 ) -> anyhow::Result<bool> {
     let drawn = |k: usize, label: u16| objects.iter().any(|o| o.label == label && o.drawn.contains(&k));
-    let Some(png) = picture::propagation(image, mask, truth, drawn)? else { return Ok(false) };
+    let Some(png) = picture::propagation((image, plane), (mask, truth), drawn)? else { return Ok(false) };
     output::atomically(path, |file| file.write_all(&png))?;
     Ok(true)
 }
 
-/// Where an object was found, and where it ends.
+/// The slices of an object, and its ends.
 fn extent(label: u16, rows: &[Row], names: &Names) -> Extent {
     let own = || rows.iter().filter(|row| row.label == label);
     let filled = || own().filter(|row| row.pixels > 0).map(|row| row.slice);
@@ -317,36 +324,4 @@ fn extent(label: u16, rows: &[Row], names: &Names) -> Extent {
     };
     let ends = own().filter(beyond).map(|row| (row.slice, row.predicted_iou.unwrap_or_default())).collect();
     Extent { label, name: names.get(&label).cloned(), slices, ends }
-}
-
-#[cfg(test)]
-mod tests {
-    use glam::{DAffine3, DMat3, DVec3};
-
-    use super::*;
-
-    /// An object of 8 x 9 x 10 voxels, of which is drawn what lies in some planes of an axis.
-    fn drawn(axis: usize, planes: &[usize]) -> Result<(), String> {
-        let affine = DAffine3::from_mat3(DMat3::from_diagonal(DVec3::new(-1.0, -1.0, 3.0)));
-        let space = Space::new([20, 20, 20], affine);
-        let inside =
-            |at: [usize; 3]| at.iter().zip([8, 9, 10]).all(|(&at, side)| (2..2 + side).contains(&at));
-        let at = |voxel: usize| [voxel % 20, voxel / 20 % 20, voxel / 400];
-        let label = |voxel| u16::from(inside(at(voxel)) && planes.contains(&at(voxel)[axis]));
-        let voxels = (0..space.voxels()).map(label).collect();
-        check_planes(Path::new("a.nii"), &Mask { space, voxels }).map_err(|error| error.found)
-    }
-
-    #[test]
-    fn lines_in_many_slices_were_drawn_in_other_planes() {
-        let refused =
-            |axis, planes: &[usize], name: &str| assert!(drawn(axis, planes).unwrap_err().contains(name));
-        refused(0, &[4], "label 1 drawn in 1 sagittal planes, a line in each of 10 slices");
-        refused(1, &[4, 7], "label 1 drawn in 2 coronal planes, a line in each of 10 slices");
-        // A thin organ, axial slices, all of it, and nothing.
-        let all = Vec::from_iter(0..20);
-        for (axis, planes) in [(0, &[4, 5][..]), (2, &[4]), (2, &[4, 8]), (2, &all), (2, &[])] {
-            assert_eq!(drawn(axis, planes), Ok(()));
-        }
-    }
 }

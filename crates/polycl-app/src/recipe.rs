@@ -1,12 +1,12 @@
-//! How a mask was made, to tell whether making it again could give another: what `--continue` asks.
+//! The recipe of a mask, which tells if making it again could give another: what `--continue` asks.
 
 use std::fs::Metadata;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use polycl_base::Error;
-use polycl_image::Input;
 use polycl_image::nifti::Form;
+use polycl_image::{Input, files};
 use polycl_nn::predict::Components;
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +21,11 @@ pub struct MaskRecipe {
     /// The form of the scan's NIfTI header that was trusted, where one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<Form>,
-    /// Of the scan, before it was read.
+    /// Stamp of the scan, before it was read.
     pub image: Stamp,
 }
 
-/// What changes with the files of a scan, without reading them.
+/// The facts that change with the files of a scan, without reading them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     files: u64,
@@ -38,7 +38,7 @@ impl Stamp {
     pub fn of(scan: &Input) -> polycl_base::Result<Self> {
         let mut stamp = Self::default();
         for path in scan.files() {
-            stamp.add(path).map_err(|e| Error::io(path, "read it", &e))?;
+            stamp.add(path).map_err(|e| files::hinted(path, Error::io(path, "read it", &e)))?;
         }
         Ok(stamp)
     }

@@ -41,7 +41,7 @@ pub struct Outcome {
     /// The network that refined.
     pub model: String,
     pub mask: PathBuf,
-    /// Whether a picture was asked for of a mask in which nothing was changed.
+    /// True if a picture was asked for of a mask in which nothing was changed.
     pub without_picture: bool,
 }
 
@@ -60,7 +60,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     ])?;
     let input = scan.open()?;
     format.check(&input, out)?;
-    let image = scan.read(&input, watch)?;
+    let (image, odd) = scan.read(&input, watch)?;
     format.check_scan(out, &image.space, &input)?;
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, (&scan.image, &image), watch);
     let coarse = on_grid(mask, scan.mask(mask, watch)?)?;
@@ -75,7 +75,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
         return Ok(None);
     };
     // The decisions come first, so that no mask is ever without them.
-    write_decisions(&folder, &case, &names, &refined.decisions)?;
+    write_decisions(&folder, (&case, &odd), &names, &refined.decisions)?;
     write_names(&folder, &case, &names)?;
     format.write(out, &refined.mask, &input, &names, Automation::Automatic)?;
     settle(&folder, &case, &[Record::Refine])?;

@@ -46,7 +46,7 @@ pub enum Judge {
     Paper,
 }
 
-/// How masks are refined.
+/// Settings of a refinement.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RefineSettings {
     pub judge: Judge,
@@ -92,14 +92,14 @@ impl RefineSettings {
     }
 }
 
-/// Writes what was decided about a case into `refine.csv` of a folder, where rows of other cases stay.
+/// Writes what was decided about a case, and is odd about its scan, into `refine.csv` of a folder, where rows of other cases stay.
 pub(crate) fn write_decisions(
     folder: &Path,
-    case: &str,
+    (case, odd): (&str, &[String]),
     names: &Names,
     decisions: &[Decision],
 ) -> polycl_base::Result<()> {
-    refinement::write(folder, case, &Vec::from_iter(decisions.iter().map(row)), names)
+    refinement::write(folder, (case, odd), &Vec::from_iter(decisions.iter().map(row)), names)
 }
 
 fn row(decision: &Decision) -> refinement::Row {

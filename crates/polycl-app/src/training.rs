@@ -56,7 +56,7 @@ impl RunSettings {
     }
 }
 
-/// Where a training stands that has ended or was stopped.
+/// The state of a training that has ended or was stopped.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// Epochs asked for.

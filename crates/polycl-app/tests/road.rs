@@ -56,7 +56,7 @@ impl Watch for Stopping {
 /// A cohort of small phantoms.
 fn scans(folder: &Path, patients: usize) {
     let config = Config { seed: 7, domain: Domain::A, size: 64, slices: Some(12) };
-    cohort::write(&config, patients, &folder.join("scans"), &()).unwrap();
+    cohort::write(&config, 0..patients, &folder.join("scans"), &()).unwrap();
 }
 
 fn import_request(folder: &Path, out: &str, go_on: bool) -> import::Request {

@@ -48,7 +48,7 @@ impl Watch for Names {
 fn data_set(folder: &Path, name: &str, patients: usize, seed: u64) {
     let files = folder.join(format!("{name}-files"));
     let config = Config { seed, domain: Domain::A, size: 32, slices: Some(12) };
-    cohort::write(&config, patients, &files, &()).unwrap();
+    cohort::write(&config, 0..patients, &files, &()).unwrap();
     let request = import::Request {
         scans: Scans::Manifest { file: files.join("manifest.csv"), names: None },
         origin: None,
@@ -88,7 +88,7 @@ fn another_runner_does_the_trainings() {
     assert_eq!(outcome.end, End::NothingToReport);
     let failed: Vec<&str> = outcome.failed.iter().map(|failed| failed.words.as_str()).collect();
     // The fine-tuning of what was to be pre-trained is not even submitted.
-    let expected = ["its pre-training failed", "nobody runs finetune", "nobody runs pretrain"];
+    let expected = ["the pre-training before it failed", "nobody runs finetune", "nobody runs pretrain"];
     let mut sorted = failed.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, expected, "{failed:?}");

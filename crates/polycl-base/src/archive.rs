@@ -28,7 +28,7 @@ pub struct Archive<F = File> {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Where its own header begins, and where the next entry's or the directory does.
+    /// Offsets of its own header and of the next entry's or the directory's.
     start: u64,
     end: u64,
     packed: u64,
@@ -93,7 +93,7 @@ impl<F: Read + Seek> Archive<F> {
     pub fn stored(&mut self, name: &str) -> Result<Vec<u8>> {
         let entry = self.entry(name)?;
         if entry.method != STORED {
-            return Err(self.broken(format!("{name} stored as it is"), "it compressed"));
+            return Err(self.broken(format!("{name} stored as it is"), "a compressed entry"));
         }
         // No more than the file itself: `content` has held the size against it.
         let path = self.path.clone();
@@ -117,10 +117,10 @@ impl<F: Read + Seek> Archive<F> {
         }
         let stored = entry.method == STORED && entry.packed == entry.size;
         if entry.encrypted {
-            return Err(self.broken(format!("{name} open"), "it encrypted"));
+            return Err(self.broken(format!("{name} open"), "an encrypted entry"));
         }
         if !stored && entry.method != DEFLATED {
-            return Err(self.broken(format!("{name} stored or deflated"), "it packed otherwise"));
+            return Err(self.broken(format!("{name} stored or deflated"), "another compression"));
         }
         self.file.seek(SeekFrom::Start(data)).map_err(|e| Error::io(&self.path, "read it", &e))?;
         let packed = (&mut self.file).take(entry.packed);
@@ -139,7 +139,7 @@ impl<F: Read + Seek> Archive<F> {
             .ok_or_else(|| self.broken(format!("{name} in it"), "no entry of that name"))
     }
 
-    /// Where the directory is, by the record at the end of the file and, where a field of that is
+    /// The offset and length of the directory, by the record at the end of the file or, where a field of that is
     /// too small, by the large one before it.
     fn directory(&mut self) -> Result<(u64, u64)> {
         let tail_at = self.len.saturating_sub(END as u64 + COMMENT);
@@ -190,8 +190,8 @@ impl<F: Read + Seek> Archive<F> {
             end = entry.start;
             let stop = entry.start.checked_add(LOCAL as u64).and_then(|data| data.checked_add(entry.packed));
             if stop.is_none_or(|stop| stop > entry.end) {
-                let found = format!("{name} reaching into what follows");
-                return Err(Error::new(&self.path, Kind::Format, "entries apart from one another", found));
+                let found = format!("{name} overlapping the next entry");
+                return Err(Error::new(&self.path, Kind::Format, "entries that do not overlap", found));
             }
         }
         Ok(())
@@ -200,8 +200,13 @@ impl<F: Read + Seek> Archive<F> {
     fn bytes(&mut self, at: u64, len: u64) -> Result<Vec<u8>> {
         let inside = at.checked_add(len).is_some_and(|end| end <= self.len);
         let len = usize::try_from(len).ok().filter(|_| inside).ok_or_else(|| {
-            Error::new(&self.path, Kind::Truncated, format!("{len} bytes from byte {at} on"), "fewer")
-                .hint("copy or download it again")
+            Error::new(
+                &self.path,
+                Kind::Truncated,
+                format!("{len} bytes from byte {at} on"),
+                "a shorter file",
+            )
+            .hint("copy or download it again")
         })?;
         let mut bytes = vec![0; len];
         let read = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.read_exact(&mut bytes));
@@ -221,7 +226,7 @@ pub fn damaged(path: &Path, name: &str, error: &io::Error) -> Error {
         return Error::io(path, "read it", error);
     }
     Error::new(path, Kind::Format, format!("{name} whole"), error.to_string())
-        .hint("the file is damaged: copy or download it again")
+        .hint("copy or download the file again: it is damaged")
 }
 
 /// One line of the directory, and what follows it.
@@ -281,7 +286,7 @@ fn quad(bytes: &[u8], at: usize) -> u64 {
     long(bytes, at) | long(bytes, at + 4) << 32
 }
 
-/// What is in an entry.
+/// A reader of an entry's content.
 pub struct Content<'a, F = File> {
     source: Source<'a, F>,
     crc: Crc,

@@ -122,6 +122,16 @@ impl Error {
         self
     }
 
+    /// Hints at the known name from which `name` differs in capitals alone; any other hint stays.
+    #[must_use]
+    pub fn hint_spelling(mut self, name: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let lower = name.to_lowercase();
+        if let Some(known) = known.into_iter().find(|known| known.as_ref().to_lowercase() == lower) {
+            self.hint = Some(format!("write {}: capitals count in names", known.as_ref()));
+        }
+        self
+    }
+
     /// Keeps what led to this error. Its text stays as it is, for `found` says of the cause what there is to say.
     #[must_use]
     pub fn because(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
@@ -203,6 +213,15 @@ pub fn some(items: &[impl AsRef<str>]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// All names of a kind, for a message about one that is not among them: `only liver, spleen`, or `no organ`.
+pub fn only(names: impl IntoIterator<Item = impl AsRef<str>>, kind: &str) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    if names.is_empty() {
+        return format!("no {kind}");
+    }
+    format!("only {}", names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "))
 }
 
 /// The system's errors are no `Clone`: the same code, or kind and text.

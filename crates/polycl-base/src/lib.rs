@@ -10,7 +10,7 @@ pub mod table;
 pub mod text;
 mod watch;
 
-pub use error::{Error, Kind, Result, Subject, some, told};
+pub use error::{Error, Kind, Result, Subject, only, some, told};
 pub use watch::Watch;
 
 /// Lower-case hex, as `sha256sum` prints it.

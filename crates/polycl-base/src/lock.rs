@@ -59,8 +59,8 @@ pub fn beside(target: &Path) -> Result<Lock> {
 fn take(path: PathBuf, work: &Path) -> Result<Lock> {
     loop {
         let Some(file) = file(&path)? else {
-            let expected = "no other process at work on it";
-            return Err(Error::new(work, Kind::Request, expected, "one that is")
+            let expected = "no other process at work here";
+            return Err(Error::new(work, Kind::Request, expected, "another process at work")
                 .hint("wait until it is done, or stop it"));
         };
         let lock = Lock { file, path: path.clone() };
@@ -92,14 +92,14 @@ fn open(path: &Path) -> Result<File> {
         .map_err(|e| Error::io(path, "write it", &e))
 }
 
-/// Whether the file system has no locks to give: some have none at all, NFS may lack the service for them.
+/// True where the file system has no locks to give: some have none at all, NFS may lack the service for them.
 fn without_locks(error: &IoError) -> bool {
     const ENOLCK: i32 = if cfg!(target_os = "linux") { 37 } else { 77 };
     error.kind() == ErrorKind::Unsupported || cfg!(unix) && error.raw_os_error() == Some(ENOLCK)
 }
 
 impl Lock {
-    /// Whether the locked file still has its name; who had it before took it away.
+    /// True while the locked file still has its name; a holder before may have taken it away.
     #[cfg(unix)]
     fn holds(&self) -> bool {
         use std::os::unix::fs::MetadataExt;

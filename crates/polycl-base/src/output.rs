@@ -50,7 +50,7 @@ pub fn folder_atomically<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>)
             path,
             Kind::Request,
             "a new folder to write to",
-            "something that is there already",
+            "a file or folder that is there already",
         )
         .hint("choose another name, or remove what is there"));
     }
@@ -175,8 +175,8 @@ fn at_its_place(mut error: Error, temporary: &Path, path: &Path) -> Error {
     }
 }
 
-/// What is made temporary is private to its owner unless the permissions are said; the system
-/// narrows these by the umask.
+/// Opens a temporary file to others, which is private to its owner otherwise; the system narrows these permissions
+/// by the umask.
 fn open_to(builder: &mut tempfile::Builder, mode: u32) {
     #[cfg(unix)]
     {

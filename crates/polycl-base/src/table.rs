@@ -28,7 +28,7 @@ impl Row {
     /// [`Kind::Format`] where the cell is empty.
     pub fn need(&self, column: &str, file: &Path) -> Result<&str> {
         self.get(column)
-            .ok_or_else(|| self.error(file, Kind::Format, format!("a value for {column}"), "nothing"))
+            .ok_or_else(|| self.error(file, Kind::Format, format!("a value for {column}"), "an empty cell"))
     }
 
     pub fn error(
@@ -53,7 +53,7 @@ pub fn read(file: &Path, required: &[&str], optional: &[&str]) -> Result<Vec<Row
     let known = |column: &String| required.iter().chain(optional).any(|k| k == column);
     if let Some(unknown) = columns.iter().find(|column| !known(column)) {
         return Err(
-            layout().hint(format!("the column {unknown:?} is none of these: rename it, or leave it out"))
+            layout().hint(format!("rename the column {unknown:?}, or leave it out: it is none of these"))
         );
     }
     if !required.iter().all(|k| columns.iter().any(|c| c == k)) {
@@ -136,7 +136,7 @@ impl Lines<'_> {
     }
 }
 
-/// What stands between the cells, by the header: a comma or, as spreadsheets save where the comma is the decimal mark,
+/// The mark between cells, by the header: a comma or, as spreadsheets save where the comma is the decimal mark,
 /// a semicolon or a tab.
 fn delimiter(text: &str) -> u8 {
     let header = text.lines().next().unwrap_or_default();

@@ -15,8 +15,9 @@ const MOST: u64 = 1 << 30;
 /// # Errors
 /// As reading does, and for a file that is too large.
 pub fn read(file: &Path) -> Result<Vec<u8>> {
-    let too_large =
-        || Error::new(ErrorKind::FileTooLarge, "it is above 1 GiB, which is more than any such file holds");
+    let too_large = || {
+        Error::new(ErrorKind::FileTooLarge, "the file is above 1 GiB, which is more than any such file holds")
+    };
     let file = File::open(file)?;
     let mut bytes = Vec::new();
     let len = file.metadata()?.len();
@@ -34,7 +35,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>> {
 /// As [`read`], and [`ErrorKind::InvalidData`] for other bytes.
 pub fn decoded(file: &Path) -> Result<String> {
     let bytes = read(file)?;
-    let wrong = || Error::new(ErrorKind::InvalidData, "it is no text in UTF-8: save it as \"CSV UTF-8\"");
+    let wrong = || Error::new(ErrorKind::InvalidData, "the text is not UTF-8: save it as \"CSV UTF-8\"");
     let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
         let units = bytes.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).map(number).map_err(|_| wrong()));
         String::from_utf16(&units.collect::<Result<Vec<u16>>>()?).map_err(|_| wrong())

@@ -2,7 +2,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
-use polycl_base::{Error, Kind, Subject, told};
+use polycl_base::{Error, Kind, Subject, only, told};
 
 /// An error of somebody else's, around one of ours.
 #[derive(Debug)]
@@ -59,4 +59,10 @@ fn a_path_that_is_no_text_is_serialized_all_the_same() {
     use std::os::unix::ffi::OsStrExt;
     let path = Path::new(std::ffi::OsStr::from_bytes(b"a\xff"));
     assert_eq!(serde_json::to_string(&Subject::from(path)).unwrap(), "{\"file\":\"a\u{fffd}\"}");
+}
+
+#[test]
+fn names_that_there_are_are_listed_and_their_lack_is_told() {
+    assert_eq!(only(["liver", "spleen"], "organ"), "only liver, spleen");
+    assert_eq!(only(Vec::<String>::new(), "organ"), "no organ");
 }

@@ -10,7 +10,7 @@ pub(super) const FILE: &str = "dataset.json";
 pub(super) fn read(file: &Path) -> Result<Map<String, Value>> {
     let text = text::decoded(file).map_err(|e| {
         Error::io(file, "read it", &e)
-            .hint("it lies beside imagesTr; give --images and --labels where there is none")
+            .hint("give the folder that holds dataset.json and imagesTr, or use --images and --labels")
     })?;
     let expected = "what nnU-Net or a challenge tells, as JSON";
     let wrong = |found: String| Error::new(file, Kind::Format, expected, found);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Result, table};
+use polycl_base::{Error, Kind, Result, only, table};
 use polycl_image::Space;
 use polycl_image::orient::Reorientation;
 
@@ -47,9 +47,8 @@ impl DrawnSlices {
         let mut named = self.known.values().flatten().filter_map(|(_, organ)| organ.as_ref());
         match named.find(|organ| !organs.contains_key(*organ)) {
             Some(unknown) => {
-                let known = organs.keys().cloned().collect::<Vec<_>>().join(", ");
-                let expected = format!("organs that the masks have: {known}");
-                Err(Error::new(&self.file, Kind::Labels, expected, unknown.clone()))
+                let expected = format!("a mask of '{unknown}', whose drawn slices it names");
+                Err(Error::new(&self.file, Kind::Labels, expected, only(organs.keys(), "organ in the masks")))
             }
             None => Ok(()),
         }
@@ -64,12 +63,12 @@ impl DrawnSlices {
         if drawn || !self.known.contains_key(&scan.case) {
             return Ok(());
         }
-        let found = if scan.labelled() { scan.origin.to_string() } else { "none".to_owned() };
+        let found = if scan.labelled() { scan.origin.to_string() } else { "no mask".to_owned() };
         Err(Error::new(&self.file, Kind::Labels, format!("a mask of {} drawn by hand", scan.case), found)
-            .hint("leave out its rows"))
+            .hint("leave out the rows of that scan"))
     }
 
-    /// Whether each kept slice of the store is drawn, of an organ of a case; `None` where no row speaks of it.
+    /// For each kept slice of the store, true if an organ of a case is drawn; `None` where no row speaks of it.
     ///
     /// # Errors
     /// [`Kind::Request`] for a slice that the scan does not have.
@@ -89,7 +88,7 @@ impl DrawnSlices {
             else {
                 let expected = format!("drawn slices below {} in {case}", drawn.len());
                 return Err(Error::new(&self.file, Kind::Request, expected, slice.to_string())
-                    .hint("slices are counted from 0, in the order of the file"));
+                    .hint("count slices from 0, in the order of the file"));
             };
             if named.as_ref().is_none_or(|named| named == organ) {
                 (drawn[place], spoken) = (true, true);
@@ -98,7 +97,7 @@ impl DrawnSlices {
         Ok(spoken.then(|| drawn[kept.clone()].to_vec()))
     }
 
-    /// Whether a row speaks of an organ of a case.
+    /// True if a row speaks of an organ of a case.
     pub(super) fn tells(&self, case: &str, organ: &str) -> bool {
         let mut rows = self.known.get(case).into_iter().flatten();
         rows.any(|(_, named)| named.as_ref().is_none_or(|named| named == organ))
@@ -109,7 +108,7 @@ impl DrawnSlices {
     }
 }
 
-/// What is known of an organ whose mask a person drew in some slices: `shown` are those of the mask that show it,
+/// The knowledge of an organ whose mask a person drew in some slices: `shown` are those of the mask that show it,
 /// `range` those that a person has said to, `drawn` those that a table lists.
 pub(super) struct Part<'a> {
     pub(super) shown: &'a [[usize; 2]],
@@ -118,7 +117,7 @@ pub(super) struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Whether the mask of a slice is as a person meant it: it is drawn, or lies beyond the ends that were named.
+    /// True if the mask of a slice is as a person meant it: it is drawn, or lies beyond the ends that were named.
     /// Without a table, slices within the range of which the mask shows nothing are not drawn.
     fn exact(&self, slice: usize) -> bool {
         let absent = self.range.is_some_and(|range| !within(range, slice));
@@ -129,7 +128,7 @@ impl Part<'_> {
         absent || drawn
     }
 
-    /// How far the slices of the scan can be believed; `None` where the mask is whole.
+    /// The trust in each slice of the scan; `None` where the mask is whole.
     pub(super) fn trust(&self, slices: usize) -> Option<Trust> {
         let exact: Vec<bool> = (0..slices).map(|slice| self.exact(slice)).collect();
         let confidence = exact.iter().map(|&exact| exact.then_some(1.0)).collect();

@@ -4,26 +4,26 @@
 //! nnU-Net splits by case; `splits_final.json`, to be copied to its folder of preprocessed data, splits
 //! by patient. Masks that a machine drew are told by a `polycl.json` beside them, and never validate.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polycl_base::rng::{Purpose, rng};
-use polycl_base::{Error, Kind, Result, Watch, hex, output};
+use polycl_base::{Error, Kind, Result, Watch, only, output, some};
+use polycl_image::legend::{self, IGNORE, IGNORED, Legend};
 use polycl_image::names::{self, Names};
 use polycl_image::{Image, Input, Mask, files, nifti};
 use rand::seq::SliceRandom;
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::provenance::{Records, prediction};
-use super::{Dataset, Scan, masks};
+use super::{Dataset, Regions, Scan, failed, masks};
 
 const FOLDS: usize = 5;
 
-/// What is exported.
+/// A request to export.
 pub struct Export<'a> {
     pub dataset: &'a Dataset,
     /// The organs of the new label values 1, 2, ...; all that have a label where it is empty.
@@ -36,6 +36,9 @@ pub struct Export<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Exported {
     pub organs: Vec<String>,
+    /// The label of voxels that nobody annotated, if there are any: the last one, as nnU-Net wants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<u16>,
     /// Cases with masks that people drew, and that machines drew.
     pub by_hand: BTreeSet<String>,
     pub by_machine: BTreeSet<String>,
@@ -50,28 +53,31 @@ impl Export<'_> {
     /// [`Kind::Format`] for files that have changed since the import; [`Kind::Geometry`] for further masks
     /// that do not lie on their scans; [`Kind::Request`] or [`Kind::Io`] for `out`.
     pub fn write(&self, out: &Path, watch: &dyn Watch) -> Result<Exported> {
-        let organs = self.organs()?;
+        let further = self.further()?;
+        let organs = self.organs(&further)?;
+        self.tell(out, (&further, &organs), watch)?;
         output::folder_atomically(out, |folder| {
-            let mut exported =
-                Exported { organs, by_hand: BTreeSet::new(), by_machine: BTreeSet::new(), unlabelled: 0 };
+            let (by_hand, by_machine) = (BTreeSet::new(), BTreeSet::new());
+            let mut exported = Exported { organs, ignored: None, by_hand, by_machine, unlabelled: 0 };
+            let last = exported.organs.len() as u16 + 1;
             let mut records = Records::default();
             let scans = &self.dataset.index.scans;
             for (number, scan) in scans.iter().enumerate() {
                 let case = scan.case.as_str();
                 watch.task(&format!("export {case}"));
                 watch.step(number, scans.len());
-                let mask = self.mask(number, &exported.organs, &mut records)?;
+                let mask = self.mask(number, &exported.organs, &further, &mut records)?;
                 let images = if mask.is_some() { "imagesTr" } else { "imagesTs" };
                 write_image(scan, &folder.join(images).join(format!("{case}_0000.nii.gz")))?;
                 let Some((mask, by_hand)) = mask else {
                     if scan.labelled() {
-                        let text =
-                            "its masks draw only some of the organs or slices, so it goes without them";
+                        let text = "its masks draw only some of the organs or slices, so the scan is written without masks";
                         watch.note(&format!("{case}: {text}"));
                     }
                     exported.unlabelled += 1;
                     continue;
                 };
+                exported.ignored = exported.ignored.or(mask.voxels.contains(&last).then_some(last));
                 nifti::write_mask(&folder.join("labelsTr").join(format!("{case}.nii.gz")), &mask)?;
                 let group = if by_hand { &mut exported.by_hand } else { &mut exported.by_machine };
                 group.insert(case.to_owned());
@@ -80,72 +86,138 @@ impl Export<'_> {
                 let found = "no scan on which all of them are drawn";
                 let expected = format!("masks of {}", exported.organs.join(", "));
                 return Err(Error::new(&self.dataset.dir, Kind::Labels, expected, found)
-                    .hint("choose fewer organs by --organ, or give --masks"));
+                    .hint("choose fewer organs with --organ, or give --masks"));
             }
             self.describe(folder, &exported)?;
             Ok(exported)
         })
     }
 
-    fn organs(&self) -> Result<Vec<String>> {
+    /// The further masks by case.
+    fn further(&self) -> Result<BTreeMap<String, PathBuf>> {
+        let mut files = self.masks.map(files::scans).transpose()?.unwrap_or_default();
+        files.retain(|file| file.to_string_lossy().ends_with(".nii.gz"));
+        Ok(files.into_iter().filter_map(|file| Some((files::case_name(&file)?, file))).collect())
+    }
+
+    /// Tells what is not written, and a name that nnU-Net does not take.
+    fn tell(
+        &self,
+        out: &Path,
+        (further, organs): (&BTreeMap<String, PathBuf>, &[String]),
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        let scans = &self.dataset.index.scans;
+        let scan = |case: &String| scans.iter().find(|scan| scan.case == *case);
+        let strange: Vec<&String> = further.keys().filter(|case| scan(case).is_none()).collect();
+        let own = |scan: &Scan| scan.draws(organs) || in_part(scan, organs);
+        let drawn: Vec<&String> = further.keys().filter(|case| scan(case).is_some_and(own)).collect();
+        let folder = self.masks.unwrap_or(Path::new("")).display();
+        if !strange.is_empty() {
+            let cases = some(&strange);
+            watch.note(&format!("note: {folder}: masks of no scan in the data set are left out: {cases}"));
+        }
+        if !drawn.is_empty() {
+            let cases = some(&drawn);
+            watch.note(&format!("note: {folder}: left out, as the data set has masks of these: {cases}"));
+        }
+        let failed = Vec::from_iter(failed(&self.dataset.dir)?.into_keys());
+        if !failed.is_empty() {
+            let (count, cases) = (failed.len(), some(&failed));
+            watch.note(&format!("note: scans that could not be imported are not written: {count} ({cases})"));
+        }
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        if !is_of_nnunet(&name) {
+            watch.note(&format!(
+                "note: nnU-Net wants the folder to be called DatasetNNN_NAME, such as Dataset501_{name}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn organs(&self, further: &BTreeMap<String, PathBuf>) -> Result<Vec<String>> {
         let index = &self.dataset.index;
-        let known: Vec<String> = index.labels.values().cloned().collect();
+        let mut known: Vec<String> = index.labels.values().cloned().collect();
+        // Where the data set has no masks, the further ones say what there is.
+        if known.is_empty()
+            && let Some(mask) = further.values().next()
+        {
+            known = names::beside(mask)?.names.into_values().collect();
+        }
         if self.organs.is_empty() && !known.is_empty() {
             return Ok(known);
         }
-        match self.organs.iter().find(|organ| index.label(organ).is_none()) {
-            None if !self.organs.is_empty() => Ok(self.organs.clone()),
+        let asked = index.parts(&self.organs);
+        match asked.iter().find(|organ| !known.contains(organ)) {
+            None if !asked.is_empty() => Ok(asked),
             unknown => {
                 let expected = unknown.map_or("labels".to_owned(), |organ| format!("the label {organ}"));
-                let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                Err(Error::new(&self.dataset.dir, Kind::Labels, expected, found))
+                let hint =
+                    "list the organs with `polycl inspect`, or give masks to `polycl import` with --labels";
+                Err(Error::new(&self.dataset.dir, Kind::Labels, expected, only(&known, "label"))
+                    .hint(hint)
+                    .hint_spelling(unknown.map_or("", String::as_str), &known))
             }
         }
     }
 
     /// The mask of a scan in the new numbers, and whether a person drew all of it. `None` where not all
     /// organs are drawn in all slices: nnU-Net would take the others for background.
-    fn mask(&self, number: usize, organs: &[String], records: &mut Records) -> Result<Option<(Mask, bool)>> {
+    fn mask(
+        &self,
+        number: usize,
+        organs: &[String],
+        further: &BTreeMap<String, PathBuf>,
+        records: &mut Records,
+    ) -> Result<Option<(Mask, bool)>> {
         let index = &self.dataset.index;
         let scan = &index.scans[number];
-        let in_part = |organ: &String| scan.drawn.contains(organ) && scan.left_undrawn_anywhere(organ);
-        if organs.iter().any(in_part) {
+        if in_part(scan, organs) {
             return Ok(None);
         }
         if scan.draws(organs) {
-            let numbers = numbers(&index.labels, organs);
+            let numbers = numbers(&index.labels, Some(IGNORED), organs);
             let by_hand = organs.iter().all(|organ| scan.all_by_hand(organ));
             return Ok(Some((renumbered(self.dataset.truth(number)?, &numbers), by_hand)));
         }
-        let Some(file) = self.masks.map(|folder| folder.join(format!("{}.nii.gz", scan.case))) else {
-            return Ok(None);
-        };
-        if !file.is_file() {
-            return Ok(None);
+        let Some(file) = further.get(&scan.case) else { return Ok(None) };
+        let Legend { names, ignored, .. } = names::beside(file)?;
+        let names_it = |organ: &&String| names.values().any(|name| name == *organ);
+        if let Some(organ) = organs.iter().find(|organ| !names_it(organ)) {
+            let found = only(names.values(), "named label");
+            let error = Error::new(file, Kind::Labels, format!("a mask of {organ}"), found);
+            let named: Vec<&str> = organs.iter().filter(names_it).map(String::as_str).collect();
+            let hint = format!("choose --organ {}: these masks draw no more", named.join(","));
+            return Err(if named.is_empty() { error } else { error.hint(hint) });
         }
-        let names = names::beside(&file)?;
-        if let Some(organ) = organs.iter().find(|organ| !names.values().any(|name| name == *organ)) {
-            let found = names.values().cloned().collect::<Vec<_>>().join(", ");
-            return Err(Error::new(file, Kind::Labels, format!("a mask of {organ}"), found));
-        }
-        let mask = files::read_mask(&file)?;
+        let mask = files::read_mask(file)?;
         let image = Input::at(&scan.image)?;
         let space = image.space()?;
-        let mask = masks::fit(&file, &mask.space, image.path(), &space)?.apply(mask, &space);
-        let by_hand = records.maker(&file)?.is_none();
-        Ok(Some((renumbered(mask, &numbers(&names, organs)), by_hand)))
+        let mask = masks::fit(file, &mask.space, image.path(), &space)?.apply(mask, &space);
+        let by_hand = records.maker(file)?.is_none();
+        Ok(Some((renumbered(mask, &numbers(&names, ignored, organs)), by_hand)))
     }
 
     fn describe(&self, folder: &Path, exported: &Exported) -> Result<()> {
-        let Exported { organs, by_hand, by_machine, .. } = exported;
+        let Exported { organs, ignored, by_hand, by_machine, .. } = exported;
+        let values: BTreeMap<&str, u16> = organs.iter().map(String::as_str).zip(1..).collect();
+        let told_labels = labels(&self.dataset.index.regions, &values);
         let mut labels = serde_json::Map::from_iter([("background".to_owned(), json!(0))]);
-        labels.extend((1..).zip(organs).map(|(value, organ)| (organ.clone(), json!(value))));
-        let told = json!({
+        let value = |values: &BTreeSet<u16>| match values.first() {
+            Some(value) if values.len() == 1 => json!(value),
+            _ => json!(values),
+        };
+        labels.extend(told_labels.iter().map(|(name, values)| (name.clone(), value(values))));
+        labels.extend(ignored.map(|value| (IGNORE.to_owned(), json!(value))));
+        let mut told = json!({
             "channel_names": {"0": "CT"},
             "labels": labels,
             "numTraining": by_hand.len() + by_machine.len(),
             "file_ending": ".nii.gz",
         });
+        if told_labels.iter().any(|(_, values)| values.len() > 1) {
+            told["regions_class_order"] = json!(class_order(&told_labels));
+        }
         write_json(&folder.join("dataset.json"), &told)?;
         write_json(&folder.join("splits_final.json"), &self.folds(exported))?;
         if by_machine.is_empty() {
@@ -180,11 +252,53 @@ impl Export<'_> {
     }
 }
 
-/// The new number of each old one; what is not among the organs becomes background.
-fn numbers(names: &Names, organs: &[String]) -> BTreeMap<u16, u16> {
+/// True where a person drew one of the organs in some slices alone.
+fn in_part(scan: &Scan, organs: &[String]) -> bool {
+    organs.iter().any(|organ| scan.drawn.contains(organ) && scan.left_undrawn_anywhere(organ))
+}
+
+/// True of a folder's name that nnU-Net takes, such as `Dataset501_Liver`.
+fn is_of_nnunet(name: &str) -> bool {
+    let number = name.strip_prefix("Dataset").and_then(|rest| rest.split_once('_'));
+    number.is_some_and(|(number, name)| {
+        number.len() == 3 && number.chars().all(|c| c.is_ascii_digit()) && !name.is_empty()
+    })
+}
+
+/// What `dataset.json` tells of the organs and their values: regions that are written whole, the larger before the
+/// smaller, as nnU-Net paints them, and organs that are more than the rest of one.
+fn labels(regions: &Regions, organs: &BTreeMap<&str, u16>) -> legend::Regions {
+    let region = |(name, parts): (&String, &BTreeSet<String>)| {
+        let values = parts.iter().map(|part| organs.get(part.as_str()).copied());
+        Some((name.clone(), values.collect::<Option<BTreeSet<u16>>>()?))
+    };
+    let mut labels: legend::Regions = regions.iter().filter_map(region).collect();
+    labels.sort_by_key(|(_, values)| Reverse(values.len()));
+    let is_rest = |organ: &str| labels.iter().any(|(region, _)| organ.starts_with(&format!("{region} (")));
+    let mut alone: Vec<(u16, &str)> = organs.iter().map(|(&organ, &value)| (value, organ)).collect();
+    alone.retain(|(_, organ)| !is_rest(organ));
+    alone.sort_unstable();
+    labels.extend(alone.into_iter().map(|(value, organ)| (organ.to_owned(), BTreeSet::from([value]))));
+    labels
+}
+
+/// The value that nnU-Net gives to each label where no later one is: one that no later one has, if there is one.
+fn class_order(labels: &legend::Regions) -> Vec<u16> {
+    let own = |(at, (_, values)): (usize, &(String, BTreeSet<u16>))| {
+        let later = |value: &u16| labels[at + 1..].iter().any(|(_, values)| values.contains(value));
+        values.iter().copied().find(|value| !later(value)).or(values.first().copied())
+    };
+    labels.iter().enumerate().filter_map(own).collect()
+}
+
+/// The new number of each old one; what is not among the organs becomes background, and what nobody annotated comes
+/// last.
+fn numbers(names: &Names, ignored: Option<u16>, organs: &[String]) -> BTreeMap<u16, u16> {
     let number =
         |name: &String| (1..).zip(organs).find_map(|(value, organ)| (organ == name).then_some(value));
-    names.iter().filter_map(|(&old, name)| Some((old, number(name)?))).collect()
+    let organ = |(&old, name): (&u16, &String)| Some((old, number(name)?));
+    let ignored = ignored.map(|old| (old, organs.len() as u16 + 1));
+    ignored.into_iter().chain(names.iter().filter_map(organ)).collect()
 }
 
 fn renumbered(mut mask: Mask, numbers: &BTreeMap<u16, u16>) -> Mask {
@@ -194,20 +308,14 @@ fn renumbered(mut mask: Mask, numbers: &BTreeMap<u16, u16>) -> Mask {
     mask
 }
 
-/// A compressed NIfTI file is copied as it is, so that its header stays; any other becomes one, and so does one whose qform
-/// is trusted, which others would not.
+/// A NIfTI file is copied, so that its header stays; a file of another format becomes one, and so does one whose qform is
+/// trusted, which others would not.
 fn write_image(scan: &Scan, to: &Path) -> Result<()> {
     let from = &scan.image.path;
     scan.image.check()?;
-    let compressed = from.to_string_lossy().to_ascii_lowercase().ends_with(".nii.gz");
-    let sha256 = if scan.image.series.is_none() && compressed && scan.image.is_read_as_others_do() {
-        let mut hash = Sha256::new();
-        let mut source = File::open(from).map_err(|e| Error::io(from, "read it", &e))?;
-        output::atomically(to, |file| {
-            let mut both = Hashed { file, hash: &mut hash };
-            std::io::copy(&mut source, &mut both).map(drop)
-        })?;
-        hex(&hash.finalize())
+    let copied = scan.image.series.is_none() && nifti::is_nifti(from) && scan.image.is_read_as_others_do();
+    let sha256 = if copied {
+        nifti::copy_compressed(from, to)?
     } else {
         let (image, sha256) = Input::at(&scan.image)?.image_hashed()?;
         write_ct(to, &image)?;
@@ -216,7 +324,7 @@ fn write_image(scan: &Scan, to: &Path) -> Result<()> {
     if sha256 == scan.image.sha256 {
         return Ok(());
     }
-    Err(Error::new(from, Kind::Format, "the scan that was imported", "another one")
+    Err(Error::new(from, Kind::Format, "the scan that was imported", "a file that has changed since")
         .hint("import the data set again"))
 }
 
@@ -224,24 +332,6 @@ fn write_image(scan: &Scan, to: &Path) -> Result<()> {
 fn write_ct(to: &Path, image: &Image) -> Result<()> {
     let whole = |hu: &f32| hu.fract() == 0.0 && (f32::from(i16::MIN)..=f32::from(i16::MAX)).contains(hu);
     if image.voxels.iter().all(whole) { nifti::write_ct(to, image) } else { nifti::write_image(to, image) }
-}
-
-/// Hashes what is written through it.
-struct Hashed<'a, W> {
-    file: W,
-    hash: &'a mut Sha256,
-}
-
-impl<W: Write> Write for Hashed<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
 }
 
 fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Result, Subject, Watch};
+use polycl_base::{Error, Kind, Result, Subject, Watch, only, some};
+use polycl_image::legend::{IGNORE, IGNORED, Legend};
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::Preprocess;
 use polycl_image::{Space, grid, names};
@@ -16,10 +17,11 @@ use super::pair::{Label, Pair};
 use super::prepared::Prepared;
 use super::presence::Ranges;
 use super::provenance::{Origin, Records};
+use super::reading::listed;
 use super::store::Writer;
-use super::{DrawnSlices, Index, Scan, masks};
+use super::{DrawnSlices, Index, Regions, Scan, failed, masks, tagged};
 
-/// What a data set is made of.
+/// The scans of a data set and the way to prepare them.
 pub struct Import {
     /// From [`super::pairs`], sorted by case.
     pub pairs: Vec<Pair>,
@@ -31,27 +33,10 @@ pub struct Import {
     pub preprocess: Preprocess,
 }
 
-/// Scans that cannot be used, told as soon as they are found.
-struct Failures<'a> {
-    failed: Vec<(String, Error)>,
-    /// Of one scan alone the error itself tells.
-    quiet: bool,
-    watch: &'a dyn Watch,
-}
-
-impl Failures<'_> {
-    fn add(&mut self, pair: &Pair, error: Error) {
-        if !self.quiet {
-            self.watch.note(&format!("{} cannot be used", pair.case));
-        }
-        self.failed.push((pair.case.clone(), error));
-    }
-}
-
-/// What an import came to.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Imported {
-    /// What the data set holds; where scans are left, what it would hold so far, for it is none yet.
+    /// The index of the data set; where scans are left there is none yet, and this is what it would hold so far.
     pub index: Index,
     /// Scans that are left because it was asked to stop.
     pub left: usize,
@@ -83,36 +68,58 @@ impl Import {
             drawn.check(&cases, &numbering)?;
         }
         let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
-        let mut journal = Journal::open(out, Head::new(self.preprocess.clone(), labels), go_on)?;
+        let head = Head::new(self.preprocess.clone(), labels, self.regions()?);
+        let mut journal = Journal::open(out, head, go_on)?;
         let kept = journal.scans().len();
         let missing: Vec<&Pair> =
             self.pairs.iter().filter(|pair| !journal.has(pair, |organ| self.keeps(organ))).collect();
-        let mut failures = Failures { failed: Vec::new(), quiet: self.pairs.len() == 1, watch };
-        let ready = self.check_files(&missing, &numbering, &mut failures);
+        let mut failed = Vec::new();
+        let ready = self.check_files(&missing, &numbering, &mut failed, watch);
         // What is asked for cannot be had of all scans alike: no reason to go on with the others.
-        if let Some(at) = failures.failed.iter().position(|(_, error)| error.kind == Kind::Request) {
-            return Err(journal.abandon(Some(failures.failed.swap_remove(at).1)));
+        if let Some(at) = failed.iter().position(|(_, error)| error.kind == Kind::Request) {
+            return Err(journal.abandon(Some(failed.swap_remove(at).1)));
         }
+        if !ready.is_empty() {
+            self.tell(&failed, watch);
+        }
+        let mut nameless = BTreeSet::new();
         let writer = Writer::create(out)?;
         for (number, (pair, making)) in ready.into_iter().enumerate() {
             if watch.stop() {
-                let left = missing.len() - number - failures.failed.len();
-                return Ok(Imported { index: journal.index(), left, kept, failed: failures.failed });
+                let left = missing.len() - number - failed.len();
+                return Ok(Imported { index: journal.index(), left, kept, failed });
             }
             watch.task(&format!("import {}", pair.case));
             watch.step(number, missing.len());
             let prepared = self.read(pair, making, &numbering, watch);
             let fits = |prepared: &Prepared| refuse_twin(&prepared.scan, journal.scans());
             match prepared.and_then(|prepared| fits(&prepared).map(|()| prepared)) {
-                Ok(prepared) => journal.add(prepared.store(&writer, self.preprocess.size)?)?,
-                Err(error) => failures.add(pair, error),
+                Ok(prepared) => {
+                    nameless.extend(prepared.nameless.iter().copied());
+                    journal.add(prepared.store(&writer, self.preprocess.size)?)?;
+                }
+                Err(error) => failed.push((pair.case.clone(), error)),
             }
         }
-        let failed = failures.failed;
+        if !nameless.is_empty() {
+            let values = listed(&nameless);
+            watch.note(&format!("note: label values without a name count as background: {values}"));
+        }
         if journal.scans().is_empty() {
+            self.tell(&failed, watch);
             return Err(journal.abandon(failed.into_iter().next().map(|(_, error)| error)));
         }
+        failed::update(out, &failed, |case| self.pairs.iter().any(|pair| pair.case == case))?;
         Ok(Imported { index: journal.finish()?, left: 0, kept, failed })
+    }
+
+    /// Tells which of several scans cannot be used. The reasons are the result's.
+    fn tell(&self, failed: &[(String, Error)], watch: &dyn Watch) {
+        let cases: Vec<&str> = failed.iter().map(|(case, _)| case.as_str()).collect();
+        let (count, all) = (cases.len(), self.pairs.len());
+        if count > 0 && all > 1 {
+            watch.note(&format!("note: {count} of {all} scans cannot be used: {}", some(&cases)));
+        }
     }
 
     /// Looks at the headers of all files and at what lies beside masks, so that the last row's slip
@@ -121,7 +128,8 @@ impl Import {
         &self,
         pairs: &[&'a Pair],
         numbering: &BTreeMap<String, u16>,
-        failures: &mut Failures,
+        failed: &mut Vec<(String, Error)>,
+        watch: &dyn Watch,
     ) -> Vec<(&'a Pair, Making)> {
         let mut records = Records::default();
         let mut check = |pair: &Pair| {
@@ -134,8 +142,8 @@ impl Import {
                 && headers.fits.iter().any(grid::Fit::is_reordered)
             {
                 let expected = "a propagated mask whose slices are in the order of its scan's";
-                return Err(Error::new(label.path(), Kind::Geometry, expected, "one in another order")
-                    .hint("propagate.csv counts slices in the mask's order: propagate on this scan"));
+                return Err(Error::new(label.path(), Kind::Geometry, expected, "a mask in another order")
+                    .hint("propagate on this scan: propagate.csv counts slices in the mask's order"));
             }
             making.notes = headers.notes(&pair.image)?;
             Ok(making)
@@ -145,17 +153,23 @@ impl Import {
             Ok(making) => {
                 programs.extend(making.programs.iter().cloned());
                 for note in &making.notes {
-                    failures.watch.note(&format!("{}: {note}", pair.case));
+                    watch.note(&format!("{}: {note}", pair.case));
                 }
                 Some((pair, making))
             }
             Err(error) => {
-                failures.add(pair, error);
+                failed.push((pair.case.clone(), error));
                 None
             }
         };
-        let usable = pairs.iter().filter_map(usable).collect();
-        programs_in_words(programs).iter().for_each(|text| failures.watch.note(text));
+        let mut usable = Vec::from_iter(pairs.iter().filter_map(usable));
+        let mut strangers = tagged::strangers(&self.pairs);
+        strangers.retain(|text, _| pairs.iter().any(|pair| pair.unnamed.as_ref() == Some(text)));
+        for (pair, making) in &mut usable {
+            making.notes.extend(pair.unnamed.as_ref().and_then(|text| strangers.get(text)).cloned());
+        }
+        strangers.values().for_each(|text| watch.note(text));
+        programs_in_words(programs).iter().for_each(|text| watch.note(text));
         usable
     }
 
@@ -171,28 +185,55 @@ impl Import {
         let ranged = self.ranges.iter().flat_map(Ranges::organs);
         let anywhere: BTreeSet<&str> = ranged.chain(known.iter().copied()).collect();
         if let Some(organ) = self.only.iter().find(|organ| !anywhere.contains(organ.as_str())) {
-            let known = Vec::from_iter(anywhere).join(", ");
-            let found = if known.is_empty() { "no names at all".into() } else { format!("only {known}") };
-            return Err(Error::new(
-                Subject::Organ(organ.as_str().into()),
-                Kind::Labels,
-                "it among the names of masks and ranges",
-                found,
-            ));
+            let expected = "an organ that masks or ranges name";
+            let about = Subject::Organ(organ.as_str().into());
+            return Err(Error::new(about, Kind::Labels, expected, only(&anywhere, "name"))
+                .hint_spelling(organ, &anywhere));
         }
         let tables = labels().filter_map(|label| match label {
-            Label::Map(_, names) => Some(names.iter().filter(|(_, name)| self.keeps(name))),
+            Label::Map(_, legend) => Some(legend.names.iter().filter(|(_, name)| self.keeps(name))),
             Label::Structures(_) => None,
         });
         let tables: Vec<_> = tables.map(|table| table.map(|(&v, n)| (v, n.clone())).collect()).collect();
         let structures = labels().filter(|label| matches!(label, Label::Structures(_)));
         let valueless = structures.flat_map(Label::organs).filter(|name| self.keeps(name)).collect();
-        Ok(names::unite(&tables, &valueless))
+        let numbering = names::unite(&tables, &valueless);
+        let open = labels().find(|label| matches!(label, Label::Map(_, legend) if legend.ignored.is_some()));
+        if let Some(label) = open.filter(|_| numbering.values().any(|&value| value == IGNORED)) {
+            let expected = format!("labels below {IGNORED} beside `{IGNORE}`");
+            return Err(Error::new(label.path(), Kind::Labels, expected, IGNORED.to_string()));
+        }
+        Ok(numbering)
+    }
+
+    /// The regions of which every organ is kept.
+    fn regions(&self) -> Result<Regions> {
+        let mut regions = Regions::new();
+        for label in self.pairs.iter().filter_map(|pair| pair.label.as_ref()) {
+            let Label::Map(path, Legend { names, regions: told, .. }) = label else { continue };
+            for (region, values) in told.iter().filter(|(_, values)| values.len() > 1) {
+                let parts: BTreeSet<String> =
+                    values.iter().filter_map(|value| names.get(value)).cloned().collect();
+                if !parts.iter().all(|part| self.keeps(part)) {
+                    continue;
+                }
+                let other = regions.insert(region.clone(), parts.clone()).filter(|other| *other != parts);
+                if let Some(other) = other {
+                    let expected = format!("{region} of {}, as beside other masks", list(&other));
+                    return Err(Error::new(path, Kind::Labels, expected, list(&parts)));
+                }
+            }
+        }
+        Ok(regions)
     }
 
     pub(super) fn keeps(&self, organ: &str) -> bool {
         self.only.is_empty() || self.only.contains(organ)
     }
+}
+
+fn list(organs: &BTreeSet<String>) -> String {
+    organs.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Sentences about files that say that other programs made masks, one for each program.
@@ -208,7 +249,7 @@ fn programs_in_words(programs: BTreeSet<(PathBuf, &'static str, Origin)>) -> Vec
         };
         let first = records.first().map(|record| record.display().to_string()).unwrap_or_default();
         format!(
-            "{first}{more} that {program} made masks; they are taken for {origin} ones, unless --origin tells otherwise"
+            "{first}{more} that {program} made masks; they count as {origin}, unless --origin or the column `origin` says otherwise"
         )
     };
     by_program.into_iter().map(sentence).collect()

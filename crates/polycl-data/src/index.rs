@@ -27,9 +27,15 @@ pub struct Index {
     pub preprocess: Preprocess,
     /// Name of each label value; background (0) is not listed.
     pub labels: BTreeMap<u16, String>,
+    /// The organs that nnU-Net's regions of several labels are made of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub regions: Regions,
     /// Sorted by case.
     pub scans: Vec<Scan>,
 }
+
+/// Regions by their name: each is some organs together.
+pub type Regions = BTreeMap<String, BTreeSet<String>>;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,10 +75,17 @@ pub struct Scan {
     /// For each organ about which something is known: the store's slices that show it, as
     /// inclusive ranges. An organ known to be absent has no ranges; an unknown one is not listed.
     pub presence: BTreeMap<String, Vec<[usize; 2]>>,
-    /// How far the slices of organs can be believed that were propagated, or of which a person drew only some;
+    /// Trust in the slices of organs that were propagated, or of which a person drew only some;
     /// others are as drawn or as predicted in one slice as in the next.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, Trust>,
+    /// Slices with voxels that nobody annotated, as inclusive ranges: in the mask these are
+    /// [`polycl_image::legend::IGNORED`], which is neither organ nor background.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<[usize; 2]>,
+    /// Those of them that have no other voxels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blank: Vec<[usize; 2]>,
     /// Sentences about what was odd about the scan or its masks when it was imported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -88,7 +101,7 @@ impl Index {
     pub fn read(dataset: &Path) -> Result<Self> {
         let path = Self::path(dataset);
         let text = polycl_base::text::read(&path).map_err(|e| {
-            Error::io(&path, "read the index of a data set", &e).hint("`polycl import` makes a data set")
+            Error::io(&path, "read the index of a data set", &e).hint("make a data set with `polycl import`")
         })?;
         let index: Self = serde_json::from_slice(&text)
             .map_err(|e| Error::caused(&path, Kind::Format, "the index of a data set", e))?;
@@ -114,6 +127,16 @@ impl Index {
         self.labels.iter().find_map(|(&value, name)| (name == organ).then_some(value))
     }
 
+    /// Organs, each once, with those of a region in the place of its name.
+    pub fn parts(&self, organs: &[String]) -> Vec<String> {
+        let of = |organ: &String| match self.regions.get(organ) {
+            Some(parts) => self.labels.values().filter(|label| parts.contains(*label)).cloned().collect(),
+            None => vec![organ.clone()],
+        };
+        let mut seen = BTreeSet::new();
+        organs.iter().flat_map(of).filter(|organ| seen.insert(organ.clone())).collect()
+    }
+
     /// Every patient once, in order.
     pub fn patients(&self) -> BTreeSet<&str> {
         self.scans.iter().map(|s| s.patient.as_str()).collect()
@@ -131,6 +154,12 @@ impl Index {
         if names.len() < self.labels.len() || names.iter().any(|n| n.is_empty()) {
             return Err("label names that are empty or given twice".into());
         }
+        let unknown = |(region, parts): &(&String, &BTreeSet<String>)| {
+            names.contains(region) || parts.is_empty() || !parts.iter().all(|part| names.contains(part))
+        };
+        if let Some((region, _)) = self.regions.iter().find(unknown) {
+            return Err(format!("region {region} that is an organ, or is not of organs"));
+        }
         if self.scans.is_empty() {
             return Err("no scans".into());
         }
@@ -146,7 +175,7 @@ impl Index {
 }
 
 impl Scan {
-    /// Whether `organ` is in slice `slice` of the store; `None` where nobody has said, or has looked.
+    /// True if `organ` is in slice `slice` of the store; `None` where nobody has said, or has looked.
     pub fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
         let ranges = self.presence.get(organ)?;
         let shown = within(ranges, slice);
@@ -156,7 +185,8 @@ impl Scan {
             let looked = trust.confidence.get(slice)?.is_some();
             return (named || looked).then_some(shown);
         }
-        Some(shown)
+        // It may be where nobody annotated.
+        (shown || !self.leaves_open(slice)).then_some(shown)
     }
 
     /// The number of slice `slice` of the store in the file, counted as `import --ranges` does: from 0 along
@@ -168,7 +198,7 @@ impl Scan {
         slice_in_file(&self.orientation, self.shape, self.first_slice + slice).expect("a slice of the scan")
     }
 
-    /// Whether the scan is of this domain; every scan is of none in particular.
+    /// True if the scan is of this domain; every scan is of none in particular.
     pub fn of_domain(&self, domain: Option<&str>) -> bool {
         domain.is_none() || self.domain.as_deref() == domain
     }
@@ -177,7 +207,7 @@ impl Scan {
         !self.masks.is_empty()
     }
 
-    /// How far the mask of an organ can be believed in a slice of the store, from 0 to 1: as
+    /// Confidence in the mask of an organ in a slice of the store, from 0 to 1: as
     /// propagation tells, 0 where nobody has looked, and 1 where nothing is told.
     pub fn confidence(&self, organ: &str, slice: usize) -> f32 {
         self.trust
@@ -185,32 +215,42 @@ impl Scan {
             .map_or(1.0, |trust| trust.confidence.get(slice).copied().flatten().unwrap_or(0.0))
     }
 
-    /// Whether a person drew the organ's mask in a slice of the store.
+    /// True if the mask of a slice leaves open what some voxels are.
+    pub fn leaves_open(&self, slice: usize) -> bool {
+        within(&self.ignored, slice)
+    }
+
+    /// True if the mask of a slice leaves open what any voxel is.
+    pub fn is_blank(&self, slice: usize) -> bool {
+        within(&self.blank, slice)
+    }
+
+    /// True if a person drew the organ's mask in a slice of the store.
     pub fn by_hand(&self, organ: &str, slice: usize) -> bool {
         self.trust.get(organ).map_or(self.origin.is_hand(), |trust| within(&trust.by_hand, slice))
     }
 
-    /// Whether a person who drew the organ in other slices left this one out, so that its empty mask says nothing.
+    /// True if a person who drew the organ in other slices left this one out, so that its empty mask says nothing.
     pub fn left_undrawn(&self, organ: &str, slice: usize) -> bool {
         self.origin.is_hand() && !self.by_hand(organ, slice)
     }
 
-    /// Whether [`Self::left_undrawn`] holds of any slice.
+    /// True if [`Self::left_undrawn`] holds of any slice.
     pub fn left_undrawn_anywhere(&self, organ: &str) -> bool {
         (0..self.slices).any(|slice| self.left_undrawn(organ, slice))
     }
 
-    /// Whether a person drew all of `organs` in every slice of the store: only then is the mask truth.
+    /// True if a person drew all of `organs` in every slice of the store: only then is the mask truth.
     pub fn wholly_by_hand(&self, organs: &[String]) -> bool {
         self.origin.is_hand() && self.draws(organs) && organs.iter().all(|organ| self.all_by_hand(organ))
     }
 
-    /// Whether a person drew the organ's mask in every slice of the store.
+    /// True if a person drew the organ's mask in every slice of the store.
     pub fn all_by_hand(&self, organ: &str) -> bool {
         (0..self.slices).all(|slice| self.by_hand(organ, slice))
     }
 
-    /// Whether all of `organs` are drawn on this scan, if only by an empty mask.
+    /// True if all of `organs` are drawn on this scan, if only by an empty mask.
     pub fn draws(&self, organs: &[String]) -> bool {
         organs.iter().all(|organ| self.drawn.contains(organ))
     }
@@ -229,6 +269,9 @@ impl Scan {
         }
         if let Some((organ, ranges)) = self.presence.iter().find(|(_, r)| !in_order(r, self.slices)) {
             return Err(format!("ranges {ranges:?} of {organ} in {} slices", self.slices));
+        }
+        if let Some(ranges) = [&self.ignored, &self.blank].into_iter().find(|r| !in_order(r, self.slices)) {
+            return Err(format!("ranges {ranges:?} of unannotated voxels in {} slices", self.slices));
         }
         let halfway = |trust: &Trust| trust.confidence.iter().flatten().any(|&confidence| confidence != 1.0);
         if self.origin.is_hand() && self.trust.values().any(halfway) {

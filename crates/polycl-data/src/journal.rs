@@ -1,4 +1,4 @@
-//! What an import has done so far: `import.jsonl` in the data set's folder, a line for what holds of
+//! The progress of an import: `import.jsonl` in the data set's folder, a line for what holds of
 //! all scans and a line for each scan that is stored. It becomes `index.json` in the end, so that
 //! no data set can be opened whose import was killed, and no scan has to be imported twice.
 
@@ -13,36 +13,40 @@ use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::pair::{Label, Pair};
-use super::{Index, Scan, VERSION};
+use super::{Index, Regions, Scan, VERSION};
 
 const FILE: &str = "import.jsonl";
 
-/// What holds of all scans, as in [`Index`].
-#[derive(Serialize, Deserialize)]
+/// The facts that hold of all scans, as in [`Index`].
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
     polycl_dataset: u32,
     preprocess: Preprocess,
     labels: Names,
+    #[serde(default, skip_serializing_if = "Regions::is_empty")]
+    regions: Regions,
 }
 
 impl Head {
-    pub(super) fn new(preprocess: Preprocess, labels: Names) -> Self {
-        Self { polycl_dataset: VERSION, preprocess, labels }
+    pub(super) fn new(preprocess: Preprocess, labels: Names, regions: Regions) -> Self {
+        Self { polycl_dataset: VERSION, preprocess, labels, regions }
     }
 
     fn of(index: &Index) -> Self {
-        Self::new(index.preprocess.clone(), index.labels.clone())
+        Self::new(index.preprocess.clone(), index.labels.clone(), index.regions.clone())
     }
 
     /// Refuses to go on with what was begun in another way.
     fn check(&self, begun: &Self, file: &Path) -> Result<()> {
         let list = |names: &Names| {
-            names.iter().map(|(value, name)| format!("{value}={name}")).collect::<Vec<_>>().join(",")
+            let named = names.iter().map(|(value, name)| format!("{value}={name}"));
+            let named = named.collect::<Vec<_>>().join(",");
+            if named.is_empty() { "no label".to_owned() } else { format!("the labels {named}") }
         };
         let refused = |expected: String, found: String| {
             Err(Error::new(file, Kind::Request, expected, found)
-                .hint("go on as the import was begun, or import to another folder"))
+                .hint("use the flags of the import that was begun, or import to another folder"))
         };
         if begun.polycl_dataset != VERSION {
             return refused(format!("version {VERSION} of the layout"), begun.polycl_dataset.to_string());
@@ -51,7 +55,10 @@ impl Head {
             return refused(format!("{:?}", begun.preprocess), format!("{:?}", self.preprocess));
         }
         if begun.labels != self.labels {
-            return refused(format!("the labels {}", list(&begun.labels)), list(&self.labels));
+            return refused(list(&begun.labels), list(&self.labels));
+        }
+        if begun.regions != self.regions {
+            return refused(format!("the regions {:?}", begun.regions), format!("{:?}", self.regions));
         }
         Ok(())
     }
@@ -66,7 +73,7 @@ pub(super) struct Journal {
     _lock: Lock,
 }
 
-/// Whether an import was begun in a folder and has not ended.
+/// True if an import was begun in a folder and has not ended.
 pub(super) fn unfinished(dir: &Path) -> bool {
     dir.join(FILE).is_file()
 }
@@ -85,15 +92,18 @@ impl Journal {
         };
         match found {
             Found::Begun if !go_on => {
-                return refused("an import that has not ended", "go on with it by --continue, or remove it");
+                return refused(
+                    "an import that has not ended",
+                    "resume the import with --continue, or remove the folder",
+                );
             }
             Found::Ended if !go_on => {
-                let hint = "choose another name, remove what is there, or add to it by --continue";
+                let hint = "choose another name, remove what is there, or add scans to it with --continue";
                 return refused("a data set", hint);
             }
             Found::Other => {
                 let hint = "choose another name, or remove what is there";
-                return refused("something that is there already", hint);
+                return refused("a file or folder that is there already", hint);
             }
             _ => {}
         }
@@ -121,13 +131,13 @@ impl Journal {
         &self.scans
     }
 
-    /// Whether a scan is stored and its files are still the same ones. Those whose organs are not kept
+    /// True if a scan is stored and its files are still the same ones. Those whose organs are not kept
     /// are none of its masks.
     pub(super) fn has(&self, pair: &Pair, keeps: impl Fn(&str) -> bool) -> bool {
         let Some(scan) = self.scans.iter().find(|scan| scan.case == pair.case) else { return false };
         let masks: Vec<&Path> = match &pair.label {
             None => Vec::new(),
-            Some(Label::Map(_, names)) if !names.values().any(|name| keeps(name)) => Vec::new(),
+            Some(Label::Map(_, legend)) if !legend.names.values().any(|name| keeps(name)) => Vec::new(),
             Some(Label::Map(path, _)) => vec![path],
             Some(Label::Structures(files)) => {
                 files.iter().filter(|(name, _)| keeps(name)).map(|(_, path)| path.as_path()).collect()
@@ -153,12 +163,12 @@ impl Journal {
         Ok(())
     }
 
-    /// What the data set holds so far.
+    /// The index of the data set so far.
     pub(super) fn index(&self) -> Index {
         let mut scans = self.scans.clone();
         scans.sort_by(|a, b| a.case.cmp(&b.case));
-        let Head { preprocess, labels, .. } = &self.head;
-        Index { polycl_dataset: VERSION, preprocess: preprocess.clone(), labels: labels.clone(), scans }
+        let Head { preprocess, labels, regions, .. } = self.head.clone();
+        Index { polycl_dataset: VERSION, preprocess, labels, regions, scans }
     }
 
     /// Makes the folder a data set.
@@ -173,7 +183,7 @@ impl Journal {
     /// Leaves nothing of an import that came to nothing, and all that was there before; the reason, or that
     /// there was nothing to do.
     pub(super) fn abandon(self, reason: Option<Error>) -> Error {
-        let reason = reason.unwrap_or_else(|| Error::new(&self.dir, Kind::Pairing, "scans", "none"));
+        let reason = reason.unwrap_or_else(|| Error::new(&self.dir, Kind::Pairing, "scans", "no scan"));
         if !self.scans.is_empty() {
             return reason;
         }
@@ -186,7 +196,7 @@ impl Journal {
     }
 }
 
-/// What is in a folder that is to become a data set.
+/// The content of a folder that is to become a data set.
 enum Found {
     Nothing,
     Begun,
@@ -217,7 +227,7 @@ impl Found {
 fn begun(path: &Path, head: &Head) -> Result<Vec<Scan>> {
     let text = fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
     let unreadable = |found: String| {
-        Error::new(path, Kind::Format, "what an import has done so far", found)
+        Error::new(path, Kind::Format, "the record of an unfinished import", found)
             .hint("remove the folder and import again")
     };
     let mut lines = text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));

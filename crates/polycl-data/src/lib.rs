@@ -6,6 +6,7 @@ mod channels;
 mod dataset_json;
 mod drawn;
 mod export;
+mod failed;
 mod import;
 mod index;
 mod journal;
@@ -29,8 +30,9 @@ use polycl_base::{Error, Kind, Result};
 pub use challenge::from_challenge;
 pub use drawn::DrawnSlices;
 pub use export::{Export, Exported};
+pub use failed::{Failed, failed};
 pub use import::{Import, Imported};
-pub use index::{Index, Scan, VERSION};
+pub use index::{Index, Regions, Scan, VERSION};
 pub use presence::Ranges;
 pub use provenance::{Maker, Origin, Propagation, Record, Records, Trust};
 pub use salt::Salt;
@@ -41,13 +43,13 @@ pub use tagged::from_dicom;
 pub struct Dataset {
     pub dir: PathBuf,
     pub index: Index,
-    /// Of each scan.
+    /// Slices of each scan's image.
     images: Vec<Slices>,
     masks: Vec<Option<Slices>>,
 }
 
 impl Dataset {
-    /// Whether a folder is a data set, or was to become one by an import that has not ended.
+    /// True if a folder is a data set, or was to become one by an import that has not ended.
     pub fn lies_in(dir: &Path) -> bool {
         Index::path(dir).is_file() || journal::unfinished(dir)
     }
@@ -60,7 +62,7 @@ impl Dataset {
     pub fn open(dir: &Path) -> Result<Self> {
         if journal::unfinished(dir) && !Index::path(dir).is_file() {
             return Err(Error::new(dir, Kind::Request, "a data set", "an import that has not ended")
-                .hint("end it: the same `polycl import` once more, with --continue"));
+                .hint("end the import: run the same `polycl import` once more, with --continue"));
         }
         let index = Index::read(dir)?;
         let slices = Storage::open(dir)?;
@@ -91,7 +93,7 @@ impl Dataset {
         let slices = self.masks.get(scan).ok_or_else(|| self.no_scan(scan))?;
         let unlabelled = || {
             let case = &self.index.scans[scan].case;
-            Error::new(&self.dir, Kind::Labels, format!("a mask of case {case}"), "none")
+            Error::new(&self.dir, Kind::Labels, format!("a mask of case {case}"), "no mask")
         };
         slices.as_ref().ok_or_else(unlabelled)?.read(slice)
     }

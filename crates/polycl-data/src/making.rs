@@ -1,4 +1,4 @@
-//! How the label of a scan was made: by whom, what it draws, and how far it can be believed.
+//! The making of a scan's label: by whom, what it draws, and how far it can be believed.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +9,7 @@ use polycl_base::{Result, some};
 use polycl_image::Space;
 
 use super::pair::{Label, Pair};
+use super::provenance::propagation::Pixels;
 use super::provenance::{Maker, Origin, Records, Trust};
 
 #[derive(Default)]
@@ -17,9 +18,8 @@ pub(super) struct Making {
     /// Organs that are kept and that the label draws or, where it was propagated, that were looked for.
     pub(super) organs: BTreeSet<String>,
     pub(super) trust: BTreeMap<String, Trust>,
-    /// Pixels of organs that were propagated, in every slice of the file, as `propagate.csv` tells;
-    /// none where it says nothing of one.
-    told: BTreeMap<String, Option<Vec<u64>>>,
+    /// Pixels of organs that were propagated, as `propagate.csv` tells; none where it says nothing of one.
+    told: BTreeMap<String, Option<Pixels>>,
     /// Files that say that another program made masks of the scan, which program, and how.
     pub(super) programs: BTreeSet<(PathBuf, &'static str, Origin)>,
     /// Sentences about what is odd about the headers of the masks, and how they lie on the scan.
@@ -87,7 +87,7 @@ impl Making {
             let found = pixels.get(&numbering[organ]);
             match (told, found) {
                 (None, Some(_)) => untold.push(organ.as_str()),
-                (Some(told), found) if differ(told, found.map_or(&[], Vec::as_slice)) => {
+                (Some(told), found) if told.differ(found.map_or(&[], Vec::as_slice)) => {
                     changed.push(organ.as_str());
                 }
                 _ => {}
@@ -98,24 +98,18 @@ impl Making {
                 changed,
                 "its mask has changed since propagate.csv was written; a corrected mask belongs in another folder",
             ),
-            (untold, "it is in the mask, but propagate.csv has no rows of it; it is left out"),
+            (untold, "propagate.csv has no rows of it, though the mask shows it; it is left out"),
         ];
         let sentences = sentences.into_iter().filter(|(organs, _)| !organs.is_empty());
         sentences.map(|(organs, text)| format!("{}: {text}", some(&organs))).collect()
     }
 }
 
-/// Whether there are other pixels than told; where none are listed, there are none.
-fn differ(told: &[u64], found: &[u64]) -> bool {
-    let found = found.iter().copied().chain(std::iter::repeat(0));
-    told.iter().zip(found).any(|(&told, found)| told != found)
-}
-
 /// The machine that made a mask, which must not be stated to be drawn by hand then.
 fn maker(mask: &Path, stated: Option<Origin>, records: &mut Records) -> Result<Option<Maker>> {
     match records.maker(mask)? {
         Some(maker) if stated == Some(Origin::Hand) && maker.program.is_none() => {
-            Err(maker.refused(mask, "a mask drawn by hand, as is stated"))
+            Err(maker.refused(mask, "a mask drawn by hand, as --origin or the manifest states"))
         }
         // Nobody but a person can know that a mask was corrected since.
         Some(_) if stated == Some(Origin::Hand) => Ok(None),

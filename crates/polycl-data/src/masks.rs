@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Error, Kind, Result};
 use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
-use polycl_image::names::{self, Names};
+use polycl_image::legend::{IGNORED, Legend};
+use polycl_image::names::Names;
 use polycl_image::orient::{Reorientation, slice_of};
 use polycl_image::{Input, Mask, Source, Space};
 
@@ -15,12 +16,15 @@ use super::pair::Label;
 
 /// Everything drawn on one scan, on the scan's own voxels.
 pub(super) struct Drawn {
+    /// Voxels that nobody annotated are [`IGNORED`].
     pub(super) mask: Mask,
     pub(super) sources: Vec<Source>,
     pub(super) organs: BTreeSet<String>,
     /// Voxels that more than one structure claimed.
     pub(super) contested: usize,
-    /// Of each label in each slice of the file, before structures are painted over each other.
+    /// Values of the mask file that have no name; they count as background.
+    pub(super) nameless: Vec<u16>,
+    /// Pixels of each label in each slice of the file, before structures are painted over each other.
     pub(super) pixels: BTreeMap<u16, Vec<u64>>,
 }
 
@@ -28,8 +32,7 @@ pub(super) struct Drawn {
 /// their labels. `None` where it draws none of them.
 ///
 /// # Errors
-/// As [`Reading::mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels,
-/// [`Kind::Labels`] for a label value without a name.
+/// As [`Reading::mask`]; [`Kind::Geometry`] where a file does not lie on the image's voxels.
 pub(super) fn read(
     (label, reading): (&Label, Reading),
     organs: BTreeSet<String>,
@@ -40,10 +43,12 @@ pub(super) fn read(
     if organs.is_empty() {
         return Ok(None);
     }
+    let mut nameless = Vec::new();
     let (voxels, sources, contested, pixels) = match label {
-        Label::Map(path, names) => {
+        Label::Map(path, legend) => {
             let (mask, source) = on_image((path, reading), image, space)?;
-            let voxels = renumbered(mask, names, numbering, path)?;
+            nameless = without_name(&mask, legend);
+            let voxels = renumbered(mask, legend, numbering);
             let pixels = pixels(voxels.iter().copied().enumerate(), space);
             (voxels, vec![source], 0, pixels)
         }
@@ -55,7 +60,8 @@ pub(super) fn read(
             (voxels, sources, contested, pixels)
         }
     };
-    Ok(Some(Drawn { mask: Mask { space: space.clone(), voxels }, sources, organs, contested, pixels }))
+    let mask = Mask { space: space.clone(), voxels };
+    Ok(Some(Drawn { mask, sources, organs, contested, nameless, pixels }))
 }
 
 /// Reads the masks of a scan again that was imported before: on its own voxels, in the data set's numbers.
@@ -72,7 +78,9 @@ pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
         (name, source.path.clone())
     };
     let label = match scan.masks.as_slice() {
-        [map] if !scan.mask_names.is_empty() => Label::Map(map.path.clone(), scan.mask_names.clone()),
+        [map] if !scan.mask_names.is_empty() => {
+            Label::Map(map.path.clone(), Legend::plain(scan.mask_names.clone()))
+        }
         structures => Label::Structures(structures.iter().map(file).collect()),
     };
     let numbering = labels.iter().map(|(&value, name)| (name.clone(), value)).collect();
@@ -84,14 +92,19 @@ pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
     let drawn = read((&label, reading), scan.drawn.clone(), image, &input.space()?, &numbering)?;
     let whole = |drawn: &Drawn| !drawn.sources.is_empty() && drawn.sources.len() == scan.masks.len();
     let drawn = drawn.filter(whole).ok_or_else(|| {
-        Error::new(image, Kind::Labels, format!("a mask of case {}", scan.case), "none")
-            .hint("data sets of earlier versions do not know the names in masks: import it again")
+        Error::new(image, Kind::Labels, format!("a mask of case {}", scan.case), "no mask")
+            .hint("import the data set again: earlier versions did not keep the names in masks")
     })?;
     let same = |(now, then): (&Source, &Source)| now.path == then.path && now.sha256 == then.sha256;
     let changed = drawn.sources.iter().zip(&scan.masks).find(|&pair| !same(pair));
     changed.map_or(Ok(drawn.mask), |(_, then)| {
-        Err(Error::new(&then.path, Kind::Format, "the mask that was imported", "another one")
-            .hint("import the data set again"))
+        Err(Error::new(
+            &then.path,
+            Kind::Format,
+            "the mask that was imported",
+            "a file that has changed since",
+        )
+        .hint("import the data set again"))
     })
 }
 
@@ -115,10 +128,10 @@ fn pixels(voxels: impl Iterator<Item = (usize, u16)>, space: &Space) -> BTreeMap
     (0..).zip(pixels).filter(|(_, counts)| !counts.is_empty()).collect()
 }
 
-/// What the headers of masks tell before the work begins.
+/// The facts that the headers of masks tell before the work begins.
 #[derive(Default)]
 pub(super) struct Headers {
-    /// How each file lies on its image.
+    /// The fit of each file on its image.
     pub(super) fits: Vec<Fit>,
     /// Sentences about what a header contradicts itself in, or leaves out.
     pub(super) odd: BTreeSet<String>,
@@ -132,7 +145,7 @@ impl Headers {
     pub(super) fn notes(self, image: &Input) -> Result<Vec<String>> {
         let moved = BTreeSet::from_iter(self.fits.iter().filter_map(Fit::note));
         let moved =
-            moved.into_iter().map(|note| format!("the mask does not lie just as its scan does: {note}"));
+            moved.into_iter().map(|note| format!("the mask is not on the same grid as its scan: {note}"));
         let of_scan = if self.odd.is_empty() { Vec::new() } else { image.notes()? };
         let odd = self.odd.into_iter().filter(|note| !of_scan.contains(note));
         Ok(moved.chain(odd.map(|note| format!("its mask: {note}"))).collect())
@@ -175,28 +188,31 @@ fn on_image((path, reading): (&Path, Reading), image: &Path, space: &Space) -> R
 
 /// The way in which a mask lies on the voxels of its image.
 pub(super) fn fit(path: &Path, mask: &Space, image: &Path, space: &Space) -> Result<Fit> {
-    let hint = "image and mask must have the same voxels: resample the mask onto the image";
+    let hint = "resample the mask onto the image: both must have the same voxels";
     grid::on_image(space, mask, path, &format!("its image {}", image.display()), hint)
 }
 
-/// Label values of the file become those of the data set; what is not kept becomes background.
-fn renumbered(mask: Mask, names: &Names, numbering: &BTreeMap<String, u16>, path: &Path) -> Result<Vec<u16>> {
+/// Label values of the mask that its legend does not name.
+fn without_name(mask: &Mask, legend: &Legend) -> Vec<u16> {
+    let known = |value: &u16| legend.names.contains_key(value) || legend.ignored == Some(*value);
     let mut seen = vec![false; usize::from(u16::MAX) + 1];
     mask.voxels.iter().for_each(|&value| seen[usize::from(value)] = true);
-    let nameless: Vec<String> = (1..=u16::MAX)
-        .filter(|value| seen[usize::from(*value)] && !names.contains_key(value))
-        .map(|value| value.to_string())
-        .collect();
-    if !nameless.is_empty() {
-        return Err(names::nameless(path, format!("no name for {}", nameless.join(", "))));
-    }
-    let mut label = vec![0; seen.len()];
-    for (&value, name) in names {
+    (1..=u16::MAX).filter(|value| seen[usize::from(*value)] && !known(value)).collect()
+}
+
+/// Label values of the file become those of the data set; what is not kept or has no name becomes background, and what
+/// nobody annotated [`IGNORED`].
+fn renumbered(mask: Mask, legend: &Legend, numbering: &BTreeMap<String, u16>) -> Vec<u16> {
+    let mut label = vec![0; usize::from(u16::MAX) + 1];
+    for (&value, name) in &legend.names {
         label[usize::from(value)] = numbering.get(name).copied().unwrap_or(0);
+    }
+    if let Some(value) = legend.ignored {
+        label[usize::from(value)] = IGNORED;
     }
     let mut voxels = mask.voxels;
     voxels.iter_mut().for_each(|value| *value = label[usize::from(*value)]);
-    Ok(voxels)
+    voxels
 }
 
 /// A structure as runs of voxels in memory order, so that many of them fit beside each other.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use polycl_image::Input;
 use polycl_image::files::Reading;
-use polycl_image::names::Names;
+use polycl_image::legend::Legend;
 use polycl_image::nifti::Form;
 
 use super::Origin;
@@ -15,12 +15,14 @@ use super::Origin;
 pub struct Pair {
     pub case: String,
     pub patient: String,
+    /// What stands in the scan's tags where a patient's ID and name should, and tells nobody apart; empty where nothing does.
+    pub unnamed: Option<String>,
     pub domain: Option<String>,
     pub image: Input,
     pub label: Option<Label>,
     /// Who drew the label, where that is stated; else the files beside the masks tell.
     pub origin: Option<Origin>,
-    /// How the files of the label are read.
+    /// The way to read the files of the label.
     pub reading: Reading,
 }
 
@@ -33,8 +35,8 @@ impl Pair {
 
 #[derive(Debug, Clone)]
 pub enum Label {
-    /// One file of label values, and their names.
-    Map(PathBuf, Names),
+    /// One file of label values, and what they mean.
+    Map(PathBuf, Legend),
     /// One file per structure, by structure name; whatever is not 0 belongs to it.
     Structures(BTreeMap<String, PathBuf>),
 }
@@ -54,9 +56,11 @@ impl Label {
     /// organ whatever its values, none.
     pub(super) fn parts(&self) -> Vec<(&str, &Path, Option<u16>)> {
         match self {
-            Self::Map(path, names) => {
-                names.iter().map(|(&value, name)| (name.as_str(), path.as_path(), Some(value))).collect()
-            }
+            Self::Map(path, legend) => legend
+                .names
+                .iter()
+                .map(|(&value, name)| (name.as_str(), path.as_path(), Some(value)))
+                .collect(),
             Self::Structures(files) => {
                 files.iter().map(|(name, path)| (name.as_str(), path.as_path(), None)).collect()
             }

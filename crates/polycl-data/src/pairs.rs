@@ -1,25 +1,28 @@
 //! Which files belong together: by case name in two folders, or by a manifest.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 
 use polycl_base::table::Row;
 use polycl_base::{Error, Kind, Result, some, table};
 use polycl_image::files::{Reading, case_name, entries};
-use polycl_image::names::{self, Names};
-use polycl_image::{Folder, Input, files, folder};
+use polycl_image::legend::Legend;
+use polycl_image::names;
+use polycl_image::{Folder, Input, dicom, files, folder};
 
 use super::channels::{self, Scans};
 pub use super::pair::{Label, Pair};
 use super::{Origin, Record, Salt, from_dicom, index, tagged};
 
-const IMAGE_HINT: &str = "images are files named CASE.nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd or .npz; \
-                          DICOM files are taken by --dicom";
+const IMAGE_HINT: &str = "name images CASE.nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd or .npz; \
+                          give DICOM files with --dicom";
+const SCAN_HINT: &str =
+    "name scans CASE.nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd or .npz, or give a folder of DICOM slices";
 
 /// Pairs a folder of images (or a single image) with a folder of masks by case name; every image
 /// is a patient of its own. nnU-Net's `_0000` is no part of an image's case name. A mask is
 /// `CASE.nii.gz`, or a folder `CASE` with one file per structure, maybe under `segmentations`. Also sentences about what
-/// numbers in names were taken for.
+/// numbers in names were taken for, and which files named the values of masks.
 ///
 /// # Errors
 /// [`Kind::Pairing`] for an empty folder, a mask without its image, or a case name given twice;
@@ -27,15 +30,22 @@ const IMAGE_HINT: &str = "images are files named CASE.nii.gz, .nii, .nrrd, .nhdr
 pub fn from_folders(
     images: &Path,
     labels: Option<&Path>,
-    names: Option<&Names>,
+    names: Option<&Legend>,
 ) -> Result<(Vec<Pair>, Vec<String>)> {
     let mut masks = labels.map(|folder| masks_in(folder, names)).transpose()?.unwrap_or_default();
-    let files = if images.is_file() { vec![images.to_path_buf()] } else { images_in(images)? };
+    let named_by = if names.is_none() { naming(masks.values()) } else { None };
+    let files = if images.is_file() {
+        vec![images.to_path_buf()]
+    } else {
+        let table = "list them in a table, --manifest, with the columns image, label and patient";
+        images_in(images, [table, IMAGE_HINT])?
+    };
     if let Some(image) = files.iter().find(|image| case_name(image).is_none()) {
-        return Err(no_image(image));
+        return Err(no_image(image, IMAGE_HINT));
     }
     let Scans { scans, mut notes } = channels::scans(files, masks.keys().map(String::as_str));
     notes.extend(beside_dicom(images));
+    notes.extend(named_by);
     let pair = |(image, case): (PathBuf, String)| {
         let own = case_name(&image).and_then(|name| masks.remove(&name));
         let label = own.or_else(|| masks.remove(&case));
@@ -45,9 +55,34 @@ pub fn from_folders(
     if let Some((case, label)) = masks.pop_first() {
         let expected = format!("an image {case}.nii.gz in {}", images.display());
         return Err(Error::new(label.path(), Kind::Pairing, expected, "a mask without its image")
-            .hint("image and mask are paired by file name: rename one of them, or use --manifest"));
+            .hint("rename one of them, or use --manifest: image and mask are paired by file name"));
     }
     Ok((sorted(pairs)?, notes))
+}
+
+/// A sentence about the files that name the values of masks; a mask's own header is none.
+fn naming<'a>(masks: impl Iterator<Item = &'a Label>) -> Option<String> {
+    let file = |label: &Label| match label {
+        Label::Map(mask, _) => names::file_beside(mask).filter(|file| file != mask),
+        Label::Structures(_) => None,
+    };
+    let files: BTreeSet<PathBuf> = masks.filter_map(file).collect();
+    let files: Vec<String> = files.iter().map(|file| straight(file).display().to_string()).collect();
+    (!files.is_empty()).then(|| format!("names of label values are read from {}", some(&files)))
+}
+
+/// A path without its detours, for a person.
+fn straight(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        let folder = matches!(straight.components().next_back(), Some(Component::Normal(_)));
+        if part == Component::ParentDir && folder {
+            straight.pop();
+        } else {
+            straight.push(part);
+        }
+    }
+    straight
 }
 
 /// A sentence about DICOM slices that lie beside the files of a folder.
@@ -56,7 +91,7 @@ fn beside_dicom(folder: &Path) -> Option<String> {
     let folder = folder.display();
     (series > 0).then(|| {
         format!(
-            "{folder}: its files are the images; DICOM series beside them are left out: {series} (--dicom takes those)"
+            "{folder}: the files are imported, and the DICOM series beside them are not: {series} (import those with --dicom)"
         )
     })
 }
@@ -95,11 +130,13 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
                 notes.extend(told.map(|note| format!("{}: {note}", path.display())));
             }
             // Nothing of the kind: what was expected first is what is told.
-            Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) && path.is_dir() => {
-                images_in(path)?;
+            Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) && !holds_dicom(path) => {
+                if !path.is_dir() {
+                    return Err(no_image(path, SCAN_HINT));
+                }
+                images_in(path, ["name them, or the folders that they lie in", SCAN_HINT])?;
                 return Err(e);
             }
-            Err(e) if [Kind::Format, Kind::Io].contains(&e.kind) => return Err(no_image(path)),
             Err(e) => return Err(e),
         }
     }
@@ -109,7 +146,9 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
     let cases = apart(&files, stems);
     let pair = |(image, case): (PathBuf, String)| bare(case, Input::file(image));
     pairs.extend(files.into_iter().zip(cases).map(pair));
-    Ok((sorted(pairs)?, notes))
+    let pairs = sorted(pairs)
+        .map_err(|error| error.hint("rename one of the files, or segment them into folders of their own"))?;
+    Ok((pairs, notes))
 }
 
 /// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
@@ -121,7 +160,7 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
 ///
 /// # Errors
 /// As [`from_folders`], and [`Kind::Format`] for another layout.
-pub fn from_manifest(manifest: &Path, names: Option<&Names>, salt: &Salt) -> Result<Vec<Pair>> {
+pub fn from_manifest(manifest: &Path, names: Option<&Legend>, salt: &Salt) -> Result<Vec<Pair>> {
     let rows = table::read(manifest, &["image"], &COLUMNS)?;
     if rows.is_empty() {
         return Err(Error::new(manifest, Kind::Pairing, "a row for each image", "no rows"));
@@ -140,8 +179,10 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>, salt: &Salt) -> Res
         let origin = row.get("origin").map(|text| origin(row, text, manifest)).transpose()?;
         let image = Input::open(&image, row.get("series"))?;
         let tagged = if row.get("patient").is_none() { tagged::patient(&image, salt)? } else { None };
+        let (tagged, unnamed) = tagged.unzip();
         Ok(Pair {
             patient: row.get("patient").map(str::to_owned).or(tagged).unwrap_or_else(|| case.clone()),
+            unnamed: unnamed.flatten(),
             domain: row.get("domain").map(str::to_owned),
             label: label.transpose()?,
             origin,
@@ -154,35 +195,39 @@ pub fn from_manifest(manifest: &Path, names: Option<&Names>, salt: &Salt) -> Res
 }
 
 /// A scan that is a patient of its own and on which nothing is drawn.
-fn bare(case: String, image: Input) -> Pair {
+pub(super) fn bare(case: String, image: Input) -> Pair {
     let (patient, reading) = (case.clone(), Reading::default());
-    Pair { case, patient, domain: None, image, label: None, origin: None, reading }
+    Pair { case, patient, unnamed: None, domain: None, image, label: None, origin: None, reading }
 }
 
-/// What a manifest may tell of an image.
+/// Columns of a manifest beside that of the image.
 const COLUMNS: [&str; 7] = ["label", "patient", "domain", "names", "case", "origin", "series"];
 
 /// The origin that a row states of its label.
 fn origin(row: &Row, text: &str, manifest: &Path) -> Result<Origin> {
     row.need("label", manifest)?;
     text.parse().map_err(|_| {
-        row.error(manifest, Kind::Format, "the origin hand, propagated or predicted, or none", text)
+        row.error(manifest, Kind::Format, "the origin hand, propagated or predicted, or an empty cell", text)
     })
 }
 
-/// A sentence about the images without a mask; `None` where all have one.
+/// A sentence about the images without a mask; `None` where all have one. Those that cannot be read become no scans.
 pub fn without_masks(pairs: &[Pair]) -> Option<String> {
-    let cases = pairs.iter().filter(|pair| pair.label.is_none()).map(|pair| pair.case.as_str());
-    let cases: Vec<&str> = cases.collect();
-    let (count, all) = (cases.len(), pairs.len());
-    (count > 0).then(|| format!("{count} of {all} images have no mask and stay unlabelled: {}", some(&cases)))
+    let bare = pairs.iter().filter(|pair| pair.label.is_none() && pair.image.space().is_ok());
+    let cases: Vec<&str> = bare.map(|pair| pair.case.as_str()).collect();
+    let text = match cases.len() {
+        0 => return None,
+        1 => "image has no mask and stays unlabelled",
+        _ => "images have no mask and stay unlabelled",
+    };
+    Some(format!("{} of {} {text}: {}", cases.len(), pairs.len(), some(&cases)))
 }
 
 /// The case name of an image: its file's name without nnU-Net's `_0000`.
 fn case_of(image: &Path) -> Result<String> {
     let folder =
         || image.file_name().filter(|_| image.is_dir()).map(|name| name.to_string_lossy().into_owned());
-    let name = case_name(image).or_else(folder).ok_or_else(|| no_image(image))?;
+    let name = case_name(image).or_else(folder).ok_or_else(|| no_image(image, IMAGE_HINT))?;
     Ok(name.strip_suffix("_0000").map(str::to_owned).unwrap_or(name))
 }
 
@@ -223,20 +268,33 @@ pub(super) fn sorted(mut pairs: Vec<Pair>) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-fn no_image(path: &Path) -> Error {
-    Error::new(path, Kind::Format, "an image file", "another file name").hint(IMAGE_HINT)
+fn holds_dicom(path: &Path) -> bool {
+    dicom::find(path).is_ok_and(|found| found.is_dicom())
 }
 
-fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
+fn no_image(path: &Path, hint: &str) -> Error {
+    Error::new(path, Kind::Format, "an image file", "another file name").hint(hint)
+}
+
+/// The images of a folder; where they lie in folders within it, `deeper` says what to do, and where there are none, `hint`.
+fn images_in(folder: &Path, [deeper, hint]: [&str; 2]) -> Result<Vec<PathBuf>> {
     let files = files::scans(folder)?;
-    if files.iter().all(|file| files::is_segmentation(file)) {
-        return Err(Error::new(folder, Kind::Pairing, "images", "none").hint(IMAGE_HINT));
+    if files.iter().any(|file| !files::is_segmentation(file)) {
+        return Ok(files);
     }
-    Ok(files)
+    let none = Error::new(folder, Kind::Pairing, "images", "no image");
+    let folders = entries(folder)?.into_iter().filter(|path| path.is_dir());
+    let below = folders.filter_map(|below| files::scans(&below).ok()?.into_iter().next()).next();
+    Err(match below {
+        Some(scan) => {
+            none.hint(format!("{deeper}: the folders in it hold scans, such as {}", scan.display()))
+        }
+        None => none.hint(hint),
+    })
 }
 
 /// The labels of a folder by case.
-fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Label>> {
+fn masks_in(folder: &Path, names: Option<&Legend>) -> Result<BTreeMap<String, Label>> {
     let mut masks = BTreeMap::new();
     let predicted = folder.join(Record::Predict.file()).is_file();
     let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
@@ -260,21 +318,20 @@ fn masks_in(folder: &Path, names: Option<&Names>) -> Result<BTreeMap<String, Lab
         }
     }
     if masks.is_empty() {
-        return Err(Error::new(folder, Kind::Pairing, "masks", "none")
-            .hint("masks are named like their images; leave --labels out if there are none"));
+        return Err(Error::new(folder, Kind::Pairing, "masks", "no mask")
+            .hint("name masks like their images, or leave --labels out if there are no masks"));
     }
     Ok(masks)
 }
 
 /// The label at a path: a file of label values, or a folder of one file per structure.
-fn label_at(path: &Path, names: Option<&Names>) -> Result<Label> {
+fn label_at(path: &Path, names: Option<&Legend>) -> Result<Label> {
     if path.is_dir() && case_name(path).is_some() {
         files::not_a_folder(path)?;
     }
     if !path.is_dir() {
-        let names = names.map_or_else(|| names::beside(path), |names| Ok(names.clone()))?;
-        names::refuse_ignored(&names, path)?;
-        return Ok(Label::Map(path.to_path_buf(), names));
+        let legend = names.map_or_else(|| names::beside(path), |legend| Ok(legend.clone()))?;
+        return Ok(Label::Map(path.to_path_buf(), legend));
     }
     // TotalSegmentator puts its structures one level down.
     let below = path.join("segmentations");
@@ -288,7 +345,7 @@ fn label_at(path: &Path, names: Option<&Names>) -> Result<Label> {
         }
     }
     if files.is_empty() {
-        return Err(Error::new(&folder, Kind::Pairing, "one file per structure", "none"));
+        return Err(Error::new(&folder, Kind::Pairing, "one file per structure", "no such file"));
     }
     Ok(Label::Structures(files))
 }

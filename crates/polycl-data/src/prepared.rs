@@ -11,12 +11,14 @@ pub(super) struct Prepared {
     /// [slices, size, size].
     pub(super) image: Vec<u16>,
     pub(super) mask: Option<Vec<u16>>,
+    /// Values of the mask file without a name, which count as background.
+    pub(super) nameless: Vec<u16>,
 }
 
 impl Prepared {
     /// Stores the slices; the scan, to be noted down then.
     pub(super) fn store(self, writer: &Writer, size: usize) -> Result<Scan> {
-        let Self { scan, image, mask } = self;
+        let Self { scan, image, mask, .. } = self;
         writer.case(&scan.case)?;
         let shape = [scan.slices, size];
         writer.write(&store::array_path(&scan.case, store::IMAGE), shape, image)?;

@@ -65,7 +65,7 @@ impl Ranges {
                 if last >= slices {
                     let expected = format!("slices below {slices} for {organ} in {case}");
                     return Err(Error::new(&self.file, Kind::Request, expected, last.to_string())
-                        .hint("slices are counted from 0"));
+                        .hint("count slices from 0"));
                 }
                 (first..=last).for_each(|k| shown[canonical.slice_to_canonical(k, space)] = true);
             }
@@ -74,7 +74,7 @@ impl Ranges {
         Ok(organs)
     }
 
-    /// Whether a row speaks of an organ of a case.
+    /// True if a row speaks of an organ of a case.
     pub(super) fn tells(&self, case: &str, organ: &str) -> bool {
         self.known.get(case).is_some_and(|organs| organs.contains_key(organ))
     }
@@ -96,7 +96,7 @@ pub(super) fn check_cases<'a>(
 ) -> Result<()> {
     match scans.find(|scan| !cases.contains(scan.as_str())) {
         Some(scan) => Err(Error::new(file, Kind::Pairing, "scans of this import", scan.clone())
-            .hint("a scan is called by its file name without .nii.gz and without nnU-Net's _0000")),
+            .hint("call a scan by its file name without .nii.gz and without nnU-Net's _0000")),
         None => Ok(()),
     }
 }
@@ -127,12 +127,12 @@ pub(super) fn ranges_of(shown: impl Iterator<Item = bool>) -> Slices {
     ranges
 }
 
-/// Whether one of the ranges holds a slice.
+/// True if one of the ranges holds a slice.
 pub(super) fn within(ranges: &[[usize; 2]], slice: usize) -> bool {
     ranges.iter().any(|&[first, last]| (first..=last).contains(&slice))
 }
 
-/// Whether ranges are ascending, apart, and within so many slices.
+/// True if ranges are ascending, apart, and within so many slices.
 pub(super) fn in_order(ranges: &[[usize; 2]], slices: usize) -> bool {
     let each = ranges.iter().all(|&[first, last]| first <= last && last < slices);
     each && ranges.windows(2).all(|w| w[0][1] < w[1][0])

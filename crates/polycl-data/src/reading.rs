@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use polycl_base::{Error, Kind, Result, Watch};
-use polycl_image::names::Names;
+use polycl_image::legend::IGNORED;
+use polycl_image::names::{self, Names};
 use polycl_image::orient::{Reorientation, orientation_code};
 use polycl_image::preprocess::{Grid, labels_of};
 use polycl_image::{Mask, Space, Volume, odd};
@@ -24,7 +25,8 @@ impl Import {
     ///
     /// # Errors
     /// As [`polycl_image::Input::image`] and [`masks::read`]; [`Kind::Labels`] where masks and ranges contradict
-    /// each other, [`Kind::Request`] for ranges of slices that the scan does not have.
+    /// each other, and for a label value without a name where all organs are kept; [`Kind::Request`] for ranges of
+    /// slices that the scan does not have.
     pub(super) fn read(
         &self,
         pair: &Pair,
@@ -60,14 +62,17 @@ impl Import {
             drawn: BTreeSet::new(),
             presence: BTreeMap::new(),
             trust: BTreeMap::new(),
+            ignored: Slices::new(),
+            blank: Slices::new(),
             notes,
         };
         scan.notes.extend(making.notes.iter().cloned());
-        let mut painted = None;
+        let (mut painted, mut nameless) = (None, Vec::new());
         let read = |label| {
             masks::read((label, pair.reading), making.organs.clone(), pair.image.path(), &space, numbering)
         };
         if let Some(drawn) = pair.label.as_ref().map(read).transpose()?.flatten() {
+            nameless = self.nameless(pair, drawn.nameless)?;
             if drawn.contested > 0 {
                 let note = "voxels are in more than one structure; the smallest has them";
                 watch.note(&format!("{}: {} {note}", pair.case, drawn.contested));
@@ -79,15 +84,29 @@ impl Import {
             let stored = |plane: &[u16], grid| self.preprocess.mask_slice(plane, grid);
             painted = Some(self.slices(&mask, &kept, stored));
             scan.presence = presence(&mask, &kept, &drawn.organs, numbering);
+            let open = |k: usize| mask.plane(k).contains(&IGNORED);
+            let blank = |k: usize| mask.plane(k).iter().all(|&label| label == IGNORED);
+            scan.ignored = ranges_of(kept.clone().map(open));
+            scan.blank = ranges_of(kept.clone().map(blank));
             scan.masks = drawn.sources;
             scan.drawn = drawn.organs;
-            if let Some(Label::Map(_, names)) = &pair.label {
-                scan.mask_names = names.clone();
+            if let Some(Label::Map(_, legend)) = &pair.label {
+                scan.mask_names = legend.all();
             }
             (scan.origin, scan.trust) = (making.origin, making.trust);
         }
         self.add_ranges(&mut scan, &space, &kept, watch)?;
-        Ok(Prepared { scan, image: slices, mask: painted })
+        Ok(Prepared { scan, image: slices, mask: painted, nameless })
+    }
+
+    /// Refuses label values without a name, unless some organs alone are kept: then these are none of them.
+    fn nameless(&self, pair: &Pair, values: Vec<u16>) -> Result<Vec<u16>> {
+        let Some(label) = pair.label.as_ref().filter(|_| self.only.is_empty() && !values.is_empty()) else {
+            return Ok(values);
+        };
+        Err(names::nameless(label.path(), format!("no name for {}", listed(&values))).hint(
+            "name all values, or add --only for the organs to keep; leave --names out where a labels.json names all",
+        ))
     }
 
     /// Prepares the kept slices of a canonical volume in parallel.
@@ -137,8 +156,9 @@ impl Import {
                 let wrong: Vec<usize> = (0..scan.slices).filter(differs).collect();
                 if !wrong.is_empty() {
                     let count = wrong.len();
-                    let text =
-                        format!("the ranges go over a machine's mask in {count} slices, which do not train");
+                    let text = format!(
+                        "in {count} slices, the range contradicts a mask that a network made; these slices do not train"
+                    );
                     watch.note(&format!("{}, {organ}: {text}", scan.case));
                 }
                 overrule(scan, &organ, &range, &wrong);
@@ -146,7 +166,7 @@ impl Import {
             scan.presence.insert(organ, range);
         }
         for organ in self.unsaid(scan) {
-            let text = "no row tells which slices are drawn, so its mask counts as whole";
+            let text = "no row says which slices are drawn, so the mask counts as drawn in every slice";
             watch.note(&format!("{}, {organ}: {text}", scan.case));
         }
         let told: Vec<String> = scan.drawn.iter().filter_map(|organ| drawn::told(scan, organ)).collect();
@@ -178,9 +198,10 @@ impl Import {
         if !(0..scan.slices).any(|slice| contradicts(&slice)) {
             return Ok(());
         }
-        let expected = format!("{organ} where the mask of {} has it, in {shown:?}", scan.case);
+        let expected =
+            format!("a range of {organ} that fits the mask of {}, {shown:?} from the feet", scan.case);
         Err(Error::new(file, Kind::Labels, expected, format!("{range:?}"))
-            .hint("slices here are counted from the feet; leave out rows of what masks tell"))
+            .hint("leave out ranges of organs that a mask shows; slices in this message count from the feet"))
     }
 
     /// Notes which slices of an organ a person has not drawn: those that the table leaves out, else those within the
@@ -198,18 +219,25 @@ impl Import {
         if let (Some(table), Some(stray)) = (&self.drawn, part.stray(scan.slices)) {
             let expected = format!("the slices in which {organ} is drawn in {}", scan.case);
             let found = if within(&scan.presence[organ], stray) {
-                format!("no row for slice {stray} (from the feet), in which its mask shows it")
+                format!("no row for slice {stray} (from the feet), in which the mask shows {organ}")
             } else {
-                format!("slice {stray} (from the feet), within the range, in which its mask shows none")
+                format!(
+                    "slice {stray} (from the feet) within the range, in which the mask does not show {organ}"
+                )
             };
             return Err(Error::new(table.file(), Kind::Labels, expected, found)
-                .hint("mend the table or the mask; a scan of which all is drawn needs no row"));
+                .hint("mend the table or the mask; a mask drawn in every slice needs no row"));
         }
         if let Some(trust) = part.trust(scan.slices) {
             scan.trust.insert(organ.to_owned(), trust);
         }
         Ok(())
     }
+}
+
+/// Label values for a message.
+pub(super) fn listed<'a>(values: impl IntoIterator<Item = &'a u16>) -> String {
+    values.into_iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A person has looked at all slices of an organ; a machine's mask is not believed where it is `wrong`, nor where

@@ -59,7 +59,7 @@ impl Salt {
             file.persist(&self.0)?;
             std::io::Result::Ok(())
         };
-        made().map_err(|e| Error::io(&self.0, "make a secret that patients are named by", &e))
+        made().map_err(|e| Error::io(&self.0, "make the secret that patient IDs are hashed with", &e))
     }
 
     fn folder(&self) -> &Path {

@@ -8,7 +8,7 @@ use polycl_base::{Error, Kind, Result, Subject};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-/// How many of the labelled patients may be used, those for validation included.
+/// The labelled patients that may be used, by number or part, those for validation included.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Budget {
     Cases(usize),
@@ -70,10 +70,12 @@ pub fn budget(
 fn count(patients: usize, want: Budget) -> Result<usize> {
     let refused = |expected: String, found: String| {
         let error = Error::new(Subject::Work("labelled patients"), Kind::Request, expected, found);
-        error.hint("`polycl inspect DATASET` tells who is labelled")
+        error.hint(
+            "run `polycl inspect DATASET` to see who is labelled; notes in its index.json may say why several scans count as one patient",
+        )
     };
     match want {
-        _ if patients == 0 => Err(refused("at least one".into(), "none".into())),
+        _ if patients == 0 => Err(refused("at least one".into(), "no patient".into())),
         Budget::All => Ok(patients),
         Budget::Cases(n) if (1..=patients).contains(&n) => Ok(n),
         Budget::Cases(n) => Err(refused(format!("1 to {patients} labelled patients"), n.to_string())),

@@ -25,7 +25,7 @@ const SHARD: &str = "c/0/0/0";
 /// Fast to write and nearly as small as the slower levels: noise does not compress.
 const ZSTD_LEVEL: i32 = 1;
 
-/// How the table of slices says that a slice is all zeros, such as a mask's often are.
+/// The mark in the table of slices of a slice that is all zeros, such as a mask's often are.
 const NOT_STORED: [u64; 2] = [u64::MAX; 2];
 
 /// The store of a data set: the folder `slices.zarr`.
@@ -61,18 +61,18 @@ impl Storage {
         Err(Error::new(&storage.dir, Kind::Io, "open the slices of the data set", "no such folder"))
     }
 
-    /// Where an array or group lies on disk.
+    /// The file of an array or group.
     fn file(&self, path: &str) -> PathBuf {
         self.dir.join(path.trim_start_matches('/'))
     }
 
     fn broken(&self, path: &str, found: impl ToString) -> Error {
-        Error::new(self.file(path), Kind::Format, "the slices that the index speaks of", found.to_string())
-            .hint("the data set is damaged: import it again")
+        Error::new(self.file(path), Kind::Format, "the slices that the index lists", found.to_string())
+            .hint("import the data set again: it is damaged")
     }
 }
 
-/// How a slice's bytes are packed: compressed, with a checksum over the compressed bytes.
+/// The packing of a slice's bytes: compressed, with a checksum over the compressed bytes.
 fn compression() -> Vec<Arc<dyn BytesToBytesCodecTraits>> {
     vec![Arc::new(ZstdCodec::new(ZSTD_LEVEL, false)), Arc::new(Crc32cCodec::new())]
 }
@@ -134,7 +134,7 @@ impl Writer {
 /// One array, opened for reading slice by slice.
 pub(super) struct Slices {
     storage: Storage,
-    /// Where each slice lies in the file, read once: its first byte and how many there are.
+    /// Place of each slice in the file, read once: its first byte and its number of bytes.
     table: OnceLock<Vec<[u64; 2]>>,
     path: String,
     /// The file of all slices.

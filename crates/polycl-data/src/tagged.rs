@@ -6,17 +6,17 @@ use std::path::Path;
 use polycl_base::{Error, Kind, Result, some};
 use polycl_image::Input;
 use polycl_image::dicom::{self, Patient, Series};
-use polycl_image::files::Reading;
 
 use super::pair::Pair;
+use super::pairs;
 use super::salt::Salt;
 
 /// Each CT series of a folder, however deep, or those that are named by their UIDs, and sentences about what
 /// a person should know.
 ///
 /// A case is called after its patient and its series, both hashed, so that no name and no number of a
-/// hospital gets any further. Without a patient's ID the name stands for the patient, and without that the
-/// study.
+/// hospital gets any further. Without a patient's ID, or with a placeholder for one, the name stands for the patient. Where
+/// that is none either, scans of one placeholder are one patient's, as is careful, and those of nothing are each study's.
 ///
 /// # Errors
 /// As [`dicom::find`]; [`Kind::Request`] for a series that is not there, [`Kind::Pairing`] where no series is
@@ -43,40 +43,96 @@ pub fn from_dicom(dir: &Path, wanted: &[String], salt: &Salt) -> Result<(Vec<Pai
     notes.extend(found.others.iter().map(|(reason, count)| format!("passed over: {count} {reason}")));
     notes.extend(found.damaged.iter().map(|error| format!("passed over: {error}")));
     if series.is_empty() {
-        return Err(Error::new(dir, Kind::Pairing, "series of CT", "none")
+        return Err(Error::new(dir, Kind::Pairing, "a series of CT", "no such series")
             .hint("name a series of another modality by --series if it holds HU all the same"));
     }
     notes.extend(one_patient(&series));
     notes.extend(unsure(&series, salt)?);
     let pair = |series: Series| {
-        let patient = salt.patient(identity(&series))?;
-        Ok(Pair {
-            case: format!("{patient}_{}", &dicom::digest(&series.uid)[..8]),
-            patient,
-            domain: None,
-            image: Input::series(dir, series),
-            label: None,
-            origin: None,
-            reading: Reading::default(),
-        })
+        let (identity, unnamed) = identity(&series);
+        let (patient, unnamed) = (salt.patient(identity)?, unnamed.map(str::to_owned));
+        let case = format!("{patient}_{}", &dicom::digest(&series.uid)[..8]);
+        Ok(Pair { patient, unnamed, ..pairs::bare(case, Input::series(dir, series)) })
     };
     let mut pairs = series.into_iter().map(pair).collect::<Result<Vec<_>>>()?;
     pairs.sort_by(|a, b| a.case.cmp(&b.case));
     Ok((pairs, notes))
 }
 
-/// What tells a patient from others.
-fn identity(series: &Series) -> &str {
+/// What tells a patient from others, and, where nothing does, what stands there instead: a placeholder, as whoever removes
+/// names puts in all their places, or nothing, and the study stands for the patient.
+fn identity(series: &Series) -> (&str, Option<&str>) {
     let Patient { id, name, .. } = &series.patient;
-    [id, name, &series.study].into_iter().find(|text| !text.trim().is_empty()).map_or("", String::as_str)
+    let texts = [id, name].map(String::as_str);
+    let placeholder = || texts.into_iter().find(|text| !text.trim().is_empty());
+    match texts.into_iter().find(|text| !text.trim().is_empty() && !is_placeholder(text)) {
+        Some(text) => (text, None),
+        None => placeholder().map_or((&series.study, Some("")), |text| (text, Some(text.trim()))),
+    }
 }
 
-/// The patient of a scan by its tags; `None` where it has none, as files of other formats.
-pub(super) fn patient(image: &Input, salt: &Salt) -> Result<Option<String>> {
-    match image {
-        Input::File { .. } => Ok(None),
-        Input::Series { series, .. } => salt.patient(identity(series)).map(Some),
-    }
+/// Words, of letters and digits alone, that programs and people put in the place of an ID or a name.
+const PLACEHOLDERS: [&str; 24] = [
+    "anon",
+    "anonym",
+    "anonymous",
+    "anonymouspatient",
+    "anonymouspatientid",
+    "anonymized",
+    "anonymised",
+    "deidentified",
+    "removed",
+    "redacted",
+    "deleted",
+    "hidden",
+    "none",
+    "null",
+    "nil",
+    "na",
+    "nan",
+    "unknown",
+    "unnamed",
+    "noname",
+    "noid",
+    "patient",
+    "patientid",
+    "patientname",
+];
+
+/// Whether an ID or a name is of nobody: a word of [`PLACEHOLDERS`], zeros, crosses, or neither letters nor digits.
+fn is_placeholder(text: &str) -> bool {
+    let text = plain(text);
+    PLACEHOLDERS.contains(&text.as_str()) || text.chars().all(|c| c == '0') || text.chars().all(|c| c == 'x')
+}
+
+/// The patient of a scan by its tags, and what stands there where they name nobody; `None` where it has none, as files of
+/// other formats.
+pub(super) fn patient(image: &Input, salt: &Salt) -> Result<Option<(String, Option<String>)>> {
+    let Input::Series { series, .. } = image else { return Ok(None) };
+    let (identity, unnamed) = identity(series);
+    Ok(Some((salt.patient(identity)?, unnamed.map(str::to_owned))))
+}
+
+/// Sentences about scans whose tags name nobody, by what stands there; of one alone there is nothing to tell.
+pub(super) fn strangers(pairs: &[Pair]) -> BTreeMap<String, String> {
+    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    pairs
+        .iter()
+        .filter_map(|pair| pair.unnamed.as_ref())
+        .for_each(|text| *counts.entry(text).or_default() += 1);
+    let way = "tell patients apart with --manifest and its columns image, series and patient";
+    let sentence = |(text, count): (&String, usize)| {
+        let said = match text.as_str() {
+            "" => format!(
+                "{count} scans have no patient in their tags, so each study counts as a patient: {way}"
+            ),
+            _ => format!(
+                "{count} scans have the patient {text} in their tags, and count as one patient: {way}"
+            ),
+        };
+        (text.clone(), said)
+    };
+    counts.into_iter().filter(|(_, count)| *count > 1).map(sentence).collect()
 }
 
 /// Sentences about patients who may be one, or several, by the names that the data set has for them.
@@ -85,7 +141,7 @@ fn unsure(series: &[Series], salt: &Salt) -> Result<Vec<String>> {
     let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for series in series {
         let Patient { id, name, .. } = &series.patient;
-        if id.trim().is_empty() {
+        if id.trim().is_empty() || is_placeholder(id) {
             continue;
         }
         names.entry(id).or_default().insert(plain(name));
@@ -97,13 +153,13 @@ fn unsure(series: &[Series], salt: &Salt) -> Result<Vec<String>> {
     {
         let who = called(id)?;
         notes.push(format!(
-            "{who} has several names under one ID, perhaps of two hospitals; it counts as one patient, unless --manifest tells otherwise"
+            "{who}: one patient ID with several names, perhaps of two hospitals, counts as one patient; if this is wrong, use --manifest"
         ));
     }
     for ids in spellings.values().filter(|ids| ids.len() > 1) {
         let who = ids.iter().map(|id| called(id)).collect::<Result<Vec<_>>>()?;
         notes.push(format!(
-            "{}: their IDs differ in case, white space or leading zeros alone; they count as several patients, unless --manifest tells otherwise",
+            "{}: patient IDs that differ only in case, white space or leading zeros count as several patients; if this is wrong, use --manifest",
             some(&who)
         ));
     }
@@ -117,11 +173,12 @@ fn plain(text: &str) -> String {
 
 /// Whoever removes names sometimes puts one and the same in their place.
 fn one_patient(series: &[Series]) -> Option<String> {
-    let patients: BTreeSet<&str> = series.iter().map(identity).collect();
+    let patients: BTreeSet<(&str, Option<&str>)> = series.iter().map(identity).collect();
     let studies: BTreeSet<&str> = series.iter().map(|series| series.study.as_str()).collect();
-    (patients.len() == 1 && studies.len() > 2).then(|| {
+    let named = patients.iter().all(|(_, unnamed)| unnamed.is_none());
+    (patients.len() == 1 && studies.len() > 2 && named).then(|| {
         format!(
-            "all {} studies are of one patient by their tags; if that is not so, use --manifest with a column patient",
+            "by their tags, all {} studies are of one patient; if this is wrong, use --manifest with a column patient",
             studies.len()
         )
     })

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Error, Kind, Result, text};
 
 use crate::nifti::Form;
-use crate::raw::{self, Source, Voxel};
+use crate::raw::{Head, Source, Voxel};
 use crate::{Image, Mask, Space, Volume};
-use crate::{metaimage, nifti, npz, nrrd};
+use crate::{labels, metaimage, nifti, npz, nrrd, odd};
 
 /// A format that we read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,13 @@ impl Format {
             let endings =
                 ENDINGS.map(|(ending, _)| ending).into_iter().filter(|ending| *ending != SEGMENTATION);
             let endings = Vec::from_iter(endings).join(", ");
-            Error::new(path, Kind::Format, format!("a file name that ends in one of {endings}"), "another")
-                .hint("name the file after its format, or convert it to .nii.gz")
+            Error::new(
+                path,
+                Kind::Format,
+                format!("a file name that ends in one of {endings}"),
+                "another ending",
+            )
+            .hint("name the file after its format, or convert it to .nii.gz")
         })
     }
 }
@@ -97,12 +102,12 @@ pub fn named(path: PathBuf) -> PathBuf {
     same.map_or(path, |entry| entry.path())
 }
 
-/// Whether the file's name is that of a segmentation of 3D Slicer.
+/// True if the file's name is that of a segmentation of 3D Slicer.
 pub fn is_segmentation(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().to_ascii_lowercase().ends_with(SEGMENTATION))
 }
 
-/// Whether the file's name is that of a scan or mask.
+/// True if the file's name is that of a scan or mask.
 pub fn is_scan(path: &Path) -> bool {
     case_name(path).is_some()
 }
@@ -148,7 +153,7 @@ pub fn scans_among(mut scans: Vec<PathBuf>) -> Vec<PathBuf> {
     scans
 }
 
-/// How files are read where their headers leave a choice.
+/// The way to read files whose headers leave a choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
     /// The form of NIfTI headers that is believed; nibabel's choice without it.
@@ -172,10 +177,12 @@ impl Reading {
     /// Reads a label map.
     ///
     /// # Errors
-    /// As [`Self::image`]; [`Kind::Voxels`] where a value is not within 0.001 of a whole number in
-    /// 0..=65535.
+    /// As [`Self::image`]; [`Kind::Voxels`] where a value is not within 0.001 of a whole number in 0..=65535, or, of labels
+    /// that the header scales, within half a step; and where the values are [an image's](labels::of_an_image).
     pub fn mask(self, path: &Path) -> Result<Mask> {
-        self.volume(Format::of(path)?, &mut open(path)?, npz::MASK, path)
+        let mask = self.volume(Format::of(path)?, &mut open(path)?, npz::MASK, path)?;
+        labels::check(&mask, path)?;
+        Ok(mask)
     }
 
     /// As [`Self::image`], with the SHA-256 (lower-case hex) of the file's bytes; where a header keeps
@@ -192,7 +199,9 @@ impl Reading {
     /// # Errors
     /// As [`Self::mask`].
     pub fn mask_hashed(self, path: &Path) -> Result<(Mask, String)> {
-        self.hashed(npz::MASK, path)
+        let (mask, sha256) = self.hashed(npz::MASK, path)?;
+        labels::check(&mask, path)?;
+        Ok((mask, sha256))
     }
 
     /// Reads the geometry alone: no more of the file than its header.
@@ -200,35 +209,50 @@ impl Reading {
     /// # Errors
     /// As [`Self::image`].
     pub fn space(self, path: &Path) -> Result<Space> {
-        Ok(self.header(path)?.0)
+        Ok(self.head(path)?.space)
     }
 
-    /// What is odd about a scan's file by its header: what contradicts itself or had to be assumed, and what its
+    /// Oddities of a scan's file by its header: what contradicts itself or had to be assumed, and what its
     /// values are not. No value of the header is repeated that might name the patient.
     ///
     /// # Errors
     /// As [`Self::image`].
     pub fn notes(self, path: &Path) -> Result<Vec<String>> {
-        Ok(self.header(path)?.1)
+        let Head { space, encoding, notes } = self.head(path)?;
+        Ok(notes.into_iter().chain(encoding.datatype.eight_bits()).chain(odd::lattice(&space)).collect())
     }
 
-    /// As [`Self::notes`], of the file of a mask, whose voxels may well have 8 bits.
+    /// As [`Self::notes`], of the file of a mask, whose voxels may well have 8 bits, but are seldom scaled.
     ///
     /// # Errors
     /// As [`Self::image`].
     pub fn notes_of_mask(self, path: &Path) -> Result<Vec<String>> {
-        let notes = self.notes(path)?;
-        Ok(notes.into_iter().filter(|note| note != raw::EIGHT_BITS).collect())
+        let Head { space, encoding, notes } = self.head(path)?;
+        Ok(notes.into_iter().chain(encoding.rounded()).chain(odd::lattice(&space)).collect())
     }
 
-    fn header(self, path: &Path) -> Result<(Space, Vec<String>)> {
+    /// The labels that a file's values are, if they can be.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn labels(self, path: &Path, values: &[f32]) -> Result<Option<Vec<u16>>> {
+        let rounding = self.head(path)?.encoding.rounding();
+        let label = |&value: &f32| {
+            let (label, fits) = u16::from_value(f64::from(value), rounding);
+            fits.then_some(label)
+        };
+        let labels: Option<Vec<u16>> = values.iter().map(label).collect();
+        Ok(labels.filter(|labels| labels::of_an_image(labels).is_none()))
+    }
+
+    fn head(self, path: &Path) -> Result<Head> {
         let format = Format::of(path)?;
         let mut source = open(path)?;
         match format {
-            Format::Nifti => nifti::space(&mut source, self.trust, path),
-            Format::Nrrd => nrrd::space(&mut source, path),
-            Format::MetaImage => metaimage::space(&mut source, path),
-            Format::Npz => npz::space(&mut source, path),
+            Format::Nifti => nifti::head(&mut source, self.trust, path),
+            Format::Nrrd => nrrd::head(&mut source, path),
+            Format::MetaImage => metaimage::head(&mut source, path),
+            Format::Npz => npz::head(&mut source, path),
         }
     }
 
@@ -297,14 +321,12 @@ fn open(path: &Path) -> Result<Source<'_>> {
     Source::file(path).map_err(|error| hinted(path, error))
 }
 
-/// The same error, with what to do about a link that leads nowhere.
-fn hinted(path: &Path, error: Error) -> Error {
+/// The same error of a file that is not there, with what to do about a link that leads nowhere.
+pub fn hinted(path: &Path, error: Error) -> Error {
     if !path.is_symlink() || path.exists() {
         return error;
     }
-    error.hint(
-        "it is a link that leads nowhere: fetch what it stands for, with git-annex or DVC their own way",
-    )
+    error.hint("fetch the file behind this link, which leads nowhere, with git-annex or DVC")
 }
 
 /// Refuses a folder that is named like a file: programs that unpack archives make such.

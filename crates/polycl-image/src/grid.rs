@@ -1,4 +1,4 @@
-//! Whether a mask lies on the voxels of its image: on the same lattice of points, whatever order of axes its file has.
+//! The fit of a mask on the voxels of its image: on the same lattice of points, whatever order of axes its file has.
 
 use std::path::Path;
 
@@ -8,22 +8,30 @@ use polycl_base::{Error, Kind, Result};
 use crate::orient::Reorientation;
 use crate::{Space, Volume, files};
 
-/// How the voxels of one volume lie on those of another. No voxel is interpolated.
+/// The voxels of one volume among those of another. No voxel is interpolated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
     /// From either order to the common one; `None` where both have the same.
     orders: Option<[Reorientation; 2]>,
-    /// Where in the common order the first voxel lies, of a volume that holds a part of the grid alone.
-    part: Option<[usize; 3]>,
+    /// The place of a volume that holds a part of the grid alone.
+    part: Option<Part>,
     /// mm between the corners that lie farthest apart.
     moved: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Part {
+    /// The place of its first voxel in the common order.
+    first: [usize; 3],
+    /// The shapes of the part and of the whole, where a person does not expect a part.
+    told: Option<[[usize; 3]; 2]>,
 }
 
 /// mm between corners from which a person is told; less is what single precision leaves.
 const TOLD: f64 = 0.01;
 
-/// How the volume of a file lies on `grid`; where it does not, what was expected and what was found. A segmentation of 3D
-/// Slicer may hold a part of the grid: it ends where its segments do.
+/// The fit of a file's volume on `grid`; where there is none, what was expected and what was found. It may hold a part of the
+/// grid: a segmentation of 3D Slicer ends where its segments do, and people save the slice alone that they drew.
 pub fn fit(grid: &Space, other: &Space, path: &Path) -> std::result::Result<Fit, (String, String)> {
     let Some(disagreement) = grid.disagreement(other) else {
         return Ok(Fit { orders: None, part: None, moved: grid.corner_distance(other) });
@@ -33,12 +41,13 @@ pub fn fit(grid: &Space, other: &Space, path: &Path) -> std::result::Result<Fit,
     if ours.disagreement(&theirs).is_none() {
         return Ok(Fit { orders: Some(orders), part: None, moved: ours.corner_distance(&theirs) });
     }
-    let part = files::is_segmentation(path).then(|| part(&ours, &theirs)).flatten();
+    let part = (!is_placeless(other)).then(|| part(&ours, &theirs)).flatten();
     let (first, moved) = part.ok_or(disagreement)?;
-    Ok(Fit { orders: Some(orders), part: Some(first), moved })
+    let told = (!files::is_segmentation(path)).then_some([other.shape, grid.shape]);
+    Ok(Fit { orders: Some(orders), part: Some(Part { first, told }), moved })
 }
 
-/// Where the first voxel of a part lies in the whole, and how far its corners are away from there.
+/// The place of a part's first voxel in the whole, and how far its corners are away from there.
 fn part(whole: &Space, part: &Space) -> Option<([usize; 3], f64)> {
     let at = whole.world_from_voxel.inverse().transform_point3(part.world_from_voxel.translation).round();
     let first = at.to_array();
@@ -53,16 +62,19 @@ fn part(whole: &Space, part: &Space) -> Option<([usize; 3], f64)> {
 }
 
 impl Fit {
-    /// What a person should know; `None` where the grids are the same. That 3D Slicer keeps parts is nothing to know.
+    /// A note for a person; `None` where the grids are the same. That 3D Slicer keeps parts is nothing to know.
     pub fn note(&self) -> Option<String> {
         let reordered = self.orders.is_some() && self.part.is_none();
-        let reordered = reordered.then(|| "its axes run in another order; reordered".to_owned());
-        let moved = (self.moved > TOLD).then(|| format!("its corners are up to {:.2} mm away", self.moved));
-        let said = Vec::from_iter([reordered, moved].into_iter().flatten());
+        let reordered = reordered.then(|| "its axes ran in another order and were reordered".to_owned());
+        let part = self.part.and_then(|part| part.told).map(|[part, whole]| {
+            format!("only {part:?} of {whole:?} voxels are there, and the others count as background")
+        });
+        let moved = (self.moved > TOLD).then(|| format!("the corners are up to {:.2} mm apart", self.moved));
+        let said = Vec::from_iter([reordered, part, moved].into_iter().flatten());
         (!said.is_empty()).then(|| said.join(", and "))
     }
 
-    /// Whether slices of the two files have other numbers.
+    /// True if slices of the two files have other numbers.
     pub fn is_reordered(&self) -> bool {
         self.orders.is_some()
     }
@@ -76,7 +88,7 @@ impl Fit {
             return Volume { space: grid.clone(), voxels: other.voxels };
         };
         let other = theirs.apply(&other);
-        let Some([x, y, z]) = self.part else { return ours.invert(&other, grid) };
+        let Some(Part { first: [x, y, z], .. }) = self.part else { return ours.invert(&other, grid) };
         let space = ours.space(grid);
         let mut whole = Volume { voxels: vec![T::default(); space.voxels()], space };
         let ([nx, ny, _], [width, height, _]) = (other.space.shape, whole.space.shape);
@@ -88,14 +100,14 @@ impl Fit {
     }
 }
 
-const LOST: &str = "its header holds no place but the numbers of the voxels, as arrays that are saved without their image's: \
-                    save the mask with the header of its image";
+const LOST: &str = "save the mask with the header of its image: its own holds no place but the numbers of the voxels, \
+                    as of arrays that are saved without a header";
 
-/// Whether the header of a mask is what programs write that know of no place: 1 mm from the first voxel, in RAS or LPS.
-fn lost(grid: &Space, mask: &Space) -> bool {
+/// True if a header is what programs write that know of no place: 1 mm from the first voxel, in RAS or LPS.
+fn is_placeless(space: &Space) -> bool {
     let plain = |x: f64| DAffine3::from_mat3(DMat3::from_diagonal(DVec3::new(x, x, 1.0)));
-    let is = |affine: DAffine3| mask.world_from_voxel.abs_diff_eq(affine, 1e-9);
-    grid.shape == mask.shape && (is(plain(1.0)) || is(plain(-1.0)))
+    let is = |affine: DAffine3| space.world_from_voxel.abs_diff_eq(affine, 1e-9);
+    is(plain(1.0)) || is(plain(-1.0))
 }
 
 /// As [`fit`], for the file of a mask that must lie on the voxels of its image; `whose` names the image, where the hint
@@ -106,7 +118,8 @@ fn lost(grid: &Space, mask: &Space) -> bool {
 pub fn on_image(grid: &Space, mask: &Space, path: &Path, whose: &str, hint: &str) -> Result<Fit> {
     fit(grid, mask, path).map_err(|(expected, found)| {
         let expected = if whose.is_empty() { expected } else { format!("{expected} of {whose}") };
-        Error::new(path, Kind::Geometry, expected, found).hint(if lost(grid, mask) { LOST } else { hint })
+        Error::new(path, Kind::Geometry, expected, found)
+            .hint(if grid.shape == mask.shape && is_placeless(mask) { LOST } else { hint })
     })
 }
 
@@ -147,7 +160,7 @@ mod tests {
             fit(&rotated(), &space, Path::new("a.nii"))
         };
         assert_eq!(moved(0.005).unwrap().note(), None);
-        assert_eq!(moved(0.06).unwrap().note().unwrap(), "its corners are up to 0.06 mm away");
+        assert_eq!(moved(0.06).unwrap().note().unwrap(), "the corners are up to 0.06 mm apart");
         assert_eq!(moved(0.08).unwrap_err().1, "a corner 0.08 mm away");
         assert!(moved(f64::NAN).is_err());
         // Half a slice away, in another order of axes, is another place all the same.
@@ -169,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_comes_back_to_its_place_where_a_file_may_hold_one() {
+    fn a_part_comes_back_to_its_place_and_is_told_where_nobody_expects_one() {
         let order = Reorientation { axes: [1, 2, 0], flip: [true, false, true] };
         let whole = order.apply(&volume());
         // Of 4 x 3 x 5 voxels the 2 x 1 x 3 from (1, 2, 1) on.
@@ -183,7 +196,9 @@ mod tests {
             expected.voxels[at] = whole.voxels[at];
         }
         let cropped = Volume { space, voxels };
-        assert!(fit(&rotated(), &cropped.space, Path::new("a.nii.gz")).is_err());
+        let found = fit(&rotated(), &cropped.space, Path::new("a.nii.gz")).unwrap();
+        let told = "only [2, 1, 3] of [5, 4, 3] voxels are there, and the others count as background";
+        assert_eq!(found.note().unwrap(), told);
         let found = fit(&rotated(), &cropped.space, Path::new("a.seg.nrrd")).unwrap();
         assert_eq!(found.note(), None);
         assert_eq!(

@@ -17,7 +17,7 @@ use crate::{Image, Space};
 #[serde(deny_unknown_fields)]
 pub struct Source {
     pub path: PathBuf,
-    /// Of a DICOM series in the folder `path`: the digest of its UID, which itself could be traced.
+    /// Series of a DICOM scan in the folder `path`: the digest of its UID, which itself could be traced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<String>,
     pub sha256: String,
@@ -27,7 +27,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Whether other programs take its voxels to be where they were taken to be.
+    /// True if other programs take its voxels to be where they were taken to be.
     pub fn is_read_as_others_do(&self) -> bool {
         self.trust != Some(Form::Qform)
     }
@@ -39,16 +39,16 @@ impl Source {
     pub fn check(&self) -> Result<()> {
         self.path.metadata().map(drop).map_err(|e| {
             let hint = if self.path.is_relative() {
-                "paths of a data set are as they were given to `polycl import`: work in the folder that it was run in, or import again"
+                "work in the folder that `polycl import` was run in, or import again: the data set keeps its paths as they were given"
             } else {
-                "the data set holds paths of the files that were imported: put them back, or import again"
+                "put the imported files back where they were, or import again"
             };
             Error::io(&self.path, "find the file that was imported", &e).hint(hint)
         })
     }
 }
 
-/// Where a scan is.
+/// The place of a scan.
 #[derive(Debug, Clone)]
 pub enum Input {
     File {
@@ -127,7 +127,7 @@ impl Input {
         Self::Series { found_in: found_in.to_path_buf(), series: Arc::new(series), left_out: Vec::new() }
     }
 
-    /// What a data set tells of the scan.
+    /// The source of the scan, for a data set.
     pub fn source(&self, sha256: String) -> Source {
         let series = match self {
             Self::File { .. } => None,
@@ -152,7 +152,7 @@ impl Input {
         }
     }
 
-    /// Where its voxels lie, by its headers alone.
+    /// The space of its voxels, by its headers alone.
     ///
     /// # Errors
     /// As [`Reading::space`] and [`Series::space`].
@@ -185,6 +185,17 @@ impl Input {
         }
     }
 
+    /// The labels that its values are, if they can be; a DICOM series is never a mask.
+    ///
+    /// # Errors
+    /// As [`Reading::labels`].
+    pub fn labels(&self, image: &Image) -> Result<Option<Vec<u16>>> {
+        match self {
+            Self::File { path, reading } => reading.labels(path, &image.voxels),
+            Self::Series { .. } => Ok(None),
+        }
+    }
+
     /// As [`Self::notes`], where its values are labels.
     ///
     /// # Errors
@@ -196,7 +207,7 @@ impl Input {
         }
     }
 
-    /// What is odd about it by its headers, and worth telling.
+    /// Oddities by its headers, worth telling.
     ///
     /// # Errors
     /// As [`Reading::notes`].
@@ -217,5 +228,6 @@ fn only(files: Vec<PathBuf>, folder: &Path) -> Result<PathBuf> {
     }
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let found = format!("{} files: {}", files.len(), some(&names));
-    Err(Error::new(folder, Kind::Request, "one scan", found).hint("name one of the files"))
+    Err(Error::new(folder, Kind::Request, "one scan", found)
+        .hint("name one of the files; `polycl import` reads and checks all of them"))
 }

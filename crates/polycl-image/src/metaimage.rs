@@ -11,10 +11,10 @@ use std::str::FromStr;
 use glam::{DMat3, DVec3};
 use polycl_base::{Error, Kind, Result};
 
-use crate::raw::{self, Datatype, Encoding, Lines, Order, Source, Stream, Voxel, list, skip};
+use crate::raw::{self, Datatype, Encoding, Head, Lines, Order, Source, Stream, Voxel, list, skip};
 use crate::{Space, Volume};
 
-/// What a header says, checked.
+/// The content of a header, checked.
 struct Header {
     encoding: Encoding,
     space: Space,
@@ -25,9 +25,9 @@ struct Header {
     header_size: i64,
 }
 
-pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
-    let Header { space, notes, .. } = header(&mut Lines::new(source.buffered()), path)?;
-    Ok((space, notes))
+pub(crate) fn head(source: &mut Source, path: &Path) -> Result<Head> {
+    let Header { space, encoding, notes, .. } = header(&mut Lines::new(source.buffered()), path)?;
+    Ok(Head { space, encoding, notes })
 }
 
 pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volume<V>> {
@@ -60,7 +60,6 @@ fn header(lines: &mut Lines<impl BufRead>, path: &Path) -> Result<Header> {
     let space = fields.space(&mut notes, path)?;
     let encoding = fields.encoding(&mut notes, path)?;
     encoding.bytes(space.shape, path)?;
-    raw::odd_datatype(encoding.datatype, &mut notes);
     let compressed = fields.flag("CompressedData", path)?.unwrap_or(false);
     let data_file = fields.data_file(path)?;
     let header_size = fields.number("HeaderSize", path)?.unwrap_or(0);
@@ -93,7 +92,7 @@ impl Fields {
                     "a MetaImage header",
                     "other data or an early end",
                 )
-                .hint("is the file complete, and is it an image?"));
+                .hint("check that the file is complete and an image"));
             };
             let name = name.trim().to_owned();
             let last = name == "ElementDataFile";
@@ -136,14 +135,16 @@ impl Fields {
     fn space(&self, notes: &mut Vec<String>, path: &Path) -> Result<Space> {
         let rank: usize = self.number("NDims", path)?.unwrap_or(0);
         // Four axes, of which the last has one volume, are as ITK writes a series of one.
-        let one_of_a_series =
-            rank == 4 && self.numbers::<usize, 4>(&["DimSize"], path)?.is_some_and(|n| n[3] == 1);
-        if one_of_a_series {
+        let series = if rank == 4 { self.numbers::<i64, 4>(&["DimSize"], path)? } else { None };
+        if series.is_some_and(|axes| axes[3] == 1) {
             return self.volume_of_series(path)?.space(notes, path);
         }
         if rank != 3 {
-            return Err(Error::new(path, Kind::Geometry, "a 3D volume (NDims = 3)", rank.to_string())
-                .hint("stack slices into one 3D file, and give each volume as a file of its own"));
+            let hint =
+                series.map_or_else(|| "stack slices into one 3D file".to_owned(), |axes| raw::several(&axes));
+            return Err(
+                Error::new(path, Kind::Geometry, "a 3D volume (NDims = 3)", rank.to_string()).hint(hint)
+            );
         }
         let shape = self.numbers(&["DimSize"], path)?.ok_or_else(|| missing("DimSize", path))?;
         let spacing = self.numbers(&["ElementSpacing", "ElementSize"], path)?.unwrap_or_else(|| {
@@ -152,7 +153,7 @@ impl Fields {
         });
         if !spacing.iter().all(|&length: &f64| length.is_finite() && length > 0.0) {
             return Err(Error::new(path, Kind::Geometry, "a positive voxel spacing", list(&spacing))
-                .hint("the header is damaged: export the scan again"));
+                .hint("export the scan again: its header is damaged"));
         }
         let origin = self.numbers(&["Offset", "Position", "Origin"], path)?.unwrap_or_else(|| {
             notes.push("the header gives no origin: the first voxel is taken to lie at 0, 0, 0".into());
@@ -206,7 +207,7 @@ impl Fields {
         if !(f64::is_finite(slope) && slope != 0.0 && f64::is_finite(intercept)) {
             let found = format!("slope {slope}, offset {intercept}");
             return Err(Error::new(path, Kind::Format, "a usable ElementToIntensityFunction", found)
-                .hint("the header's intensity scaling is damaged: export the scan again"));
+                .hint("export the scan again: the intensity scaling of its header is damaged"));
         }
         if (slope, intercept) != (1.0, 0.0) {
             notes.push(
@@ -230,14 +231,14 @@ impl Fields {
 }
 
 fn missing(name: &str, path: &Path) -> Error {
-    Error::new(path, Kind::Format, format!("the field {name}"), "none")
-        .hint("the header is incomplete: export the scan again")
+    Error::new(path, Kind::Format, format!("the field {name}"), "no such field")
+        .hint("export the scan again: its header is incomplete")
 }
 
 fn damaged(expected: &str, name: &str, text: &str, path: &Path) -> Error {
     let text: String = text.chars().take(40).collect();
     Error::new(path, Kind::Format, format!("{expected} in the field {name}"), text)
-        .hint("the header is damaged: export the scan again")
+        .hint("export the scan again: its header is damaged")
 }
 
 /// MET_LONG has 4 bytes, whatever the machine.

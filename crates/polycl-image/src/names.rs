@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Error, Kind, Result, table, text};
 use serde_json::{Map, Value};
 
+use crate::legend::{Legend, Regions};
 use crate::raw::Source;
 use crate::{files, nrrd};
 
 /// The name of each label value of a mask file; background (0) has none.
 pub type Names = BTreeMap<u16, String>;
 
-const HINT: &str = "names are JSON such as {\"1\": \"liver\"} or {\"labels\": {\"liver\": 1}}, \
-                    or a CSV file with the columns id,name";
+const HINT: &str = "write names as JSON such as {\"1\": \"liver\"} or {\"labels\": {\"liver\": 1}}, \
+                    or as a CSV file with the columns id,name";
 
 /// Columns of a CSV file of names, in the order in which they are looked for.
 const VALUE_COLUMNS: [&str; 4] = ["id", "value", "label", "index"];
@@ -25,7 +26,7 @@ const NAME_COLUMNS: [&str; 3] = ["name", "structure", "organ"];
 ///
 /// # Errors
 /// As [`read`].
-pub fn given(text: &str, base: &Path) -> Result<Names> {
+pub fn given(text: &str, base: &Path) -> Result<Legend> {
     let file = base.join(text);
     if !text.contains('=') || file.is_file() {
         return read(&file);
@@ -34,7 +35,7 @@ pub fn given(text: &str, base: &Path) -> Result<Names> {
         let (value, name) = pair.split_once('=').unwrap_or((pair, ""));
         (value.trim().to_owned(), name.trim().to_owned())
     });
-    collect(pairs, Path::new(text))
+    collect(pairs, Path::new(text)).map(Legend::plain)
 }
 
 /// Reads JSON in either direction, bare or under `labels` (as MSD and nnU-Net write it), CSV, or the header of a
@@ -43,22 +44,21 @@ pub fn given(text: &str, base: &Path) -> Result<Names> {
 /// # Errors
 /// [`Kind::Labels`] for a value that is no label, an empty name, or one that is given twice;
 /// [`Kind::Format`] or [`Kind::Io`] where the file cannot be read.
-pub fn read(file: &Path) -> Result<Names> {
+pub fn read(file: &Path) -> Result<Legend> {
     if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
-        return read_csv(file);
+        return read_csv(file).map(Legend::plain);
     }
     if files::is_segmentation(file) {
         let segments = nrrd::segments(&mut Source::file(file)?, file)?;
-        return collect(segments.into_iter().map(|segment| (segment.label, segment.name)), file);
+        let names = collect(segments.into_iter().map(|segment| (segment.label, segment.name)), file);
+        return names.map(Legend::plain);
     }
     let entries = entries(file)?;
-    if let Some((region, _)) = regions_of(&entries, file)?.first() {
-        let found = entries[region].to_string();
-        return Err(Error::new(file, Kind::Labels, format!("one label value for {region}"), found)
-            .hint(plain(&entries)));
+    if entries.values().any(|value| value.as_array().is_some_and(|list| list.len() > 1)) {
+        return Legend::of_regions(regions(&entries, file)?, file);
     }
     let pairs = entries.iter().map(|(key, value)| pair(key, value, file));
-    collect(pairs.collect::<Result<Vec<_>>>()?, file)
+    collect(pairs.collect::<Result<Vec<_>>>()?, file).map(Legend::plain)
 }
 
 fn entries(file: &Path) -> Result<Map<String, Value>> {
@@ -68,35 +68,16 @@ fn entries(file: &Path) -> Result<Map<String, Value>> {
     let table = json.get_mut("labels").map(Value::take).unwrap_or(json);
     match table {
         Value::Object(entries) => Ok(entries),
-        _ => Err(Error::new(file, Kind::Labels, "label names", "none").hint(HINT)),
+        _ => Err(Error::new(file, Kind::Labels, "label names", "JSON of another shape").hint(HINT)),
     }
 }
 
-/// Label values by the name of what they are together, as nnU-Net's regions; a plain label is one value.
-pub type Regions = Vec<(String, BTreeSet<u16>)>;
-
-/// The regions of a file of names, in its order; `None` where all its labels are plain.
-///
-/// # Errors
-/// As [`read`].
-pub fn regions(file: &Path) -> Result<Option<Regions>> {
-    if file.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("json")) {
-        return Ok(None);
-    }
-    let entries = entries(file)?;
-    if regions_of(&entries, file)?.is_empty() {
-        return Ok(None);
-    }
+/// The values of every label but the background.
+fn regions(entries: &Map<String, Value>, file: &Path) -> Result<Regions> {
     let all = entries.iter().map(|(name, value)| Ok((name.clone(), values(name, value, file)?)));
     let mut all = all.collect::<Result<Regions>>()?;
     all.retain(|(_, values)| values.iter().any(|&value| value != 0));
-    Ok(Some(all))
-}
-
-/// Those of several values.
-fn regions_of(entries: &Map<String, Value>, file: &Path) -> Result<Regions> {
-    let several = entries.iter().filter(|(_, value)| value.as_array().is_some_and(|list| list.len() > 1));
-    several.map(|(name, value)| Ok((name.clone(), values(name, value, file)?))).collect()
+    Ok(all)
 }
 
 /// The values of an entry, of which there may be a list.
@@ -111,14 +92,6 @@ fn values(name: &str, value: &Value, file: &Path) -> Result<BTreeSet<u16>> {
     };
     let wrong = || Error::new(file, Kind::Labels, format!("label values of {name}"), value.to_string());
     values.filter(|values| !values.is_empty()).ok_or_else(wrong)
-}
-
-/// The way to plain labels, of those that regions are made of.
-fn plain(entries: &Map<String, Value>) -> String {
-    let lists = entries.values().filter_map(Value::as_array).flatten();
-    let all: BTreeSet<u16> = lists.filter_map(|value| number(&value.to_string())).collect();
-    let names = all.iter().map(|value| format!("{value}=NAME")).collect::<Vec<_>>().join(",");
-    format!("regions of several label values are not supported: give the plain labels by --names {names}")
 }
 
 /// Value and name of a JSON entry, whichever comes first.
@@ -165,22 +138,9 @@ fn collect(pairs: impl IntoIterator<Item = (String, String)>, file: &Path) -> Re
         names.insert(number, name);
     }
     if names.is_empty() {
-        return Err(wrong("names of label values", "none".into()));
+        return Err(wrong("names of label values", "no name".into()));
     }
     Ok(names)
-}
-
-/// nnU-Net's name for the label of voxels that nobody annotated.
-pub const IGNORE: &str = "ignore";
-
-/// Refuses masks in which not every voxel is annotated.
-pub fn refuse_ignored(names: &Names, file: &Path) -> Result<()> {
-    if !names.values().any(|name| name.eq_ignore_ascii_case(IGNORE)) {
-        return Ok(());
-    }
-    let expected = "masks in which every voxel is annotated";
-    Err(Error::new(file, Kind::Labels, expected, "nnU-Net's label `ignore`")
-        .hint("import those scans without it by --manifest, and the others as they are"))
 }
 
 /// A label value, which some programs write as 1.0.
@@ -194,8 +154,8 @@ fn number(text: &str) -> Option<u16> {
 ///
 /// # Errors
 /// As [`read`]; [`Kind::Labels`] where there is no such file.
-pub fn beside(mask: &Path) -> Result<Names> {
-    file_beside(mask).map_or_else(|| Err(nameless(mask, "none")), |file| read(&file))
+pub fn beside(mask: &Path) -> Result<Legend> {
+    file_beside(mask).map_or_else(|| Err(nameless(mask, "no names")), |file| read(&file))
 }
 
 /// The file of the names of a mask: `CASE.labels.json`, the header of 3D Slicer's `.seg.nrrd`, then `labels.json` or `dataset.json` in
@@ -205,7 +165,11 @@ pub fn file_beside(mask: &Path) -> Option<PathBuf> {
     let spellings = [files::stem(mask).map(str::to_owned), files::case_name(mask)];
     let mut own = spellings.into_iter().flatten().map(|case| folder.join(format!("{case}.labels.json")));
     let header = || {
-        let told = nrrd::segments(&mut Source::file(mask).ok()?, mask).ok()?;
+        let told = match nrrd::segments(&mut Source::file(mask).ok()?, mask) {
+            // Whoever reads it is told.
+            Err(error) if error.kind == Kind::Labels => return Some(mask.to_path_buf()),
+            told => told.ok()?,
+        };
         // Earlier versions of 3D Slicer did not say which value a segment has.
         let whole = |segment: &nrrd::Segment| !segment.label.is_empty() && !segment.name.is_empty();
         (!told.is_empty() && told.iter().all(whole)).then(|| mask.to_path_buf())

@@ -18,7 +18,7 @@ const SIGN: [f64; 3] = [-1.0, -1.0, 1.0];
 pub struct Reorientation {
     /// The source axis that becomes each new axis.
     pub axes: [usize; 3],
-    /// Whether each new axis runs against its source axis.
+    /// True for each new axis that runs against its source axis.
     pub flip: [bool; 3],
 }
 
@@ -132,7 +132,7 @@ impl Reorientation {
     }
 }
 
-/// Where voxels of the new order are in the source's memory.
+/// The places of the new order's voxels in the source's memory.
 struct Walk {
     /// In the new order.
     shape: [usize; 3],
@@ -181,6 +181,13 @@ pub fn orientation_code(space: &Space) -> String {
         names[inverse.axes[axis]]
     };
     [0, 1, 2].map(letter).iter().collect()
+}
+
+/// Degrees between the voxel axis that is farthest from an axis of the patient and that axis: 0 where none is oblique.
+pub fn turned(space: &Space) -> f64 {
+    let m = space.world_from_voxel.matrix3;
+    let degrees = |axis: DVec3| axis.normalize().abs().max_element().min(1.0).acos().to_degrees();
+    [m.x_axis, m.y_axis, m.z_axis].map(degrees).into_iter().fold(0.0, f64::max)
 }
 
 /// From a voxel's place in memory to its slice, counted from 0 along the slice axis of the file.

@@ -13,7 +13,7 @@ pub use frame::Fit;
 use frame::Frame;
 pub use grid::Grid;
 
-/// How slices are prepared. Saved with the data set and with every run trained on it.
+/// The preparation of slices. Saved with the data set and with every run trained on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preprocess {
@@ -27,7 +27,7 @@ pub struct Preprocess {
     pub keep: f64,
 }
 
-/// What the window's two ends are mapped to.
+/// The values that the window's two ends are mapped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Normalise {

@@ -114,7 +114,7 @@ fn bytes(
     rows.iter().flat_map(|taps| (0..to[0]).map(|x| taps.sum(|y| wide[y * to[0] + x]))).collect()
 }
 
-/// What one resized byte is made of: neighbours from `first` on, and their weights.
+/// The inputs of one resized byte: neighbours from `first` on, and their weights.
 struct Taps {
     first: usize,
     weights: Vec<i64>,

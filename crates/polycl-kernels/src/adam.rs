@@ -1,6 +1,6 @@
 use crate::parallel::{Out, for_each, piece};
 
-/// What one update of Adam (Kingma and Ba 2015) needs to know beside the values.
+/// The settings of one update of Adam (Kingma and Ba 2015).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
     /// Multiplies the gradient first.

@@ -2,13 +2,13 @@
 /// is needed, and never stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
-    /// Of a value to become 0; the others are divided by 1 − probability.
+    /// Probability that a value becomes 0; the others are divided by 1 − probability.
     pub probability: f32,
     pub seed: u64,
 }
 
 impl Dropout {
-    /// What the value at `index` is multiplied with.
+    /// The factor of the value at `index`.
     pub fn factor(self, index: u64) -> f32 {
         let mut factor = 0.0;
         // SAFETY: there is room for one value.

@@ -52,7 +52,7 @@ impl<'a> Inputs<'a> {
         self.sources.len() == 1 && self.sources[0].is_plain()
     }
 
-    /// What `images` of the sources read as, in `room` unless it is there already.
+    /// The values that `images` of the sources read as, in `room` unless they are there already.
     fn read<'m>(&'m self, images: Range<usize>, room: Out<'m>) -> &'m [f32] {
         let values = images.len() * self.shape.image();
         if self.plain() {
@@ -165,7 +165,7 @@ pub fn convolve_backward(
     }
 }
 
-/// What one source reads as.
+/// The values that one source reads as.
 pub fn materialise(source: Source<'_>) -> Vec<f32> {
     let reader = Reader::new(source);
     let shape = reader.output();

@@ -30,7 +30,7 @@ pub use adam::{Adam, adam};
 pub use conv::{Conv, Weights};
 pub use dropout::Dropout;
 pub use fused::{ConvGradient, Wanted, convolve, convolve_backward, materialise, materialise_backward};
-pub use loss::{DiceLoss, soft_dice, soft_dice_backward};
+pub use loss::{DiceLoss, NO_TARGET, soft_dice, soft_dice_backward};
 pub use moments::{Over, moments};
 pub use read::{Norm, Resample, Source, SourceGradient};
 pub use shape::Shape;

@@ -2,7 +2,7 @@ use crate::parallel::{filled, for_each};
 use crate::shape::Shape;
 use crate::simd::{fma, lanes, load_part, store, width};
 
-/// What a mean is taken over, beside rows and columns.
+/// The set that a mean is taken over, beside rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
     /// Each image by itself: instance norm.

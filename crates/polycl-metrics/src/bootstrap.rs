@@ -11,6 +11,9 @@ pub const RESAMPLES: usize = 10_000;
 /// The interval holds this share of the resampled means.
 pub const LEVEL: f64 = 0.95;
 
+/// Of fewer cases there is no interval: it would be little more than their least and their largest value.
+pub const FEWEST: usize = 5;
+
 /// The mean of what is defined; `None` where nothing is.
 pub fn mean(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     let (mut sum, mut n) = (0.0, 0u32);

@@ -39,7 +39,7 @@ struct Envelope(Vec<Parabola>);
 struct Parabola {
     at: f64,
     height: f64,
-    /// Where along the line, in grid steps, this parabola becomes the lowest.
+    /// The place along the line, in grid steps, from which this parabola is the lowest.
     from: f64,
 }
 

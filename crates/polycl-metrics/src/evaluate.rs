@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polycl_base::{Error, Kind, Result, Watch};
 use polycl_image::Mask;
+use polycl_image::orient::slice_of;
 
 use super::labels::{Numbering, Region};
 use super::{Case, Options, Pair, Report, Scores, SeenCases, complete, score, summarise};
@@ -17,12 +18,14 @@ use super::{Case, Options, Pair, Report, Scores, SeenCases, complete, score, sum
 /// As [`Pair::read`]; `Labels` for a chosen label that no mask holds, for a prediction that shares
 /// no name with its reference, and for a label without a name among named ones.
 pub fn evaluate(pairs: &[Pair], seen: &SeenCases, options: &Options, watch: &dyn Watch) -> Result<Report> {
-    let mut numbering = Numbering::of(pairs)?;
+    let mut numbering = Numbering::of(pairs, !options.labels.is_empty())?;
     let mut cases = Vec::with_capacity(pairs.len());
+    let mut thin = Vec::new();
     for (at, pair) in pairs.iter().enumerate() {
-        let (case, notes) = scored((at, pair), &numbering, seen, options)?;
+        let (case, notes, thinner) = scored((at, pair), &numbering, seen, options)?;
         cases.push(case);
         numbering.notes.extend(notes);
+        thin.extend(thinner);
         watch.step(at + 1, pairs.len());
     }
     complete(&mut cases);
@@ -31,6 +34,11 @@ pub fn evaluate(pairs: &[Pair], seen: &SeenCases, options: &Options, watch: &dyn
     }
     if let Some(note) = perhaps_ignored(&cases, &numbering) {
         numbering.notes.push(note);
+    }
+    if let Some(first) = thin.first() {
+        let more =
+            if thin.len() > 1 { format!(" (and {} more like it)", thin.len() - 1) } else { String::new() };
+        numbering.notes.push(format!("{first}{more}; a reference that is drawn in part gives low scores"));
     }
     let summary = summarise(&cases, options);
     let Numbering { names, notes, .. } = numbering;
@@ -42,22 +50,64 @@ fn scored(
     numbering: &Numbering,
     seen: &SeenCases,
     options: &Options,
-) -> Result<(Case, Vec<String>)> {
+) -> Result<(Case, Vec<String>, Vec<String>)> {
     let (mut reference, mut prediction, notes) = pair.read()?;
     let mut options = options.clone();
-    numbering.leave_ignored(at, &mut reference, &mut prediction);
-    if let Some(regions) = numbering.regions(at) {
-        let scores = score_regions(&regions, &reference, &prediction, &options);
-        let seen = seen.of(&pair.case);
-        return Ok((Case { pair: pair.clone(), space: reference.space, seen, scores }, notes));
-    }
-    let named = numbering.apply((at, pair), &mut reference, &mut prediction)?;
-    if let Some(labels) = named.filter(|_| options.labels.is_empty()) {
-        options.labels = labels;
-    }
-    let scores = score(&reference, &prediction, &options);
+    let ignored = numbering.leave_ignored(at, &mut reference, &mut prediction);
+    let mut scores = if let Some(regions) = numbering.regions(at) {
+        score_regions(&regions, &reference, &prediction, &options)
+    } else {
+        let named = numbering.apply((at, pair), &mut reference, &mut prediction)?;
+        if let Some(labels) = named.filter(|_| options.labels.is_empty()) {
+            options.labels = labels;
+        }
+        score(&reference, &prediction, &options)
+    };
+    scores.values_mut().for_each(|scores| scores.tn -= ignored);
     let seen = seen.of(&pair.case);
-    Ok((Case { pair: pair.clone(), space: reference.space, seen, scores }, notes))
+    let thin = if numbering.regions(at).is_some() {
+        Vec::new()
+    } else {
+        let name = |label: u16| numbering.names.get(&label).cloned();
+        let name = |label: u16| name(label).unwrap_or_else(|| format!("label {label}"));
+        let told = |(label, text): (u16, String)| {
+            format!("{}: the reference shows {} in {text}", pair.case, name(label))
+        };
+        let scored = |(label, _): &(u16, String)| scores.contains_key(label);
+        thin(&reference, &prediction).into_iter().filter(scored).map(told).collect()
+    };
+    Ok((Case { pair: pair.clone(), space: reference.space, ignored, seen, scores }, notes, thin))
+}
+
+/// The slices of a prediction for each slice of its reference from which on the reference may be drawn in part.
+const THIN: usize = 5;
+
+/// Labels that a reference shows in few of the slices in which its prediction does, and how many these are.
+fn thin(reference: &Mask, prediction: &Mask) -> Vec<(u16, String)> {
+    let [own, found] = [reference, prediction].map(slices);
+    let thin = |(label, slices): (u16, usize)| {
+        let predicted = found.get(&label).copied().unwrap_or_default();
+        let unit = if slices == 1 { "slice" } else { "slices" };
+        (slices * THIN <= predicted)
+            .then(|| (label, format!("{slices} {unit}, the prediction in {predicted}")))
+    };
+    own.into_iter().filter_map(thin).collect()
+}
+
+/// The number of slices that show each label.
+fn slices(mask: &Mask) -> BTreeMap<u16, usize> {
+    let slice = slice_of(&mask.space);
+    let mut shown: BTreeMap<u16, BTreeSet<usize>> = BTreeMap::new();
+    // Labels come in runs, which lie in one slice or go through all.
+    let mut last = (0, 0);
+    for (at, &label) in mask.voxels.iter().enumerate().filter(|(_, label)| **label > 0) {
+        let here = (label, slice(at));
+        if here != last {
+            shown.entry(label).or_default().insert(here.1);
+            last = here;
+        }
+    }
+    shown.into_iter().map(|(label, slices)| (label, slices.len())).collect()
 }
 
 /// A label that many data sets give to voxels that nobody annotated.
@@ -111,6 +161,11 @@ fn all_occur(cases: &[Case], pair: &Pair, options: &Options) -> Result<()> {
         |label: &u16| cases.iter().any(|case| case.scores[label].n_ref + case.scores[label].n_pred > 0);
     options.labels.iter().find(|label| !occurs(label)).map_or(Ok(()), |label| {
         let folder = pair.reference.parent().unwrap_or(&pair.reference);
-        Err(Error::new(folder, Kind::Labels, format!("label {label} in a reference or a prediction"), "none"))
+        Err(Error::new(
+            folder,
+            Kind::Labels,
+            format!("label {label} in a reference or a prediction"),
+            "no mask that holds it",
+        ))
     })
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, some};
 use polycl_image::Mask;
-use polycl_image::names::{self, Names, Regions};
+use polycl_image::legend::{IGNORE, Legend};
+use polycl_image::names::{self, Names};
 
 use super::Pair;
 
@@ -14,9 +15,9 @@ pub(super) struct Numbering {
     /// The first reference's names keep their values; a name that it lacks keeps its own value
     /// where that is free.
     pub(super) names: Names,
-    /// Of each pair, in their order.
+    /// Names of each pair, in their order.
     pairs: Vec<PairNames>,
-    /// What a person should know of the names.
+    /// Notes on the names for a person.
     pub(super) notes: Vec<String>,
 }
 
@@ -28,11 +29,9 @@ struct PairNames {
 /// The names beside a mask and their file.
 struct Named {
     file: PathBuf,
+    /// The labels to score, by value; regions are numbered from 1 in the order of their file.
     names: Names,
-    /// nnU-Net's label of voxels that nobody annotated: they count neither for a prediction nor against it.
-    ignored: Option<u16>,
-    /// nnU-Net's regions, in the order in which they are numbered from 1.
-    regions: Option<Regions>,
+    legend: Legend,
 }
 
 /// Something that several label values make up together, and that is scored as one.
@@ -44,11 +43,11 @@ pub(super) struct Region {
 
 impl Numbering {
     /// Reads the names beside the masks. Those that cannot be read are left out with a note: they
-    /// are not given to be scored.
+    /// are not given to be scored. Where labels are `chosen`, these are scored whoever names them.
     ///
     /// # Errors
     /// `Labels` where a prediction and its reference have names and share none.
-    pub(super) fn of(pairs: &[Pair]) -> Result<Self> {
+    pub(super) fn of(pairs: &[Pair], chosen: bool) -> Result<Self> {
         let mut notes = Vec::new();
         let mut named = |pair: &Pair| PairNames {
             reference: Named::beside(&pair.reference, &mut notes),
@@ -56,32 +55,32 @@ impl Numbering {
         };
         let pairs: Vec<PairNames> = pairs.iter().map(&mut named).collect();
         for pair in &pairs {
-            pair.check(&mut notes)?;
+            pair.check(&mut notes, chosen)?;
         }
         let names = united(pairs.iter().filter_map(|pair| Some(&pair.reference.as_ref()?.names)));
         Ok(Self { names, pairs, notes })
     }
 
-    /// Empties the voxels of pair number `at` that nobody annotated, in both masks.
-    pub(super) fn leave_ignored(&self, at: usize, reference: &mut Mask, prediction: &mut Mask) {
-        let Some(ignored) = self.pairs[at].told().and_then(|named| named.ignored) else { return };
-        let nobody_knows = |(truth, found): (&mut u16, &mut u16)| {
-            if *truth == ignored {
-                (*truth, *found) = (0, 0);
-            }
-        };
-        reference.voxels.iter_mut().zip(&mut prediction.voxels).for_each(nobody_knows);
+    /// Empties the voxels of pair number `at` that nobody annotated, in both masks; the number of them.
+    pub(super) fn leave_ignored(&self, at: usize, reference: &mut Mask, prediction: &mut Mask) -> u64 {
+        let Some(ignored) = self.pairs[at].told().and_then(|named| named.legend.ignored) else { return 0 };
+        let both = reference.voxels.iter_mut().zip(&mut prediction.voxels);
+        let open = both.filter(|(truth, _)| **truth == ignored);
+        open.map(|(truth, found)| (*truth, *found) = (0, 0)).count() as u64
     }
 
-    /// The regions of pair number `at`; `None` where both masks have plain labels. A mask without names has the values of
-    /// the other one.
+    /// The regions that both masks of pair number `at` name; `None` where both have plain labels. A mask without names
+    /// has the values of the other one.
     pub(super) fn regions(&self, at: usize) -> Option<Vec<Region>> {
         let pair = &self.pairs[at];
         let told = pair.told()?;
-        [&pair.reference, &pair.prediction].into_iter().flatten().find(|named| named.regions.is_some())?;
-        let of = |named: &Option<Named>, name: &str| named.as_ref().unwrap_or(told).values(name);
+        let both = [&pair.reference, &pair.prediction].into_iter().flatten();
+        both.clone().find(|named| named.has_regions())?;
+        let parts = |name: &str| both.clone().find_map(|named| named.parts(name)).unwrap_or_default();
+        let of =
+            |named: &Option<Named>, name: &str| named.as_ref().unwrap_or(told).values(name, &parts(name));
         let region = |(&number, name): (&u16, &String)| {
-            let values = [of(&pair.reference, name), of(&pair.prediction, name)];
+            let values = [of(&pair.reference, name)?, of(&pair.prediction, name)?];
             Some(Region { number: self.number(name).unwrap_or(number), values })
         };
         Some(told.names.iter().filter_map(region).collect())
@@ -132,67 +131,81 @@ impl PairNames {
         self.reference.as_ref().or(self.prediction.as_ref())
     }
 
-    /// Notes the names that the prediction alone has.
-    fn check(&self, notes: &mut Vec<String>) -> Result<()> {
+    /// Notes the names that one side alone has and that are not scored.
+    fn check(&self, notes: &mut Vec<String>, chosen: bool) -> Result<()> {
         let (Some(reference), Some(prediction)) = (&self.reference, &self.prediction) else { return Ok(()) };
         let known: BTreeSet<&String> = reference.names.values().collect();
-        let alone: Vec<&String> = prediction.names.values().filter(|name| !known.contains(name)).collect();
+        let alone = prediction.without(reference);
         if alone.len() == prediction.names.len() {
             let expected = format!("one of the names in {}: {}", prediction.file.display(), some(&alone));
             let found = Vec::from_iter(known).into_iter().map(String::as_str).collect::<Vec<_>>();
-            return Err(Error::new(&reference.file, Kind::Labels, expected, some(&found))
-                .hint("labels are matched by name where reference and prediction have names"));
+            return Err(Error::new(&reference.file, Kind::Labels, expected, some(&found)).hint(
+                "rename the labels of one side: they are matched by name where both sides have names",
+            ));
         }
-        if !alone.is_empty() {
-            let reference = reference.file.display();
-            note(
-                notes,
-                format!(
-                    "{}: not scored, as {reference} does not name them: {}",
-                    prediction.file.display(),
-                    some(&alone)
-                ),
-            );
+        let mut tell = |of: &Named, other: &Named, alone: &[&String]| {
+            let (file, other) = (of.file.display(), other.file.display());
+            if !alone.is_empty() {
+                note(notes, format!("{file}: not scored, as {other} does not name them: {}", some(alone)));
+            }
+        };
+        tell(prediction, reference, &alone);
+        if !chosen {
+            tell(reference, prediction, &reference.without(prediction));
         }
         Ok(())
     }
 }
 
 impl Named {
-    /// The label values of a name.
-    fn values(&self, name: &str) -> BTreeSet<u16> {
-        let of_region = |regions: &Regions| {
-            regions.iter().find(|(region, _)| region == name).map(|(_, values)| values.clone())
-        };
-        let plain = || self.names.iter().filter(|(_, own)| *own == name).map(|(&value, _)| value).collect();
-        match &self.regions {
-            Some(regions) => of_region(regions).unwrap_or_default(),
-            None => plain(),
+    fn has_regions(&self) -> bool {
+        !self.legend.regions.is_empty()
+    }
+
+    /// Its names of which the other side names nothing, nor a part.
+    fn without(&self, other: &Self) -> Vec<&String> {
+        let names = |name: &str| other.legend.names.values().any(|own| own == name);
+        let in_part = |name: &str| self.parts(name).is_some_and(|parts| parts.into_iter().any(names));
+        let known = |name: &&String| other.names.values().any(|own| own == *name);
+        let alone = |name: &&String| !known(name) && !names(name) && !in_part(name);
+        self.names.values().filter(alone).collect()
+    }
+
+    /// The names of a region's parts.
+    fn parts(&self, name: &str) -> Option<BTreeSet<&str>> {
+        let (_, values) = self.legend.regions.iter().find(|(region, _)| region == name)?;
+        Some(values.iter().filter_map(|value| self.legend.names.get(value)).map(String::as_str).collect())
+    }
+
+    /// The label values of a name, or of the parts that the other mask says it has; `None` where it is not named.
+    fn values(&self, name: &str, parts: &BTreeSet<&str>) -> Option<BTreeSet<u16>> {
+        if let Some((_, values)) = self.legend.regions.iter().find(|(region, _)| region == name) {
+            return Some(values.clone());
+        }
+        let plain =
+            |name: &str| self.legend.names.iter().find_map(|(&value, own)| (own == name).then_some(value));
+        match plain(name) {
+            Some(value) => Some(BTreeSet::from([value])),
+            None if parts.is_empty() => None,
+            None => parts.iter().map(|part| plain(part)).collect(),
         }
     }
 
     fn beside(mask: &Path, notes: &mut Vec<String>) -> Option<Self> {
         let file = names::file_beside(mask)?;
-        let regions = names::regions(&file).ok().flatten();
-        if regions.is_some() {
-            let text = "regions are scored, each as all its label values together";
-            note(notes, format!("{}: {text}", file.display()));
-        }
-        let numbered = |regions: &Regions| (1..).zip(regions.iter().map(|(name, _)| name.clone())).collect();
-        match regions.as_ref().map_or_else(|| names::read(&file), |regions| Ok(numbered(regions))) {
-            Ok(mut names) => {
-                let ignored = names.iter().find(|(_, name)| name.eq_ignore_ascii_case(names::IGNORE));
-                let mut ignored = ignored.map(|(&label, _)| label);
-                if let Some(number) = ignored {
-                    names.remove(&number);
-                    let own = regions.as_ref().and_then(|regions| regions.get(usize::from(number) - 1));
-                    let label = own.and_then(|(_, values)| values.first().copied()).unwrap_or(number);
-                    ignored = Some(label);
-                    let file = file.display();
-                    let name = names::IGNORE;
-                    note(notes, format!("{file}: voxels of the label `{name}` ({label}) are not scored"));
+        match names::read(&file) {
+            Ok(legend) => {
+                let regions = (1..).zip(legend.regions.iter().map(|(name, _)| name.clone())).collect();
+                let names = if legend.regions.is_empty() { legend.names.clone() } else { regions };
+                let shown = file.display();
+                if !legend.regions.is_empty() {
+                    let text = "regions are scored, each as all its label values together";
+                    note(notes, format!("{shown}: {text}"));
                 }
-                Some(Self { file, names, ignored, regions })
+                if let Some(label) = legend.ignored {
+                    note(notes, format!("{shown}: voxels of the label `{IGNORE}` ({label}) are not scored"));
+                }
+                Some(Self { file, names, legend })
             }
             Err(error) => {
                 note(notes, format!("label names are left out, values are compared: {error}"));

@@ -32,5 +32,5 @@ pub use seen::{Seen, SeenCases};
 pub use summary::{Case, Estimate, LabelSummary, Summary, Tally};
 pub use surfel::areas;
 
-use bootstrap::{LEVEL, RESAMPLES};
+use bootstrap::{FEWEST, LEVEL, RESAMPLES};
 use summary::{complete, summarise};

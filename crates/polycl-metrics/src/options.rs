@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::EmptyPolicy;
 
-/// What is scored, and how.
+/// The labels to score, and the rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Labels to score, as the first reference numbers them. Empty for every one that reference and

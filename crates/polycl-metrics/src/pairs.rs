@@ -8,7 +8,7 @@ use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
 use polycl_image::{Mask, Space};
 
-const LIES_OTHERWISE: &str = "the prediction does not lie just as its reference does";
+const LIES_OTHERWISE: &str = "the prediction is not on the same grid as its reference";
 
 /// A reference mask and the prediction for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Pairs {
         mut is_truth: impl FnMut(&Path) -> Result<()>,
     ) -> Result<Self> {
         for path in [reference, prediction] {
-            path.metadata().map_err(|e| Error::io(path, "read it", &e))?;
+            path.metadata().map_err(|e| files::hinted(path, Error::io(path, "read it", &e)))?;
         }
         let found = match (reference.is_dir(), prediction.is_dir()) {
             (true, true) => Self::in_folders(reference, prediction, reading)?,
@@ -78,7 +78,12 @@ impl Pairs {
     fn in_folders(reference: &Path, prediction: &Path, reading: Reading) -> Result<Self> {
         let references = masks(reference)?;
         if references.is_empty() {
-            return Err(Error::new(reference, Kind::Pairing, "reference masks (.nii, .nii.gz)", "none"));
+            return Err(Error::new(
+                reference,
+                Kind::Pairing,
+                "reference masks (.nii, .nii.gz)",
+                "no such file",
+            ));
         }
         let mut predictions = masks(prediction)?;
         let (mut pairs, mut missing) = (Vec::new(), Vec::new());
@@ -90,10 +95,13 @@ impl Pairs {
         }
         if !missing.is_empty() {
             let expected = format!("a prediction for each of {} references", pairs.len() + missing.len());
-            let found = format!("none for {}", some(&missing));
-            return Err(Error::new(prediction, Kind::Pairing, expected, found).hint(
-                "a prediction has its reference's file name; a case without one is never left out of the means",
-            ));
+            let found = format!("no prediction for {}", some(&missing));
+            let hint = if predictions.is_empty() {
+                "make the masks that are missing, or leave their references out of the folder"
+            } else {
+                "give a prediction the file name of its reference; a case without one is never left out of the means"
+            };
+            return Err(Error::new(prediction, Kind::Pairing, expected, found).hint(hint));
         }
         Ok(Self { pairs, extra: predictions.into_values().collect() })
     }
@@ -134,7 +142,7 @@ impl Pair {
         Ok(of_reference.chain(of_prediction).collect())
     }
 
-    /// How one of the two lies on the grid of the other: that of the reference, unless it is a segmentation of 3D Slicer,
+    /// The fit of one of the two on the grid of the other: that of the reference, unless it is a segmentation of 3D Slicer,
     /// which may hold a part of the scan.
     fn fit(&self, reference: &Space, prediction: &Space) -> Result<(Fit, Grid)> {
         if files::is_segmentation(&self.reference)
@@ -143,7 +151,7 @@ impl Pair {
             return Ok((fit, Grid::OfPrediction));
         }
         let whose = format!("its reference {}", self.reference.display());
-        let hint = "a prediction lies on the voxels of its reference: resample it onto them";
+        let hint = "resample the prediction onto the voxels of its reference";
         Ok((grid::on_image(reference, prediction, &self.prediction, &whose, hint)?, Grid::OfReference))
     }
 }
@@ -154,7 +162,7 @@ fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     for path in files::scans(dir)? {
         let Some(case) = files::case_name(&path) else { continue };
         if let Some(other) = masks.insert(case.clone(), path) {
-            return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two"));
+            return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two files"));
         }
     }
     Ok(masks)

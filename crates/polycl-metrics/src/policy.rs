@@ -1,11 +1,11 @@
-//! What a label scores that one mask has and the other has not.
+//! The policy for a label that one mask has and the other has not.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a case scores for a label that only one of its two masks holds. Where both masks lack the
+/// The scores of a case for a label that only one of its two masks holds. Where both masks lack the
 /// label nothing can be scored: that is undefined under every policy, left out of means and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -14,7 +14,7 @@ use super::{Case, Estimate, LEVEL, Options, RESAMPLES, Scores, Seen, Summary};
 /// The file of a folder of scores that tells of all of them.
 const SUMMARY: &str = "summary.json";
 
-/// What a `summary.json` of ours tells, as far as anything is made of it.
+/// A `summary.json` of ours, as far as anything is made of it.
 #[derive(Debug, Deserialize)]
 pub struct SummaryFile {
     pub metric_per_case: Vec<CaseOfFile>,
@@ -34,7 +34,7 @@ pub struct CaseOfFile {
     pub metrics: BTreeMap<u16, Scores>,
 }
 
-/// What nnU-Net's files of this name do not have.
+/// The keys that nnU-Net's files of this name do not have.
 #[derive(Debug, Deserialize)]
 struct Ours {
     trained_on: Vec<String>,
@@ -76,7 +76,7 @@ pub struct Report {
     pub options: Options,
     /// Names of label values, as far as they are known.
     pub names: Names,
-    /// What a person should know of the names beside the masks.
+    /// Notes on the names beside the masks for a person.
     pub notes: Vec<String>,
     /// All cases have the same labels.
     pub cases: Vec<Case>,

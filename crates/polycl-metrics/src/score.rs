@@ -64,7 +64,7 @@ impl Scores {
         "n_ref",
     ];
     pub const JUDGED: usize = 8;
-    /// How many of the first keys [`EmptyPolicy`] governs; volumes and counts are facts under any.
+    /// Number of the first keys, those that [`EmptyPolicy`] governs; volumes and counts are facts under any.
     pub const GOVERNED: usize = 6;
 
     pub fn values(&self) -> [Option<f64>; 14] {
@@ -133,9 +133,10 @@ pub fn score(reference: &Mask, prediction: &Mask, options: &Options) -> BTreeMap
     labels.into_iter().map(|label| (label, of(label))).collect()
 }
 
-/// What a case scores for a label that neither of its masks holds.
-pub fn absent(space: &Space) -> Scores {
-    Scores::counts(&Overlap::default(), space)
+/// The scores for a label that neither mask of a case holds, with so many voxels ignored.
+pub fn absent(space: &Space, ignored: u64) -> Scores {
+    let scores = Scores::counts(&Overlap::default(), space);
+    Scores { tn: scores.tn - ignored, ..scores }
 }
 
 fn score_label(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What a model has seen of a case, from least to most.
+/// The exposure of a model to a case, from least to most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Seen {
@@ -28,7 +28,7 @@ impl Seen {
         }
     }
 
-    /// Whether the case's mask took part in the making of the model.
+    /// True if the case's mask took part in the making of the model.
     pub fn trained(self) -> bool {
         self >= Self::Validation
     }

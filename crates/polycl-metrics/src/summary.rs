@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polycl_image::Space;
 
-use super::bootstrap::{Resamples, interval, mean};
+use super::bootstrap::{FEWEST, Resamples, interval, mean};
 use super::{EmptyPolicy, Options, Outcome, Pair, Scores, Seen, score};
 
 /// The scores of one pair of files.
@@ -12,7 +12,9 @@ use super::{EmptyPolicy, Options, Outcome, Pair, Scores, Seen, score};
 pub struct Case {
     pub pair: Pair,
     pub space: Space,
-    /// Whether the model that made the prediction has seen this case.
+    /// Voxels that nobody annotated; they are in no count.
+    pub ignored: u64,
+    /// Exposure of the model that made the prediction to this case.
     pub seen: Seen,
     pub scores: BTreeMap<u16, Scores>,
 }
@@ -23,11 +25,11 @@ pub struct Estimate {
     /// One of [`Scores::KEYS`].
     pub metric: &'static str,
     pub mean: Option<f64>,
-    /// Undefined where the mean is, where fewer than two values are, and for voxel counts.
+    /// Undefined where the mean is, where fewer than five values are, and for voxel counts.
     pub interval: Option<[f64; 2]>,
 }
 
-/// How often a label was in which masks.
+/// Counts of cases by which of their masks hold a label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     pub both: usize,
@@ -57,7 +59,7 @@ pub(super) fn complete(cases: &mut [Case]) {
     let labels: BTreeSet<u16> = cases.iter().flat_map(|case| case.scores.keys().copied()).collect();
     for case in cases {
         for &label in &labels {
-            case.scores.entry(label).or_insert_with(|| score::absent(&case.space));
+            case.scores.entry(label).or_insert_with(|| score::absent(&case.space, case.ignored));
         }
     }
 }
@@ -74,7 +76,7 @@ pub(super) fn summarise(cases: &[Case], options: &Options) -> Summary {
         let mut columns = Vec::new();
         for (&label, summary) in &mut labels {
             let values = values(cases, label, column, options.empty);
-            let several = column < Scores::JUDGED && values.iter().flatten().count() > 1;
+            let several = column < Scores::JUDGED && values.iter().flatten().count() >= FEWEST;
             let resampled = if several { resamples.means(&values) } else { Vec::new() };
             let estimate = Estimate::new(metric, mean(values), &resampled);
             columns.push((estimate.mean, resampled));

@@ -135,7 +135,7 @@ impl Dual {
     }
 }
 
-/// Whether some but not all of the eight voxels around a corner are inside.
+/// True if some but not all of the eight voxels around a corner are inside.
 fn on_surface(code: u8) -> bool {
     code != 0 && code != 255
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use polycl_base::some;
 
-use super::{Estimate, LEVEL, LabelSummary, RESAMPLES, Report, Seen};
+use super::{Estimate, FEWEST, LEVEL, LabelSummary, RESAMPLES, Report, Seen};
 
 const HEADER: [&str; 10] =
     ["label", "cases", "Dice", "IoU", "NSD", "HD95 mm", "ASSD mm", "missed", "false alarms", "in neither"];
@@ -18,7 +18,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "empty masks: {}; {}", self.options.empty, self.options.empty.explanation())?;
         writeln!(f, "NSD at a tolerance of {} mm", self.options.tolerance)?;
-        if self.cases.len() > 1 {
+        if self.has_brackets() && self.cases.len() < FEWEST {
+            writeln!(f, "[–: no interval of fewer than {FEWEST} cases]")?;
+        } else if self.has_brackets() {
             let percent = LEVEL * 100.0;
             let seed = self.options.seed;
             writeln!(f, "[{percent}% interval of {RESAMPLES} bootstrap resamples over cases, seed {seed}]")?;
@@ -28,6 +30,11 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// True if an interval, or that there is none, follows the mean.
+    fn has_brackets(&self) -> bool {
+        self.cases.len() > 1
+    }
+
     fn rows(&self) -> Vec<[String; 10]> {
         let labels = self.summary.labels.iter();
         let mut rows = vec![HEADER.map(str::to_owned)];
@@ -35,7 +42,7 @@ impl Report {
         if self.summary.labels.len() > 1 {
             let mut row: [String; 10] = Default::default();
             row[0] = "mean of labels".to_owned();
-            fill_scores(&mut row, &self.summary.foreground);
+            fill_scores(&mut row, &self.summary.foreground, self.has_brackets());
             rows.push(row);
         }
         rows
@@ -48,16 +55,24 @@ impl Report {
         for (column, count) in [1, 7, 8, 9].into_iter().zip(counts) {
             row[column] = count.to_string();
         }
-        fill_scores(&mut row, estimates);
+        fill_scores(&mut row, estimates, self.has_brackets());
         row
     }
 
     fn write_seen(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.cases.len();
-        let trained = self.cases_seen(Seen::trained);
-        if !trained.is_empty() {
-            let (n, list) = (trained.len(), some(&trained));
-            writeln!(f, "WARNING: {n} of {all} cases took part in the training of this model: {list}")?;
+        let parts = [
+            (Seen::Training, "took part in the training of this model"),
+            (Seen::Validation, "validated: they chose the checkpoint of this model"),
+        ];
+        for (part, text) in parts {
+            let cases = self.cases_seen(|seen| seen == part);
+            if !cases.is_empty() {
+                let (n, list) = (cases.len(), some(&cases));
+                writeln!(f, "WARNING: {n} of {all} cases {text}: {list}")?;
+            }
+        }
+        if !self.cases_seen(Seen::trained).is_empty() {
             writeln!(f, "WARNING: these scores do not tell how it does on new patients")?;
         }
         let pretrained = self.cases_seen(|seen| seen == Seen::Pretraining);
@@ -69,14 +84,15 @@ impl Report {
     }
 }
 
-/// Dice with its interval, then the means of the others; `-` is undefined.
-fn fill_scores(row: &mut [String; 10], estimates: &[Estimate]) {
+/// Dice with its interval in brackets, if they are wanted, then the means of the others; `-` is undefined.
+fn fill_scores(row: &mut [String; 10], estimates: &[Estimate], brackets: bool) {
     let columns = [(2, "Dice", 3), (3, "IoU", 3), (4, "NSD", 3), (5, "HD95", 2), (6, "ASSD", 2)];
     for (column, metric, digits) in columns {
         let Some(estimate) = estimates.iter().find(|estimate| estimate.metric == metric) else { continue };
         row[column] = estimate.mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.digits$}"));
-        if let (2, Some([low, high])) = (column, estimate.interval) {
-            row[column] += &format!(" [{low:.digits$}, {high:.digits$}]");
+        if column == 2 && brackets && estimate.mean.is_some() {
+            let interval = estimate.interval.map(|[low, high]| format!("{low:.digits$}, {high:.digits$}"));
+            row[column] += &format!(" [{}]", interval.as_deref().unwrap_or("–"));
         }
     }
 }

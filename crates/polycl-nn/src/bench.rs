@@ -24,7 +24,7 @@ pub enum Work {
     Inference,
 }
 
-/// What is timed: `steps` times after `warmup` untimed ones.
+/// A step to time: `steps` times after `warmup` untimed ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
     pub net: Net,

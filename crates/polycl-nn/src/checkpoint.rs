@@ -26,7 +26,7 @@ const TRAINED: &str = "optimiser.weights.";
 /// The key of the metadata that holds the training's state as JSON.
 const STATE: &str = "polycl";
 
-/// What a training needs to go on, beside the model.
+/// The state of the optimiser, which a training needs beside the model to be resumed.
 pub struct Optimiser<'a, M> {
     pub adam: &'a Adam,
     /// The weights as they are trained, where the model is their running mean.
@@ -117,7 +117,7 @@ impl Checkpoint {
         Ok(Self { path: path.to_path_buf(), checksum: crc32c::crc32c(&bytes), state, tensors })
     }
 
-    /// What was saved as `state`.
+    /// The state that was saved as `state`.
     ///
     /// # Errors
     /// [`Kind::Checkpoint`] where there is none, or one of another version.
@@ -174,7 +174,7 @@ impl Checkpoint {
         let result = model.apply(named, None, Some(Box::new(PyTorchToBurnAdapter)), true);
         let refused = |expected: &str, found: String| {
             Err(Error::new(&self.path, Kind::Checkpoint, expected, found)
-                .hint("the file belongs to another network; compare --net and the number of organs"))
+                .hint("compare --net and the number of organs: the file belongs to another network"))
         };
         match result.errors.first() {
             Some(ApplyError::ShapeMismatch { path, expected, found }) => {

@@ -1,4 +1,4 @@
-//! Where a network runs, chosen at run time by name.
+//! Devices that a network runs on, chosen at run time by name.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What an encoder sees in a slice, as numbers.
+//! Features of a slice: the numbers that an encoder makes of it.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_base::Result;

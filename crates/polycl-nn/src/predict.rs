@@ -17,7 +17,7 @@ use crate::net::Segmenter;
 use crate::net::readout::{decide, floats};
 use crate::train::{Organ, RunCard, RunKind, mirrored_classes, weights};
 
-/// How to predict; the default is the plain network.
+/// Options of a prediction; the default is the plain network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Average with the prediction of the mirrored slice, where the organs have mirror images.
@@ -56,7 +56,7 @@ impl Components {
 pub struct Prediction {
     /// In the scan's own grid.
     pub mask: Mask,
-    /// Of each organ, in the run's order, in the scan's own grid; empty unless asked for.
+    /// Probabilities of each organ, in the run's order, in the scan's own grid; empty unless asked for.
     pub probabilities: Vec<Image>,
 }
 
@@ -67,7 +67,7 @@ pub struct Predictor {
     pub weights: String,
     network: Segmenter,
     device: burn::tensor::Device,
-    /// What mirroring does to the channels; `None` where an organ has no mirror image.
+    /// The channels after mirroring; `None` where an organ has no mirror image.
     mirrored: Option<Vec<i32>>,
 }
 
@@ -97,7 +97,7 @@ impl Predictor {
         Ok(Self { card, weights, network, device, mirrored })
     }
 
-    /// Whether [`Options::flip`] would do anything: mirrored slices must have a meaning, and the
+    /// True if [`Options::flip`] would do anything: mirrored slices must have a meaning, and the
     /// network must have seen some.
     pub fn can_flip(&self) -> bool {
         self.mirrored.is_some()

@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// How positives and negatives are chosen.
+/// The strategy that chooses positives and negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
@@ -77,13 +77,12 @@ impl Selector {
         let organ = match (strategy, organ) {
             (Strategy::Scan, None) => None,
             (Strategy::Scan, Some(organ)) => {
-                return Err(refused(dataset, "no organ for strategy `scan`, which asks for none", organ));
+                return Err(refused(dataset, "no --organ with strategy `scan`, which needs no organ", organ));
             }
             (_, Some(organ)) => Some(organ),
             (_, None) => {
-                return Err(
-                    refused(dataset, "an organ for this strategy", "none").hint("name one by --organ")
-                );
+                return Err(refused(dataset, "an organ for this strategy", "no --organ")
+                    .hint("name one with --organ"));
             }
         };
         let eligible: Vec<Eligible> =
@@ -100,7 +99,7 @@ impl Selector {
         if let Some(organ) = organ {
             let count = |answer: usize| self.scans.iter().map(|scan| scan.with[answer].len()).sum::<usize>();
             let found = match (count(0), count(1)) {
-                (0, 0) => format!("no slice of which it is known; {} of which it is not", self.unknown),
+                (0, 0) => format!("{} slices without a mask or a range of '{organ}'", self.unknown),
                 (_, 0) => format!("'{organ}' in no slice"),
                 (0, _) => format!("'{organ}' in every slice"),
                 _ => String::new(),
@@ -108,19 +107,21 @@ impl Selector {
             if !found.is_empty() {
                 let expected = format!("slices with and slices without '{organ}'");
                 return Err(refused(dataset, &expected, &found)
-                    .hint("`polycl inspect` lists the organs; --ranges at import names their slices"));
+                    .hint("list the organs with `polycl inspect`, and name their slices with --ranges of `polycl import`"));
             }
         }
         if self.strategy != Strategy::Organ && self.scans.len() < 2 {
             let found = format!("{}", self.scans.len());
             return Err(refused(dataset, "at least two scans, to take negatives from another one", &found)
-                .hint("strategy `organ` can do with one scan in which the organ begins and ends"));
+                .hint(
+                    "use strategy `organ`, which can do with one scan in which the organ begins and ends",
+                ));
         }
         if self.anchors().iter().all(|&anchor| self.triplet(0, 0, anchor).is_none()) {
             return Err(refused(
                 dataset,
                 "a slice with a positive and a negative partner",
-                "none under this strategy",
+                "no such slice under this strategy",
             ));
         }
         Ok(())
@@ -138,7 +139,7 @@ impl Selector {
         anchors
     }
 
-    /// Whether the strategy could have drawn `other` as the negative of `anchor`.
+    /// True if the strategy could have drawn `other` as the negative of `anchor`.
     pub fn opposes(&self, anchor: SliceId, other: SliceId) -> bool {
         let answer = |id: SliceId| {
             let scan = self.scans.iter().find(|e| e.scan == id.scan);
@@ -190,7 +191,7 @@ impl Eligible {
         Self { scan: number, with }
     }
 
-    /// Of a slice that takes part.
+    /// The answer of a slice that takes part.
     fn answer(&self, slice: usize) -> usize {
         usize::from(self.with[1].binary_search(&slice).is_ok())
     }
@@ -204,7 +205,7 @@ impl Eligible {
         answers.iter().flat_map(of).map(|&slice| SliceId { scan: self.scan, slice })
     }
 
-    /// How many slices with this answer there are besides `except`.
+    /// Number of slices with this answer besides `except`.
     fn count(&self, answer: usize, except: Option<SliceId>) -> usize {
         let excepted = except.is_some_and(|e| e.scan == self.scan);
         self.with[answer].len() - usize::from(excepted)

@@ -46,7 +46,7 @@ impl Weights {
     pub fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let wrong = |found: String| {
             Error::new(&self.path, Kind::Checkpoint, format!("'{name}' of shape {shape:?}"), found)
-                .hint("the file belongs to another network, or is not complete")
+                .hint("give the weights of this network: the file belongs to another one, or is not complete")
         };
         match self.tensors.remove(name) {
             Some(tensor) if tensor.shape == shape => Ok(tensor.values),
@@ -74,7 +74,7 @@ impl Weights {
         let others = self.tensors.len() - 1;
         let found = if others == 0 { format!("'{name}'") } else { format!("'{name}' and {others} more") };
         Err(Error::new(&self.path, Kind::Checkpoint, "no tensor but this network's", found)
-            .hint("the file belongs to another network"))
+            .hint("give the weights of this network: the file belongs to another one"))
     }
 }
 
@@ -96,20 +96,20 @@ pub fn choose<M: Copy + PartialEq + fmt::Display>(
     match (fitting, wanted) {
         ([], _) => {
             let expected = wanted.map_or_else(|| any.to_owned(), |wanted| wanted.to_string());
-            let found = "those of another network".to_owned();
+            let found = "tensors of another network".to_owned();
             Err(wrong(Kind::Checkpoint, format!("the tensors of {expected}"), found)
-                .hint("official checkpoints are read, and safetensors with their names"))
+                .hint("give an official checkpoint, or safetensors with its tensor names"))
         }
         (fitting, Some(wanted)) if fitting.contains(&wanted) => Ok(wanted),
         (fitting, Some(wanted)) => {
-            Err(wrong(Kind::Checkpoint, format!("the tensors of {wanted}"), format!("those of {fit}"))
-                .hint(format!("--model {}", fitting[0])))
+            Err(wrong(Kind::Checkpoint, format!("the tensors of {wanted}"), format!("tensors of {fit}"))
+                .hint(format!("name it with --model {}", fitting[0])))
         }
         (&[model], None) => Ok(model),
         _ => {
             let found = format!("tensors that fit {fit}");
             Err(wrong(Kind::Request, "the name of the network".to_owned(), found)
-                .hint(format!("they differ in {differ}; say which it is with --model")))
+                .hint(format!("name the network with --model: these differ in {differ}")))
         }
     }
 }

@@ -33,12 +33,15 @@ fn scan(case: usize, slices: usize, liver: Option<&[[usize; 2]]>) -> Scan {
             .map(|ranges| BTreeMap::from([(ORGAN.to_owned(), ranges.to_vec())]))
             .unwrap_or_default(),
         trust: BTreeMap::new(),
+        ignored: Vec::new(),
+        blank: Vec::new(),
         notes: Vec::new(),
     }
 }
 
 fn index(scans: Vec<Scan>) -> Index {
-    Index { polycl_dataset: 1, preprocess: Preprocess::default(), labels: BTreeMap::new(), scans }
+    let (labels, regions) = (BTreeMap::new(), BTreeMap::new());
+    Index { polycl_dataset: 1, preprocess: Preprocess::default(), labels, regions, scans }
 }
 
 /// Three scans: one long, one short, one in which the organ is never seen.
@@ -173,14 +176,14 @@ fn impossible_requests_are_refused_before_training() {
         let expected = "dataset: expected slices with and slices without 'liver', found";
         assert_eq!(refused(&everywhere, strategy), format!("{expected} 'liver' in every slice"));
         assert_eq!(refused(&nowhere, strategy), format!("{expected} 'liver' in no slice"));
-        let found = "no slice of which it is known; 10 of which it is not";
+        let found = "10 slices without a mask or a range of 'liver'";
         assert_eq!(refused(&unknown, strategy), format!("{expected} {found}"));
     }
     let scans = [0, 1];
     let nameless = Selector::new(Path::new("dataset"), &everywhere, &scans, Strategy::Organ, None);
     assert_eq!(
         nameless.err().unwrap().to_string(),
-        "dataset: expected an organ for this strategy, found none"
+        "dataset: expected an organ for this strategy, found no --organ"
     );
 }
 

@@ -4,41 +4,16 @@ mod following;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 
-use burn::tensor::Device;
 use polycl_data::Origin;
 use polycl_data::provenance::propagation::Row;
 use polycl_image::names::Names;
-use polycl_nn::device;
 use polycl_nn::predict::Predictor;
 use polycl_nn::propagate::{Follower, Found};
 use polycl_nn::refine::{Options, Refiner, Rule};
-use polycl_nn::sam::{Embedder, EncoderConfig, MLP_NAMES, Model, Sam, SamConfig, TwoWayConfig, VitConfig};
-use polycl_nn::weights::{self, Weights};
 
-use following::{SHAPE, Watcher, memory, run, scan};
-
-/// The reduced network of the parity tests, with random weights.
-fn embedder() -> Arc<Embedder> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/sam/vit_weights.safetensors");
-    let encoder = VitConfig {
-        patch: 16,
-        side: 8,
-        dim: 32,
-        depth: 4,
-        heads: 2,
-        window: 3,
-        global: &[1, 3],
-        outputs: 32,
-    };
-    let decoder = TwoWayConfig { depth: 2, dim: 32, heads: 4, mlp: 64, mlp_names: MLP_NAMES[0] };
-    let config = SamConfig { image: 128, encoder: EncoderConfig::Vit(encoder), decoder };
-    let weights = Weights::new(&path, weights::read(&path).unwrap(), &Device::flex());
-    let sam = Sam::load(weights, config).unwrap();
-    Arc::new(Embedder::new(Model::SamVitB, sam, device::Device::Cpu, None))
-}
+use following::{SHAPE, Watcher, embedder, memory, run, scan};
 
 /// Does the same for two patients in turn and then at once.
 fn in_turn_and_at_once<T: Send>(work: impl Fn(u8, &str) -> T + Sync) -> [[T; 2]; 2] {

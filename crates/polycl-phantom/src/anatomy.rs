@@ -28,7 +28,7 @@ impl Anatomy {
         Self { trunk, tissues, layers, warp, mottle }
     }
 
-    /// Where the undisturbed anatomy has what this patient has at `p`.
+    /// The place in the undisturbed anatomy of what this patient has at `p`.
     pub fn warped(&self, p: Vec3) -> Vec3 {
         const MM: f32 = 9.0;
         p + MM * Vec3::from_array(std::array::from_fn(|axis| self.warp[axis].at(p)))

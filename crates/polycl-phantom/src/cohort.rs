@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use polycl_base::{Error, Result, Watch, output};
@@ -10,27 +11,28 @@ use serde_json::json;
 
 use super::{Config, LABELS, patient};
 
-/// Writes patients 0..`patients` to the new folder `dir` as
+/// Writes patients by their numbers to the new folder `dir` as
 /// `images/CASE.nii.gz`, `labels/CASE.nii.gz`, the label names in
 /// `labels/labels.json` and (nnU-Net's format) `dataset.json`, and `manifest.csv` for import.
 ///
 /// # Errors
 /// [`polycl_base::Kind::Request`] where `dir` exists and is not an empty folder, [`polycl_base::Kind::Io`].
-pub fn write(config: &Config, patients: usize, dir: &Path, watch: &dyn Watch) -> Result<()> {
+pub fn write(config: &Config, patients: Range<usize>, dir: &Path, watch: &dyn Watch) -> Result<()> {
     output::folder_atomically(dir, |dir| {
         let mut manifest = String::from("image,label,patient,domain\n");
-        for index in 0..patients {
+        let all = patients.len();
+        for (done, index) in patients.enumerate() {
             let patient = patient(config, index);
             let case = &patient.case;
             let [image, label] = ["images", "labels"].map(|folder| format!("{folder}/{case}.nii.gz"));
             nifti::write_ct(&dir.join(&image), &patient.image)?;
             nifti::write_mask(&dir.join(&label), &patient.mask)?;
             manifest += &format!("{image},{label},{case},{}\n", config.domain);
-            watch.step(index + 1, patients);
+            watch.step(done + 1, all);
         }
         let names: BTreeMap<&str, u16> = LABELS.iter().map(|&(value, name)| (name, value)).collect();
         text(&dir.join("labels/labels.json"), &format!("{:#}\n", json!(names)))?;
-        text(&dir.join("dataset.json"), &format!("{:#}\n", nnunet(names, patients)))?;
+        text(&dir.join("dataset.json"), &format!("{:#}\n", nnunet(names, all)))?;
         text(&dir.join("manifest.csv"), &manifest)
     })
 }

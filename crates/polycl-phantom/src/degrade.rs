@@ -72,7 +72,7 @@ struct Plane<'a> {
 }
 
 impl Plane<'_> {
-    /// Where pixel `i` lies, in millimetres.
+    /// Position of pixel `i` in millimetres.
     fn at(&self, i: usize) -> [f64; 2] {
         let nx = self.grid.shape[0];
         [(i % nx) as f64 * self.grid.spacing[0], (i / nx) as f64 * self.grid.spacing[1]]

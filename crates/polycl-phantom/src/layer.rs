@@ -14,7 +14,7 @@ pub struct Layer {
     pub place: Place,
 }
 
-/// Where a layer may be painted.
+/// The part of the body in which a layer may be painted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// Inside the muscular wall, below the diaphragm.
@@ -27,7 +27,7 @@ pub enum Place {
     Onto(u16),
 }
 
-/// What is in a shape, from its surface inwards.
+/// The content of a shape, from its surface inwards.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fill {
     /// HU of the rim (a wall, a cortex) and its thickness in mm.

@@ -1,4 +1,4 @@
-//! Where the organs lie. Positions are mm in the frame of [`Builder`]: x to the patient's right, y
+//! Places of the organs. Positions are mm in the frame of [`Builder`]: x to the patient's right, y
 //! anterior, z superior; the origin lies in the middle of the cavity at the level of the kidneys.
 
 use super::builder::Builder;

@@ -15,7 +15,7 @@ const AIR: f32 = -1000.0;
 /// The farthest that warping carries a point along z, with half a thick voxel, mm.
 const REACH: f32 = 16.0;
 
-/// What is painted so far at one voxel.
+/// The paint at one voxel so far.
 struct Paint {
     hu: f32,
     label: u16,

@@ -1,5 +1,5 @@
-//! How the patient was scanned: grid, orientation of the file, contrast phase, and what the
-//! detector and the reconstruction kernel do to the picture.
+//! The scan of a patient: grid, orientation of the file, contrast phase, and the effects of the
+//! detector and the reconstruction kernel on the picture.
 
 use glam::{DAffine3, DMat3, DVec3};
 use polycl_base::rng::{Purpose, rng};

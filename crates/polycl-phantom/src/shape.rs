@@ -5,7 +5,7 @@ use glam::{Mat3, Vec3};
 
 use super::texture::{Texture, mix};
 
-/// How a point lies to a surface: mm outside it (negative inside) and the outward direction.
+/// The nearest surface from a point: mm outside it (negative inside) and the outward direction.
 #[derive(Debug, Clone, Copy)]
 pub struct Surface {
     pub distance: f32,
@@ -109,13 +109,13 @@ impl Shape {
         Self { parts, blend, rough, bounds: [around[0] - margin, around[1] + margin] }
     }
 
-    /// Whether `p` may be inside or within `margin` of the shape.
+    /// True if `p` may be inside or within `margin` of the shape.
     pub fn near(&self, p: Vec3, margin: Vec3) -> bool {
         let [low, high] = self.bounds;
         (p + margin).cmpge(low).all() && (p - margin).cmple(high).all()
     }
 
-    /// Whether the plane at height `z` may come within `margin` of the shape.
+    /// True if the plane at height `z` may come within `margin` of the shape.
     pub fn near_height(&self, z: f32, margin: f32) -> bool {
         let [low, high] = self.bounds;
         low.z - margin <= z && z <= high.z + margin

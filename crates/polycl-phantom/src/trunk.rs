@@ -25,7 +25,7 @@ pub struct Trunk {
 #[derive(Debug, Clone)]
 struct Ribs {
     distance: f32,
-    /// How far a rib sinks on its way forward, mm per mm.
+    /// Fall of a rib on its way forward, mm per mm.
     slope: f32,
     shift: f32,
     /// Height of the lowest rib in the flank.

@@ -264,7 +264,7 @@ fn a_written_cohort_reads_back() {
     let dir = folder.path().join("cohort");
     let config = Config { size: 32, slices: Some(12), ..config(Domain::B) };
     let steps = Steps::default();
-    cohort::write(&config, 2, &dir, &steps).unwrap();
+    cohort::write(&config, 0..2, &dir, &steps).unwrap();
     assert_eq!(*steps.0.lock().unwrap(), [(1, 2), (2, 2)]);
     let pairs = polycl_data::pairs::from_manifest(
         &dir.join("manifest.csv"),
@@ -286,7 +286,7 @@ fn a_written_cohort_reads_back() {
         assert!(image.space.corner_distance(&made.image.space) < 1e-3);
         assert_eq!(image.space, mask.space);
     }
-    let refused = cohort::write(&config, 1, &dir, &()).unwrap_err();
+    let refused = cohort::write(&config, 0..1, &dir, &()).unwrap_err();
     assert_eq!(refused.kind, Kind::Request);
     assert!(refused.hint.is_some());
 }

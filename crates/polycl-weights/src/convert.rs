@@ -38,7 +38,7 @@ pub fn convert(from: &Path, to: &Path, source: &str) -> Result<usize> {
     Ok(tensors.len())
 }
 
-/// What the `source` of a file was that [`convert`] wrote; `None` for any other file.
+/// The `source` of a file that [`convert`] wrote; `None` for any other file.
 #[must_use]
 pub fn converted_from(path: &Path) -> Option<String> {
     let bytes = std::fs::read(path).ok()?;

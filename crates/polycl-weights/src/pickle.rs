@@ -33,7 +33,7 @@ pub(super) enum Object<'a> {
         arguments: Value<'a>,
         items: Vec<Pair<'a>>,
     },
-    /// What is kept outside of the pickle, by its identity: a storage.
+    /// A storage outside of the pickle, by its identity.
     Outside(Value<'a>),
 }
 
@@ -64,7 +64,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// What a value is, for a message.
+    /// The kind of a value, for a message.
     pub fn describe(&self, value: Value<'a>) -> String {
         match (value, self.object(value)) {
             (Value::Int(_), _) => "a number".into(),
@@ -93,7 +93,7 @@ pub(super) fn brief(text: &str) -> String {
     }
 }
 
-/// What a pickle may hold, counted in values of 24 bytes: about 100 MB at the worst, where a state
+/// Most values that a pickle may hold, 24 bytes each: about 100 MB at the worst, where a state
 /// dict of 1000 tensors takes 1 MB. Python's pickles grow one operation, one byte, at a time.
 const MOST: usize = 1 << 20;
 
@@ -244,7 +244,7 @@ impl<'a> Machine<'a> {
         match self.top_object()? {
             Object::List(items) => items.extend(new),
             Object::Call { .. } => {}
-            _ => return Err(Fault::Found("items for what is no list".into())),
+            _ => return Err(Fault::Found("items for a value that is no list".into())),
         }
         Ok(())
     }
@@ -253,7 +253,7 @@ impl<'a> Machine<'a> {
         self.spend(2 * new.len())?;
         match self.top_object()? {
             Object::Dict(items) | Object::Call { items, .. } => items.extend(new),
-            _ => return Err(Fault::Found("items for what is no dict".into())),
+            _ => return Err(Fault::Found("items for a value that is no dict".into())),
         }
         Ok(())
     }
@@ -297,7 +297,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// How far down the stack may be taken from.
+    /// Lowest place to which the stack may be emptied.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -315,7 +315,7 @@ impl<'a> Machine<'a> {
     fn top_object(&mut self) -> Outcome<&mut Object<'a>> {
         match self.top()? {
             Value::Object(place) => Ok(&mut self.objects[place as usize]),
-            _ => Err(Fault::Found("items for what holds none".into())),
+            _ => Err(Fault::Found("items for a value that holds no items".into())),
         }
     }
 

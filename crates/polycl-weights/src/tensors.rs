@@ -16,7 +16,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, RawTensor>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
     let broken = |found: String| {
         Error::new(path, Kind::Checkpoint, "a safetensors file of real numbers", found)
-            .hint("official checkpoints (.pth, .pt) and safetensors with their names are read")
+            .hint("give an official checkpoint (.pth, .pt), or safetensors with its tensor names")
     };
     let file = SafeTensors::deserialize(&bytes).map_err(|e| broken(e.to_string()).because(e))?;
     let tensor = |(name, view): (&str, TensorView<'_>)| {

@@ -15,11 +15,11 @@ use super::raw_tensor::RawTensor;
 
 /// Keys under which training scripts put the state dict among other things.
 const NESTED: [&str; 3] = ["model", "state_dict", "model_state_dict"];
-/// What `DistributedDataParallel` puts before every name.
+/// Prefix that `DistributedDataParallel` puts before every name.
 const PARALLEL: &str = "module.";
 /// PyTorch has no tensor of more axes.
 const AXES: usize = 64;
-const AGAIN: &str = "torch.save it again with a current PyTorch: torch.save(model.state_dict(), FILE)";
+const AGAIN: &str = "save it again with a current PyTorch: torch.save(model.state_dict(), FILE)";
 
 /// Reads the tensors of a state dict, in row-major order whatever their layout. Whole numbers become
 /// float32 as well; beyond 2^24 these round.
@@ -109,7 +109,7 @@ fn views<'a>(path: &Path, pickle: &Pickle<'a>) -> Result<BTreeMap<&'a str, View<
             return Err(wrong(path, "names of tensors", pickle.describe(key)));
         };
         let view = view(pickle, value).map_err(|found| {
-            let hint = "only plain tensors of a state dict are read; nothing in the file is ever run";
+            let hint = "save a state dict of plain tensors; nothing in the file is ever run";
             wrong(path, format!("a tensor {}", brief(name)), found).hint(hint)
         })?;
         views.insert(name, view);
@@ -228,7 +228,7 @@ fn within(path: &Path, views: &BTreeMap<&str, View>, len: u64) -> Result<()> {
     let most = len.max(1 << 16);
     let all = views.values().try_fold(0_u64, |sum, view| sum.checked_add(view.elements as u64));
     if all.is_none_or(|all| all > most) {
-        return Err(wrong(path, format!("at most {most} values in {len} bytes"), "more"));
+        return Err(wrong(path, format!("at most {most} values in {len} bytes"), "more values"));
     }
     Ok(())
 }
@@ -273,7 +273,8 @@ pub(super) fn room(path: &Path, values: usize) -> Result<Vec<f32>> {
         Ok(()) => Ok(room),
         Err(_) => {
             let expected = format!("{} bytes of free memory", values.saturating_mul(size_of::<f32>()));
-            Err(Error::new(path, Kind::Request, expected, "less").hint("use a machine with more memory"))
+            Err(Error::new(path, Kind::Request, expected, "too little memory")
+                .hint("use a machine with more memory"))
         }
     }
 }
@@ -314,7 +315,7 @@ impl View<'_> {
     }
 }
 
-/// How a file holds its numbers.
+/// The number format of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Format {
     F64,

@@ -1,22 +1,32 @@
-//! The command line's shape. What each subcommand does is in its own file under `commands/`.
+//! The command line's shape. Each subcommand has its own file under `commands/`.
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, evaluate, export, fetch, finetune, import, inspect, phantom, predict, pretrain, propagate,
-    refine, study, suggest,
+    bench, demo, evaluate, export, fetch, finetune, help, import, inspect, phantom, predict, pretrain,
+    propagate, refine, study, suggest,
 };
 use crate::ended::Ended;
 use crate::{stop, talk};
 
-/// Contrastive pre-training and few-label segmentation of CT scans.
+/// The groups of commands in the help of `polycl`.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Data", &["import", "inspect", "suggest", "export", "phantom"]),
+    ("Training", &["pretrain", "finetune"]),
+    ("Masks", &["predict", "propagate", "refine"]),
+    ("Evaluation", &["evaluate", "study"]),
+    ("Tools", &["demo", "fetch", "bench", "help"]),
+];
+
+/// Segment organs in CT scans with networks trained on few labels
 #[derive(Parser)]
-#[command(name = "polycl", version, arg_required_else_help = true)]
+#[command(name = "polycl", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Examples:\n  polycl demo --quick\n  polycl help workflow\n  polycl import --help")]
 pub struct Cli {
-    /// Threads to compute with; all cores without it
-    #[arg(long, global = true, value_name = "N")]
+    /// CPU threads to use [default: all cores; bench: 2]
+    #[arg(long, global = true, value_name = "N", display_order = 1000)]
     threads: Option<usize>,
     #[command(subcommand)]
     command: Command,
@@ -40,6 +50,7 @@ enum Command {
     Study(study::Args),
     #[command(subcommand)]
     Bench(bench::Bench),
+    Help(help::Args),
 }
 
 impl Command {
@@ -54,11 +65,26 @@ impl Command {
     }
 }
 
-/// The command line, with the defaults that are settings' own.
+/// The command line, with the defaults that are settings' own and its commands in groups.
 fn command() -> clap::Command {
-    Cli::command()
+    let command = Cli::command()
         .mut_subcommand("pretrain", pretrain::with_defaults)
-        .mut_subcommand("finetune", finetune::with_defaults)
+        .mut_subcommand("finetune", finetune::with_defaults);
+    let template = template(&command);
+    command.help_template(template)
+}
+
+/// The help of `polycl`, for clap lists subcommands without groups.
+fn template(command: &clap::Command) -> String {
+    let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n");
+    for (group, names) in GROUPS {
+        text += &format!("\n{group}:\n");
+        for command in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            text += &format!("  {:<9}  {about}\n", command.get_name());
+        }
+    }
+    text + "\nOptions:\n{options}{after-help}"
 }
 
 /// Parses the command line, runs the command, reports its error: 0 done, 1 some cases failed,
@@ -104,5 +130,38 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Study(args) => study::run(args),
         Command::Bench(bench) => bench::run(bench),
+        Command::Help(args) => help::run(&args, command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_one_group() {
+        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let command = command();
+        let mut all: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        grouped.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(grouped, all);
+    }
+
+    /// The lines of a command's examples, and of those of its parts.
+    fn examples(of: &clap::Command) -> Vec<String> {
+        let text = of.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let own: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+        assert!(text.starts_with("Example") && !own.is_empty(), "{} has no example", of.get_name());
+        own.into_iter().chain(of.get_subcommands().flat_map(examples)).collect()
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_parses() {
+        for line in examples(&command()) {
+            let parsed = command().try_get_matches_from(line.split_whitespace());
+            let helped = |error: &clap::Error| error.kind() == clap::error::ErrorKind::DisplayHelp;
+            assert!(parsed.as_ref().err().is_none_or(helped), "{line}: {parsed:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How commands end.
+//! The ends of a command.
 
 /// The end of a command that did not fail outright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 /// Milliseconds until a freed page is returned; −1 is never.
 const NEVER: std::ffi::c_long = -1;
 
-/// What the environment variable `MIMALLOC_PURGE_DELAY=-1` does; to be called first of all.
+/// Keeps freed pages, as the environment variable `MIMALLOC_PURGE_DELAY=-1` does; to be called first of all.
 pub fn keep_freed_pages() {
     // SAFETY: mi_option_set writes one entry of mimalloc's option table; the index is checked there
     // against the table's length, and no other thread exists yet.

@@ -27,7 +27,7 @@ pub fn listen() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether this process has been asked to stop.
+/// True if this process has been asked to stop.
 pub fn asked() -> bool {
     ASKED.get().is_some_and(|asked| asked.load(Ordering::Relaxed))
 }

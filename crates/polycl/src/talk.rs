@@ -1,4 +1,4 @@
-//! What a person reads on stderr: errors with their hints, and notes.
+//! The talk for a person on stderr: errors with their hints, and notes.
 
 use std::io::Write;
 

@@ -69,7 +69,7 @@ impl Watch for Terminal {
 
     fn stop(&self) -> bool {
         if let Err(error) = stop::listen() {
-            self.note(&format!("note: signals cannot be heard, so Ctrl-C ends at once: {error}"));
+            self.note(&format!("note: signals cannot be caught, so Ctrl-C ends at once: {error}"));
         }
         stop::asked()
     }

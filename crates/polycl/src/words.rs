@@ -4,7 +4,6 @@ use std::any::Any;
 
 use polycl_app::RefineSummary;
 use polycl_app::bench::propagate::Measured;
-use polycl_app::predict::Failure;
 use polycl_app::suggest::Table;
 use polycl_data::Origin;
 use polycl_metrics::Report;
@@ -20,8 +19,6 @@ pub fn partial(result: &dyn Any) {
         finetuning(plan);
     } else if let Some(plan) = result.downcast_ref() {
         pretraining(plan);
-    } else if let Some(Failure { error, .. }) = result.downcast_ref() {
-        talk::error(&error.clone().into());
     } else if let Some(decided) = result.downcast_ref() {
         decisions(decided);
     } else if let Some(found) = result.downcast_ref() {
@@ -55,7 +52,7 @@ fn finetuning(plan: &finetune::Plan) {
         String::new()
     };
     talk::note(format!(
-        "{organs}: {slices} slices of {training_patients} patients, {shown} show it{validate}"
+        "{organs}: {slices} slices of {training_patients} patients, {shown} of them show an organ{validate}"
     ));
     if let Some(weight) = plan.label_weight {
         let origins = Origin::counts(plan.origins.iter().copied());
@@ -73,19 +70,19 @@ fn finetuning(plan: &finetune::Plan) {
     }
     if plan.left_out > 0 {
         talk::note(format!(
-            "note: {} slices are left out, of which nobody has said or drawn what they show",
+            "note: {} slices are left out: nobody has drawn them, or named what they show",
             plan.left_out
         ));
     }
     if plan.bare > 0 {
-        talk::note(format!("note: {} scans of which nothing is drawn take no part", plan.bare));
+        talk::note(format!("note: {} scans without a drawn slice take no part", plan.bare));
     }
     if slices == shown {
-        talk::note("note: every slice that trains shows an organ: where it ends is not learnt");
+        talk::note("note: every slice that trains shows an organ: the network does not learn where it ends");
     }
     if *partial > 0 {
         talk::note(format!(
-            "note: {partial} scans with masks do not draw all of these organs and take no part"
+            "note: {partial} scans with masks do not draw all of these organs, and take no part"
         ));
     }
     if plan.unvalidated {
@@ -104,7 +101,7 @@ fn pretraining(plan: &pretrain::Plan) {
         text += &format!("; {skipped} slices have no valid partner and are no anchors");
     }
     if *unknown > 0 {
-        text += &format!("; of {unknown} slices nobody has said whether they show the organ");
+        text += &format!("; nobody has named whether {unknown} slices show the organ");
     }
     talk::note(text);
 }
@@ -112,7 +109,7 @@ fn pretraining(plan: &pretrain::Plan) {
 /// One line about all decisions of a case.
 pub fn decisions(RefineSummary { case, choices, components, changed, tiny }: &RefineSummary) {
     if *components == 0 {
-        talk::note(format_args!("{case}: the coarse mask is empty, and stays so"));
+        talk::note(format_args!("{case}: the coarse mask is empty, and stays empty"));
         return;
     }
     let counts = choices.iter().map(|(choice, count)| format!("{count} {choice}"));

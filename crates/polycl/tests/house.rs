@@ -1,8 +1,13 @@
 //! The laws of the house, and its map: see ARCHITECTURE.md.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod common {
+    pub mod sources;
+}
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use common::sources::{code, read, root, sources};
 use toml::Table;
 
 /// A crate, the crates of ours that it may use, and dependencies that it must not have.
@@ -44,28 +49,6 @@ impl Law {
     fn folder(&self) -> PathBuf {
         root().join("crates").join(self.package())
     }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// All Rust files below a folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 /// The folders of crates and the laws are the same, so that no crate is without one.
@@ -136,8 +119,7 @@ fn libraries_neither_print_nor_exit() {
     for law in LAWS.iter().filter(|law| !law.name.is_empty()) {
         for path in sources(&law.folder().join("src")) {
             let text = read(&path);
-            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for line in code(&text).lines().filter(|line| !line.trim_start().starts_with("//")) {
                 let found =
                     loud.iter().find(|word| line.contains(*word) && !line.contains("process::{Command"));
                 assert!(found.is_none(), "{}: {line}", path.display());
@@ -160,19 +142,21 @@ fn the_binary_stays_small() {
 #[test]
 fn no_file_belongs_to_two_crates() {
     let crates = LAWS.iter().map(Law::folder).chain([root().join("fuzz")]);
-    for (folder, path) in
-        crates.flat_map(|folder| sources(&folder).into_iter().map(move |p| (folder.clone(), p)))
-    {
-        for line in read(&path).lines().filter(|line| !path.ends_with("tests/house.rs") && includes(line)) {
-            let name = line.split('"').nth(1).unwrap_or_default();
+    let files = crates.flat_map(|folder| sources(&folder).into_iter().map(move |p| (folder.clone(), p)));
+    for (folder, path) in files.filter(|(_, path)| !path.ends_with("tests/house.rs")) {
+        let text = read(&path);
+        for (line, name) in text.lines().filter_map(|line| Some((line, included(line)?))) {
             let file = path.parent().unwrap().join(name).canonicalize();
             assert!(file.is_ok_and(|file| file.starts_with(&folder)), "{}: {line}", path.display());
         }
     }
 }
 
-fn includes(line: &str) -> bool {
-    ["#[path", "include!(", "include_str!(", "include_bytes!("].iter().any(|word| line.contains(word))
+/// The file that a line includes: the first text in quotes behind the word for it.
+fn included(line: &str) -> Option<&str> {
+    let words = ["#[path", "include!(", "include_str!(", "include_bytes!("];
+    let rest = words.iter().find_map(|word| Some(line.split_once(word)?.1))?;
+    Some(rest.split('"').nth(1).unwrap_or_default())
 }
 
 /// Every file and folder that the map names is there. In its blocks without a language a line that does not begin with a

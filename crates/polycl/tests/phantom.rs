@@ -80,7 +80,7 @@ fn refuses_a_folder_that_holds_something() {
     let output = phantom(folder.path(), &["--size", "32"]);
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(stderr(&output), @r"
-    error: cohort: expected a new folder to write to, found something that is there already
+    error: cohort: expected a new folder to write to, found a file or folder that is there already
     hint: choose another name, or remove what is there
     ");
     assert_eq!(files(&folder.path().join("cohort")), [("notes.txt".into(), b"mine".into())].into());
@@ -92,4 +92,19 @@ fn refuses_a_size_that_shows_nothing() {
     let output = phantom(folder.path(), &["--size", "16"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(!folder.path().join("cohort").exists());
+}
+
+/// The first patient's number keeps cohorts of one seed apart, and changes no patient.
+#[test]
+fn a_cohort_may_begin_later() {
+    let images = |more: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let made = phantom(dir.path(), more);
+        assert!(made.status.success(), "{}", stderr(&made));
+        files(&dir.path().join("cohort/images"))
+    };
+    let (first, later) = (images(&["--size", "32"]), images(&["--size", "32", "--first", "1"]));
+    let names = later.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names, ["a001.nii.gz", "a002.nii.gz"]);
+    assert_eq!(first.intersection(&later).count(), 1, "patient 1 is the same in both");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use glam::DVec3;
 use polycl_image::orient::Reorientation;
-use polycl_image::{Image, Mask, Space, nifti};
+use polycl_image::{Image, Mask, Space, Volume, nifti};
 
 use common::{
     Folder, bytes, contents, dice, geometry, grid, in_disc, painted, read, refused, rows, text, weights,
@@ -102,6 +102,69 @@ fn one_slice_becomes_the_organ() {
         assert_eq!(confidence == 1.0, slice == 6, "slice {slice}: {confidence}");
         assert!((0.0..=1.0).contains(&confidence) && row["object_score"].is_empty());
     }
+}
+
+/// A file whose slices are the sagittal planes of a volume in canonical order, head up and front to the left.
+fn turned<T: Copy + Default>(volume: &Volume<T>) -> Volume<T> {
+    let ([nx, ny, nz], [dx, dy, dz]) = (volume.space.shape, volume.space.spacing());
+    let space = grid([ny, nz, nx], [dy, dz, dx]);
+    let mut voxels = vec![T::default(); space.voxels()];
+    for (at, &voxel) in volume.voxels.iter().enumerate() {
+        let [x, y, z] = [at % nx, at / nx % ny, at / nx / ny];
+        voxels[y + ny * (nz - 1 - z + nz * x)] = voxel;
+    }
+    Volume { space, voxels }
+}
+
+#[test]
+fn a_sagittal_drawing_goes_from_plane_to_plane() {
+    let Some(_) = weights() else { return };
+    for spacing in [[1.5, 1.5, 1.5], SPACE.1] {
+        let folder = Folder::new();
+        let space = grid([100, 88, (48.0 / spacing[2]) as usize], spacing);
+        let (scan, truth) = (scan(&space), truth(&space));
+        let nx = space.shape[0];
+        let mut sagittal = truth_of(&truth, 1);
+        sagittal.voxels.iter_mut().enumerate().filter(|(at, _)| at % nx != 49).for_each(|(_, v)| *v = 0);
+        write(&folder, "scan", &scan, &sagittal);
+        write(&folder, "turned", &turned(&scan), &turned(&sagittal));
+        let said = folder.done(&format!("{PROPAGATE} out/scan.nii --names 1=liver --picture out/scan.png"));
+        assert!(said.contains("scan_drawn.nii: drawn in sagittal planes"), "{said}");
+        assert!(said.contains("scan: liver in sagittal planes "), "{said}");
+        assert!(said.contains("draw sagittal plane "), "{said}");
+        folder
+            .done("propagate turned.nii --annotation turned_drawn.nii --out slices/scan.nii --names 1=liver");
+        let [own, other] = ["out/scan.nii", "slices/scan.nii"].map(|name| read(&folder, name));
+        assert!(turned(&own).voxels == other.voxels, "{spacing:?}: not as from slice to slice");
+        let dice = dice(&truth_of(&truth, 1), &own, 1);
+        assert!(dice > 0.9, "{spacing:?}: {dice}");
+        let column = |name: &str| -> Vec<(String, String)> {
+            let rows = rows(&folder, &format!("{name}/propagate.csv"));
+            rows.iter().map(|row| (row["slice"].clone(), row["confidence"].clone())).collect()
+        };
+        assert_eq!(column("out"), column("slices"), "both files count from the right");
+        let planes = rows(&folder, "out/propagate.csv");
+        assert!(planes.iter().all(|row| row["plane"] == "sagittal"));
+        assert!(planes.iter().any(|row| row["origin"] == "hand" && row["slice"] == "49"));
+        check_proportions(&bytes(&folder, "out/scan.png"));
+        // Slices that it trains are believed alike, and nobody drew one.
+        std::fs::remove_file(folder.at("out/scan.png")).unwrap();
+        std::fs::copy(folder.at("scan.nii"), folder.at("images/scan.nii")).unwrap();
+        folder.done("import --images images --labels out --out dataset");
+        let index: serde_json::Value = serde_json::from_str(&text(&folder, "dataset/index.json")).unwrap();
+        let trust = &index["scans"][0]["trust"]["liver"];
+        let confidence = trust["confidence"].as_array().unwrap();
+        assert!(confidence.iter().all(|c| *c == confidence[0] && c.as_f64() > Some(0.5)), "{confidence:?}");
+        assert_eq!(trust["by_hand"], serde_json::json!([]));
+    }
+}
+
+/// Sagittal planes of the organ are higher than deep, in millimetres as in the picture: three of them lie beside each
+/// other, and two below.
+fn check_proportions(png: &[u8]) {
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    let [width, height] = [f64::from(side(16)) / 3.0, f64::from(side(20)) / 2.0];
+    assert!((0.9..1.5).contains(&(height / width)), "{width} by {height}");
 }
 
 /// A label alone.
@@ -222,13 +285,14 @@ fn a_killed_run_goes_on_where_it_was() {
     let first = first.filter(|path| path.extension() == Some("safetensors".as_ref())).min().unwrap();
     std::fs::write(&first, &std::fs::read(&first).unwrap()[..50]).unwrap();
     let said = folder.done(&line);
-    assert!(said.contains("scan: goes on where it was stopped"), "{said}");
+    assert!(said.contains("scan: resumed, with "), "{said}");
     assert!(contents(&folder.at("whole/.")).values().eq(contents(&folder.at("out/.")).values()));
     // What another request has left is of no use.
     std::fs::create_dir_all(&journal).unwrap();
     std::fs::write(journal.join("request.txt"), "another").unwrap();
     let said = folder.done(&line);
-    assert!(!said.contains("goes on") && !journal.exists(), "{said}");
+    assert!(!said.contains("resumed") && !journal.exists(), "{said}");
+    assert!(said.contains("note: out/scan.nii is there already and is made again"), "{said}");
 }
 
 /// The most memory that a run ever holds, in MiB.
@@ -277,6 +341,11 @@ fn annotations_and_flags_that_make_no_sense() {
     nifti::write_mask(&folder.at("moved.nii"), &painted(&grid(SPACE.0, [1.1, 1.0, 4.0]), |_| 0)).unwrap();
     let single = grid([100, 88, 1], SPACE.1);
     write(&folder, "single", &scan(&single), &painted(&single, |_| 1));
+    let sagittal = painted(space, |place| u16::from(organ(place) && (0.0..1.0).contains(&place.x)));
+    let mut both = drawn(&truth, |k, label| k == 6 && label == 3);
+    both.voxels.iter_mut().zip(&sagittal.voxels).for_each(|(voxel, &other)| *voxel = other.max(*voxel));
+    nifti::write_mask(&folder.at("sagittal.nii"), &sagittal).unwrap();
+    nifti::write_mask(&folder.at("both.nii"), &both).unwrap();
     folder.write("text.safetensors", "weights, to be sure");
     folder.write("taken/propagate.csv", "a table,of something else\n");
     let lines = [
@@ -308,6 +377,11 @@ fn annotations_and_flags_that_make_no_sense() {
         "propagate scan.nii --point 1,100,5 --out new/scan.nii",
         "propagate scan.nii --point 1,10,5,0 --out new/scan.nii",
         "propagate scan.nii --not 1,10,5 --out new/scan.nii",
+        "propagate scan.nii --annotation both.nii --out new/scan.nii",
+        "propagate scan.nii --annotation sagittal.nii --box 6,31,27,66,61,2 --out new/scan.nii",
+        "propagate scan.nii --annotation sagittal.nii --direction up --out new/scan.nii",
+        "propagate scan.nii --annotation sagittal.nii --range 0,100 --out new/scan.nii",
+        "propagate scan.nii --annotation sagittal.nii --range 60,90 --out new/scan.nii",
     ];
     insta::assert_snapshot!(lines.map(|line| refused(&folder, line)).join("\n"));
 }

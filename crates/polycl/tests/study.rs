@@ -185,7 +185,7 @@ fn a_method_whose_trainings_fail_is_left_out_and_the_others_are_reported() {
     folder.write("study.toml", &study("['scratch', 'scan', 'mixed']", "[1]", "[0]", &rest));
     let shown = folder.polycl("study study.toml --out study");
     assert!(shown.starts_with("exit 1"), "{shown}");
-    assert!(shown.contains("PolyCL-M, budget 1, seed 0: its pre-training failed"), "{shown}");
+    assert!(shown.contains("PolyCL-M, budget 1, seed 0: the pre-training before it failed"), "{shown}");
     let [report, scores] = tables(&folder, "study");
     assert!(report.contains("PolyCL-M is left out of everything: some of its trainings failed."), "{report}");
     assert!(report.contains("| PolyCL-S | 0.") && !report.contains("| PolyCL-M | 0."), "{report}");

@@ -129,7 +129,7 @@ fn a_run_that_is_asked_to_stop_is_saved_within_its_epoch() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(130), "{said}");
         assert!(said.contains("stopped after 0 of 2 epochs and "), "{said}");
-        assert!(said.contains("go on with --resume"), "{said}");
+        assert!(said.contains("resume with --resume"), "{said}");
         folder.done(&format!("{line} --resume"));
         assert_same_run(&folder, "whole", signal);
         let files = std::fs::read_dir(folder.path().join(signal)).unwrap().count();
@@ -453,14 +453,19 @@ fn one_broken_scan_does_not_stop_the_others() {
     folder.write("cohort/images/a009.nii.gz", "no scan");
     let shown = folder.polycl("predict run cohort/images --out masks");
     assert!(shown.starts_with("exit 1\n"), "{shown}");
-    assert!(shown.contains("cohort/images/a009.nii.gz: expected"), "{shown}");
+    assert_eq!(shown.matches("cohort/images/a009.nii.gz: expected").count(), 1, "{shown}");
     assert!(shown.contains("5 of 6 scans segmented"), "{shown}");
+    let more = folder.polycl("predict run cohort/images --out masks --continue");
+    assert!(more.contains("0 of 6 scans segmented, 5 were there already: masks"), "{more}");
+    let again = folder.polycl("predict run cohort/images --out masks");
+    assert!(again.contains("note: 5 of 6 masks are there already and are made again; --continue"), "{again}");
     assert_eq!(std::fs::read_dir(folder.at("masks/.")).unwrap().count(), 5 + 2);
 }
 
 #[test]
 fn requests_that_cannot_be_met() {
     let folder = cohort();
+    folder.done("import --images cohort/images --size 32 --out unlabelled");
     let lines = [
         "pretrain dataset --strategy organ --organ spine --out run",
         "pretrain dataset --strategy mixed --organ heart --out run",
@@ -479,6 +484,8 @@ fn requests_that_cannot_be_met() {
         "finetune dataset --organ liver --warmup 1 --out run",
         "finetune dataset --organ liver --average -0.1 --out run",
         "finetune dataset --organ heart --out run",
+        "finetune unlabelled --out run",
+        "finetune unlabelled --organ liver --out run",
         "finetune dataset --organ liver --cases 9 --out run",
         "finetune dataset --organ liver --cases 2 --fraction 0.5 --out run",
         "finetune dataset --organ liver --encoder nothing --out run",

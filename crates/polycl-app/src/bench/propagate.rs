@@ -9,7 +9,7 @@ use polycl_data::provenance::propagation::Row;
 use polycl_image::names::Names;
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::labels_of;
-use polycl_image::{Image, Input, Mask};
+use polycl_image::{Image, Input, Mask, Plane};
 use polycl_metrics::{dice_of, score};
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{self, Direction, Follower, Journal, Object, Propagated};
@@ -26,6 +26,9 @@ pub struct Request {
     pub truth: PathBuf,
     /// Labels to take; all without any.
     pub labels: Vec<u16>,
+    /// Kind of the planes that are taken for slices.
+    #[serde(default)]
+    pub plane: Plane,
     /// Names of labels, a file or a list; those beside the mask without it.
     pub names: Option<String>,
     /// Also draw so many slices, evenly apart.
@@ -85,6 +88,7 @@ struct Trial<'a> {
     truth: Mask,
     label: u16,
     names: &'a Names,
+    plane: Plane,
     order: Reorientation,
     /// Slices that have it, from the feet.
     extent: Vec<usize>,
@@ -106,7 +110,7 @@ pub fn run(args: &Request, watch: &dyn Watch) -> anyhow::Result<()> {
     anyhow::ensure!(!labels.is_empty(), "{}: none of the labels asked for is in it", args.truth.display());
     watch.partial(&Measured::Begun);
     for label in labels {
-        let trial = Trial::new(&image, &truth, label, &names, watch);
+        let trial = Trial::new(&image, &truth, (label, args.plane), &names, watch);
         for (name, share) in [("third", 1.0 / 3.0), ("middle", 0.5), ("two_thirds", 2.0 / 3.0)] {
             let start = trial.at(share);
             let found = trial.line(&follower, &[start], name, args.slices)?;
@@ -121,13 +125,19 @@ pub fn run(args: &Request, watch: &dyn Watch) -> anyhow::Result<()> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(image: &'a Image, truth: &Mask, label: u16, names: &'a Names, watch: &'a dyn Watch) -> Self {
-        let order = Reorientation::to_canonical(&truth.space);
+    fn new(
+        image: &'a Image,
+        truth: &Mask,
+        (label, plane): (u16, Plane),
+        names: &'a Names,
+        watch: &'a dyn Watch,
+    ) -> Self {
+        let order = plane.order(&truth.space);
         let mut truth = truth.clone();
         truth.voxels.iter_mut().filter(|voxel| **voxel != label).for_each(|voxel| *voxel = 0);
         let slices = truth.space.shape[order.slice_axis()];
         let extent = (0..slices).filter(|&k| order.plane(&truth, k).contains(&label)).collect();
-        Self { watch, image, truth, label, names, order, extent }
+        Self { watch, image, truth, label, names, plane, order, extent }
     }
 
     /// The slice at a share of the label's extent.
@@ -141,10 +151,11 @@ impl<'a> Trial<'a> {
         for &k in starts {
             self.order.put_plane(&mut annotation, k, &self.order.plane(&self.truth, k));
         }
-        let objects = Object::all(&self.image.space, Some(&annotation), &[], self.names, None);
+        let objects = Object::all(&self.image.space, self.plane, Some(&annotation), &[], self.names, None);
         let slices = self.truth.space.shape[self.order.slice_axis()];
         let request = propagate::Request {
             image: self.image,
+            plane: self.plane,
             annotation: Some(&annotation),
             objects: &objects,
             range: 0..=slices - 1,
@@ -220,7 +231,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// What a second drawn slice is worth: the suggested one, and others over the organ.
+    /// Measures the worth of a second drawn slice: the suggested one, and others over the organ.
     fn second(
         &self,
         follower: &Follower,

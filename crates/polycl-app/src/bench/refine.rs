@@ -50,7 +50,7 @@ pub struct Line {
     pub hd95: [f64; 3],
 }
 
-/// How strong a mistake can be.
+/// Strengths of a mistake.
 const STRENGTHS: std::ops::RangeInclusive<u32> = 1..=5;
 
 /// One slice of one trial.

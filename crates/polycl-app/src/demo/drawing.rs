@@ -1,4 +1,4 @@
-//! What a person does between import and training, played by the demo: names the ends of the organ in every scan, and
+//! The person between import and training, played by the demo: names the ends of the organ in every scan, and
 //! draws some slices.
 
 use std::collections::BTreeSet;
@@ -56,7 +56,7 @@ impl Drawing {
             }
         }
         Ok(format!(
-            "# a person names the first and last slice of the {ORGAN} in every scan (ranges.csv), and draws {} slices: \
+            "# a person names the first and last slice of the {ORGAN} in every scan (ranges.csv). Slices drawn: {}, \
              one in each scan ({SPREAD}), or all in one patient ({WHOLE}); {} times anew",
             self.slices, self.draws
         ))

@@ -1,4 +1,4 @@
-//! What the demo can be run on, as data: how the scans come, and what may be said of them.
+//! The grounds that the demo runs on, as data: how the scans come, and what may be said of them.
 
 use super::scale::Scale;
 
@@ -16,7 +16,7 @@ pub enum Data {
 pub struct Ground {
     /// The commands up to the scans.
     pub bring: Vec<String>,
-    /// What a person does next, where the demo plays one.
+    /// The next work of a person, where the demo plays one.
     pub drawing: Option<Drawing>,
     /// The commands up to the fine-tunings.
     pub prepare: Vec<String>,
@@ -24,9 +24,9 @@ pub struct Ground {
     /// The organ's value in the masks.
     pub label: u16,
     pub tests: Vec<Test>,
-    /// Whether people drew the masks of the tests, so that accuracy can be told.
+    /// True if people drew the masks of the tests, so that accuracy can be told.
     pub truth: bool,
-    /// What was done, and what it does not show.
+    /// An account of the work, and of what it does not show.
     pub story: String,
     pub caption: &'static str,
 }
@@ -41,11 +41,11 @@ pub struct Drawing {
 /// A network of the demo, in the folder of its name.
 pub struct Network {
     pub name: String,
-    /// How the report calls it.
+    /// Its title in the report.
     pub title: String,
-    /// What is said of `finetune` beside what holds of all.
+    /// Flags of `finetune` beside those that hold for all.
     pub flags: String,
-    /// Whether its masks are shown.
+    /// True if its masks are shown.
     pub shown: bool,
 }
 
@@ -54,7 +54,7 @@ pub struct Test {
     pub name: &'static str,
     pub folder: String,
     /// Those that are shown.
-    pub cases: Vec<&'static str>,
+    pub cases: Vec<String>,
 }
 
 impl Data {
@@ -69,12 +69,18 @@ impl Data {
 fn phantoms(scale: &Scale, seed: u32) -> Ground {
     let Scale { training_patients, test_patients, .. } = scale;
     let pretraining = scale.pretraining();
-    let patients = |folder: &str, count: &u32, domain: &str, seed: u32| {
-        format!("phantom --out {{}}/{folder} --patients {count} --domain {domain} --size 64 --seed {seed}")
+    let patients = |folder: &str, first: u32, count: &u32, domain: &str| {
+        format!(
+            "phantom --out {{}}/{folder} --patients {count} --first {first} --domain {domain} --size 64 --seed {seed}"
+        )
     };
-    let unseen = seed.wrapping_add(1);
+    // No test patient has the number, and so the name, of one that trains.
+    let unseen = *training_patients;
     let slices = *training_patients;
-    let test = |name, cases| Test { name, folder: format!("{{}}/test-{name}"), cases };
+    let test = |name| {
+        let cases = [unseen, unseen + 1].map(|number| format!("{name}{number:03}")).to_vec();
+        Test { name, folder: format!("{{}}/test-{name}"), cases }
+    };
     let import = |name: &str| {
         format!(
             "import --images {{}}/train/images --labels {{}}/drawn/{name} --only {ORGAN} \
@@ -114,23 +120,23 @@ fn phantoms(scale: &Scale, seed: u32) -> Ground {
     });
     Ground {
         bring: vec![
-            patients("train", training_patients, "a", seed),
-            patients("test-a", test_patients, "a", unseen),
-            patients("test-b", test_patients, "b", unseen),
+            patients("train", 0, training_patients, "a"),
+            patients("test-a", unseen, test_patients, "a"),
+            patients("test-b", unseen, test_patients, "b"),
         ],
         drawing: Some(Drawing { slices: slices as usize, draws: DRAWS, seed }),
         prepare,
         networks,
         label: 1,
         // The hospitals of the test patients.
-        tests: vec![test("a", vec!["a000", "a001"]), test("b", vec!["b000", "b001"])],
+        tests: vec![test("a"), test("b")],
         truth: true,
         story: format!(
             "A network is to learn the {ORGAN} from {slices} drawn slices of phantom patients. Drawn one in each scan, \
              with the first and last slice of the {ORGAN} named, or all in one patient: the effort of drawing is the \
              same. Each way was tried with {DRAWS} draws. All networks then segmented patients they had never seen: \
              of the same hospital (a) and of another one (b), with another scanner. Phantoms are drawn by a program; \
-             these numbers show that the road works, not what it reaches on real scans."
+             these numbers show that the workflow works, not what it reaches on real scans."
         ),
         caption: "The slice of each patient with most of the organ: truth in blue, prediction in orange.",
     }
@@ -173,15 +179,19 @@ fn lidc_sample(scale: &Scale, seed: u32) -> Ground {
             network("pretrained", "pre-trained (organ)", " --encoder {}/encoder"),
         ],
         label: 5,
-        tests: vec![Test { name: "sample", folder: "{sample}".to_owned(), cases: vec!["lidc0001"] }],
+        tests: vec![Test {
+            name: "sample",
+            folder: "{sample}".to_owned(),
+            cases: vec!["lidc0001".to_owned()],
+        }],
         truth: false,
         story: format!(
-            "One CT scan of LIDC-IDRI went the whole road. No person drew its masks: another network, \
+            "One CT scan of LIDC-IDRI went through the whole workflow. No person drew its masks: another network, \
              TotalSegmentator, made them. A network learnt the {ORGAN} from them, once from scratch and once from an \
              encoder that had been pre-trained on the same scan, told only which slices show the {ORGAN}. Both then \
              segmented the very scan that they were trained on, for there is no other. So nothing was validated, \
-             nothing here is an accuracy, and nothing tells how these networks do on a patient they have not seen: \
-             for that it takes other patients, and masks that people drew. What is shown is that a real scan is \
+             nothing here is an accuracy, and nothing tells how these networks do on a patient they have not seen. \
+             That takes other patients, and masks that people drew. What is shown is that a real scan is \
              read, learnt from and segmented in its own grid."
         ),
         caption: "The slice with most of the organ, of the patient that the networks were trained on: \

@@ -67,9 +67,9 @@ pub fn run(request: &Request, run_line: RunLine<'_>, watch: &dyn Watch) -> anyho
     Ok(Outcome { report: std::path::absolute(&report)?, seconds: start.elapsed().as_secs_f64() })
 }
 
-/// Where the fetched scan is, or would be.
+/// The place of the fetched scan, there or not.
 fn sample() -> anyhow::Result<PathBuf> {
-    let item = fetch::item("lidc-sample").context("the catalogue has the scan")?;
+    let item = fetch::item("lidc-sample").context("lidc-sample is missing from the catalogue")?;
     Ok(fetch::place(item, &Environment::of_process())?)
 }
 
@@ -184,7 +184,7 @@ impl Demo<'_> {
         Ok(report)
     }
 
-    /// What `evaluate` found, of each hospital.
+    /// Reports the scores of `evaluate` for each hospital.
     fn scores(&self, report: &mut Report) -> anyhow::Result<()> {
         report.heading("Scores");
         let mut rows = Vec::new();
@@ -200,14 +200,14 @@ impl Demo<'_> {
         );
         report.paragraph(
             "Means over patients, in 3D and in mm; a missed organ scores Dice 0 and the image's diagonal. \
-             Intervals are bootstrapped over patients: they tell how the means vary with the patients, not with \
-             what is drawn and the seed of the training, which can move them as much. Three draws are few, and of \
+             Intervals are bootstrapped over patients: they tell how the means vary with the patients. What is drawn and \
+             the seed of the training can move the means as much, and intervals do not tell of that. Three draws are few, and of \
              the pre-trained network there is one, which decides nothing.",
         );
         Ok(())
     }
 
-    /// What is left to say where no person drew a mask.
+    /// Reports the agreement with a machine, where no person drew a mask.
     fn agreements(&self, report: &mut Report) -> anyhow::Result<()> {
         report.heading("Agreement with a machine, on the training scan");
         let mut rows = Vec::new();

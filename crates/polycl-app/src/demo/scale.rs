@@ -1,6 +1,6 @@
 //! Sizes of the demo: in full, and for a quick look.
 
-/// How much the demo does.
+/// The size of the demo.
 pub struct Scale {
     pub(super) training_patients: u32,
     pub(super) test_patients: u32,

@@ -7,7 +7,7 @@ use polycl_nn::train::RunCard;
 /// The number of the demo's only organ in its masks.
 const LIVER: u16 = 1;
 
-/// What `evaluate` wrote of one network on the patients of one hospital.
+/// The scores of one network by `evaluate` on the patients of one hospital.
 pub struct Score {
     pub network: String,
     title: String,
@@ -15,7 +15,7 @@ pub struct Score {
     /// Dice of each patient, a miss as 0.
     by_patient: Vec<f64>,
     dice: Option<f64>,
-    interval: [Option<f64>; 2],
+    interval: Option<[f64; 2]>,
     hd95: Option<f64>,
     surface_dice: Option<f64>,
 }
@@ -25,14 +25,13 @@ impl Score {
         let summary = SummaryFile::read(&out.join(format!("{network}-{domain}-scores")))?;
         let mean = |metric: &str| summary.mean.get(&LIVER).and_then(|mean| *mean.get(metric)?);
         let dice = |case: &CaseOfFile| case.metrics.get(&LIVER).and_then(|scores| scores.dice).unwrap_or(0.0);
-        let interval = summary.interval(LIVER, "Dice");
         Ok(Self {
             network: network.to_owned(),
             title: title.to_owned(),
             patients: summary.metric_per_case.len(),
             by_patient: summary.metric_per_case.iter().map(dice).collect(),
             dice: mean("Dice"),
-            interval: [0, 1].map(|end| interval.map(|interval| interval[end])),
+            interval: summary.interval(LIVER, "Dice"),
             hd95: mean("HD95"),
             surface_dice: mean("NSD"),
         })
@@ -42,25 +41,26 @@ impl Score {
         let number = |value: Option<f64>, digits: usize| {
             value.map_or("undefined".to_owned(), |value| format!("{value:.digits$}"))
         };
-        let [low, high] = self.interval.map(|end| number(end, 3));
+        // Of too few patients there is none.
+        let interval = self.interval.map(|[low, high]| format!("{low:.3} to {high:.3}"));
         vec![
             self.title.clone(),
             format!("{} of hospital {domain}", self.patients),
             number(self.dice, 3),
-            format!("{low} to {high}"),
+            interval.unwrap_or_else(|| "–".to_owned()),
             number(self.hd95, 1),
             number(self.surface_dice, 3),
         ]
     }
 }
 
-/// What was seen, draw by draw: as many slices spread over scans, and in one patient.
+/// Compares draw by draw, in words: as many slices spread over scans, and in one patient.
 pub fn compared(domain: &str, spread: &[&Score], whole: &[&Score]) -> String {
     let mean = |score: &Score| score.by_patient.iter().sum::<f64>() / score.by_patient.len().max(1) as f64;
     let all = |scores: &[&Score]| scores.iter().map(|s| mean(s)).sum::<f64>() / scores.len().max(1) as f64;
     let ahead = spread.iter().zip(whole).filter(|(spread, whole)| mean(spread) > mean(whole)).count();
     format!(
-        "Hospital {domain}: one slice a scan reaches a mean Dice of {:.3}, as many in one patient {:.3}; one slice a scan is \
+        "Hospital {domain}: one slice a scan reaches a mean Dice of {:.3}, as many in one patient {:.3}. One slice a scan is \
          ahead in {ahead} of {} draws, and {:+.3} on average over {} patients.",
         all(spread),
         all(whole),
@@ -70,7 +70,7 @@ pub fn compared(domain: &str, spread: &[&Score], whole: &[&Score]) -> String {
     )
 }
 
-/// How far a network repeats a mask that a machine made, as a row of a table.
+/// The agreement of a network with a mask that a machine made, as a row of a table.
 pub fn agreement(
     run: &Path,
     title: &str,

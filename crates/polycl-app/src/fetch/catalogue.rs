@@ -2,13 +2,13 @@
 #[derive(Debug)]
 pub struct Item {
     pub name: &'static str,
-    /// What it is, by whom and under which licence, in a line.
+    /// Its content, author and licence, in a line.
     pub about: &'static str,
     /// The package as indexes know it (PEP 503).
     pub package: &'static str,
     pub version: &'static str,
     pub wheel: &'static str,
-    /// Of the wheel.
+    /// Length of the wheel.
     pub bytes: u64,
     pub sha256: &'static str,
     pub members: &'static [Member],
@@ -31,7 +31,7 @@ pub struct Sample {
 /// One file of a wheel.
 #[derive(Debug)]
 pub struct Member {
-    /// Where it is in the wheel.
+    /// Its path in the wheel.
     pub path: &'static str,
     /// Its path in the item's folder in the cache.
     pub file: &'static str,

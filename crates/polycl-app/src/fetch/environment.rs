@@ -40,7 +40,7 @@ impl Environment {
         Salt::at(&file.unwrap_or_else(|| "polycl-salt".into()))
     }
 
-    /// Where PolyCL keeps what it can fetch again.
+    /// The folder for things that PolyCL can fetch again.
     pub fn cache(&self) -> Option<PathBuf> {
         let system = || {
             if cfg!(windows) {

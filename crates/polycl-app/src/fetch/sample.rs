@@ -22,7 +22,7 @@ pub fn is_marked(sample: &Sample, folder: &Path) -> bool {
 /// Writes both into the folder of a sample, which has come without them.
 pub fn mark(sample: &Sample, folder: &Path) -> Result<()> {
     let given = folder.join(sample.names);
-    let names = serde_json::to_string_pretty(&names::read(&given)?)
+    let names = serde_json::to_string_pretty(&names::read(&given)?.names)
         .map_err(|e| Error::caused(&given, Kind::Labels, "names that JSON can hold", e))?;
     output::atomically(&folder.join(NAMES), |file| writeln!(file, "{names}"))?;
     let path = folder.join(RECORD).join(Record::Predict.file());

@@ -6,7 +6,7 @@ use polycl_base::{Error, Result};
 use super::environment::Environment;
 use super::url::Url;
 
-/// Where pip looks for packages, and how, as its environment and files have it
+/// The places and the manner in which pip looks for packages, as its environment and files have them
 /// (pip's documentation, "Configuration").
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Settings {

@@ -119,7 +119,7 @@ impl Place {
     }
 }
 
-/// How the server treats a download.
+/// The server's response to a download.
 #[derive(Clone, Copy, PartialEq)]
 enum Manner {
     Whole,
@@ -430,7 +430,7 @@ fn a_sample_is_marked_as_what_a_network_made() {
     assert_eq!(place.cached(), all.map(|name| format!("tiny/{name}")));
     let mask = path.join("labels/a.nii.gz");
     assert_eq!(Records::default().maker(&mask).unwrap().unwrap().origin, Origin::Predicted);
-    let named: Vec<_> = names::beside(&mask).unwrap().into_iter().collect();
+    let named: Vec<_> = names::beside(&mask).unwrap().names.into_iter().collect();
     assert_eq!(named, [(1, "spleen".to_owned()), (5, "liver".to_owned())]);
     assert!(!place.fetch(&item, None, &[]).unwrap().1);
     // Without its mark the mask would pass for a person's.

@@ -91,7 +91,7 @@ fn each(from: &mut dyn Read, mut to: impl FnMut(&[u8]) -> io::Result<()>) -> std
 
 pub fn other(name: &str, origin: impl Into<Subject>) -> Error {
     Error::new(origin, Kind::Format, format!("{name} as published"), "a file of another sha256")
-        .hint("it is damaged, or not the one: get it again, or from elsewhere")
+        .hint("get the file again: this one is damaged, or of another version")
 }
 
 pub fn sha256(path: &Path) -> Result<String> {

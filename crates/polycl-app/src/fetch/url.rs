@@ -38,7 +38,7 @@ impl Url {
         Self { path: format!("{}/{name}/", self.path.trim_end_matches('/')), ..self.clone() }
     }
 
-    /// What a link on the page at this address leads to (RFC 3986, section 5). The login goes along
+    /// The target of a link on the page at this address (RFC 3986, section 5). The login goes along
     /// to the same host only.
     pub fn join(&self, link: &str) -> Option<Self> {
         let link = link.trim().split('#').next()?;
@@ -90,7 +90,7 @@ impl Url {
         Some((decoded(user), decoded(password)))
     }
 
-    /// Whether it is on this machine, whatever proxies there are.
+    /// True if it is on this machine, whatever proxies there are.
     pub fn is_loopback(&self) -> bool {
         let name = self.host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
         matches!(name.map_or(self.host.as_str(), |(name, _)| name), "localhost" | "127.0.0.1" | "[::1]")

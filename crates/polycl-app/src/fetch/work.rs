@@ -5,7 +5,7 @@ use polycl_base::{Error, Result, lock};
 
 use super::catalogue::Item;
 
-/// Where an item is put together, beside its place in the cache. It goes with this value; what a
+/// The folder in which an item is put together, beside its place in the cache. It goes with this value; what a
 /// killed attempt has left is removed by the next. The download alone stays, for that to go on.
 pub struct Work {
     folder: PathBuf,
@@ -47,12 +47,12 @@ impl Work {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make it", &e))
     }
 
-    /// What is to become the item's folder.
+    /// The folder that is to become the item's.
     pub fn files(&self) -> PathBuf {
         self.folder.join("files")
     }
 
-    /// Where pip puts a wheel.
+    /// The folder in which pip puts a wheel.
     pub fn wheels(&self) -> PathBuf {
         self.folder.join("wheels")
     }
@@ -62,7 +62,7 @@ impl Work {
         &self.partial
     }
 
-    /// Whether an error is one of the cache itself, which no other place to download from mends.
+    /// True if an error is one of the cache itself, which no other place to download from mends.
     pub fn owns(&self, error: &Error) -> bool {
         error.file().is_some_and(|file| file.starts_with(&self.folder) || file == self.partial)
     }

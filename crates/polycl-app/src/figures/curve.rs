@@ -14,7 +14,7 @@ const SCORE: RGBColor = RGBColor(213, 94, 0);
 const HEIGHT: RGBColor = RGBColor(0, 158, 115);
 const IDENTITY: RGBColor = RGBColor(120, 120, 120);
 
-/// What of an epoch is drawn.
+/// Reads the value of an epoch that is drawn.
 type Read = fn(&Record) -> Option<f64>;
 
 /// Training loss and, where there are some, scores and what is read off an encoder against epochs, as an SVG file.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use base64::Engine;
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::labels_of;
-use polycl_image::{Image, Mask};
+use polycl_image::{Image, Mask, Plane, Space};
 
 use crate::figures::surface;
 
@@ -19,6 +19,9 @@ const LOW: f32 = -160.0;
 const WIDTH: f32 = 400.0;
 /// Sides of pictures are at least this many pixels.
 const SIDE: usize = 320;
+/// Pixels are square whose sides differ by less, and shown shorter whose sides differ by more.
+const SQUARE: f64 = 1.01;
+const LONGEST: f64 = 16.0;
 /// Pictures in a row of several.
 const COLUMNS: usize = 3;
 
@@ -36,7 +39,7 @@ pub fn overlay(image: &Image, truth: &Mask, prediction: &Mask, label: u16) -> an
     let [nx, ny, _] = image.space.shape;
     let alone =
         |mask: &Mask| -> Vec<u16> { mask.plane(k).iter().map(|&l| if l == label { l } else { 0 }).collect() };
-    let picture = Picture::new(image.plane(k), nx, [0..nx, 0..ny])
+    let picture = Picture::new(image.plane(k), &image.space, [0..nx, 0..ny])
         .outlined(&alone(&truth), TRUTH)
         .outlined(&alone(&prediction), PREDICTION);
     Ok(Some(address(&picture.png()?)))
@@ -68,25 +71,24 @@ pub fn changes(
     let [nx, ny, _] = image.space.shape;
     let Some(part) = surroundings(planes, [nx, ny]) else { return Ok(None) };
     let pictures = slices.iter().map(|&(_, k)| {
-        let picture = Picture::new(image.plane(k), nx, part.clone());
+        let picture = Picture::new(image.plane(k), &image.space, part.clone());
         masks.iter().fold(picture, |picture, (mask, colour)| picture.outlined(mask.plane(k), *colour))
     });
     Picture::together(&pictures.collect::<Vec<_>>()).png().map(Some)
 }
 
-/// What was drawn and what became of it: the drawn slice that shows most, four others from the feet up,
-/// and the surface from the front; as a PNG. Outlines by hand, of the truth as well if there is one, are
-/// blue, others have a colour for each label. `drawn` tells whether somebody drew a label in a slice, in
-/// canonical order. `None` where the mask is empty.
+/// A picture of a propagation: the drawn slice that shows most, four others from the feet up,
+/// and the surface from the front; as a PNG. Planes of any kind are the slices. Outlines by hand, of the truth as
+/// well if there is one, are blue, others have a colour for each label. `drawn` tells whether somebody drew a label
+/// in a slice, as [`Plane`] counts them. `None` where the mask is empty.
 pub fn propagation(
-    image: &Image,
-    mask: &Mask,
-    truth: Option<&Mask>,
+    (image, plane): (&Image, Plane),
+    (found, truth): (&Mask, Option<&Mask>),
     drawn: impl Fn(usize, u16) -> bool,
 ) -> anyhow::Result<Option<Vec<u8>>> {
-    let reorientation = Reorientation::to_canonical(&image.space);
-    let (image, mask) = (reorientation.apply(image), reorientation.apply(mask));
-    let truth = truth.map(|truth| reorientation.apply(truth));
+    let order = plane.order(&image.space);
+    let (image, mask) = (order.apply(image), order.apply(found));
+    let truth = truth.map(|truth| order.apply(truth));
     let area = |k: usize| mask.plane(k).iter().filter(|&&l| l != 0).count();
     let by_hand = |k: &usize| labels_of(mask.plane(*k)).into_iter().any(|label| drawn(*k, label));
     let [nx, ny, nz] = image.space.shape;
@@ -104,19 +106,20 @@ pub fn propagation(
             let alone: Vec<u16> = plane.iter().map(|&l| if l == label { l } else { 0 }).collect();
             picture.outlined(&alone, if drawn(k, label) { TRUTH } else { colour_of(label) })
         };
-        let mut picture = Picture::new(image.plane(k), nx, part.clone());
+        let mut picture = Picture::new(image.plane(k), &image.space, part.clone());
         if let Some(truth) = &truth {
             picture = picture.outlined(truth.plane(k), TRUTH);
         }
         pictures.push(labels_of(plane).fold(picture, outlined));
     }
     let size = pictures[0].size();
-    let rgb = surface::view(&mask, size, colour_of);
-    pictures.push(Picture { row: size[0], part: size.map(|side| 0..side), scale: 1, rgb });
+    let canonical = Reorientation::to_canonical(&found.space).apply(found);
+    let rgb = surface::view(&canonical, size, colour_of);
+    pictures.push(Picture { row: size[0], part: size.map(|side| 0..side), scale: [1.0; 2], rgb });
     Picture::together(&pictures).png().map(Some)
 }
 
-/// What labels are drawn in: six colours apart for the colour-blind, and none of them that of drawn
+/// Colours of labels: six that are apart for the colour-blind, and none of them that of drawn
 /// outlines.
 const COLOURS: [([u8; 3], &str); 6] = [
     (PREDICTION, "orange"),
@@ -164,18 +167,25 @@ fn surroundings<'a>(
     Some([(0, nx), (1, ny)].map(|(axis, n)| low[axis].saturating_sub(margin)..(high[axis] + margin).min(n)))
 }
 
-/// An RGB picture of a part of a slice, each pixel of the slice `scale`² of its own.
+/// An RGB picture of a part of a slice, in the right proportions.
 struct Picture {
     /// Pixels in a row of the slice.
     row: usize,
     part: [Range<usize>; 2],
-    scale: usize,
+    /// Pixels of its own for each of the slice, along x and y.
+    scale: [f64; 2],
     rgb: Vec<[u8; 3]>,
 }
 
 impl Picture {
-    fn new(plane: &[f32], row: usize, part: [Range<usize>; 2]) -> Self {
-        let scale = SIDE.div_ceil(part[0].len().max(part[1].len()));
+    fn new(plane: &[f32], space: &Space, part: [Range<usize>; 2]) -> Self {
+        let (row, [dx, dy, _]) = (space.shape[0], space.spacing());
+        let stretch = [dx, dy].map(|side| (side / dx.min(dy)).min(LONGEST));
+        // Affines are rounded.
+        let stretch = if stretch.iter().all(|&side| side < SQUARE) { [1.0; 2] } else { stretch };
+        let sides = [0, 1].map(|axis| part[axis].len() as f64 * stretch[axis]);
+        let whole = (SIDE as f64 / sides[0].max(sides[1])).ceil();
+        let scale = stretch.map(|side| side * whole);
         let grey = |hu: f32| (((hu - LOW) / WIDTH).clamp(0.0, 1.0) * 255.0) as u8;
         let mut picture = Self { row, part, scale, rgb: Vec::new() };
         let [width, height] = picture.size();
@@ -185,12 +195,13 @@ impl Picture {
     }
 
     fn size(&self) -> [usize; 2] {
-        [self.part[0].len() * self.scale, self.part[1].len() * self.scale]
+        [0, 1].map(|axis| (self.part[axis].len() as f64 * self.scale[axis]) as usize)
     }
 
     /// The slice's pixel under a picture's.
     fn voxel(&self, x: usize, y: usize) -> usize {
-        self.part[0].start + x / self.scale + self.row * (self.part[1].start + y / self.scale)
+        let [x, y] = [(x, 0), (y, 1)].map(|(at, axis)| (at as f64 / self.scale[axis]) as usize);
+        self.part[0].start + x + self.row * (self.part[1].start + y)
     }
 
     /// Draws the border of every label of a mask, two picture pixels wide, inside the label.
@@ -222,7 +233,7 @@ impl Picture {
                 rgb[(top + y) * size[0] + left..][..width].copy_from_slice(line);
             }
         }
-        Self { row: size[0], part: size.map(|side| 0..side), scale: 1, rgb }
+        Self { row: size[0], part: size.map(|side| 0..side), scale: [1.0; 2], rgb }
     }
 
     fn png(&self) -> anyhow::Result<Vec<u8>> {

@@ -19,7 +19,7 @@ const STYLE: &str = "
   pre { background: #f4f4f4; padding: .8rem; overflow-x: auto } svg { width: 29rem; max-width: 100%; height: auto }
   @media print { figure { break-inside: avoid } }";
 
-/// What a report is made of, in order.
+/// The parts of a report, in order.
 enum Block {
     Heading(String),
     Paragraph(String),

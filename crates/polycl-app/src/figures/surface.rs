@@ -4,10 +4,10 @@ use polycl_image::Mask;
 
 /// Towards the light, along x, up, and towards the eye.
 const LIGHT: [f32; 3] = [-0.4, 0.5, 0.77];
-/// Of what the light does not meet.
+/// Brightness of places that the light does not meet.
 const SHADE: f32 = 0.25;
 
-/// Where a ray meets a mask: how many millimetres behind the scan's front, and which label.
+/// The point at which a ray meets a mask: how many millimetres behind the scan's front, and which label.
 type Hit = Option<(f32, u16)>;
 
 /// A picture of `width` by `height` pixels of a mask in canonical order; `colour` is a label's.

@@ -16,7 +16,7 @@ use crate::recipe::MaskRecipe;
 /// The network that segmented the scans of a folder, and how.
 pub type Card = prediction::Card<MaskRecipe>;
 
-/// Where the masks of a network are put down.
+/// The book in which the masks of a network are put down.
 pub struct Book<'a> {
     pub out: &'a Path,
     pub run: &'a Path,
@@ -50,13 +50,13 @@ impl Book<'_> {
     }
 
     /// Adds a case, and what is odd about its scan, to the card as it is now: another call may have added its own since.
-    pub fn add(&self, case: &str, fingerprint: &str, odd: Vec<String>) -> Result<()> {
+    pub fn add(&self, case: &str, fingerprint: &str, odd: &[String]) -> Result<()> {
         let _lock = lock::wait(self.out)?;
         let mut card = self.card()?;
         card.made.remove(case);
         card.odd.remove(case);
         if !odd.is_empty() {
-            card.odd.insert(case.to_owned(), odd);
+            card.odd.insert(case.to_owned(), odd.to_vec());
         }
         if let Some(cases) = &mut card.cases {
             cases.insert(case.to_owned());

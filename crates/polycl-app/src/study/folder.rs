@@ -45,7 +45,7 @@ impl Beginning {
             let then = self.data.get(&path.display().to_string());
             if then.is_some_and(|then| *then != dataset.index.fingerprint()) {
                 let expected = "the data set that the study began with";
-                return Err(Error::new(path, Kind::Request, expected, "another one")
+                return Err(Error::new(path, Kind::Request, expected, "another data set")
                     .hint("import it again as it was, or begin a new study with another --out")
                     .into());
             }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use polycl_base::{Error, output};
+use polycl_image::legend::{IGNORE, IGNORED};
 use polycl_image::{Input, Source, nifti};
 
 use super::plan::{StudyPlan, Test};
@@ -19,9 +20,13 @@ pub fn lay_out(plan: &StudyPlan, test: &Test) -> anyhow::Result<()> {
     }
     let (path, dataset) = &plan.datasets[test.dataset];
     let numbers = plan.numbers();
+    let label = |(organ, &number): (&&str, &u16)| Some((dataset.index.label(organ)?, number));
+    let open = test.scans.iter().any(|&scan| !dataset.index.scans[scan].ignored.is_empty());
+    let ignored = open.then_some((IGNORE, IGNORED));
     let organs: BTreeMap<u16, u16> =
-        numbers.iter().filter_map(|(organ, &number)| Some((dataset.index.label(organ)?, number))).collect();
-    let names = serde_json::to_string_pretty(&numbers)?;
+        ignored.map(|_| (IGNORED, IGNORED)).into_iter().chain(numbers.iter().filter_map(label)).collect();
+    let names: BTreeMap<&str, u16> = numbers.into_iter().chain(ignored).collect();
+    let names = serde_json::to_string_pretty(&names)?;
     output::folder_atomically(&test.dir, |folder| {
         for &number in &test.scans {
             let scan = &dataset.index.scans[number];
@@ -51,7 +56,9 @@ fn link(scan: &Path, to: &Path) -> polycl_base::Result<()> {
     let failed = |e: &std::io::Error| Error::io(scan, "link to it", e);
     fs::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(|e| failed(&e))?;
     let scan = scan.canonicalize().map_err(|e| {
-        failed(&e).hint("paths of a data set are as they were imported: run the study from the same folder")
+        failed(&e).hint(
+            "run the study from the folder of the import: the data set keeps its paths as they were given",
+        )
     })?;
     #[cfg(unix)]
     let linked = std::os::unix::fs::symlink(&scan, to);

@@ -97,7 +97,7 @@ impl Running {
             return Ok(false);
         };
         // A panic must not take the other tasks with it.
-        let Some(words) = next.join().unwrap_or_else(|_| Err(anyhow!("it panicked")))? else {
+        let Some(words) = next.join().unwrap_or_else(|_| Err(anyhow!("the training panicked")))? else {
             return Ok(true);
         };
         ensure!(!self.cancelled, STOPPED);
@@ -108,12 +108,12 @@ impl Running {
 
 fn next_of(task: Arc<Mutex<Task>>) -> JoinHandle<anyhow::Result<Option<Vec<String>>>> {
     std::thread::spawn(move || {
-        let mut task = task.lock().map_err(|_| anyhow!("it panicked"))?;
+        let mut task = task.lock().map_err(|_| anyhow!("the training panicked"))?;
         task.next_command()
     })
 }
 
-const STOPPED: &str = "it was asked to stop";
+const STOPPED: &str = "the study was asked to stop";
 
 /// The lock of a task's folder, once nobody else has it.
 fn claim(dir: &Path) -> anyhow::Result<Option<File>> {

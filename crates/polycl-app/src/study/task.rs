@@ -41,7 +41,7 @@ impl Task {
             let finetuning = &plan.finetunings[number];
             if let Some(pretraining) = finetuning.pretraining {
                 let done = trained::is_done(&plan.pretrainings[pretraining].dir);
-                ensure!(done, "its pre-training failed");
+                ensure!(done, "the pre-training before it failed");
             }
             for &test in &finetuning.tests {
                 for finish in plan.finishes(finetuning) {

@@ -6,13 +6,17 @@ use polycl_base::{Error, Kind, Result, lock, output, table, text};
 
 use super::record::Record;
 
-/// A CSV file beside masks. Its first column is the case.
+/// A CSV file beside masks. Its first column is the case, and its last one says what is odd about the scan.
 pub(super) struct CaseTable {
     pub(super) record: Record,
     pub(super) columns: &'static [&'static str],
     /// The kind of its rows, for a person whose file holds something else.
     pub(super) what: &'static str,
 }
+
+const ODD: &str = "odd";
+/// Last columns that earlier versions did not write.
+const ADDED: usize = 2;
 
 impl CaseTable {
     /// Refuses a file that cannot be added to, before there is work to lose.
@@ -24,7 +28,7 @@ impl CaseTable {
     pub(super) fn write(
         &self,
         folder: &Path,
-        case: &str,
+        (case, odd): (&str, &[String]),
         rows: impl Iterator<Item = Vec<String>>,
     ) -> Result<()> {
         let path = folder.join(self.record.file());
@@ -32,16 +36,21 @@ impl CaseTable {
         let others = self.other_rows(&path, case)?;
         output::atomically(&path, |file| {
             let mut table = csv::Writer::from_writer(file);
-            table.write_record(self.columns)?;
+            table.write_record(self.header())?;
             others.iter().try_for_each(|row| table.write_record(row))?;
+            let odd = odd.join("; ");
             for row in rows {
-                table.write_record(row)?;
+                table.write_record(row.iter().chain([&odd]))?;
             }
             table.flush()
         })
     }
 
-    /// The rows of other cases that are there already.
+    fn header(&self) -> Vec<&str> {
+        self.columns.iter().copied().chain([ODD]).collect()
+    }
+
+    /// The rows of other cases that are there already, with empty cells in columns that they lack.
     fn other_rows(&self, path: &Path, case: &str) -> Result<Vec<csv::StringRecord>> {
         if !path.exists() {
             return Ok(Vec::new());
@@ -51,12 +60,18 @@ impl CaseTable {
                 .hint("move it out of the way, or choose another --out")
         };
         let (columns, rows) = table::records(path).map_err(|e| unreadable(e.found.clone()).because(e))?;
-        if columns != *self.columns {
+        let header = self.header();
+        let lacking = header.len().saturating_sub(columns.len());
+        if lacking > ADDED || !columns.iter().eq(header[..header.len() - lacking].iter().copied()) {
             return Err(unreadable("other columns".to_owned()));
         }
         let case = text::composed(case.to_owned());
-        let rows = rows.into_iter().map(|(_, row)| row);
-        Ok(rows.filter(|row| row.get(0) != Some(case.trim())).collect())
+        let others = rows.into_iter().map(|(_, row)| row).filter(|row| row.get(0) != Some(case.trim()));
+        let whole = |mut row: csv::StringRecord| {
+            (0..lacking).for_each(|_| row.push_field(""));
+            row
+        };
+        Ok(others.map(whole).collect())
     }
 }
 

@@ -30,7 +30,7 @@ pub use record::Record;
 pub struct Maker {
     pub origin: Origin,
     pub record: PathBuf,
-    /// What `propagate.csv` says of the mask's slices.
+    /// The rows of `propagate.csv` about the mask's slices.
     pub propagation: Option<Propagation>,
     /// The other program whose mask it is; a person who knows better may say so.
     pub program: Option<&'static str>,
@@ -41,13 +41,13 @@ impl Maker {
     pub fn refused(&self, mask: &Path, expected: &str) -> Error {
         let record = self.record.display();
         let whose = self.program.map_or_else(|| self.origin.to_string(), |program| format!("by {program}"));
-        let found = format!("one that a machine made ({whose}), says {record}");
+        let found = format!("a mask that a machine made ({whose}), as {record} says");
         Error::new(mask, Kind::Request, expected, found)
-            .hint("a mask that a person has corrected since belongs in another folder, without that file")
+            .hint("put a mask that a person has corrected since into another folder, without that file")
     }
 }
 
-/// What the files beside masks tell; each folder is read once.
+/// The records in files beside masks; each folder is read once.
 #[derive(Debug, Default)]
 pub struct Records(BTreeMap<PathBuf, Folder>);
 
@@ -138,7 +138,7 @@ impl Folder {
         Some(Maker { origin, record, propagation: None, program: Some(program) })
     }
 
-    /// Of several records the least believable counts: one mask may have replaced another.
+    /// The least believable of several records: one mask may have replaced another.
     fn maker(&self, case: &str) -> Option<Maker> {
         let predicted = match &self.predicted {
             Made::None => false,
@@ -168,7 +168,8 @@ pub fn settle(folder: &Path, case: &str, own: &[Record]) -> Result<()> {
         if !path.is_file() {
             continue;
         }
-        let unreadable = |found| Error::new(&path, Kind::Format, "which masks a machine made", found);
+        let unreadable =
+            |found| Error::new(&path, Kind::Format, "a record of the masks that a machine made", found);
         let without = match record {
             Record::Predict => {
                 let text = std::fs::read(&path).map_err(|e| Error::io(&path, "read it", &e))?;

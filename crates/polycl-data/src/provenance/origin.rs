@@ -23,7 +23,7 @@ impl Origin {
         *self == Self::Hand
     }
 
-    /// How many there are of each, in words: "3 by hand, 2 propagated".
+    /// Counts of each origin, in words: "3 by hand, 2 propagated".
     pub fn counts(origins: impl IntoIterator<Item = Self>) -> String {
         let origins = Vec::from_iter(origins);
         let count = |origin: Self| origins.iter().filter(|&&other| other == origin).count();

@@ -19,14 +19,14 @@ pub struct Card<M> {
     pub run: PathBuf,
     /// Hash of the network's weights: masks of two networks do not mix in a folder.
     pub weights: String,
-    /// How the masks were refined, if they were; this must not differ in a folder either.
+    /// The refinement of the masks, if there was one; this must not differ in a folder either.
     #[serde(default)]
     pub refined_by: Option<String>,
     /// Cases whose masks in the folder are this network's, for `import` and `evaluate` to know them
     /// by; none are listed, and all are meant, where an earlier version began the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cases: Option<BTreeSet<String>>,
-    /// How the masks were made that are finished; a case is listed above before its mask is written.
+    /// The making of the masks that are finished; a case is listed above before its mask is written.
     #[serde(default = "BTreeMap::new", skip_serializing_if = "BTreeMap::is_empty")]
     pub made: BTreeMap<String, M>,
     /// Sentences about what was odd about scans.
@@ -74,7 +74,7 @@ impl SeenBy {
     /// [`Kind::Format`] where it does not tell; [`Kind::Io`].
     pub fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file).map_err(|e| Error::io(file, "read it", &e))?;
-        let expected = "which cases trained the model, as `polycl predict` writes it";
+        let expected = "a record of the cases that trained the network, as `polycl predict` writes it";
         serde_json::from_str(&text).map_err(|e| Error::caused(file, Kind::Format, expected, e))
     }
 }
@@ -95,7 +95,7 @@ pub(super) fn made(file: &Path) -> Result<Made> {
         cases: Option<BTreeSet<String>>,
     }
     let bytes = text::read(file).map_err(|e| Error::io(file, "read it", &e))?;
-    let expected = "which masks a network made, as `polycl predict` writes it";
+    let expected = "a record of the masks that a network made, as `polycl predict` writes it";
     let card: Cases =
         serde_json::from_slice(&bytes).map_err(|e| Error::caused(file, Kind::Format, expected, e))?;
     let trimmed =

@@ -3,11 +3,11 @@
 /// A file that says which of the masks beside it a machine made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record {
-    /// Of `polycl propagate`.
+    /// A record of `polycl propagate`.
     Propagate,
-    /// Of `polycl predict`.
+    /// A record of `polycl predict`.
     Predict,
-    /// Of `polycl refine`, and of `polycl predict --refine`.
+    /// A record of `polycl refine`, and of `polycl predict --refine`.
     Refine,
 }
 

@@ -58,19 +58,19 @@ pub fn check(folder: &Path) -> Result<()> {
     TABLE.check(folder)
 }
 
-/// Writes what was decided about a case, where rows of other cases stay. A mask in which there was nothing to decide has a
+/// Writes what was decided about a case and is odd about its scan, where rows of other cases stay. A mask in which there was nothing to decide has a
 /// row, too: it is a machine's all the same.
 ///
 /// # Errors
 /// As [`check`]; [`polycl_base::Kind::Io`].
-pub fn write(folder: &Path, case: &str, rows: &[Row], names: &Names) -> Result<()> {
+pub fn write(folder: &Path, (case, odd): (&str, &[String]), rows: &[Row], names: &Names) -> Result<()> {
     if rows.is_empty() {
         let mut row = vec![String::new(); TABLE.columns.len()];
         case.clone_into(&mut row[0]);
         "empty".clone_into(&mut row[TABLE.columns.len() - 1]);
-        return TABLE.write(folder, case, std::iter::once(row));
+        return TABLE.write(folder, (case, odd), std::iter::once(row));
     }
-    TABLE.write(folder, case, rows.iter().map(|row| cells(case, row, names)))
+    TABLE.write(folder, (case, odd), rows.iter().map(|row| cells(case, row, names)))
 }
 
 fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {

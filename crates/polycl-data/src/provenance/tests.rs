@@ -4,7 +4,7 @@ use std::path::Path;
 use polycl_base::Watch;
 use polycl_image::names::Names;
 use polycl_image::preprocess::Preprocess;
-use polycl_image::{Space, Volume, nifti};
+use polycl_image::{Plane, Space, Volume, nifti};
 use serde_json::Value;
 
 use super::case_table::CaseTable;
@@ -20,7 +20,7 @@ fn writers_of_one_table_keep_each_others_rows() {
     std::thread::scope(|scope| {
         for case in 0..16_u8 {
             let row = vec![format!("case{case}"), "1".to_owned()];
-            scope.spawn(move || TABLE.write(path, &row[0].clone(), std::iter::once(row)).unwrap());
+            scope.spawn(move || TABLE.write(path, (&row[0].clone(), &[]), std::iter::once(row)).unwrap());
         }
     });
     let text = std::fs::read_to_string(path.join("refine.csv")).unwrap();
@@ -28,12 +28,35 @@ fn writers_of_one_table_keep_each_others_rows() {
     assert!(!cfg!(unix) || !path.join(lock::FILE).exists());
 }
 
+#[test]
+fn tables_of_earlier_versions_are_added_to_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("refine.csv");
+    let add = || {
+        TABLE.write(
+            folder.path(),
+            ("b", &["sheared".to_owned()]),
+            std::iter::once(vec!["b".into(), "2".into()]),
+        )
+    };
+    for (before, after) in [
+        ("case,label\na,1\n", Some("case,label,odd\na,1,\nb,2,sheared\n")),
+        ("case,label,odd\na,1,blank\nb,7,\n", Some("case,label,odd\na,1,blank\nb,2,sheared\n")),
+        ("label,case\n1,a\n", None),
+        ("case,label,odd,more\na,1,,2\n", None),
+    ] {
+        std::fs::write(&file, before).unwrap();
+        assert_eq!(add().is_ok(), after.is_some(), "{before}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), after.unwrap_or(before));
+    }
+}
+
 /// A scan of four slices, and its mask, whose second slice is drawn and whose last shows nothing.
 fn scan_and_mask(folder: &Path) {
     let columns = glam::DMat3::from_diagonal(glam::DVec3::new(-1.0, -1.0, 3.0));
     let affine = glam::DAffine3 { matrix3: columns, translation: glam::DVec3::ZERO };
     let space = Space::new([32, 32, 4], affine);
-    let voxels = (0..space.voxels()).map(|at| at as f32 - 1000.0).collect();
+    let voxels = (0..space.voxels()).map(|at| (at % 1000) as f32 - 1000.0).collect();
     nifti::write_image(&folder.join("images/a.nii.gz"), &Volume { space: space.clone(), voxels }).unwrap();
     let mut voxels = vec![0; space.voxels()];
     for slice in 0..3 {
@@ -79,14 +102,14 @@ fn what_is_written_is_what_import_reads() {
         evidence: None,
     };
     let rows = [0, 1, 2, 3].map(row);
-    propagation::write(&labels, "a", &rows, &names).unwrap();
+    propagation::write(&labels, ("a", &[]), Plane::Axial, &rows, &names).unwrap();
     let (scan, notes) = imported(folder.path());
     assert_eq!((scan.origin, notes), (Origin::Propagated, Vec::new()));
     let trust = &scan.trust["liver"];
     assert_eq!(trust.confidence, [Some(0.0), Some(1.0), Some(0.5), Some(0.75)]);
     assert_eq!(trust.by_hand, [[1, 1]]);
     // A refined mask is a network's, though there was nothing to refine.
-    refinement::write(&labels, "a", &[], &names).unwrap();
+    refinement::write(&labels, ("a", &[]), &[], &names).unwrap();
     assert_eq!(imported(folder.path()).0.origin, Origin::Predicted);
     settle(&labels, "a", &[Record::Refine]).unwrap();
     assert!(!std::fs::read_to_string(labels.join("propagate.csv")).unwrap().contains("liver"));

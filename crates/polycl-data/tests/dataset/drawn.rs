@@ -117,6 +117,6 @@ fn rows_that_were_forgotten_are_told_and_rows_of_no_mask_refused() {
     let file = folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na,liver,1,4\n");
     plan.ranges = Some(Ranges::read(&file).unwrap());
     let told = notes(&plan, &folder.at("dataset"));
-    let unsaid = "b, liver: no row tells which slices are drawn, so its mask counts as whole";
+    let unsaid = "b, liver: no row says which slices are drawn, so the mask counts as drawn in every slice";
     assert!(told.contains(&unsaid.to_owned()), "{told:?}");
 }

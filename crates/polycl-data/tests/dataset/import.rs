@@ -165,7 +165,7 @@ fn checksums_are_those_of_the_files() {
 fn masks_that_cannot_be_used_are_found_before_the_work_begins() {
     let folder = Folder::new();
     let mut other = space(LPS);
-    other.shape[2] = 5;
+    other.world_from_voxel.translation.z += 1.5;
     mask(&folder.at("mask.nii.gz"), &other, &[(1, [0, 1], 4)]);
     for (label, kind) in [("nowhere.nii.gz", Kind::Io), ("mask.nii.gz", Kind::Geometry)] {
         for (case, shift) in [("a", 0.0), ("b", 1.0)] {
@@ -178,7 +178,7 @@ fn masks_that_cannot_be_used_are_found_before_the_work_begins() {
         let made = plan.import(&folder.at("dataset"), false, &heard);
         let [(case, error)] = made.unwrap().failed.try_into().unwrap();
         assert_eq!((case.as_str(), error.kind, error.file()), ("b", kind, Some(&*folder.at(label))));
-        let told = [Told::Note("b cannot be used".into()), Told::Task("import a".into())];
+        let told = [Told::Note("note: 1 of 2 scans cannot be used: b".into()), Told::Task("import a".into())];
         assert_eq!(heard.all(), told);
         std::fs::remove_dir_all(folder.at("dataset")).unwrap();
     }

@@ -38,10 +38,10 @@ fn nnunet_and_the_decathlon_are_read_alike() {
     for (suffix, told) in [("_0000", NNUNET), ("", MSD)] {
         let folder = challenge(suffix, told);
         let (pairs, notes) = from_challenge(&folder.at("raw")).unwrap();
-        assert!(notes.is_empty(), "{notes:?}");
+        assert!(matches!(&*notes, [note] if note.ends_with("scans imported without masks: 1")), "{notes:?}");
         let index = folder.import(&plan(pairs)).unwrap();
-        let cases: Vec<&str> = index.scans.iter().map(|scan| scan.case.as_str()).collect();
-        assert_eq!(cases, ["a", "b"], "the test set stays out");
+        let cases: Vec<_> = index.scans.iter().map(|scan| (scan.case.as_str(), scan.labelled())).collect();
+        assert_eq!(cases, [("a", true), ("b", true), ("t", false)], "the test set has no masks");
         assert_eq!((index.label("spleen"), index.label("liver")), (Some(1), Some(2)));
         assert_eq!(index.scans[0].presence["liver"], [[4, 5]], "counted from the feet");
     }
@@ -56,14 +56,30 @@ fn what_cannot_be_right_is_refused_or_told() {
     assert_eq!(refused(&NNUNET.replace("\"CT\"", "\"T1\"")), (Kind::Format, "T1".to_owned()));
     let two = NNUNET.replace("\"0\": \"CT\"", "\"0\": \"CT\", \"1\": \"PET\"");
     assert_eq!(refused(&two), (Kind::Format, "CT, PET".to_owned()));
-    assert_eq!(refused(&NNUNET.replace("liver", "ignore")).0, Kind::Labels);
-    assert_eq!(refused(&NNUNET.replace("\"liver\": 2", "\"liver\": [1, 2]")).0, Kind::Labels);
     assert_eq!(refused("{").0, Kind::Format);
     let folder = challenge("_0000", &NNUNET.replace("\"numTraining\": 2", "\"numTraining\": 41"));
     std::fs::remove_file(folder.at("raw/labelsTr/b.nii.gz")).unwrap();
     let (_, notes) = from_challenge(&folder.at("raw")).unwrap();
-    assert!(notes[0].contains("tells of 41 scans, there are 2"), "{notes:?}");
-    assert!(notes[1].contains("1 of 2 images have no mask"), "{notes:?}");
+    assert!(notes[0].contains("names 41 scans, but 2 are there"), "{notes:?}");
+    assert!(notes[1].contains("1 of 2 images has no mask and stays unlabelled: b"), "{notes:?}");
+    // A broken scan is told of when it is read, and does not stay unlabelled.
+    folder.write("raw/imagesTr/b_0000.nii.gz", "broken");
+    let (_, notes) = from_challenge(&folder.at("raw")).unwrap();
+    assert!(!notes.iter().any(|note| note.contains("no mask and")), "{notes:?}");
+}
+
+#[test]
+fn a_test_scan_of_a_training_scans_name_and_other_endings_are_told() {
+    let folder = challenge("_0000", &NNUNET.replace(".nii.gz", ".mha"));
+    shifted_image(&folder.at("raw/imagesTs/a_0000.nii.gz"), &space(LPI), 7.0);
+    let (pairs, notes) = from_challenge(&folder.at("raw")).unwrap();
+    let cases: Vec<_> = pairs.iter().map(|pair| (pair.case.as_str(), pair.label.is_some())).collect();
+    assert_eq!(cases, [("a", true), ("b", true), ("t", false)]);
+    for said in
+        ["scans end in .mha, but 2 of 2 do not, such as ", "imagesTr has scans of these names: a", "masks: 1"]
+    {
+        assert!(notes.iter().any(|note| note.contains(said)), "{said}: {notes:?}");
+    }
 }
 
 /// Three patients: two with whole masks (one of them of a machine), one with the liver alone.
@@ -141,8 +157,14 @@ fn an_exported_data_set_is_nnunets_and_comes_back() {
     let (pairs, _) = from_challenge(&raw).unwrap();
     std::fs::remove_dir_all(folder.at("dataset")).unwrap();
     let again = folder.import(&plan(pairs)).unwrap();
-    let origins: Vec<_> = again.scans.iter().map(|scan| (scan.case.as_str(), scan.origin)).collect();
+    let labelled = again.scans.iter().filter(|scan| scan.labelled());
+    let origins: Vec<_> = labelled.map(|scan| (scan.case.as_str(), scan.origin)).collect();
     assert_eq!(origins, [("a", Origin::Hand), ("b", Origin::Predicted)]);
+    assert_eq!(
+        again.scans.iter().map(|scan| &*scan.case).collect::<Vec<_>>(),
+        ["a", "b", "c"],
+        "all are back"
+    );
 }
 
 #[test]
@@ -176,4 +198,30 @@ fn what_cannot_be_exported_leaves_nothing() {
     let export = Export { dataset: &dataset, organs: Vec::new(), masks: None };
     assert_eq!(export.write(&folder.at("out"), &()).err().unwrap().kind, Kind::Labels);
     assert!(!folder.at("out").exists());
+}
+
+#[test]
+fn nifti_files_are_copied_and_compressed_where_they_are_not() {
+    let folder = Folder::new();
+    // What a file is called, and what it is called after it was written.
+    let names = [("a.nii.gz", "a.nii.gz"), ("b.nii", "b.nii"), ("c.nii", "c.nii.gz"), ("d.nii.gz", "d.nii")];
+    for (shift, (written, called)) in names.into_iter().enumerate() {
+        let written = folder.at(&format!("written/{written}"));
+        shifted_image(&written, &space(LPI), shift as f32);
+        std::fs::rename(written, folder.at(&format!("images/{called}"))).unwrap();
+        let case = called.split('.').next().unwrap();
+        mask(&folder.at(&format!("labels/{case}.nii.gz")), &space(LPI), &[(1, [0, 1], 4)]);
+    }
+    folder.write("labels/labels.json", r#"{"liver": 1}"#);
+    folder.import(&folder.plan().unwrap()).unwrap();
+    let dataset = folder.dataset().unwrap();
+    Export { dataset: &dataset, organs: Vec::new(), masks: None }.write(&folder.at("raw"), &()).unwrap();
+    for (_, called) in names {
+        let case = called.split('.').next().unwrap();
+        let file = folder.at(&format!("raw/imagesTr/{case}_0000.nii.gz"));
+        assert!(std::fs::read(&file).unwrap().starts_with(b"\x1f\x8b"), "{called} is not compressed");
+        let [own, exported] =
+            [folder.at(&format!("images/{called}")), file].map(|path| nifti::read_image(&path).unwrap());
+        assert!(own.voxels == exported.voxels && own.space.native == exported.space.native, "{called}");
+    }
 }

@@ -21,10 +21,10 @@ fn names_are_read_in_every_spelling() {
         ("bom.csv", "\u{feff}id,name\n1,liver\n2,spleen\n"),
         ("f.csv", "group,original_idx,structure,id\norgans,7,liver,1\norgans,8,spleen,2\n"),
     ] {
-        assert_eq!(names::read(&folder.write(file, text)).unwrap(), expected, "{file}");
-        assert_eq!(names::given(file, folder.0.path()).unwrap(), expected, "{file}");
+        assert_eq!(names::read(&folder.write(file, text)).unwrap().names, expected, "{file}");
+        assert_eq!(names::given(file, folder.0.path()).unwrap().names, expected, "{file}");
     }
-    assert_eq!(names::given("1=liver, 2=spleen", Path::new("")).unwrap(), expected);
+    assert_eq!(names::given("1=liver, 2=spleen", Path::new("")).unwrap().names, expected);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn names_that_make_no_sense_are_refused() {
     for text in [
         "{}",
         "[1, 2]",
-        r#"{"labels": {"whole": [1, 2]}}"#,
+        r#"{"labels": {"whole": [1, "core"]}}"#,
         r#"{"1": "liver", "2": "liver"}"#,
         r#"{"liver": 1, "spleen": 1}"#,
         r#"{"1": ""}"#,

@@ -64,6 +64,57 @@ fn slices_of_a_propagated_mask_are_believed_as_far_as_they_say() {
     }
 }
 
+/// A liver that was drawn in a sagittal plane, found in two beside it, and followed to both ends.
+const SAGITTAL: &str = "case,label,slice,origin,pixels,confidence,plane\n\
+                        a,3,2,propagated,0,0.1,sagittal\na,3,3,hand,40,1,sagittal\n\
+                        a,3,4,propagated,120,0.5,sagittal\na,3,5,propagated,240,0.75,sagittal\n\
+                        a,3,6,propagated,0,0.9,sagittal\n";
+
+#[test]
+fn slices_are_believed_as_the_planes_that_cross_them() {
+    for signs in [LPS, LPI] {
+        let folder = scan(signs);
+        let told = |rows: &str| {
+            folder.write("labels/propagate.csv", rows);
+            let index = folder.import(&folder.plan().unwrap()).unwrap();
+            std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+            assert_eq!(index.scans[0].origin, Origin::Propagated);
+            assert!((0..6).all(|slice| !index.scans[0].by_hand("liver", slice)), "slices that nobody drew");
+            (0..6).map(|slice| index.scans[0].confidence("liver", slice)).collect::<Vec<_>>()
+        };
+        // By pixels: (40 · 1 + 120 · ½ + 240 · ¾) / 400.
+        assert_eq!(told(SAGITTAL), [0.7; 6]);
+        // From plane to plane no end was seen, or not all between: a part of every slice is unknown.
+        for lost in ["a,3,2,", "a,3,4,", "a,3,6,"] {
+            let rows: Vec<&str> = SAGITTAL.lines().filter(|row| !row.starts_with(lost)).collect();
+            assert_eq!(told(&(rows.join("\n") + "\n")), [0.0; 6], "{lost}");
+        }
+        // The border of the scan is an end.
+        let rows = [
+            "a,3,29,hand,40,1",
+            "a,3,30,propagated,120,0.5",
+            "a,3,31,propagated,240,0.75",
+            "a,3,28,propagated,0,1",
+        ];
+        let rows = rows.map(|row| format!("{row},sagittal\n")).concat();
+        assert_eq!(told(&format!("case,label,slice,origin,pixels,confidence,plane\n{rows}")), [0.7; 6]);
+    }
+}
+
+#[test]
+fn masks_of_planes_are_compared_by_all_their_pixels() {
+    let folder = scan(LPS);
+    let told = |pixels: usize| {
+        folder.write("labels/propagate.csv", &SAGITTAL.replace(",240,", &format!(",{},", pixels - 160)));
+        let notes = notes(&folder.plan().unwrap(), &folder.at("dataset"));
+        std::fs::remove_dir_all(folder.at("dataset")).unwrap();
+        notes
+    };
+    let pixels = 4 * 10 * 32;
+    assert!(told(pixels).is_empty());
+    assert!(told(pixels - 1)[0].starts_with("a, liver: its mask has changed"));
+}
+
 #[test]
 fn an_organ_that_was_not_looked_for_is_unknown() {
     let folder = scan(LPS);
@@ -334,6 +385,9 @@ fn tables_of_propagation_that_make_no_sense_are_refused() {
     for (file, text) in [
         ("propagate.csv", "case,label,slice,origin,pixels\na,3,1,hand,9\n"),
         ("propagate.csv", ""),
+        ("propagate.csv", &format!("{SAGITTAL}a,3,7,propagated,0,1,axial\n")),
+        ("propagate.csv", &format!("{SAGITTAL}a,3,7,propagated,0,1,oblique\n")),
+        ("propagate.csv", &format!("{SAGITTAL}a,3,32,propagated,0,1,sagittal\n")),
         ("polycl.json", "{"),
         ("polycl.json", r#"{"cases": "a"}"#),
         ("refine.csv", "scan\na\n"),

@@ -2,12 +2,13 @@
 
 use polycl_base::Kind;
 use polycl_data::provenance::{Records, settle};
-use polycl_data::{Export, Origin, Record, from_challenge, from_dicom, pairs};
+use polycl_data::{Export, Origin, Record, from_dicom, pairs};
 use polycl_fixtures::dicom::FILES;
 use polycl_image::nifti::Form;
-use polycl_image::{Folder as Scans, Input, files, names};
+use polycl_image::{Folder as Scans, Input, files};
 
 use crate::files::{Folder, LPS, image, mask, notes, plan, salt, space};
+use crate::patients::with;
 
 /// Gives the header of a NIfTI file another qform: slices 4 mm apart, 1.5 mm to the side.
 fn contradict(path: &std::path::Path) {
@@ -135,7 +136,7 @@ fn dicom_slices_are_the_scan_of_a_folder_and_what_lies_beside_them_is_told() {
     // Of files alone --images speaks.
     let (found, said) = pairs::from_folders(&scan, None, None).unwrap();
     assert_eq!(found.len(), 2);
-    let series = "DICOM series beside them are left out: 1 (--dicom takes those)";
+    let series = "DICOM series beside them are not: 1 (import those with --dicom)";
     assert!(said.iter().any(|note| note.ends_with(series)), "{said:?}");
 }
 
@@ -189,25 +190,10 @@ fn rows_are_counted_past_empty_lines() {
     let folder = Folder::new();
     let table = folder.write("m.csv", "image,patient\r\n\r\na.nii,1\r\n\r\n\r\n,2\r\n");
     let error = pairs::from_manifest(&table, None, &salt()).unwrap_err();
-    assert_eq!(error.found, "nothing in line 6");
+    assert_eq!(error.found, "an empty cell in line 6");
     let table = folder.write("m.csv", "image,patient\n\na.nii,\"1\n2\"\n\nb.nii\n");
     let error = pairs::from_manifest(&table, None, &salt()).unwrap_err();
     assert_eq!((error.found.as_str(), error.kind), ("1 in line 6", Kind::Format));
-}
-
-#[test]
-fn regions_do_not_train_and_the_plain_labels_are_named() {
-    let folder = Folder::new();
-    image(&folder.at("raw/imagesTr/a_0000.nii.gz"), &space(LPS));
-    let told = r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}}"#;
-    let file = folder.write("raw/dataset.json", told);
-    let error = from_challenge(&folder.at("raw")).unwrap_err();
-    assert_eq!(error.found, "[1,2,3]");
-    let hint = error.hint.unwrap();
-    assert!(hint.ends_with("by --images, --labels and --names 1=NAME,2=NAME,3=NAME"), "{hint}");
-    let regions = names::regions(&file).unwrap().unwrap();
-    let sets: Vec<Vec<u16>> = regions.into_iter().map(|(_, values)| Vec::from_iter(values)).collect();
-    assert_eq!(sets, [vec![1, 2, 3], vec![2, 3], vec![3]]);
 }
 
 /// As much of a DICOM segmentation as says who drew it.
@@ -235,7 +221,7 @@ fn a_segmentation_beside_a_mask_says_who_drew_it() {
             let mut plan = folder.plan().unwrap();
             let said = notes(&plan, &folder.at("out"));
             assert_eq!(said.len(), usize::from(origin != Origin::Hand), "{said:?}");
-            assert!(said.iter().all(|note| note.contains(&format!("taken for {origin} ones"))), "{said:?}");
+            assert!(said.iter().all(|note| note.contains(&format!("count as {origin},"))), "{said:?}");
             assert_eq!(folder.import(&plan).unwrap().scans[0].origin, origin);
             std::fs::remove_dir_all(folder.at("dataset")).unwrap();
             plan.pairs[0].origin = Some(Origin::Hand);
@@ -247,6 +233,24 @@ fn a_segmentation_beside_a_mask_says_who_drew_it() {
             let maker = Records::default().maker(&folder.at("labels/a.nii.gz")).unwrap().unwrap();
             assert_eq!((maker.origin, maker.program), (Origin::Propagated, None));
         }
+    }
+}
+
+#[test]
+fn a_segmentation_in_the_place_of_a_scan_is_called_one() {
+    let folder = Folder::new();
+    let ct = with(&FILES["axial/d0/002"], *b"\x08\0\x60\0CS", "SEG");
+    let seg = with(&ct, *b"\x08\0\x16\0UI", "1.2.840.10008.5.1.4.1.1.66.4");
+    std::fs::write(folder.at("export/a.dcm"), seg).unwrap();
+    for path in ["export", "export/a.dcm"].map(|name| folder.at(name)) {
+        let error = pairs::unlabelled(&[path], &salt()).map(drop).unwrap_err();
+        assert!(error.found.contains("SEG"), "{error}");
+        assert!(error.hint.unwrap().starts_with("give the folder that holds the CT slices"));
+    }
+    folder.write("export/a.dcm", "no image at all");
+    for path in ["export", "export/a.dcm"].map(|name| folder.at(name)) {
+        let error = pairs::unlabelled(&[path], &salt()).map(drop).unwrap_err();
+        assert!(error.hint.unwrap().ends_with("or give a folder of DICOM slices"));
     }
 }
 

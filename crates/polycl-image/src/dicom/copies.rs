@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::plane::{Plane, SAME_POSITION};
 use super::values::digest;
 
-/// Passes over images that have the place and the pixels of another; the first by its file's name stays. Pixels are read
+/// Passes over images that have the place and the pixels of another image; the first by its file's name stays. Pixels are read
 /// only where two images lie at one place, and no further than up to two that differ.
 pub(super) fn without<'a>(planes: Vec<Plane<'a>>, normal: DVec3, notes: &mut Vec<String>) -> Vec<Plane<'a>> {
     let groups: Vec<&[Plane]> = planes.chunk_by(|a, b| together(a, b, normal)).collect();
@@ -21,7 +21,7 @@ pub(super) fn without<'a>(planes: Vec<Plane<'a>>, normal: DVec3, notes: &mut Vec
     let once: Vec<Plane> = groups.iter().flat_map(|group| distinct(group)).collect();
     let copies = planes.len() - once.len();
     let images = if copies == 1 { "1 image that has" } else { &*format!("{copies} images that have") };
-    notes.push(format!("passed over {images} the place and the pixels of another"));
+    notes.push(format!("passed over {images} the place and the pixels of another image"));
     once
 }
 

@@ -80,7 +80,7 @@ fn fragments(bytes: &[u8], syntax: Syntax) -> Result<(Vec<usize>, Fragments<'_>)
         at = data + length as usize;
     }
     if items.is_empty() {
-        return Err(("compressed pixels".to_owned(), "none".to_owned()));
+        return Err(("compressed pixels".to_owned(), "no such pixels".to_owned()));
     }
     let (_, table) = items.remove(0);
     let begin = items.first().map_or(0, |item| item.0);

@@ -40,7 +40,11 @@ impl Lack {
             .collect();
         if !missing.is_empty() {
             let expected = format!("{} for each image", list(&missing));
-            return Self { expected, found: "none".to_owned(), hint: hint(&missing, object) };
+            return Self {
+                expected,
+                found: format!("images without {}", missing[0]),
+                hint: hint(&missing, object),
+            };
         }
         let usable = |group: Tag, tag: Tag| {
             let numbers = within(levels, group, tag);
@@ -53,7 +57,7 @@ impl Lack {
         let bad = parts.iter().find(|(_, group, tag)| !usable(*group, *tag)).unwrap_or(&parts[0]);
         let found = format!("'{}'", shown(&stands(levels, bad.1, bad.2)));
         let expected = format!("{} for each image", bad.0);
-        Self { expected, found, hint: "the header is damaged; export the series again" }
+        Self { expected, found, hint: "export the series again: the header is damaged" }
     }
 }
 
@@ -74,15 +78,15 @@ fn shown(text: &str) -> String {
 
 fn hint(missing: &[&str], object: &InMemDicomObject) -> &'static str {
     if missing != ["a pixel spacing"] {
-        return "a screenshot, a photograph or a projection has no place in the patient; name the series of the scan itself";
+        return "name the series of the scan itself: a screenshot, a photograph or a projection has no place in the patient";
     }
     if object.get(tags::IMAGER_PIXEL_SPACING).is_some() {
-        return "Imager Pixel Spacing is there, but it is measured at the detector, not in the patient; export the series with Pixel Spacing";
+        return "export the series with Pixel Spacing: Imager Pixel Spacing is there, but is measured at the detector, not in the patient";
     }
     if object.get(tags::NOMINAL_SCANNED_PIXEL_SPACING).is_some() {
-        return "Nominal Scanned Pixel Spacing is there, but it is that of a scanned film; export the series with Pixel Spacing";
+        return "export the series with Pixel Spacing: Nominal Scanned Pixel Spacing is there, but is that of a scanned film";
     }
-    "without it nothing can be measured in mm; export the series with Pixel Spacing"
+    "export the series with Pixel Spacing: without a spacing, nothing can be measured in mm"
 }
 
 fn list(words: &[&str]) -> String {

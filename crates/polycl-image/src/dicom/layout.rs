@@ -70,14 +70,18 @@ impl Layout {
         let grey = matches!(self.photometric.as_str(), "" | "MONOCHROME1" | "MONOCHROME2");
         if self.samples != 1 || !grey {
             let found = format!("{} with {} samples per pixel", self.photometric, self.samples);
-            return refused("one grey value for each pixel", found, "colour images are no scans to segment");
+            return refused(
+                "one grey value for each pixel",
+                found,
+                "name the series of the scan itself: colour images cannot be segmented",
+            );
         }
         if rows == 0 || columns == 0 || rows > 65_535 || columns > 65_535 {
             let found = format!("{rows} rows and {columns} columns");
             return refused(
                 "rows and columns from 1 to 65535",
                 found,
-                "the file is damaged; export it again",
+                "export the file again: it is damaged",
             );
         }
         if self.floats {
@@ -85,7 +89,7 @@ impl Layout {
             return refused("whole numbers as pixels", "floating-point pixel data".to_owned(), hint);
         }
         if !matches!(allocated, 8 | 16 | 32) {
-            let hint = "masks of one bit and odd sizes are no scans to segment";
+            let hint = "name the series of the scan itself: masks of one bit and odd sizes are no scans";
             return refused("8, 16 or 32 bits for each pixel", allocated.to_string(), hint);
         }
         if stored == 0 || stored > allocated || high >= allocated || high + 1 < stored {
@@ -93,7 +97,7 @@ impl Layout {
             return refused(
                 "stored bits within those allocated",
                 found,
-                "the header is damaged; export it again",
+                "export the file again: the header is damaged",
             );
         }
         if self.table {

@@ -72,7 +72,7 @@ pub fn choose<'a>(found: &'a Found, path: &Path, wanted: Option<&str>) -> Result
     match (found.series.as_slice(), wanted) {
         ([one], None) => Ok(one),
         (all, None) => Err(Error::new(path, Kind::Request, "one series", list(all))
-            .hint("name one with --series UID, or point at its folder")),
+            .hint("name one with --series UID, or give its folder")),
         (all, Some(name)) => all.iter().find(named).ok_or_else(|| {
             Error::new(path, Kind::Request, format!("the series {name}"), list(all))
                 .hint("name one of these with --series UID")
@@ -98,13 +98,13 @@ fn nothing(found: &Found, path: &Path) -> Error {
     let others: Vec<_> = found.others.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let there = if others.is_empty() { "no files".to_owned() } else { some(&others) };
     let hint = if found.others.keys().any(|reason| reason.contains("SEG") || reason.contains("RTSTRUCT")) {
-        "masks and contours are drawn on a scan; point at the folder with the CT slices themselves"
+        "give the folder that holds the CT slices: masks and contours are drawn on a scan"
     } else if found.others.keys().any(|reason| reason.contains("RTDOSE")) {
-        "a dose is planned on a scan; point at the folder with the CT slices themselves"
+        "give the folder that holds the CT slices: a dose is planned on a scan"
     } else if found.others.contains_key("DICOMDIR") {
-        "a DICOMDIR is a table of contents; point at the folder that holds it and the image files"
+        "give the folder that holds the image files: a DICOMDIR is a table of contents"
     } else {
-        "point at the folder that holds the CT slices"
+        "give the folder that holds the CT slices"
     };
     Error::new(path, Kind::Format, "a DICOM image series", there).hint(hint)
 }

@@ -24,7 +24,7 @@ pub(super) fn planes<'a>(shots: &'a [Shot], root: &Path, notes: &mut Vec<String>
     let (localizers, shots): (Vec<_>, Vec<_>) = shots.iter().partition(|shot| shot.localizer);
     if shots.is_empty() {
         return Err(Error::new(root, Kind::Geometry, "a stack of slices", "localizers alone")
-            .hint("localizers (scouts) only plan a scan; name the series of the scan itself"));
+            .hint("name the series of the scan itself: localizers (scouts) only plan a scan"));
     }
     if !localizers.is_empty() {
         notes.push(format!("left out {} marked as localizers", images(localizers.len())));
@@ -93,7 +93,7 @@ fn placed(shot: &Shot) -> Result<Vec<Plane<'_>>> {
             format!("{} frames without a position of their own", shot.layout.frames),
         )
         .hint(
-            "a plain multi-frame file does not say where its frames lie; export the scan as single slices or as enhanced CT",
+            "export the scan as single slices or as enhanced CT: a plain multi-frame file does not say where its frames lie",
         ));
     }
     let planes = shot
@@ -130,9 +130,7 @@ fn largest<'a>(groups: Vec<Vec<Plane<'a>>>, root: &Path, notes: &mut Vec<String>
             "slices of one size, spacing and orientation",
             format!("{kinds} kinds among {total} images, the most frequent {} times", group.len()),
         )
-        .hint(
-            "the series holds several stacks; put the files of the one you want into a folder of their own",
-        ));
+        .hint("put the files of one stack into a folder of their own: the series holds several"));
     }
     notes.push(format!("left out {} of another size, spacing or orientation", images(rest)));
     Ok(group)

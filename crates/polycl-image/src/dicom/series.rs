@@ -136,7 +136,8 @@ impl Series {
     pub fn header(&self) -> Result<InMemDicomObject> {
         let stack = self.stack()?;
         let path = &stack.planes[0].shot.path;
-        let head = open(path)?.ok_or_else(|| Error::new(path, Kind::Format, "a DICOM file", "another"))?;
+        let head = open(path)?
+            .ok_or_else(|| Error::new(path, Kind::Format, "a DICOM file", "another kind of file"))?;
         header(path, &head)
     }
 

@@ -95,7 +95,7 @@ pub(super) fn parse(path: &Path, head: &Head, wanted: impl Fn(&Element) -> bool)
     // What dicom-rs says of a value may quote it, and a value may be a name: it is not passed on.
     InMemDicomObject::read_dataset_with_ts(&bytes[..], &syntax).map_err(|_| {
         Error::new(path, Kind::Format, "an intact DICOM header", "elements that cannot be read")
-            .hint("the file is damaged; export it again")
+            .hint("export the file again: it is damaged")
     })
 }
 
@@ -201,7 +201,7 @@ fn frames(path: &Path, object: &InMemDicomObject) -> Result<(Vec<Frame>, Option<
             format!("a functional group for each of {claimed} frames"),
             each.len().to_string(),
         )
-        .hint("the file is damaged; export it again"));
+        .hint("export the file again: it is damaged"));
     }
     let levels = |item| [Some(item), shared].into_iter().flatten().collect::<Vec<_>>();
     let scale = |item| [Some(item), shared, Some(object)].into_iter().flatten().collect::<Vec<_>>();

@@ -65,7 +65,7 @@ fn damaged(path: &Path, fault: Fault) -> Error {
         Fault::More => "less than its header claims".to_owned(),
     };
     Error::new(path, Kind::Format, "an intact DICOM header", found)
-        .hint("the file is damaged or was not copied to its end; export it again")
+        .hint("export or copy the file again: it is damaged or incomplete")
 }
 
 fn try_open(bytes: &[u8], held: u64, whole: bool) -> std::result::Result<Option<Head>, Fault> {

@@ -10,7 +10,7 @@ use super::plane::Plane;
 use super::select::planes;
 use super::slice::Shot;
 use super::{copies, counts};
-use crate::Space;
+use crate::{Space, odd};
 
 /// How far a slice may lie from its place in the regular grid: the larger of 0.06 mm (positions are often
 /// written with one decimal) and 1% of the spacing. Where the line from the first slice to the last is too far from one,
@@ -22,8 +22,6 @@ const UNEVEN: f64 = 0.01;
 const EXACT_MM: f64 = 0.01;
 /// Steps this much longer than the median are looked at as missing slices.
 const GAP: f64 = 1.5;
-/// A smaller angle between the stack and its planes' normal, in degrees, is rounding.
-const TILT: f64 = 0.05;
 
 /// The planes of a series in the order of the volume's third axis, and where they lie.
 pub(super) struct Stack<'a> {
@@ -50,11 +48,12 @@ pub(super) fn stack<'a>(shots: &'a [Shot], root: &Path) -> Result<Stack<'a>> {
             even(&at, root, &mut notes)?
         }
     };
-    tilt(&planes, line.step, normal, &mut notes);
     notes.extend(oddities(&planes));
+    notes.extend(upright(&planes, line.step, normal));
     scales(&planes, root, &mut notes)?;
     notes.extend(counts::missing(&planes));
     let space = space(&planes, line);
+    notes.extend(odd::lattice(&space));
     Ok(Stack { planes, space, notes })
 }
 
@@ -93,10 +92,10 @@ fn apart(planes: &[Plane], normal: DVec3, root: &Path) -> Result<()> {
         root,
         Kind::Geometry,
         "one image at each position",
-        format!("two at {:.2} mm along the normal, and {} more such pairs", along(&pair[0]), several.len() - 1),
+        format!("two images at {:.2} mm along the normal, and {} more such pairs", along(&pair[0]), several.len() - 1),
     )
     .hint(
-        "the series holds several time points, energies or reconstructions; put the files of one into a folder of their own",
+        "put the files of one time point, energy or reconstruction into a folder of their own: the series holds several",
     ))
 }
 
@@ -188,7 +187,7 @@ fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<Line> {
             ),
             format!("slice {} of {} {off:.2} mm from its place", worst + 1, at.len()),
         )
-        .hint("uneven stacks are not resampled here; export the series with one spacing"));
+        .hint("export the series with one spacing: uneven stacks are not resampled here"));
     };
     let (_, off) = line.worst(at);
     if off > EXACT_MM {
@@ -197,15 +196,12 @@ fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<Line> {
     Ok(line)
 }
 
-/// Tells of a stack that leans: its grid is sheared, and is kept so.
-fn tilt(planes: &[Plane], step: DVec3, normal: DVec3, notes: &mut Vec<String>) {
-    let degrees = step.angle_between(normal).to_degrees();
+/// A sentence about a stack that stands upright where the header says that it leans.
+fn upright(planes: &[Plane], step: DVec3, normal: DVec3) -> Option<String> {
     let said = planes[0].shot.tilt;
-    if degrees > TILT {
-        notes.push(format!("the stack leans by {degrees:.2} degrees (gantry tilt): the grid is sheared"));
-    } else if said.abs() > TILT && planes.len() > 1 {
-        notes.push(format!("the header tells of a gantry tilt of {said} degrees, the positions do not"));
-    }
+    let leans = step.angle_between(normal).to_degrees() > odd::SHEARED;
+    (said.abs() > odd::SHEARED && planes.len() > 1 && !leans)
+        .then(|| format!("the header tells of a gantry tilt of {said} degrees, the positions do not"))
 }
 
 /// Refuses a scan of which only some slices say how stored values become HU, or say what cannot be; tells of other scales
@@ -214,10 +210,10 @@ fn scales(planes: &[Plane], root: &Path, notes: &mut Vec<String>) -> Result<()> 
     let without = planes.iter().filter(|plane| !plane.says.rescaled).count();
     let refused = |expected: &str, found: String| {
         Err(Error::new(root, Kind::Voxels, expected, found)
-            .hint("values would be no HU: export the series again"))
+            .hint("export the series again: without these, values are no HU"))
     };
     if without > 0 && without < planes.len() {
-        let found = format!("none in {without} of {}", planes.len());
+        let found = format!("{without} slices of {} without", planes.len());
         return refused("a rescale slope and intercept in every slice", found);
     }
     if planes.iter().any(|plane| plane.says.slope == 0.0) {
@@ -256,7 +252,7 @@ fn oddities(planes: &[Plane]) -> Vec<String> {
         );
     }
     if planes.iter().any(|plane| plane.shot.commas) {
-        notes.push("numbers with a decimal comma are read as with a point".to_owned());
+        notes.push("numbers with a decimal comma are read as if with a point".to_owned());
     }
     if planes.iter().any(|plane| plane.shot.mislabelled) {
         notes.push("the byte order is not the one that the transfer syntax says".to_owned());

@@ -75,7 +75,7 @@ pub(super) fn finite(plane: &Plane) -> Result<()> {
     }
     let expected = "a rescale slope and intercept for finite voxel values";
     Err(Error::new(&plane.shot.path, Kind::Voxels, expected, format!("{slope} and {intercept}"))
-        .hint("the header is damaged; export it again"))
+        .hint("export the file again: the header is damaged"))
 }
 
 /// Memory for all voxels, if the files are large enough to hold them.
@@ -86,7 +86,7 @@ pub(super) fn room(shape: [usize; 3], shots: &[&Shot], root: &Path) -> Result<Ve
     let allowed = held.saturating_mul(VOXELS_FOR_BYTE).saturating_add(VOXELS_FREE);
     let refused = |found: String| {
         Error::new(root, Kind::Truncated, format!("{shape:?} voxels"), found)
-            .hint("the files are damaged, or were not copied to their end")
+            .hint("copy or export the files again: they are damaged or incomplete")
     };
     let count =
         count.filter(|&count| count <= allowed).ok_or_else(|| refused(format!("files of {held} bytes")))?;
@@ -99,13 +99,14 @@ pub(super) fn room(shape: [usize; 3], shots: &[&Shot], root: &Path) -> Result<Ve
 
 fn unsupported(path: &Path, found: String) -> Error {
     Error::new(path, Kind::Format, "a transfer syntax that is read here", found).hint(
-        "read are uncompressed, deflated and RLE files, JPEG (lossless, or 8 bits), JPEG-LS and JPEG 2000; convert with dcmdjpeg or gdcmconv --raw",
+        "convert the file with dcmdjpeg or gdcmconv --raw: only uncompressed, deflated, RLE, JPEG (lossless, or 8 bits), JPEG-LS and JPEG 2000 are read",
     )
 }
 
 fn compressed(path: &Path, found: String) -> Error {
-    Error::new(path, Kind::Format, "intact compressed pixels of a kind that is read here", found)
-        .hint("if dcmdjpeg or gdcmconv --raw can convert the file, read that; if not, it is damaged: export it again")
+    Error::new(path, Kind::Format, "intact compressed pixels of a kind that is read here", found).hint(
+        "convert the file with dcmdjpeg or gdcmconv --raw; where neither can, export it again: it is damaged",
+    )
 }
 
 /// Reads one file and fills the planes that come from it.
@@ -115,8 +116,7 @@ pub(super) fn file(buffer: &mut Vec<u8>, job: Job) -> Result<()> {
     let Store { syntax, pixels: element, .. } = shot.store;
     whole(shot, buffer)?;
     let refused = |(expected, found): (String, String)| {
-        Error::new(path, Kind::Truncated, expected, found)
-            .hint("the file was not copied to its end; copy it again")
+        Error::new(path, Kind::Truncated, expected, found).hint("copy the file again: it is incomplete")
     };
     let pixels = pixels(buffer, &element, syntax, layout).map_err(refused)?;
     let codec = codec(&layout.transfer).map_err(|found| unsupported(path, found))?;
@@ -124,7 +124,7 @@ pub(super) fn file(buffer: &mut Vec<u8>, job: Job) -> Result<()> {
     if fragments != (codec != Codec::Native) {
         let found = if fragments { "fragments" } else { "one run of bytes" };
         return Err(Error::new(path, Kind::Format, "pixel data as the transfer syntax says", found)
-            .hint("the file is damaged; export it again"));
+            .hint("export the file again: it is damaged"));
     }
     planes.into_par_iter().try_for_each(|(frame, says, out)| {
         let data = pixels.frame(frame, layout).map_err(refused)?;

@@ -25,12 +25,12 @@ impl Version {
         }
     }
 
-    /// Where voxels start in a `.nii` file that has no extensions.
+    /// Offset of the voxels in a `.nii` file that has no extensions.
     pub fn first_voxel(self) -> u64 {
         self.size() as u64 + 4
     }
 
-    /// What the header says of a file whose voxels follow it, and of one that keeps them apart.
+    /// The magic of a file whose voxels follow the header, and of one that keeps them apart.
     pub fn magics(self) -> [&'static [u8]; 2] {
         match self {
             Self::One => [b"n+1\0", b"ni1\0"],
@@ -54,10 +54,10 @@ pub(super) fn version(bytes: &[u8; SIZE], path: &Path) -> Result<(Version, Order
     if &bytes[128..132] == b"DICM" {
         return Err(wrong("a DICOM file").hint("convert the series to NIfTI first, e.g. with dcm2niix"));
     }
-    Err(wrong("other data").hint("is the file complete, and is it an image?"))
+    Err(wrong("other data").hint("check that the file is complete and an image"))
 }
 
-/// What we need of a header, as it stands there. Free-text fields are never looked at: they may
+/// The fields of a header that we need, as they stand there. Free-text fields are never looked at: they may
 /// name the patient.
 pub(super) struct Fields {
     pub version: Version,

@@ -4,7 +4,7 @@ use super::{Form, Geometry};
 use crate::Space;
 use crate::raw::spans_space;
 
-/// How far the columns of an affine may be from orthogonal (as cosines) to be written as a
+/// Largest cosine between columns of an affine that is written as a
 /// quaternion; beyond it the two forms in the header would contradict each other.
 const ORTHOGONAL: f64 = 1e-6;
 
@@ -88,7 +88,9 @@ impl Geometry {
         let has_sform = self.taken(None) == Some(Form::Sform);
         if !has_sform {
             let singular = self.sform_code > 0;
-            return Vec::from_iter(singular.then(|| "the sform is singular and counts as none".to_owned()));
+            return Vec::from_iter(
+                singular.then(|| "the sform is singular and counts as missing".to_owned()),
+            );
         }
         let sform = Space::new(shape, self.in_mm(self.sform()));
         let said = if self.qform_code > 0 {
@@ -122,7 +124,7 @@ impl Geometry {
         Some(format!("sform and qform put voxels up to {apart:.2} mm apart{lengths}: the {taken} is taken"))
     }
 
-    /// Whether NIfTI-1 can hold it without loss.
+    /// True if NIfTI-1 can hold it without loss.
     pub(super) fn is_f32(&self) -> bool {
         let exact = |x: &f64| f64::from(*x as f32) == *x;
         [&self.pixdim[..4], &self.quaternion, &self.offset, self.rows.as_flattened()]

@@ -6,9 +6,9 @@ use super::Form;
 use super::code::datatype_of;
 use super::fields::Fields;
 use crate::Space;
-use crate::raw::{Datatype, Encoding, list, spans_space};
+use crate::raw::{self, Datatype, Encoding, list, spans_space};
 
-/// What we need of a header, checked.
+/// The content of a header that we need, checked.
 #[derive(Debug)]
 pub(super) struct Header {
     pub encoding: Encoding,
@@ -40,7 +40,7 @@ fn single_file(fields: &Fields, path: &Path) -> Result<()> {
         magic if magic == pair => Err(wrong("a detached .hdr/.img pair (magic ni1 or ni2)")
             .hint("join the pair into one .nii.gz, e.g. nibabel.load(hdr).to_filename(\"scan.nii.gz\")")),
         _ => Err(wrong("another magic")
-            .hint("Analyze 7.5 files do not say where voxels lie: convert from the source")),
+            .hint("convert the scan from its source: Analyze 7.5 files do not say where voxels lie")),
     }
 }
 
@@ -60,7 +60,7 @@ fn scaling(fields: &Fields, path: &Path) -> Result<(f64, f64)> {
     }
     if !intercept.is_finite() {
         return Err(Error::new(path, Kind::Format, "a finite scl_inter", intercept.to_string())
-            .hint("the header's intensity scaling is damaged: export the scan again"));
+            .hint("export the scan again: the intensity scaling of its header is damaged"));
     }
     Ok((slope, intercept))
 }
@@ -75,7 +75,7 @@ fn first_voxel(fields: &Fields, path: &Path) -> Result<u64> {
     if offset.fract() != 0.0 || offset < first as f64 || offset > f64::from(i32::MAX) {
         let expected = format!("a vox_offset of {first} or more bytes");
         return Err(Error::new(path, Kind::Format, expected, offset.to_string())
-            .hint("the header is damaged: export the scan again"));
+            .hint("export the scan again: its header is damaged"));
     }
     Ok(offset as u64)
 }
@@ -86,7 +86,7 @@ fn space(fields: &Fields, trust: Option<Form>, path: &Path) -> Result<Space> {
     let spacing = native.spacing();
     if !spacing.iter().all(|s| s.is_finite() && *s > 0.0) {
         return Err(Error::new(path, Kind::Geometry, "a positive voxel spacing", list(&spacing))
-            .hint("pixdim of the header is damaged: export the scan again"));
+            .hint("export the scan again: pixdim of the header is damaged"));
     }
     let world_from_voxel = native.affine(trust, shape);
     if !spans_space(&world_from_voxel) {
@@ -96,7 +96,7 @@ fn space(fields: &Fields, trust: Option<Form>, path: &Path) -> Result<Space> {
             None => "a singular geometry",
         };
         return Err(Error::new(path, Kind::Geometry, "an affine that can be inverted", found)
-            .hint("the header does not say where voxels lie: export the scan again"));
+            .hint("export the scan again: its header does not say where voxels lie"));
     }
     Ok(Space { shape, world_from_voxel, native: Some(native) })
 }
@@ -106,7 +106,7 @@ fn shape(fields: &Fields, path: &Path) -> Result<[usize; 3]> {
     let dim = fields.dim;
     if !(1..=7).contains(&dim[0]) {
         return Err(Error::new(path, Kind::Format, "1 to 7 dimensions", dim[0].to_string())
-            .hint("the header is damaged: export the scan again"));
+            .hint("export the scan again: its header is damaged"));
     }
     let dims = &dim[1..=dim[0] as usize];
     let wrong =
@@ -115,10 +115,10 @@ fn shape(fields: &Fields, path: &Path) -> Result<[usize; 3]> {
         return Err(wrong().hint("stack the slices of a scan into one 3D file"));
     }
     if dims.iter().any(|&n| n < 1) {
-        return Err(wrong().hint("every dimension must be at least 1: export the scan again"));
+        return Err(wrong().hint("export the scan again: every dimension must be at least 1"));
     }
     if dims[3..].iter().any(|&n| n > 1) {
-        return Err(wrong().hint("split the series and give each volume as a file of its own"));
+        return Err(wrong().hint(raw::several(dims)));
     }
     Ok([0, 1, 2].map(|axis| dims[axis] as usize))
 }

@@ -17,9 +17,9 @@ mod write;
 use std::path::Path;
 
 pub use crate::native::{Form, Geometry};
+pub(crate) use read::{head, volume};
 pub use read::{image_from_bytes, read_image, read_image_hashed, read_mask, read_mask_hashed, read_space};
-pub(crate) use read::{space, volume};
-pub use write::{write_ct, write_image, write_mask};
+pub use write::{copy_compressed, write_ct, write_image, write_mask};
 
 /// The file's name without `.nii` or `.nii.gz` (in any letter case); `None` for every other file
 /// and for hidden ones, such as the `._` twins that macOS leaves on foreign disks.
@@ -31,12 +31,12 @@ pub fn case_name(path: &Path) -> Option<String> {
     (!case.is_empty() && !case.starts_with('.')).then(|| case.to_owned())
 }
 
-/// Whether the file's name is that of a NIfTI image.
+/// True if the file's name is that of a NIfTI image.
 pub fn is_nifti(path: &Path) -> bool {
     case_name(path).is_some()
 }
 
-/// Whether the file's name asks for gzip.
+/// True if the file's name asks for gzip.
 fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }

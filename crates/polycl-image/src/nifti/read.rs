@@ -6,7 +6,7 @@ use polycl_base::{Error, Kind, Result};
 use super::Form;
 use super::fields::{Fields, SIZE, SIZE_2, version};
 use super::header::Header;
-use crate::raw::{self, Source, Stream, Voxel, fill, skip, truncated, unreadable};
+use crate::raw::{self, Head, Source, Stream, Voxel, fill, skip, truncated, unreadable};
 use crate::{Image, Mask, Space, Volume};
 
 /// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.
@@ -37,7 +37,7 @@ pub fn read_mask_hashed(path: &Path) -> Result<(Mask, String)> {
 
 /// Reads the geometry alone: no more of the file than its header.
 pub fn read_space(path: &Path) -> Result<Space> {
-    Ok(space(&mut Source::file(path)?, None, path)?.0)
+    Ok(head(&mut Source::file(path)?, None, path)?.space)
 }
 
 /// Reads a scan from the bytes of a `.nii` or `.nii.gz` file; errors name `path`.
@@ -51,8 +51,8 @@ fn hashed<V: Voxel>(path: &Path) -> Result<(Volume<V>, String)> {
     Ok((volume, source.sha256(path)?))
 }
 
-/// The place of the voxels, by the form that is trusted, and sentences about the header.
-pub(crate) fn space(source: &mut Source, trust: Option<Form>, path: &Path) -> Result<(Space, Vec<String>)> {
+/// The head of a file, by the form that is trusted.
+pub(crate) fn head(source: &mut Source, trust: Option<Form>, path: &Path) -> Result<Head> {
     let mut stream = Stream::by_content(source.buffered()).map_err(|e| unreadable(path, &e))?;
     let Header { space, encoding, .. } = header(&mut stream, trust, path)?;
     let mut notes = Vec::new();
@@ -60,8 +60,7 @@ pub(crate) fn space(source: &mut Source, trust: Option<Form>, path: &Path) -> Re
     if space.native.is_some_and(|native| native.taken(trust).is_none()) {
         notes.push("the header does not say where voxels lie: the scan is taken to be centred, its axes to run left, anterior, superior".into());
     }
-    raw::odd_datatype(encoding.datatype, &mut notes);
-    Ok((space, notes))
+    Ok(Head { space, encoding, notes })
 }
 
 pub(crate) fn volume<V: Voxel>(source: &mut Source, trust: Option<Form>, path: &Path) -> Result<Volume<V>> {
@@ -93,15 +92,15 @@ fn header(stream: &mut impl Read, trust: Option<Form>, path: &Path) -> Result<He
 const OTHERS: [(&[u8], &str, &str); 8] = [
     (b"<!doctype html", "a web page", WEB),
     (b"<html", "a web page", WEB),
-    (b"version https://git-lfs", "a pointer of Git LFS", "the file was not fetched: git lfs pull"),
-    (b"/annex/objects/", "a pointer of git-annex", "the file was not fetched: git annex get"),
+    (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file first: git lfs pull"),
+    (b"/annex/objects/", "a pointer of git-annex", "fetch the file first: git annex get"),
     (b"pk\x03\x04", "a zip archive", "unpack it, and take the file within"),
     (b"\xfd7zxz\0", "an xz archive", "unpack it with xz -d"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and take the file within"),
-    (b"\x1f\x8b", "gzip within gzip", "it was compressed twice: unpack it once with gunzip"),
+    (b"\x1f\x8b", "gzip within gzip", "unpack the file once with gunzip: it was compressed twice"),
 ];
 
-const WEB: &str = "the server sent a page, perhaps to sign in: download the file with a browser";
+const WEB: &str = "download the file with a browser: the server sent a page, perhaps to sign in";
 
 /// Refuses another kind of file by its name.
 fn other_file(bytes: &[u8], path: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::Path;
 
 use flate2::Compression;
@@ -8,7 +8,7 @@ use polycl_base::{Error, Kind, Result, output};
 use super::code::code;
 use super::fields::{SIZE, SIZE_2};
 use super::{Geometry, is_gzip, is_nifti};
-use crate::raw::Datatype;
+use crate::raw::{Datatype, GZIP, Source};
 use crate::{Image, Mask, Space, Volume};
 
 /// Writes labels as u8, or as u16 where one is above 255, with exactly the geometry of the image
@@ -33,6 +33,25 @@ pub fn write_ct(path: &Path, image: &Image) -> Result<()> {
     write(path, image, Datatype::I16, |hu| (hu.round() as i16).to_le_bytes())
 }
 
+/// Copies a file as it is, but compressed where it is not: the ending of its name need not tell. The SHA-256 (lower-case hex)
+/// of the file that was copied.
+pub fn copy_compressed(from: &Path, to: &Path) -> Result<String> {
+    let mut source = Source::hashed(from)?;
+    let mut bytes = source.buffered();
+    let start = bytes.fill_buf().map_err(|e| Error::io(from, "read it", &e))?;
+    let compressed = start.starts_with(&GZIP);
+    output::atomically(to, |file| {
+        if compressed {
+            return io::copy(&mut bytes, file).map(drop);
+        }
+        let mut gzip = GzEncoder::new(file, Compression::default());
+        io::copy(&mut bytes, &mut gzip)?;
+        gzip.finish().map(drop)
+    })?;
+    drop(bytes);
+    source.sha256(from)
+}
+
 fn write<T: Copy, const N: usize>(
     path: &Path,
     volume: &Volume<T>,
@@ -40,8 +59,13 @@ fn write<T: Copy, const N: usize>(
     bytes: impl Fn(T) -> [u8; N],
 ) -> Result<()> {
     if !is_nifti(path) {
-        return Err(Error::new(path, Kind::Request, "a file name that ends in .nii or .nii.gz", "another")
-            .hint("name the file CASE.nii.gz"));
+        return Err(Error::new(
+            path,
+            Kind::Request,
+            "a file name that ends in .nii or .nii.gz",
+            "another ending",
+        )
+        .hint("name the file CASE.nii.gz"));
     }
     let header = header(path, volume, datatype)?;
     output::atomically(path, |file| {

@@ -10,7 +10,7 @@ use glam::{DMat3, DVec3};
 use polycl_base::archive::Archive;
 use polycl_base::{Error, Kind, Result};
 
-use crate::raw::{self, Source, Voxel, list};
+use crate::raw::{self, Head, Source, Voxel, list};
 use crate::{Space, Volume};
 use npy::Array;
 
@@ -20,7 +20,7 @@ pub(crate) const MASK: &str = "gts.npy";
 
 type Zip<'s, 'a> = Archive<&'s mut Source<'a>>;
 
-pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
+pub(crate) fn head(source: &mut Source, path: &Path) -> Result<Head> {
     header_alone(source, path).map_err(hinted)
 }
 
@@ -29,24 +29,25 @@ pub(crate) fn volume<V: Voxel>(source: &mut Source, member: &str, path: &Path) -
     read(source, member, path).map_err(hinted)
 }
 
-/// What the archive itself refuses has no hint of its own.
+/// Adds a hint to an error of the archive itself, which has none.
 fn hinted(error: Error) -> Error {
     if error.hint.is_some() { error } else { error.hint("write it again with numpy.savez_compressed") }
 }
 
-fn header_alone(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
+fn header_alone(source: &mut Source, path: &Path) -> Result<Head> {
     let mut zip = open(source, path)?;
     let (array, shape) = header(&mut zip, IMAGE, path)?;
-    let (space, mut notes) = geometry(&mut zip, shape, path)?;
-    raw::odd_datatype(array.encoding.datatype, &mut notes);
-    Ok((space, notes))
+    let (space, notes) = geometry(&mut zip, shape, path)?;
+    Ok(Head { space, encoding: array.encoding, notes })
 }
 
 fn read<V: Voxel>(source: &mut Source, member: &str, path: &Path) -> Result<Volume<V>> {
     let mut zip = open(source, path)?;
     if zip.names().all(|name| name != member) {
         let hint = "write it with numpy.savez_compressed(file, imgs=..., gts=..., spacing=...)";
-        return Err(Error::new(path, Kind::Format, format!("{member} in the archive"), "none").hint(hint));
+        return Err(
+            Error::new(path, Kind::Format, format!("{member} in the archive"), "no such array").hint(hint)
+        );
     }
     let (_, shape) = header(&mut zip, member, path)?;
     let (space, _) = geometry(&mut zip, shape, path)?;
@@ -79,7 +80,7 @@ fn header(zip: &mut Zip, member: &str, path: &Path) -> Result<(Array, [usize; 3]
     Ok((array, [x, y, z]))
 }
 
-/// Where the stack lies, and what we had to assume for it.
+/// The space of the stack, and what we had to assume for it.
 fn geometry(zip: &mut Zip, shape: [usize; 3], path: &Path) -> Result<(Space, Vec<String>)> {
     let mut notes = Vec::new();
     let spacing = numbers(zip, "spacing.npy", path)?.unwrap_or_else(|| {
@@ -88,7 +89,7 @@ fn geometry(zip: &mut Zip, shape: [usize; 3], path: &Path) -> Result<(Space, Vec
     });
     if !spacing.iter().all(|&length| length > 0.0) {
         return Err(Error::new(path, Kind::Geometry, "a positive voxel spacing", list(&spacing))
-            .hint("spacing must hold millimetres along x, y and z"));
+            .hint("give spacing in millimetres along x, y and z"));
     }
     let origin = numbers(zip, "origin.npy", path)?.unwrap_or_else(|| {
         notes.push("the archive holds no origin: the first voxel is taken to lie at 0, 0, 0".into());
@@ -113,7 +114,7 @@ fn numbers<const N: usize>(zip: &mut Zip, member: &str, path: &Path) -> Result<O
     let count = array.shape.iter().try_fold(1, |all: usize, &side| all.checked_mul(side));
     if count != Some(N) {
         return Err(Error::new(path, Kind::Geometry, format!("{member} of {N} numbers"), list(&array.shape))
-            .hint("it must be as SimpleITK gives it, e.g. numpy.array(image.GetSpacing())"));
+            .hint("write it as SimpleITK gives it, e.g. numpy.array(image.GetSpacing())"));
     }
     let read: Vec<f64> = raw::to_end(&array.encoding, [N, 1, 1], &mut content, path)?;
     Ok(read.try_into().ok())

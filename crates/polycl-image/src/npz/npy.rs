@@ -8,11 +8,11 @@ use crate::raw::{Datatype, Encoding, Order, fill, truncated};
 /// The longest header; NumPy itself refuses those above 10 000 bytes.
 const LONGEST: usize = 1 << 16;
 
-/// What the header of a NumPy array says.
+/// The header of a NumPy array.
 /// Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 pub(super) struct Array {
     pub encoding: Encoding,
-    /// Whether the first axis, not the last, runs fastest.
+    /// True if the first axis, not the last, runs fastest.
     pub fortran: bool,
     pub shape: Vec<usize>,
 }
@@ -60,7 +60,7 @@ fn exact(stream: &mut impl Read, out: &mut [u8], name: &str, path: &Path) -> Res
     Ok(())
 }
 
-/// What follows a key of the dictionary.
+/// The text after a key of the dictionary.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let quoted = [format!("'{key}':"), format!("\"{key}\":")];
     quoted.iter().find_map(|key| text.split_once(key.as_str())).map(|(_, value)| value.trim_start())

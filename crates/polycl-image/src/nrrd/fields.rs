@@ -7,7 +7,7 @@ use polycl_base::{Error, Kind, Result};
 
 use crate::raw::{Datatype, Encoding, Lines, Order};
 
-/// How the voxels are packed.
+/// The packing of the voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
     Raw,
@@ -18,7 +18,7 @@ pub(super) enum Packing {
 /// The fields of a header by name, as they stand there.
 pub(super) struct Fields {
     fields: BTreeMap<String, String>,
-    /// What 3D Slicer tells of its segments, by number.
+    /// The segments of 3D Slicer, by number.
     pub(super) segments: BTreeMap<usize, Segment>,
 }
 
@@ -48,7 +48,7 @@ impl Fields {
         let version = magic.strip_prefix("NRRD000").and_then(|version| version.parse::<u8>().ok());
         if !version.is_some_and(|version| (1..=5).contains(&version)) {
             return Err(Error::new(path, Kind::Format, "an NRRD file of version 1 to 5", "other data")
-                .hint("is the file complete, and is it an image?"));
+                .hint("check that the file is complete and an image"));
         }
         let (mut fields, mut segments) = (BTreeMap::new(), BTreeMap::<usize, Segment>::new());
         while let Some(line) = lines.next(path)?.filter(|line| !line.is_empty()) {
@@ -70,8 +70,8 @@ impl Fields {
             }
             let name = canonical(name.trim());
             if fields.insert(name.clone(), value.trim().to_owned()).is_some() {
-                return Err(Error::new(path, Kind::Format, format!("one field {name}"), "two")
-                    .hint("the header is damaged: export the scan again"));
+                return Err(Error::new(path, Kind::Format, format!("one field {name}"), "two of that name")
+                    .hint("export the scan again: its header is damaged"));
             }
         }
         Ok(Self { fields, segments })
@@ -81,8 +81,18 @@ impl Fields {
         self.fields.get(name).map(String::as_str)
     }
 
+    /// Refuses segments in several layers. Programs that merge layers keep what the header said of them.
+    pub fn one_layer(&self, path: &Path) -> Result<()> {
+        let rank: Option<usize> = self.number("dimension", path)?;
+        let Some(layers) = self.layers().filter(|_| rank == Some(4)) else { return Ok(()) };
+        let found = format!("layers of {layers}");
+        Err(Error::new(path, Kind::Labels, "segments that do not overlap, in one layer", found).hint(
+            "export the segmentation to a label map in 3D Slicer (right-click it), and save that as .nii.gz",
+        ))
+    }
+
     /// The names of segments by layer, where there are several layers.
-    pub fn layers(&self) -> Option<String> {
+    fn layers(&self) -> Option<String> {
         let mut layers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         self.segments.values().for_each(|s| layers.entry(&s.layer).or_default().push(&s.name));
         let names = layers.values().map(|names| names.join(", ")).collect::<Vec<_>>();
@@ -91,8 +101,8 @@ impl Fields {
 
     pub fn required(&self, name: &str, path: &Path) -> Result<&str> {
         self.get(name).ok_or_else(|| {
-            Error::new(path, Kind::Format, format!("the field {name}"), "none")
-                .hint("the header is incomplete: export the scan again")
+            Error::new(path, Kind::Format, format!("the field {name}"), "no such field")
+                .hint("export the scan again: its header is incomplete")
         })
     }
 
@@ -117,9 +127,9 @@ impl Fields {
             Some("big") => Order::Big,
             None if datatype.bytes() == 1 || self.packing(path)? == Packing::Text => Order::Little,
             found => {
-                let found = found.unwrap_or("none");
+                let found = found.unwrap_or("no such field");
                 return Err(Error::new(path, Kind::Format, "the field endian, little or big", found)
-                    .hint("the header does not say how numbers are stored: export the scan again"));
+                    .hint("export the scan again: its header does not say how numbers are stored"));
             }
         };
         Ok(Encoding::plain(datatype, order))
@@ -167,7 +177,7 @@ fn canonical(name: &str) -> String {
 fn no_number(name: &str, text: &str, path: &Path) -> Error {
     let text: String = text.chars().take(40).collect();
     Error::new(path, Kind::Format, format!("numbers in the field {name}"), text)
-        .hint("the header is damaged: export the scan again")
+        .hint("export the scan again: its header is damaged")
 }
 
 fn datatype(name: &str) -> Option<Datatype> {

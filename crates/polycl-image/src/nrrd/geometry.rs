@@ -7,7 +7,7 @@ use super::fields::Fields;
 use crate::Space;
 use crate::raw::{self, list};
 
-/// Where the voxels lie, and what we had to assume for it. The origin is the centre of the first
+/// The space of the voxels, and what we had to assume for it. The origin is the centre of the first
 /// voxel, whatever the centring, as in ITK.
 pub(super) fn space(fields: &Fields, path: &Path) -> Result<(Space, Vec<String>)> {
     let mut notes = Vec::new();
@@ -32,7 +32,7 @@ struct Axes {
     directions: Option<[DVec3; 3]>,
     spacings: Option<[f64; 3]>,
     mins: Option<[f64; 3]>,
-    /// Whether samples stand for the cells between the mins and the maxs, as they do unless the
+    /// True if samples stand for the cells between the mins and the maxs, as they do unless the
     /// header says node.
     cells: bool,
 }
@@ -45,15 +45,9 @@ impl Axes {
         let kinds: Vec<String> = fields.numbers("kinds", path)?.unwrap_or_default();
         if sizes.len() != rank {
             return Err(Error::new(path, Kind::Format, format!("{rank} sizes"), sizes.len().to_string())
-                .hint("the header is damaged: export the scan again"));
+                .hint("export the scan again: its header is damaged"));
         }
-        // Programs that merge layers keep what the header said of them.
-        if let Some(layers) = fields.layers().filter(|_| rank == 4) {
-            let found = format!("layers of {layers}");
-            return Err(Error::new(path, Kind::Labels, "segments that do not overlap, in one layer", found).hint(
-                "in 3D Slicer: right-click the segmentation, export to a label map, and save that as .nii.gz",
-            ));
-        }
+        fields.one_layer(path)?;
         let spare = |axis: usize| sizes[axis] == 1 && (axis == 0 || axis == rank - 1);
         let wrong = |hint: &str| {
             let found = format!("{rank}D, {}", list(&sizes[..rank.min(8)]));
@@ -65,7 +59,7 @@ impl Axes {
                 let none = |axis: &usize| directions.as_ref().is_none_or(|d| d.get(*axis) == Some(&None));
                 let left_out = [3, 0].into_iter().filter(|&axis| spare(axis)).find(none);
                 let left_out = left_out
-                    .ok_or_else(|| wrong("give each volume as a file of its own, one value a voxel"))?;
+                    .ok_or_else(|| wrong(&raw::several(&Vec::from_iter(sizes.iter().map(|&n| n as i64)))))?;
                 (0..4).filter(|&axis| axis != left_out).collect()
             }
             _ => return Err(wrong("stack the slices of a scan into one 3D file")),
@@ -76,13 +70,13 @@ impl Axes {
             })
         };
         if !kept.iter().all(spatial) {
-            return Err(wrong("one axis holds colours or vectors: convert it to one value per voxel"));
+            return Err(wrong("convert the scan to one value per voxel: one axis holds colours or vectors"));
         }
         let three = |numbers: Vec<f64>, name: &str| match kept.iter().map(|&axis| numbers.get(axis)).collect()
         {
             Some::<Vec<&f64>>(three) => Ok([*three[0], *three[1], *three[2]]),
             None => Err(Error::new(path, Kind::Format, format!("{rank} {name}"), numbers.len().to_string())
-                .hint("the header is damaged: export the scan again")),
+                .hint("export the scan again: its header is damaged")),
         };
         Ok(Self {
             sizes: [0, 1, 2].map(|axis| sizes[kept[axis]]),
@@ -99,7 +93,7 @@ fn along(all: &[Option<DVec3>], kept: &[usize], path: &Path) -> Result<[DVec3; 3
     let found: Vec<DVec3> = kept.iter().filter_map(|&axis| all.get(axis).copied().flatten()).collect();
     <[DVec3; 3]>::try_from(found).map_err(|found| {
         Error::new(path, Kind::Geometry, "three space directions", found.len().to_string())
-            .hint("one axis holds no positions: convert it to one value per voxel")
+            .hint("convert the scan to one value per voxel: one axis holds no positions")
     })
 }
 
@@ -123,8 +117,8 @@ fn in_space(axes: &Axes, fields: &Fields, notes: &mut Vec<String>, path: &Path) 
         }
     };
     let Some([x, y, z]) = axes.directions else {
-        return Err(Error::new(path, Kind::Geometry, "the field space directions", "none")
-            .hint("the header does not say where voxels lie: export the scan again"));
+        return Err(Error::new(path, Kind::Geometry, "the field space directions", "no such field")
+            .hint("export the scan again: its header does not say where voxels lie"));
     };
     // Of four numbers the last is a time.
     let place = |text: &str| {
@@ -138,8 +132,8 @@ fn in_space(axes: &Axes, fields: &Fields, notes: &mut Vec<String>, path: &Path) 
     let origin = match fields.get("space origin").map(place) {
         Some(Some(origin)) => origin,
         Some(_) => {
-            return Err(Error::new(path, Kind::Geometry, "a space origin of three numbers", "another")
-                .hint("the header is damaged: export the scan again"));
+            return Err(Error::new(path, Kind::Geometry, "a space origin of three numbers", "other text")
+                .hint("export the scan again: its header is damaged"));
         }
         None => {
             notes.push("the header gives no origin: the first voxel is taken to lie at 0, 0, 0".into());
@@ -163,7 +157,7 @@ fn by_spacing(axes: &Axes, notes: &mut Vec<String>, path: &Path) -> Result<DAffi
     let spacing = given.map(|length| if length.is_nan() { 1.0 } else { length });
     if !spacing.iter().all(|&length| length.is_finite() && length > 0.0) {
         return Err(Error::new(path, Kind::Geometry, "a positive voxel spacing", list(&spacing))
-            .hint("the header is damaged: export the scan again"));
+            .hint("export the scan again: its header is damaged"));
     }
     let spacing = DVec3::from_array(spacing);
     let half = if axes.cells { 0.5 } else { 0.0 };
@@ -174,8 +168,8 @@ fn by_spacing(axes: &Axes, notes: &mut Vec<String>, path: &Path) -> Result<DAffi
 /// Vectors in parentheses, and the word none.
 fn directions(text: &str, path: &Path) -> Result<Vec<Option<DVec3>>> {
     let damaged = || {
-        Error::new(path, Kind::Geometry, "vectors of three numbers in parentheses", "others")
-            .hint("the header is damaged: export the scan again")
+        Error::new(path, Kind::Geometry, "vectors of three numbers in parentheses", "other text")
+            .hint("export the scan again: its header is damaged")
     };
     let mut rest = text.trim();
     let mut found = Vec::new();
@@ -199,7 +193,7 @@ fn directions(text: &str, path: &Path) -> Result<Vec<Option<DVec3>>> {
     Ok(found)
 }
 
-/// Whether all units are millimetres, or not given.
+/// True if all units are millimetres, or not given.
 fn in_mm(units: &str) -> bool {
     units.split('"').map(str::trim).all(|unit| {
         ["", "mm", "millimeter", "millimeters", "millimetre", "millimetres", "none", "???"]

@@ -12,12 +12,12 @@ use std::path::Path;
 
 use polycl_base::{Error, Kind, Result};
 
-use crate::raw::{self, Encoding, Lines, Source, Stream, Voxel, skip, unreadable};
+use crate::raw::{self, Encoding, Head, Lines, Source, Stream, Voxel, skip, unreadable};
 use crate::{Space, Volume};
 pub(crate) use fields::Segment;
 use fields::{Fields, Packing};
 
-/// What a header says, checked.
+/// The content of a header, checked.
 struct Header {
     encoding: Encoding,
     packing: Packing,
@@ -29,14 +29,15 @@ struct Header {
     byte_skip: i64,
 }
 
-pub(crate) fn space(source: &mut Source, path: &Path) -> Result<(Space, Vec<String>)> {
-    let Header { space, notes, .. } = header(&mut Lines::new(source.buffered()), path)?;
-    Ok((space, notes))
+pub(crate) fn head(source: &mut Source, path: &Path) -> Result<Head> {
+    let Header { space, encoding, notes, .. } = header(&mut Lines::new(source.buffered()), path)?;
+    Ok(Head { space, encoding, notes })
 }
 
-/// The segments of 3D Slicer that a header tells of.
+/// The segments of 3D Slicer that a header tells of, all in one layer.
 pub(crate) fn segments(source: &mut Source, path: &Path) -> Result<Vec<Segment>> {
     let fields = Fields::read(&mut Lines::new(source.buffered()), path)?;
+    fields.one_layer(path)?;
     Ok(fields.segments.into_values().collect())
 }
 
@@ -50,10 +51,9 @@ pub(crate) fn volume<V: Voxel>(source: &mut Source, path: &Path) -> Result<Volum
 
 fn header(lines: &mut Lines<impl BufRead>, path: &Path) -> Result<Header> {
     let fields = Fields::read(lines, path)?;
-    let (space, mut notes) = geometry::space(&fields, path)?;
+    let (space, notes) = geometry::space(&fields, path)?;
     let encoding = fields.encoding(path)?;
     encoding.bytes(space.shape, path)?;
-    raw::odd_datatype(encoding.datatype, &mut notes);
     Ok(Header {
         encoding,
         packing: fields.packing(path)?,
@@ -72,7 +72,8 @@ fn data<V: Voxel>(header: &Header, mut reader: impl BufRead, mut left: u64, path
         let skipped = reader.skip_until(b'\n').map_err(|e| unreadable(path, &e))? as u64;
         if skipped == 0 {
             let expected = format!("{} lines before the voxels", header.line_skip);
-            return Err(Error::new(path, Kind::Truncated, expected, "fewer").hint("is it the right file?"));
+            return Err(Error::new(path, Kind::Truncated, expected, "fewer lines")
+                .hint("check that this is the right file"));
         }
         left = left.saturating_sub(skipped);
     }
@@ -93,7 +94,7 @@ fn data<V: Voxel>(header: &Header, mut reader: impl BufRead, mut left: u64, path
         Err(_) => {
             let found = header.byte_skip.to_string();
             return Err(Error::new(path, Kind::Format, "a byte skip of 0 or more", found)
-                .hint("-1 is for raw voxels alone"));
+                .hint("use a byte skip of -1 for raw voxels alone"));
         }
     };
     skip(&mut stream, before, path)?;

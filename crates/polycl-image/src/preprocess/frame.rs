@@ -1,11 +1,11 @@
-//! Where a plane lies within the square slice, and the resampling there and back.
+//! The place of a plane within the square slice, and the resampling there and back.
 
 use serde::{Deserialize, Serialize};
 
 use super::grid::Grid;
 use crate::resize::antialiased;
 
-/// How a plane that is not square becomes a square slice.
+/// The way in which a plane that is not square becomes a square slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {

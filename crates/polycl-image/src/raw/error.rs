@@ -5,13 +5,13 @@ use polycl_base::{Error, Kind};
 
 pub(crate) fn truncated(path: &Path, expected: String, found: u64) -> Error {
     Error::new(path, Kind::Truncated, expected, format!("{found}"))
-        .hint("the file is incomplete: copy or download it again")
+        .hint("copy or download the file again: it is incomplete")
 }
 
 /// An error while reading: of the system, or of the decompressor.
 pub(crate) fn unreadable(path: &Path, e: &io::Error) -> Error {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    let damaged = "the file is damaged: copy or download it again";
+    let damaged = "copy or download the file again: it is damaged";
     match e.kind() {
         UnexpectedEof => {
             Error::new(path, Kind::Truncated, "complete compressed data", "data that break off").hint(damaged)

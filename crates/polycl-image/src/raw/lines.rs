@@ -31,7 +31,8 @@ impl<R: BufRead> Lines<R> {
         self.bytes += read.map_err(|e| unreadable(path, &e))? as u64;
         if line.len() as u64 == limit {
             let expected = format!("a header of lines up to {LONGEST} bytes, {HEADER} in all");
-            return Err(Error::new(path, Kind::Format, expected, "more").hint("is this an image?"));
+            return Err(Error::new(path, Kind::Format, expected, "a longer header")
+                .hint("check that this is an image"));
         }
         if line.is_empty() {
             return Ok(None);

@@ -27,7 +27,7 @@ pub(crate) use lines::Lines;
 pub(crate) use number::{Datatype, Encoding, Order};
 pub(crate) use read::{complete, fill, reserve, skip, to_end, voxels};
 pub(crate) use source::{CHUNK, Source};
-pub(crate) use stream::Stream;
+pub(crate) use stream::{GZIP, Stream};
 pub(crate) use text::text;
 pub(crate) use voxel::Voxel;
 
@@ -36,7 +36,7 @@ const SINGULAR: f64 = 1e-6;
 /// Millimetres between voxels that any device could have meant.
 const LENGTHS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 
-/// Whether an affine says where voxels lie: finite, and the three axes span the space.
+/// True if an affine says where voxels lie: finite, and the three axes span the space.
 pub(crate) fn spans_space(world_from_voxel: &DAffine3) -> bool {
     let m = world_from_voxel.matrix3;
     let lengths = [m.x_axis, m.y_axis, m.z_axis].map(DVec3::length);
@@ -57,25 +57,35 @@ pub(crate) fn from_lps(axes: DMat3, origin: DVec3) -> DAffine3 {
 pub(crate) fn space(shape: [usize; 3], world_from_voxel: DAffine3, path: &Path) -> Result<Space> {
     if shape.contains(&0) {
         return Err(Error::new(path, Kind::Geometry, "at least one voxel along each axis", list(&shape))
-            .hint("the header is damaged: export the scan again"));
+            .hint("export the scan again: its header is damaged"));
     }
     if !spans_space(&world_from_voxel) {
         let expected = "axes that span the space";
         return Err(Error::new(path, Kind::Geometry, expected, "a singular or infinite geometry")
-            .hint("the header does not say where voxels lie: export the scan again"));
+            .hint("export the scan again: its header does not say where voxels lie"));
     }
     Ok(Space::new(shape, world_from_voxel))
 }
 
-/// A sentence about voxels that are none of a scan.
-pub(crate) const EIGHT_BITS: &str =
-    "voxels of 8 bits: if this is a scan, it was windowed, and its values are no HU";
+/// The header of a file as far as it tells of the voxels, and what had to be assumed or contradicts itself.
+pub(crate) struct Head {
+    pub space: Space,
+    pub encoding: Encoding,
+    pub notes: Vec<String>,
+}
 
-/// What is odd about voxels of 8 bits, if they are a scan's.
-pub(crate) fn odd_datatype(datatype: Datatype, notes: &mut Vec<String>) {
-    if matches!(datatype, Datatype::U8 | Datatype::I8) {
-        notes.push(EIGHT_BITS.into());
+/// A hint about several volumes in one file, by its axes from the fastest on.
+pub(crate) fn several(axes: &[i64]) -> String {
+    let beyond = axes.iter().skip(3).filter(|&&n| n > 1).count();
+    if axes.get(2) == Some(&1) && beyond == 1 {
+        return "make the last axis the third if it holds the slices: numpy.squeeze(data); take one time point if it holds those"
+            .to_owned();
     }
+    let channels = axes.iter().filter(|&&n| n > 1).min().copied().unwrap_or(1);
+    format!(
+        "give each volume of a series as a file of its own; of a mask with a channel for each label (one-hot), save \
+         numpy.argmax along the axis of {channels}"
+    )
 }
 
 /// Found by fuzzing: the length of such an axis is zero.

@@ -27,6 +27,17 @@ pub(crate) enum Datatype {
 }
 
 impl Datatype {
+    fn is_whole(self) -> bool {
+        !matches!(self, Self::F32 | Self::F64)
+    }
+
+    /// A sentence about voxels that are none of a scan.
+    pub fn eight_bits(self) -> Option<String> {
+        matches!(self, Self::U8 | Self::I8).then(|| {
+            "voxels of 8 bits: if this is a scan, it was windowed, and its values are no HU".to_owned()
+        })
+    }
+
     pub fn bytes(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
@@ -37,7 +48,7 @@ impl Datatype {
     }
 }
 
-/// How voxels are stored: the value of one is the stored number times slope, plus intercept.
+/// The storage of voxels: the value of one is the stored number times slope, plus intercept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Encoding {
     pub datatype: Datatype,
@@ -46,7 +57,27 @@ pub(crate) struct Encoding {
     pub intercept: f64,
 }
 
+/// Largest distance of a label from a whole number, but for what scaling leaves.
+const WHOLE: f64 = 1e-3;
+/// Steps of scaled numbers that are less than half a label wide, so that what lies between labels is still noticed.
+const STEP: f64 = 0.5;
+
 impl Encoding {
+    /// Largest distance of a label from a whole number. Scaled whole numbers have no value between two steps, so what was a whole
+    /// number is up to half a step away.
+    pub fn rounding(&self) -> f64 {
+        let step = self.slope.abs();
+        // The slope is of single precision in many headers.
+        if self.datatype.is_whole() && step <= STEP { WHOLE.max(0.5001 * step) } else { WHOLE }
+    }
+
+    /// A sentence about labels that were scaled, as programs do that keep them as fractions.
+    pub fn rounded(&self) -> Option<String> {
+        (self.rounding() > WHOLE).then(|| {
+            format!("its header scales labels by {}, and labels are rounded to whole numbers", self.slope)
+        })
+    }
+
     /// Numbers that are the values.
     pub fn plain(datatype: Datatype, order: Order) -> Self {
         Self { datatype, order, slope: 1.0, intercept: 0.0 }
@@ -59,7 +90,7 @@ impl Encoding {
             .map(|voxels| voxels as u64 * self.datatype.bytes() as u64)
             .ok_or_else(|| {
                 Error::new(path, Kind::Geometry, format!("at most {MOST} voxels"), list(&shape))
-                    .hint("crop the scan, or is its header damaged?")
+                    .hint("crop the scan, or check whether its header is damaged")
             })
     }
 }

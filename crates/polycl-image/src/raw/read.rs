@@ -5,7 +5,7 @@ use polycl_base::{Error, Kind, Result};
 
 use super::error::{truncated, unreadable};
 use super::limits::TRAILING;
-use super::voxel::{Voxel, convert, usable};
+use super::voxel::{Misfits, Voxel, convert, usable};
 use super::{CHUNK, Encoding, Stream};
 
 /// Reads the voxels of a shape, which come next in a stream, and then the stream's end, where a
@@ -46,8 +46,8 @@ fn ended(trailing: u64, path: &Path) -> Result<()> {
     if trailing <= TRAILING {
         return Ok(());
     }
-    Err(Error::new(path, Kind::Format, format!("at most {TRAILING} bytes after the voxels"), "more")
-        .hint("the header's dimensions do not fit the file: export the scan again"))
+    Err(Error::new(path, Kind::Format, format!("at most {TRAILING} bytes after the voxels"), "more bytes")
+        .hint("export the scan again: the dimensions in its header do not fit the file"))
 }
 
 /// Decodes and converts chunk by chunk. Memory grows with what has been decoded, so a header that
@@ -65,7 +65,7 @@ fn decode<V: Voxel>(
     let total = bytes as usize / size;
     let mut buffer = vec![0; CHUNK.min(bytes as usize)];
     let mut voxels = Vec::new();
-    let mut unusable = 0;
+    let mut misfits = Misfits::NONE;
     while voxels.len() < total {
         let wanted = CHUNK.min((total - voxels.len()) * size);
         let got = fill(stream, &mut buffer[..wanted], path)?;
@@ -78,9 +78,9 @@ fn decode<V: Voxel>(
         } else if voxels.capacity() - seen < wanted / size {
             reserve(&mut voxels, rest.min(seen.max(CHUNK)), path)?;
         }
-        unusable += convert(encoding, &buffer[..wanted], &mut voxels);
+        convert(encoding, &buffer[..wanted], &mut voxels, &mut misfits);
     }
-    usable::<V>(unusable, total, encoding, path)?;
+    usable::<V>(&misfits, total, encoding, path)?;
     Ok(voxels)
 }
 
@@ -88,7 +88,7 @@ fn decode<V: Voxel>(
 pub(crate) fn reserve<V>(voxels: &mut Vec<V>, room: usize, path: &Path) -> Result<()> {
     voxels.try_reserve_exact(room).map_err(|_| {
         let bytes = (voxels.len() + room) * size_of::<V>();
-        Error::new(path, Kind::Request, format!("{bytes} bytes of free memory"), "less")
+        Error::new(path, Kind::Request, format!("{bytes} bytes of free memory"), "too little memory")
             .hint("crop the scan, or use a machine with more memory")
     })
 }

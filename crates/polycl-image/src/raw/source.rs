@@ -23,9 +23,9 @@ enum Bytes<'a> {
 
 enum Hash {
     No,
-    /// Of what was read so far.
+    /// The digest of what was read so far.
     Reading(Sha256),
-    /// Of all there is.
+    /// The digest of all there is.
     Done(String),
 }
 
@@ -65,7 +65,7 @@ impl<'a> Source<'a> {
             ));
         }
         self.drain(path)?;
-        let hint = "the header keeps its voxels in this file: copy both, and do not rename one alone";
+        let hint = "copy the header and this file, which holds its voxels, and do not rename one alone";
         let (file, len) = open(data).map_err(|e| e.hint(hint))?;
         (self.bytes, self.len) = (Bytes::File(file), len);
         Ok(())

@@ -3,7 +3,7 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 
 /// The first two bytes of every gzip file.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A file's content, decompressed where need be.
 pub(crate) enum Stream<R> {

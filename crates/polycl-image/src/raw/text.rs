@@ -4,7 +4,7 @@ use std::path::Path;
 use polycl_base::{Error, Kind, Result};
 
 use super::read::reserve;
-use super::voxel::{Voxel, usable};
+use super::voxel::{Misfits, Voxel, usable};
 use super::{Encoding, complete, unreadable};
 
 /// The longest number; `%.17g` takes 24 characters.
@@ -24,23 +24,26 @@ pub(crate) fn text<V: Voxel>(
     complete(2 * total as u64 - 1, left, path)?;
     let mut voxels = Vec::new();
     reserve(&mut voxels, total, path)?;
-    let mut unusable = 0;
+    let mut misfits = Misfits::NONE;
     while voxels.len() < total {
         let Some(word) = word(reader, path)? else {
             let found = format!("{}", voxels.len());
             return Err(Error::new(path, Kind::Truncated, format!("{total} numbers"), found)
-                .hint("the file is incomplete: copy or download it again"));
+                .hint("copy or download the file again: it is incomplete"));
         };
         let number: f64 =
             std::str::from_utf8(&word).ok().and_then(|word| word.parse().ok()).ok_or_else(|| {
                 Error::new(path, Kind::Format, "numbers as text", "other text")
-                    .hint("the file is damaged: copy or download it again")
+                    .hint("copy or download the file again: it is damaged")
             })?;
-        let (voxel, fits) = V::from_value(number * encoding.slope + encoding.intercept);
-        unusable += usize::from(!fits);
+        let value = number * encoding.slope + encoding.intercept;
+        let (voxel, fits) = V::from_value(value, encoding.rounding());
+        if !fits {
+            misfits.add(value);
+        }
         voxels.push(voxel);
     }
-    usable::<V>(unusable, total, encoding, path)?;
+    usable::<V>(&misfits, total, encoding, path)?;
     Ok(voxels)
 }
 

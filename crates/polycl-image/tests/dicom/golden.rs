@@ -135,7 +135,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_series_mixed_of_scaled_and_unscaled_slices_is_refused_and_one_without_scales_is_told() {
     assert_eq!(without_scale(0), (None, vec![]));
-    assert_eq!(without_scale(2).0.unwrap(), "none in 2 of 5");
+    assert_eq!(without_scale(2).0.unwrap(), "2 slices of 5 without");
     let (refused, notes) = without_scale(5);
     assert_eq!(refused, None);
     assert!(notes[0].starts_with("no rescale slope"), "{notes:?}");

@@ -207,7 +207,7 @@ fn transfer_syntaxes_that_say_otherwise() {
 fn numbers_in_other_spellings() {
     const SPACING: (u16, u16) = (0x28, 0x30);
     let unknown = |tag, value: &[u8]| long(tag, "UN", Some(value.len()), value);
-    let comma = ["numbers with a decimal comma are read as with a point"];
+    let comma = ["numbers with a decimal comma are read as if with a point"];
     let none: [&str; 0] = [];
     for (what, tag, element, notes) in [
         ("commas", SPACING, short(SPACING, "DS", b"0,8\\0,6"), &comma[..]),
@@ -301,11 +301,15 @@ fn copies_under_new_uids_are_passed_over() {
     for case in ["axial", "rle", "jpeg_lossless_sv1", "enhanced"] {
         let folder = doubled(case, |_, file| Some(file));
         let notes = assert_as(case, folder.path(), case);
-        assert_eq!(notes, ["passed over 5 images that have the place and the pixels of another"], "{case}");
+        assert_eq!(
+            notes,
+            ["passed over 5 images that have the place and the pixels of another image"],
+            "{case}"
+        );
     }
     let folder = doubled("axial", |k, file| (k == 3).then_some(file));
     let notes = assert_as("axial", folder.path(), "one");
-    assert_eq!(notes, ["passed over 1 image that has the place and the pixels of another"]);
+    assert_eq!(notes, ["passed over 1 image that has the place and the pixels of another image"]);
     // Those that are kept are hashed and referred to.
     let folder = doubled("axial", |_, file| Some(file));
     let whole = unpack("axial");

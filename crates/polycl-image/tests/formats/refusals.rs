@@ -237,7 +237,7 @@ fn archives_without_masks() {
     let path = folder.path().join("scan.npz");
     std::fs::write(&path, zip(&[("imgs.npy", &npy("'|u1'", "(2, 3, 4)", &[1; 24]))], None)).unwrap();
     let error = read_mask(&path).unwrap_err();
-    assert_eq!((error.expected.as_str(), error.found.as_str()), ("gts.npy in the archive", "none"));
+    assert_eq!((error.expected.as_str(), error.found.as_str()), ("gts.npy in the archive", "no such array"));
     assert_eq!(error.file(), Some(Path::new(&path)));
 }
 

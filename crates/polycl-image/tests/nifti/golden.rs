@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use polycl_image::files::Reading;
 use polycl_image::nifti::{case_name, read_image, read_mask, read_space};
 use polycl_image::orient::orientation_code;
 use serde::Deserialize;
@@ -76,4 +77,23 @@ fn scaled_labels() {
     assert_eq!(case_name(&reference().join(name)).as_deref(), Some("slope_mask"));
     let sum: u32 = mask.voxels.iter().map(|&label| u32::from(label)).sum();
     assert!((f64::from(sum) - expected()[name].sum).abs() < 0.1);
+}
+
+/// Labels that nibabel scaled onto the range of their type: 1 became 0.988.
+#[test]
+fn labels_that_a_program_kept_as_fractions_are_rounded() {
+    let name = "scaled_labels.nii.gz";
+    let path = reference().join(name);
+    let mask = read_mask(&path).unwrap();
+    let [nx, ny, _] = mask.space.shape;
+    for &(i, j, k, value) in &expected()[name].voxels {
+        // The generator holds the nearest whole number to what it wrote.
+        assert_eq!(f64::from(mask.voxels[i + nx * (j + ny * k)]), value.round(), "{i} {j} {k}");
+    }
+    let told = Reading::default().notes_of_mask(&path).unwrap();
+    assert_eq!(
+        told,
+        ["its header scales labels by 0.027450980618596077, and labels are rounded to whole numbers"]
+    );
+    assert_eq!(Reading::default().notes_of_mask(&reference().join("slope_mask.nii.gz")).unwrap().len(), 1);
 }

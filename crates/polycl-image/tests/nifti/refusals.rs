@@ -49,6 +49,12 @@ fn dimensions() {
     assert_refused(&with(&[4, 0, 2]), Kind::Geometry, "a 3D volume", "3D, 4 x 0 x 2");
     assert_refused(&with(&[4, -3, 2]), Kind::Geometry, "a 3D volume", "3D, 4 x -3 x 2");
     assert_refused(&with(&[4, 3, 2, 0]), Kind::Geometry, "a 3D volume", "4D, 4 x 3 x 2 x 0");
+    let hint = |dims: &[i16]| refused(&with(dims)).hint.unwrap();
+    for slices_last in [&[4, 3, 1, 2][..], &[4, 3, 1, 1, 2]] {
+        assert!(hint(slices_last).contains("numpy.squeeze(data)"));
+    }
+    assert!(hint(&[4, 3, 3, 2]).ends_with("numpy.argmax along the axis of 2"));
+    assert!(hint(&[2, 4, 3, 3]).ends_with("numpy.argmax along the axis of 2"));
     let rank = Builder::new().put(40, 8i16.to_le_bytes());
     assert_refused(&rank, Kind::Format, "1 to 7 dimensions", "8");
     assert_eq!(read(&with(&[4, 3, 2, 1]).bytes()).unwrap().space.shape, [4, 3, 2]);
@@ -111,7 +117,7 @@ fn fields_that_contradict_each_other_are_told() {
     // A singular sform is none: the qform counts or, without one, pixdim.
     for flat in [[[0.0; 4]; 3], [[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]]] {
         let (notes, spacing) = told(&qform(Builder::new()).sform(flat));
-        assert_eq!((notes.len(), notes[0].as_str()), (1, "the sform is singular and counts as none"));
+        assert_eq!((notes.len(), notes[0].as_str()), (1, "the sform is singular and counts as missing"));
         assert_eq!(spacing, [1.0, 2.0, 3.0]);
         let (notes, spacing) = told(&Builder::new().sform(flat));
         assert_eq!((notes.len(), spacing), (2, [1.0, 2.0, 3.0]));
@@ -251,7 +257,7 @@ fn labels() {
     let mask = read_labels([0.0009, 2.9995, 65535.0]).unwrap();
     assert_eq!(mask.voxels[..3], [0, 3, 65535]);
     assert_eq!(read_labels([-0.0005, -0.0, 1.0]).unwrap().voxels[..3], [0, 0, 1]);
-    for bad in [0.5, 1.002, -1.0, 65536.0, 1e30, f32::NAN, f32::NEG_INFINITY] {
+    for bad in [0.5, 1.002, -1.5, 65536.0, 1e30, f32::NAN, f32::NEG_INFINITY] {
         let error = read_labels([0.0, bad, 1.0]).unwrap_err();
         assert_eq!(
             (error.kind, error.found.as_str()),
@@ -259,6 +265,11 @@ fn labels() {
             "{bad}"
         );
     }
+    // What some programs call voxels that nobody annotated is named, and the way out of it.
+    let error = read_labels([0.0, -1.0, 1.0]).unwrap_err();
+    assert_eq!((error.kind, error.found.as_str()), (Kind::Voxels, "8 of 24 voxels that are -1"));
+    assert!(error.hint.unwrap().contains("`ignore`"));
+    assert_eq!(read_labels([0.0, -1.0, -2.0]).unwrap_err().found, "16 of 24 voxels that are not");
 }
 
 #[test]
@@ -304,7 +315,7 @@ fn labels_that_a_header_scales_to_fractions_are_refused_with_the_scale() {
     std::fs::write(&path, Builder::new().scaling(0.3, 0.0).bytes()).unwrap();
     let error = read_mask(&path).unwrap_err();
     assert_eq!(error.kind, Kind::Voxels);
-    assert!(error.hint.unwrap().starts_with("the header scales values by 0.3"));
+    assert!(error.hint.unwrap().contains("the header scales values by 0.3"));
 }
 
 /// sform and qform of one header contradict each other; the numbers are those of nibabel 5.4.2's `get_qform`,

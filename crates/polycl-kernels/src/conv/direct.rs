@@ -11,7 +11,7 @@ use crate::scratch;
 use crate::shape::Shape;
 use crate::simd::{lanes, load, store, store_some};
 
-/// Where output (i, j) reads, and which matrix it multiplies with what it finds there: input
+/// The input that output (i, j) reads, and the matrix that it is multiplied with: input
 /// (i · step + dy, j · step + dx).
 #[derive(Debug, Clone, Copy)]
 struct Tap {
@@ -186,13 +186,13 @@ impl Band {
         self.step * self.step * self.plane(rows)
     }
 
-    /// Where input (y, x) of the padded rows is.
+    /// Offset of input (y, x) of the padded rows.
     fn place(&self, y: usize, x: usize, rows: usize) -> usize {
         let plane = y % self.step * self.step + x % self.step;
         plane * self.plane(rows) + y / self.step * self.row() + x / self.step * self.input.c
     }
 
-    /// Where the tap of the first output reads, in the copy for some rows of outputs.
+    /// Offset of the tap of the first output, in the copy for some rows of outputs.
     fn offset(&self, tap: &Tap, rows: usize) -> usize {
         self.place(tap.dy.abs_diff(self.top), tap.dx.abs_diff(self.left), rows)
     }
@@ -435,7 +435,7 @@ fn pad(pixels: &[f32], channels: usize, padded: usize, to: Out<'_>) {
 #[derive(Clone, Copy)]
 struct Rows {
     from: *const f32,
-    /// Where each row of the sums reads its first input.
+    /// Offset of the first input of each row of the sums.
     offsets: *const [usize],
     from_step: usize,
     gradient: *const f32,

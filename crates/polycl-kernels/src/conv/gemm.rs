@@ -61,7 +61,7 @@ pub struct Product {
     pub right_step: usize,
     pub product: *mut f32,
     pub product_row: usize,
-    /// Whether the product is added to what is there, or replaces it.
+    /// Add the product to the values there, instead of replacing them.
     pub add: bool,
 }
 

@@ -11,7 +11,7 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Whether [`Self::output`] exists: the kernel must fit into the padded map.
+    /// True if [`Self::output`] exists: the kernel must fit into the padded map.
     pub fn fits(self, input: Shape) -> bool {
         let side = |length: usize| length > 0 && length + 2 * self.padding >= self.kernel;
         self.kernel > 0 && self.stride > 0 && side(input.h) && side(input.w)

@@ -162,7 +162,7 @@ fn both_sides<S: Simd, T: Side<I, O>, const I: usize, const O: usize>(
     result
 }
 
-/// How a map falls into tiles, in the order image, row, column.
+/// The tiles of a map, in the order image, row, column.
 #[derive(Clone, Copy)]
 struct Tiling {
     shape: Shape,
@@ -451,7 +451,7 @@ pub struct Factors {
 }
 
 impl Factors {
-    /// Of the convolution, or (`transposed`) of the one that takes gradients back to its input.
+    /// Weights of the convolution, or (`transposed`) of the one that takes gradients back to its input.
     pub fn new(weights: Weights<'_>, transposed: bool) -> Self {
         let (channels_in, channels_out) = weights.channels(transposed);
         let panel = panel_width(channels_out);
@@ -559,7 +559,7 @@ pub struct FactorGradients {
     block: usize,
     /// Parts of each map whose sums are kept apart.
     chunks: usize,
-    /// Whether there are sums yet.
+    /// True once there are sums.
     begun: bool,
 }
 

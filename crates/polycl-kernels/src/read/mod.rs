@@ -1,4 +1,4 @@
-//! What happens to a stored map while it is read: normalisation, activation, dropout, resampling;
+//! Reading of a stored map with normalisation, activation, dropout and resampling on the way,
 //! and the way back from the gradient of what was read to that of what is stored.
 
 mod axis;
@@ -28,7 +28,7 @@ pub struct Norm<'a> {
     pub fixed: bool,
 }
 
-/// What becomes of the map's grid, last of all.
+/// Resampling of the map's grid, last of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Resample {
     #[default]
@@ -51,7 +51,7 @@ impl Resample {
         }
     }
 
-    /// Whether [`Self::output`] exists and each window has a value in it.
+    /// True if [`Self::output`] exists and each window has a value in it.
     pub fn fits(self, shape: Shape) -> bool {
         match self {
             Self::MaxPool { size, stride, padding } => {
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
         self.source.output()
     }
 
-    /// How image `n` is read.
+    /// The reading of image `n`.
     fn raw(&self, n: usize) -> Raw {
         let over = self.source.norm.map_or(Over::Batches(1), |norm| norm.over);
         let group = self.set(over.group(n, self.source.shape.n));
@@ -364,7 +364,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Of each group and each channel Σ d and Σ d · (map − mean), where d is the gradient of the
+/// Sums by group and channel: Σ d and Σ d · (map − mean), where d is the gradient of the
 /// normalised map; [group][channel][2].
 #[derive(Default)]
 pub struct Totals {

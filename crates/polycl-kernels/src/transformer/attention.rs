@@ -11,13 +11,13 @@ use crate::scratch;
 use crate::shape::Shape;
 use crate::simd::{lanes, load, load_some, store, store_some};
 
-/// How channels are shared out: head h has channels h · dim .. (h + 1) · dim.
+/// The channels of each head: head h has channels h · dim .. (h + 1) · dim.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Heads {
     pub count: usize,
     /// Channels of a head.
     pub dim: usize,
-    /// What scores are multiplied by.
+    /// Factor of the scores.
     pub scale: f32,
 }
 
@@ -33,7 +33,7 @@ impl Heads {
     }
 }
 
-/// What is added to the scores for the places of query and key in their window.
+/// Addition to the scores for the places of query and key in their window.
 #[derive(Debug, Clone, Copy)]
 pub enum Position<'a> {
     None,
@@ -184,7 +184,7 @@ pub fn window_attention(qkv: &[f32], shape: Shape, heads: Heads, windows: Window
     })
 }
 
-/// Where windows lie in a map.
+/// The windows of a map.
 #[derive(Clone, Copy)]
 struct Tiling {
     shape: Shape,
@@ -212,7 +212,7 @@ impl Tiling {
 }
 
 impl Position<'_> {
-    /// What concerns one head.
+    /// The part of one head.
     fn of_head(self, head: usize, tokens: usize) -> Self {
         match self {
             Self::Table(table) => Self::Table(part(table, head * tokens * tokens, tokens * tokens)),
@@ -406,7 +406,7 @@ struct Block {
     q: *const f32,
     scores: *mut f32,
     outputs: *mut f32,
-    /// Of each query's scores so far, and the sum of their exponentials beside it.
+    /// Largest score of each query so far, and the sum of the exponentials beside it.
     largest: *mut f32,
     sums: *mut f32,
     position: At,

@@ -46,7 +46,7 @@ pub fn linear(x: &[f32], layer: Linear<'_>, residual: Option<&[f32]>) -> Vec<f32
     })
 }
 
-/// What is added to the product; row r is row r modulo `rows`.
+/// Rows that are added to the product; row r is row r modulo `rows`.
 #[derive(Clone, Copy)]
 struct Residual<'a> {
     values: &'a [f32],
@@ -124,7 +124,7 @@ fn padded_rows(x: &[f32], len: usize, room: Out<'_>) -> *const f32 {
     place
 }
 
-/// What becomes of a product: its first `rows` rows and `columns` columns go `to` rows that are `row`
+/// The end of a product: its first `rows` rows and `columns` columns go `to` rows that are `row`
 /// values apart, as those of the residual are, whose first is added to row 0 of all.
 #[derive(Clone, Copy)]
 struct Finish {

@@ -1,4 +1,4 @@
-//! What vision transformers consist of, for inference alone: products with weights, layer norm,
+//! The parts of vision transformers, for inference alone: products with weights, layer norm,
 //! attention, depthwise convolution. Tokens are rows of a matrix [tokens, C]; a map [N, H, W, C] is
 //! one, too.
 

@@ -81,11 +81,11 @@ pub struct Rows {
     /// The first panel.
     pub panels: *const f32,
     pub shape: Panels,
-    /// How many panels.
+    /// Number of panels.
     pub wanted: usize,
     pub product: *mut f32,
     pub product_row: usize,
-    /// Whether the product is added to what is there.
+    /// Add the product to the values there.
     pub add: bool,
 }
 

@@ -1,4 +1,4 @@
-use polycl_kernels::{Adam, DiceLoss, Over, Shape, adam, moments, soft_dice, soft_dice_backward};
+use polycl_kernels::{Adam, DiceLoss, NO_TARGET, Over, Shape, adam, moments, soft_dice, soft_dice_backward};
 
 use crate::naive::{self, doubles};
 use crate::{Random, close};
@@ -45,10 +45,12 @@ fn dice(logits: &[f64], target: &[f64], weights: &[f64], loss: DiceLoss) -> f64 
     let log = |(&l, &t): (&f64, &f64)| l.max(0.0) - l * t + (-l.abs()).exp().ln_1p();
     let (mut logs, mut parts) = (0.0, Vec::new());
     for ((l, t), weight) in logits.chunks(pixels).zip(target.chunks(pixels)).zip(weights) {
-        let overlap: f64 = l.iter().zip(t).map(|(&l, t)| p(l) * t).sum();
-        parts.push([overlap, l.iter().map(|&l| p(l)).sum::<f64>() + t.iter().sum::<f64>()]);
-        logs += weight * l.iter().zip(t).map(log).sum::<f64>();
+        let known = || l.iter().zip(t).filter(|(_, t)| **t >= 0.0);
+        let overlap: f64 = known().map(|(&l, t)| p(l) * t).sum();
+        parts.push([overlap, known().map(|(&l, t)| p(l) + t).sum::<f64>()]);
+        logs += weight * known().map(log).sum::<f64>();
     }
+    let known = target.iter().filter(|t| **t >= 0.0).count().max(1);
     let of = |overlap: f64, total: f64| 1.0 - (2.0 * overlap + 1.0) / (total + 1.0);
     let dice = match loss.over {
         Over::Image => parts.iter().zip(weights).map(|(part, weight)| weight * of(part[0], part[1])).sum(),
@@ -57,7 +59,7 @@ fn dice(logits: &[f64], target: &[f64], weights: &[f64], loss: DiceLoss) -> f64 
             images as f64 * of(all(0), all(1))
         }
     };
-    dice / images as f64 + f64::from(loss.entropy) * logs / logits.len() as f64
+    dice / images as f64 + f64::from(loss.entropy) * logs / known as f64
 }
 
 #[test]
@@ -68,8 +70,8 @@ fn soft_dice_and_cross_entropy() {
         {
             let loss = DiceLoss { over, entropy };
             let logits: Vec<f32> = random.values(images * pixels).iter().map(|x| 6.0 * x).collect();
-            let target: Vec<f32> =
-                random.values(images * pixels).iter().map(|&x| f32::from(u8::from(x > 0.4))).collect();
+            let truth = |&x: &f32| if x < -0.9 { NO_TARGET } else { f32::from(u8::from(x > 0.4)) };
+            let target: Vec<f32> = random.values(images * pixels).iter().map(truth).collect();
             let weights: Vec<f32> = [1.0, 0.25, 1.5].into_iter().take(images).collect();
             let (dl, dt, dw) = (doubles(&logits), doubles(&target), doubles(&weights));
             let expected = dice(&dl, &dt, &dw, loss);

@@ -16,7 +16,7 @@ const EXACT: usize = 16;
 /// For more, so many random ones are.
 const PATTERNS: u64 = 100_000;
 
-/// What a method scores above a baseline.
+/// The gain of a method over a baseline.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparison {
     /// The mean over patients of the mean difference over seeds.
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!((found.better, found.worse, found.patients), (0, 6, 8));
     }
 
-    /// What patients and seeds have in common leaves no trace in a paired interval.
+    /// An effect that patients and seeds have in common leaves no trace in a paired interval.
     #[test]
     fn a_constant_gain_is_certain() {
         let baseline: Vec<_> = (0..24).map(|i| Some(f64::from(i % 7) / 8.0)).collect();

@@ -1,4 +1,4 @@
-//! How stable a ranking of methods is.
+//! The stability of a ranking of methods.
 //!
 //! M. Wiesenfarth et al., "Methods and open-source toolkit for analyzing and visualizing challenge
 //! results" (Scientific Reports, 2021; challengeR): methods are ranked again in each resample, and

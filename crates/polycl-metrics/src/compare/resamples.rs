@@ -1,4 +1,4 @@
-//! How sure a mean over patients and seeds is.
+//! The certainty of a mean over patients and seeds.
 //!
 //! A. B. Owen, "The pigeonhole bootstrap" (Annals of Applied Statistics, 2007): patients and seeds
 //! are crossed, so each are drawn with replacement by themselves, and a resample is where the drawn
@@ -63,7 +63,7 @@ mod tests {
         Scores::new(patients, cells.map(|(s, p)| Some(value(s, p))).collect())
     }
 
-    /// Where effects of patients and seeds add up, so do the variances of their means: here 0.25
+    /// Variances of means add up where effects of patients and seeds do: here 0.25
     /// over 100 patients and 0.16 over 24 seeds.
     #[test]
     fn width_follows_the_standard_error() {

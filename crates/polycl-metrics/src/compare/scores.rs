@@ -46,7 +46,7 @@ impl Scores {
         mean(self.by_patient())
     }
 
-    /// What this method scores above `other`, where both are defined.
+    /// The scores of this method less those of `other`, where both are defined.
     pub(super) fn minus(&self, other: &Self) -> Self {
         assert_eq!(
             [self.seeds(), self.patients],

@@ -69,6 +69,34 @@ fn organs_that_only_the_prediction_names_are_noted_and_not_scored() {
 }
 
 #[test]
+fn organs_that_only_the_reference_names_are_noted_and_not_scored() {
+    let dir = tempfile::tempdir().unwrap();
+    let [reference, prediction] = ["reference", "prediction"].map(|name| dir.path().join(name));
+    case(&reference, "a", &halves(1, 2), r#"{"liver": 1, "spleen": 2}"#);
+    case(&prediction, "a", &halves(1, 0), r#"{"liver": 1}"#);
+    let report = evaluated(dir.path()).unwrap();
+    assert_eq!(dice(&report), [(1, vec![Some(1.0)])]);
+    assert!(report.notes[0].ends_with("does not name them: spleen"), "{:?}", report.notes);
+    assert_eq!(report.notes.len(), 1);
+}
+
+#[test]
+fn a_reference_drawn_in_one_slice_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let [reference, prediction] = ["reference", "prediction"].map(|name| dir.path().join(name));
+    let grid = space([4, 4, 12], [1.0; 3]);
+    let names = r#"{"liver": 1}"#;
+    case(&prediction, "a", &mask(&grid, 1, |_| true), names);
+    case(&reference, "a", &mask(&grid, 1, |[_, _, k]| k == 3), names);
+    let said = &evaluated(dir.path()).unwrap().notes;
+    let expected =
+        "a: the reference shows liver in 1 slice, the prediction in 12; a reference that is drawn in part";
+    assert!(matches!(&**said, [note] if note.starts_with(expected)), "{said:?}");
+    case(&reference, "a", &mask(&grid, 1, |[_, _, k]| k < 3), names);
+    assert!(evaluated(dir.path()).unwrap().notes.is_empty(), "a short organ is no slice");
+}
+
+#[test]
 fn a_prediction_label_without_a_name_is_refused_even_where_numbers_agree() {
     let dir = tempfile::tempdir().unwrap();
     let names = r#"{"liver": 1}"#;
@@ -88,7 +116,7 @@ fn names_that_cannot_be_read_are_left_out_with_a_note() {
     assert!(report.notes[0].contains("a.labels.json"), "{:?}", report.notes);
 }
 
-/// Values of nnU-Net 2.6: `region_or_label_to_mask` joins the labels of a region, `compute_tp_fp_fn_tn` leaves out the
+/// Values of nnU-Net 2.8.1: `region_or_label_to_mask` joins the labels of a region, `compute_tp_fp_fn_tn` leaves out the
 /// voxels of the label `ignore`.
 #[test]
 fn regions_are_scored_as_all_their_labels_together() {
@@ -107,6 +135,11 @@ fn regions_are_scored_as_all_their_labels_together() {
     let whole_and_core = [(1, vec![Some(1.0)]), (2, vec![Some(2.0 / 3.0)])];
     let report = evaluated(dir.path()).unwrap();
     assert_eq!(dice(&report), whole_and_core);
+    let counts = |label: u16| {
+        let scores = &report.cases[0].scores[&label];
+        [scores.tp, scores.fp, scores.fn_, scores.tn]
+    };
+    assert_eq!([counts(1), counts(2)], [[256, 0, 0, 128], [128, 128, 0, 128]]);
     assert_eq!(Vec::from_iter(report.names.values()), ["whole", "core"]);
     assert_eq!(report.notes.len(), 4, "{:?}", report.notes);
     // The other mask may have no names, or plain ones of which it has some.
@@ -116,6 +149,14 @@ fn regions_are_scored_as_all_their_labels_together() {
     assert_eq!(dice(&evaluated(dir.path()).unwrap())[0], (1, vec![Some(1.0)]));
     case(&prediction, "a", &slabs([1, 1, 0]), r#"{"liver": 1}"#);
     assert_eq!(evaluated(dir.path()).unwrap_err().kind, Kind::Labels);
+    // Masks of a network that was trained here have the names of parts, and its own values.
+    case(&prediction, "a", &slabs([7, 7, 4]), r#"{"whole (1)": 4, "core": 7}"#);
+    let report = evaluated(dir.path()).unwrap();
+    assert_eq!(dice(&report), whole_and_core);
+    assert!(report.notes.iter().all(|note| !note.contains("not scored, as")), "{:?}", report.notes);
+    // One that knows a part alone is not scored for the whole.
+    case(&prediction, "a", &slabs([7, 7, 0]), r#"{"core": 7}"#);
+    assert_eq!(dice(&evaluated(dir.path()).unwrap()), [(2, vec![Some(2.0 / 3.0)])]);
     std::fs::remove_file(reference.join("a.labels.json")).unwrap();
     case(&prediction, "a", &slabs([2, 2, 1]), names);
     assert_eq!(dice(&evaluated(dir.path()).unwrap()), whole_and_core);
@@ -130,6 +171,7 @@ fn voxels_that_nobody_annotated_count_neither_for_nor_against() {
     case(&prediction, "a", &halves(1, 1), names);
     let report = evaluated(dir.path()).unwrap();
     assert_eq!(dice(&report), [(1, vec![Some(1.0)])]);
+    assert_eq!((report.cases[0].scores[&1].tp, report.cases[0].scores[&1].tn), (256, 0));
     assert!(report.notes[0].contains("255"), "{:?}", report.notes);
     // nnU-Net copies its dataset.json beside its predictions.
     std::fs::remove_file(reference.join("a.labels.json")).unwrap();

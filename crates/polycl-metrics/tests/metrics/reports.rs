@@ -84,7 +84,22 @@ fn policies_of_a_miss() {
 
 #[test]
 fn intervals_hold_their_means_and_repeat() {
-    let [first, second] = [(); 2].map(|()| report(EmptyPolicy::Worst));
+    let of_few = report(EmptyPolicy::Worst);
+    let labels = of_few.summary.labels.values().flat_map(|label| &label.estimates);
+    assert!(labels.chain(&of_few.summary.foreground).all(|estimate| estimate.interval.is_none()));
+    assert!(of_few.to_string().contains(" [–]") && of_few.to_string().contains("fewer than 5 cases"));
+    let twice = || {
+        let dir = tempfile::tempdir().unwrap();
+        folders(dir.path());
+        for (folder, case) in
+            ["reference", "prediction"].into_iter().flat_map(|f| ["exact", "half", "missed"].map(|c| (f, c)))
+        {
+            let file = |case: String| dir.path().join(folder).join(format!("{case}.nii.gz"));
+            std::fs::copy(file(case.to_owned()), file(format!("{case}-again"))).unwrap();
+        }
+        evaluated(dir.path(), &Options::default()).unwrap()
+    };
+    let [first, second] = [twice(), twice()];
     let estimates = first.summary.labels.values().flat_map(|label| &label.estimates);
     let mut intervals = 0;
     for estimate in estimates.chain(&first.summary.foreground) {
@@ -92,7 +107,7 @@ fn intervals_hold_their_means_and_repeat() {
         assert!(low <= mean && mean <= high, "{} {mean} [{low}, {high}]", estimate.metric);
         intervals += 1;
     }
-    // All eight of label 1; of label 3, which one case has, the volume alone; so the mean of both.
+    // All eight of label 1; of label 3, which two cases have, the volume alone; so the mean of both.
     assert_eq!(intervals, 8 + 1 + 1);
     assert_eq!(first.summary.foreground, second.summary.foreground);
 }

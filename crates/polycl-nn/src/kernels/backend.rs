@@ -8,24 +8,24 @@ use polycl_kernels::{
     self as kernels, Adam, Conv, DiceLoss, Dropout, Norm, Over, Resample, Shape, Source, Weights,
 };
 
-/// How a map is normalised.
+/// The normalisation of a map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormSpec {
     pub over: Over,
     pub epsilon: f32,
-    /// Whether there are a weight and a bias.
+    /// True with a weight and a bias.
     pub affine: bool,
-    /// Whether the moments are given rather than the map's own.
+    /// True where the moments are given rather than the map's own.
     pub fixed: bool,
 }
 
-/// What happens to a map while it is read, in this order.
+/// The operations on a map while it is read, in this order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SourceSpec {
     pub norm: Option<NormSpec>,
-    /// Whether another map is added.
+    /// True where another map is added.
     pub residual: bool,
-    /// Of LeakyReLU; 0 is ReLU, 1 nothing.
+    /// Slope of LeakyReLU; 0 is ReLU, 1 nothing.
     pub slope: f32,
     pub dropout: Option<Dropout>,
     pub resample: Resample,
@@ -159,7 +159,7 @@ pub fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("the tensor was made dense")
 }
 
-/// Of a map [B, H, W, C].
+/// The shape of a map [B, H, W, C].
 pub fn shape(map: &FlexTensor) -> Shape {
     let shape = map.shape();
     Shape { n: shape[0], h: shape[1], w: shape[2], c: shape[3] }

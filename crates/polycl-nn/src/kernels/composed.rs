@@ -1,4 +1,4 @@
-//! What the kernels do, composed of burn's operations: for every device but the CPU, and the second
+//! The kernels' operations composed of burn's: for every device but the CPU, and the second
 //! opinion that tests hold the kernels against. Maps are [B, C, H, W] here, as burn has them.
 
 use burn::tensor::module::{conv2d, interpolate, max_pool2d};
@@ -19,7 +19,7 @@ pub fn nhwc(x: Tensor<4>) -> Tensor<4> {
     x.permute([0, 2, 3, 1])
 }
 
-/// What a source reads as, [B, C, H, W].
+/// The values that a source reads as, [B, C, H, W].
 pub fn read(source: &Source) -> Tensor<4> {
     let spec = source.spec;
     let mut x = nchw(source.map.clone());

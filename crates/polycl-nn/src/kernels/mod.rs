@@ -1,4 +1,4 @@
-//! Where the CPU kernels of `polycl-kernels` enter burn: a backend extension, implemented for Flex
+//! The CPU kernels of `polycl-kernels` in burn: a backend extension, implemented for Flex
 //! (`backend.rs`) and, with a backward pass, for Autodiff over it (`autodiff.rs`). What has no kernel
 //! is composed of burn's own operations (`composed.rs`): every other device, other types than
 //! float32, and shapes that [`serves`] turns away. Both ways give the same numbers.
@@ -11,19 +11,21 @@ pub mod transformer;
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
-pub use polycl_kernels::{Adam as AdamStep, Conv, DiceLoss, Dropout, Over, Resample, instruction_set};
+pub use polycl_kernels::{
+    Adam as AdamStep, Conv, DiceLoss, Dropout, NO_TARGET, Over, Resample, instruction_set,
+};
 
 use backend::Kernels;
 pub use backend::{ConvSpec, NormSpec, SourceSpec};
 pub use source::Source;
 
-/// Whether there are kernels for tensors such as this one.
+/// True if there are kernels for tensors such as this one.
 pub fn serves<const D: usize>(x: &Tensor<D>) -> bool {
     // Equality of devices ignores autodiff.
     x.dtype() == DType::F32 && x.device() == Device::flex() && x.dims().iter().all(|&side| side > 0)
 }
 
-/// What a source reads as: [B, H, W, C] → the same, or as large as its resampling makes it.
+/// The values that a source reads as: [B, H, W, C] → the same, or as large as its resampling makes it.
 pub fn read(source: &Source) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::read(source.tensors(), source.spec))
 }

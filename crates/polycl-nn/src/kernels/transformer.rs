@@ -77,7 +77,7 @@ pub struct Has {
     residual: bool,
 }
 
-/// Of [`window_attention`].
+/// The shapes of [`window_attention`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WindowSpec {
     side: usize,
@@ -303,7 +303,7 @@ fn by_head(x: Tensor<3>, batch: usize, heads: usize) -> Tensor<4> {
     if own == batch { x } else { x.expand([batch, heads, tokens, channels / heads]) }
 }
 
-/// What is added to scores within a window; see [`Position`].
+/// Addition to scores within a window; see [`Position`].
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each block of a network")]
 pub enum Places {

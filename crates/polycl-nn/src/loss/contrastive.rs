@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::softplus;
 
-/// How an anchor is drawn to its positive and away from its one negative.
+/// The loss that draws an anchor to its positive and away from its one negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContrastiveLoss {

@@ -14,7 +14,7 @@ pub struct Pairs {
     candidate: Vec<bool>,
 }
 
-/// What a column is to a row.
+/// The relation of a column to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pair {
     Positive,
@@ -38,7 +38,7 @@ impl Pairs {
         self.positive.len() / self.columns
     }
 
-    /// What each similarity counts for in the loss: an equal share of its row for every positive, rows with
+    /// The weight of each similarity in the loss: an equal share of its row for every positive, rows with
     /// a positive alike, 0 elsewhere.
     fn shares(&self) -> Vec<f32> {
         let positives = |row: &[bool]| row.iter().filter(|&&positive| positive).count();

@@ -8,6 +8,8 @@ pub use contrastive::ContrastiveLoss;
 pub use info_nce::{Pair, Pairs, info_nce, normalised, similarity};
 pub use segmentation::SegmentationLoss;
 
+pub use crate::kernels::NO_TARGET;
+
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 

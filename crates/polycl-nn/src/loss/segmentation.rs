@@ -1,12 +1,12 @@
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
+use burn::tensor::activation::{log_softmax, relu};
 use serde::{Deserialize, Serialize};
 
 use super::softplus;
 use crate::kernels::{self, DiceLoss, Over};
 use crate::net::probabilities;
 
-/// What fine-tuning minimises. A training loss, never a result: results come from `evaluate`.
+/// The loss that fine-tuning minimises. It is never a result: results come from `evaluate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SegmentationLoss {
     /// The paper's, slice by slice: on slices without the organ it hardly has a slope.
@@ -28,21 +28,25 @@ impl SegmentationLoss {
     /// `logits` and one-hot `target` are [B, C, H, W]; C = 1 is one organ (sigmoid), otherwise
     /// channel 0 is background (softmax). `weights`, one an image, say how much it counts: slice by slice
     /// the loss is the mean over images of weight times loss; over a batch each image has its weight in the
-    /// sums. Weights of 1 change no bit. Returns a scalar as `[1]`.
+    /// sums. Weights of 1 change no bit. Pixels of which every target is [`super::NO_TARGET`] are left out, as nnU-Net
+    /// leaves out what is not annotated. Returns a scalar as `[1]`.
     pub fn forward(self, logits: Tensor<4>, target: Tensor<4>, weights: Tensor<1>) -> Tensor<1> {
         let loss = self.parts();
         if logits.dims()[1] == 1 && kernels::serves(&logits) {
             return kernels::soft_dice(logits, target, weights, loss);
         }
         let weights = weights.reshape([-1, 1, 1, 1]);
-        let dice = soft_dice(probabilities(logits.clone()), target.clone(), weights.clone(), loss.over);
+        let known = target.clone().narrow(1, 0, 1).greater_equal_elem(0.0).float();
+        let target = relu(target);
+        let p = probabilities(logits.clone()) * known.clone();
+        let dice = soft_dice(p, target.clone(), weights.clone(), loss.over);
         if loss.entropy == 0.0 {
             return dice;
         }
-        dice + cross_entropy(logits, target, weights).mul_scalar(loss.entropy)
+        dice + cross_entropy(logits, target, weights, known).mul_scalar(loss.entropy)
     }
 
-    /// What its Dice is taken over, and its share of cross-entropy.
+    /// The set that its Dice is taken over, and its share of cross-entropy.
     pub fn parts(self) -> DiceLoss {
         match self {
             Self::Dice => DiceLoss { over: Over::Image, entropy: 0.0 },
@@ -68,10 +72,15 @@ fn soft_dice(probabilities: Tensor<4>, target: Tensor<4>, weights: Tensor<4>, ov
     (all(overlap) / all(total)).mean().neg() + 1.0
 }
 
-/// Mean over all pixels of −ln p(truth), weighted; with one channel of its two-class form on the logit.
-fn cross_entropy(logits: Tensor<4>, target: Tensor<4>, weights: Tensor<4>) -> Tensor<1> {
-    if logits.dims()[1] == 1 {
-        return ((softplus(logits.clone()) - logits * target) * weights).mean();
-    }
-    ((log_softmax(logits, 1) * target).sum_dim(1) * weights).mean().neg()
+/// Mean over all pixels that are `known`, 1 or 0, of −ln p(truth), weighted; with one channel of its two-class form on
+/// the logit.
+fn cross_entropy(logits: Tensor<4>, target: Tensor<4>, weights: Tensor<4>, known: Tensor<4>) -> Tensor<1> {
+    let mean = if logits.dims()[1] == 1 {
+        ((softplus(logits.clone()) - logits * target) * known.clone() * weights).mean()
+    } else {
+        ((log_softmax(logits, 1) * target).sum_dim(1) * weights).mean().neg()
+    };
+    let all = known.ones_like().sum();
+    // Where all are known, the factor is 1 to the bit.
+    mean * (all / known.sum().clamp_min(1.0))
 }

@@ -14,7 +14,7 @@ use crate::kernels::{self, Conv, Dropout, NormSpec, Over, Resample, Source, Sour
 #[derive(Debug, Clone)]
 pub struct Map(Source);
 
-/// How a map is normalised.
+/// The normalisation of a map.
 #[derive(Debug, Clone)]
 pub struct Norm {
     pub over: Over,
@@ -86,7 +86,7 @@ impl Map {
         map
     }
 
-    /// What the map reads as, [B, H, W, C].
+    /// The values that the map reads as, [B, H, W, C].
     pub fn read(&self) -> Tensor<4> {
         if self.0.spec == SourceSpec::PLAIN {
             return self.0.map.clone();
@@ -98,7 +98,7 @@ impl Map {
         }
     }
 
-    /// What the map reads as, [B, C, H, W].
+    /// The values that the map reads as, [B, C, H, W].
     pub fn to_nchw(&self) -> Tensor<4> {
         let x = self.read();
         let [b, h, w, c] = x.dims();

@@ -56,7 +56,7 @@ impl ResNet18Encoder {
         maps
     }
 
-    /// What the projection sees: `[B, 1, H, W]` → `[B, widths[4]]`.
+    /// Input of the projection: `[B, 1, H, W]` → `[B, widths[4]]`.
     pub fn pooled(&self, x: Tensor<4>, batches: usize) -> Tensor<2> {
         global_average(&self.features(x, batches).pop().expect("there are five maps"))
     }

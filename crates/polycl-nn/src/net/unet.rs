@@ -29,7 +29,7 @@ impl UNetEncoder {
         maps
     }
 
-    /// What the projection sees: max-pool, then global average: `[B, 1, H, W]` → `[B, widths[4]]`.
+    /// Input of the projection: max-pool, then global average: `[B, 1, H, W]` → `[B, widths[4]]`.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
         let deepest = self.features(x).pop().expect("there are five blocks");
         global_average(&halved(&deepest))

@@ -58,13 +58,13 @@ impl Adam {
         model.map(&mut Update { adam: self, gradients, rate, scale, path: Vec::new() })
     }
 
-    /// Whether these moments belong to `model`: there are some, and each is of its parameter's size.
+    /// Checks that these moments belong to `model`: there are some, and each is of its parameter's size.
     ///
     /// # Errors
     /// A sentence about the first that does not fit.
     pub fn fits<M: Module>(&self, model: &M) -> Result<(), String> {
         if self.moments.is_empty() {
-            return Err("none".to_owned());
+            return Err("no moments".to_owned());
         }
         let mut sizes = Sizes::default();
         model.visit(&mut sizes);

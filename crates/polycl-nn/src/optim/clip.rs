@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
-/// What all gradients are multiplied by so that their norm together stays within `limit`, as in
+/// The factor of all gradients that keeps their norm together within `limit`, as in
 /// PyTorch's `clip_grad_norm_`; a limit of 0 does not clip.
 pub fn clip_scale(norm: f64, limit: f64) -> f64 {
     if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 }

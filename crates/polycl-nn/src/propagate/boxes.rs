@@ -13,15 +13,15 @@ use super::shape::Shape;
 use super::tissue::Tissue;
 use crate::sam::{Component, Drawn, Embedder, Frame, Lattice, Point, Prompt, Slice};
 
-/// How far boxes are moved out of the expected outline, in mm, and how much more for each mm between
+/// Margin of boxes around the expected outline, in mm, and for each mm between
 /// slices: an object may grow from one to the next.
 const MARGIN: f32 = 2.0;
 const MARGIN_PER_STEP: f32 = 0.3;
 /// And as a part of the box's sides, as the networks were trained.
 const MARGIN_SHARE: f32 = 0.02;
-/// How much the border is expected to go on moving as it did.
+/// Share of the border's last motion that is expected in the next slice.
 const MOTION: f32 = 0.6;
-/// What the expected outline counts beside the network: logits at a distance of `PRIOR_REACH` mm and one
+/// Weight of the expected outline beside the network: logits at a distance of `PRIOR_REACH` mm and one
 /// slice, and the most they can be.
 const PRIOR: f32 = 3.0;
 const PRIOR_REACH: f32 = 2.0;

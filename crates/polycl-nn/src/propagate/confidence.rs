@@ -1,4 +1,4 @@
-//! How far each slice can be believed, and which to draw next.
+//! The confidence of each slice, and the slice to draw next.
 
 use polycl_data::Origin;
 use polycl_data::provenance::propagation::Row;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 use polycl_base::Result;
-use polycl_image::Image;
 use polycl_image::preprocess::Grid;
+use polycl_image::{Image, Plane};
 
 use super::network_name::NetworkName;
 use crate::device::Device;
@@ -93,10 +93,10 @@ impl Follower {
         }
     }
 
-    /// Where the embeddings of a scan are kept, if they are.
-    pub(super) fn cache(&self, image: &Image) -> Option<Cache> {
+    /// The cache of a scan's embeddings, if there is one.
+    pub(super) fn cache(&self, image: &Image, plane: Plane) -> Option<Cache> {
         match self {
-            Self::Boxes(network) => network.cache(image),
+            Self::Boxes(network) => network.cache(image, plane),
             Self::Memory(_) => None,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use polycl_image::orient::Reorientation;
-use polycl_image::{Space, Volume};
+use polycl_image::{Plane, Space, Volume};
 
 use super::answer::{Answer, Answers};
 use super::scene::Scene;
@@ -15,7 +15,9 @@ use crate::sam::Frame;
 /// computed when they are asked for.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Along the file's slice axis.
+    /// Kind of the planes that were looked at.
+    pub plane: Plane,
+    /// Number along the file's axis across them; across axial ones, its slice axis.
     pub slice: usize,
     /// Objects that were looked for, in the order in which they were.
     pub labels: Vec<u16>,
@@ -34,7 +36,15 @@ impl Found {
         let mut space = Space::new(file.shape, file.world_from_voxel);
         space.shape[order.slice_axis()] = 1;
         let slice = order.slice_from_canonical(k, file);
-        Self { slice, labels, answers: Arc::new(answers), frame: scene.frame, order, space }
+        Self {
+            plane: scene.plane,
+            slice,
+            labels,
+            answers: Arc::new(answers),
+            frame: scene.frame,
+            order,
+            space,
+        }
     }
 
     /// The pixels of each label: true inside, in the order of the file's voxels.

@@ -1,4 +1,4 @@
-//! What has been found so far, on disk: a rerun after a kill reads it instead of computing it again.
+//! Results so far, on disk: a rerun after a kill reads them instead of computing them again.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl Journal {
         self.folder.join(format!("{pass}{slice:05}.safetensors"))
     }
 
-    /// Where traces are, which are dropped before the answers are.
+    /// The file of traces, which are dropped before the answers are.
     fn traces(&self, pass: Pass, slice: usize) -> PathBuf {
         self.file(pass, slice).with_extension("traces")
     }

@@ -1,4 +1,4 @@
-//! What both ways have found becomes labels.
+//! Results of both ways merged into labels.
 
 use std::collections::BTreeMap;
 

@@ -50,7 +50,7 @@ pub fn propagate(
     journal: &Journal,
     watch: &dyn Watch,
 ) -> Result<Option<Propagated>> {
-    let scene = Scene::new(request.image, follower);
+    let scene = Scene::new(request.image, request.plane, follower);
     let tracker = Tracker::new(follower, scene.slices, scene.step);
     let mut session = Session { tracker, scene: &scene, request, journal, watch };
     if !session.look_at_shown()? {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use polycl_image::names::Names;
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::labels_of;
-use polycl_image::{Mask, Space};
+use polycl_image::{Mask, Plane, Space};
 use serde::{Deserialize, Serialize};
 
 use crate::sam::window_of;
@@ -14,7 +14,7 @@ use crate::sam::window_of;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clue {
     pub label: u16,
-    /// Along the file's slice axis.
+    /// Number along the file's slice axis, or its axis across planes of another kind.
     pub slice: usize,
     pub place: Place,
 }
@@ -35,23 +35,24 @@ pub struct Object {
     pub label: u16,
     /// Intensity window in HU.
     pub window: [f32; 2],
-    /// Where its pixels are drawn.
+    /// Slices in which its pixels are drawn.
     pub drawn: BTreeSet<usize>,
-    /// Where boxes or clicks tell of it.
+    /// Boxes and clicks by slice.
     pub prompted: BTreeMap<usize, Vec<Place>>,
 }
 
 impl Object {
-    /// The objects of an annotation and of clues, by label. What is drawn in a slice goes before clues.
-    /// `window` is for all objects; without it, names decide.
+    /// The objects of an annotation and of clues, by label; planes of any kind are the slices. What is drawn in a slice
+    /// goes before clues. `window` is for all objects; without it, names decide.
     pub fn all(
         space: &Space,
+        plane: Plane,
         annotation: Option<&Mask>,
         clues: &[Clue],
         names: &Names,
         window: Option<[f32; 2]>,
     ) -> Vec<Self> {
-        let order = Reorientation::to_canonical(space);
+        let order = plane.order(space);
         let mut all: BTreeMap<u16, Self> = BTreeMap::new();
         let object = |label: u16| {
             let window = window.unwrap_or_else(|| window_of(names.get(&label)));

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use polycl_image::{Image, Mask};
+use polycl_image::{Image, Mask, Plane};
 use serde::{Deserialize, Serialize};
 
 use super::follower::Follower;
@@ -13,26 +13,27 @@ use super::object::Object;
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     Both,
-    /// Towards the head.
+    /// Towards the head; through planes of another kind, as [`Plane`] counts them.
     Up,
-    /// Towards the feet.
+    /// The other way.
     Down,
 }
 
-/// Objects to follow through a scan.
+/// Objects to follow through a scan, from plane to plane: planes of any kind are the slices.
 pub struct Request<'a> {
     pub image: &'a Image,
+    pub plane: Plane,
     /// In the scan's grid.
     pub annotation: Option<&'a Mask>,
     pub objects: &'a [Object],
-    /// Slices (from the feet) that may be filled.
+    /// Slices (from the feet, or as [`Plane`] counts) that may be filled.
     pub range: RangeInclusive<usize>,
     pub direction: Direction,
 }
 
-/// Equal where a network would answer equally: scan, its place, annotation, prompts, weights, and device.
+/// Equal where a network would answer equally: scan, its place, planes, annotation, prompts, weights, and device.
 pub fn fingerprint(follower: &Follower, request: &Request<'_>) -> String {
-    let Request { image, annotation, objects, range, direction } = request;
+    let Request { image, plane, annotation, objects, range, direction } = request;
     let place = image.space.world_from_voxel.to_cols_array();
     let drawn = annotation.map_or(0, |mask| {
         let chunks = mask.voxels.chunks(1 << 14);
@@ -42,7 +43,7 @@ pub fn fingerprint(follower: &Follower, request: &Request<'_>) -> String {
         })
     });
     format!(
-        "{} {place:?} {drawn:08x} {objects:?} {range:?} {direction:?} {}",
+        "{} {place:?} {plane} {drawn:08x} {objects:?} {range:?} {direction:?} {}",
         image.fingerprint(),
         follower.fingerprint()
     )

@@ -1,15 +1,16 @@
 //! A scan's planes as trackers see them.
 
-use polycl_image::Image;
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::Grid;
+use polycl_image::{Image, Plane};
 
 use super::follower::Follower;
 use crate::sam::{Cache, Frame, Lattice, Slice};
 
-/// A scan in canonical order, and the place of its planes in a network's input.
+/// A scan in an order in which planes of one kind are the slices, and their place in a network's input.
 pub struct Scene<'a> {
     pub image: &'a Image,
+    pub plane: Plane,
     pub order: Reorientation,
     /// Slices, and millimetres between them.
     pub slices: usize,
@@ -21,14 +22,24 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub fn new(image: &'a Image, follower: &Follower) -> Self {
-        let order = Reorientation::to_canonical(&image.space);
+    pub fn new(image: &'a Image, plane: Plane, follower: &Follower) -> Self {
+        let order = plane.order(&image.space);
         let space = order.space(&image.space);
         let grid = Grid::of(&space);
         let frame = follower.frame(grid);
         let lattice = frame.lattice(grid.spacing);
-        let cache = follower.cache(image);
-        Self { image, order, slices: space.shape[2], step: space.spacing()[2], grid, frame, lattice, cache }
+        let cache = follower.cache(image, plane);
+        Self {
+            image,
+            plane,
+            order,
+            slices: space.shape[2],
+            step: space.spacing()[2],
+            grid,
+            frame,
+            lattice,
+            cache,
+        }
     }
 
     pub fn plane(&self, k: usize) -> Vec<f32> {

@@ -14,7 +14,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// What is above zero.
+    /// The shape of the pixels above zero.
     pub fn of(logits: &[f32], lattice: Lattice) -> Self {
         let inside: Vec<bool> = logits.iter().map(|&x| x > 0.0).collect();
         let outside: Vec<bool> = inside.iter().map(|inside| !inside).collect();

@@ -16,7 +16,7 @@ use crate::sam::Slice;
 pub enum Swept {
     Whole,
     Stopped,
-    /// What was kept turned out not to be enough to go on from.
+    /// The kept answers turned out not to be enough to go on from.
     Untraced,
 }
 
@@ -27,7 +27,7 @@ pub struct Sweep<'s, 'a> {
     pursuits: Vec<Pursuit<'a>>,
     /// Kept answers are taken, which ends at the first slice that has none.
     trusted: bool,
-    /// Of the last slices whose answers were kept, whether one can go on from them.
+    /// For each of the last slices with kept answers, true if the sweep can go on from it.
     sound: VecDeque<bool>,
 }
 
@@ -103,7 +103,7 @@ impl<'s, 'a> Sweep<'s, 'a> {
         self.pursuits.iter().filter(wanted).map(|pursuit| pursuit.number).collect()
     }
 
-    /// Whether slices are to be filled this way; those between shown ones are whatever the direction.
+    /// True if slices are to be filled this way; those between shown ones are whatever the direction.
     fn goes(&self, between: bool) -> bool {
         match self.session.request.direction {
             Direction::Both => true,

@@ -1,4 +1,4 @@
-//! What an object is made of, told by its CT numbers.
+//! The tissue of an object, told by its CT numbers.
 
 /// Deviations from the mean from which on a pixel speaks against being inside, and how much each more
 /// counts, in logits.
@@ -17,7 +17,7 @@ pub struct Tissue {
 }
 
 impl Tissue {
-    /// Of the pixels whose distance from the border is above zero.
+    /// The tissue of the pixels whose distance from the border is above zero.
     pub fn of(hu: &[f32], distance: &[f32]) -> Self {
         let inside = || hu.iter().zip(distance).filter(|(_, d)| **d > 0.0).map(|(hu, _)| *hu);
         let count = inside().count().max(1) as f32;
@@ -34,7 +34,7 @@ impl Tissue {
         }
     }
 
-    /// Whether what is above zero looks like it as a whole.
+    /// True if the pixels above zero look like this tissue as a whole.
     pub fn is_like(&self, hu: &[f32], logits: &[f32]) -> bool {
         let found = Self::of(hu, logits);
         (found.mean - self.mean).abs() <= OTHER * self.deviation

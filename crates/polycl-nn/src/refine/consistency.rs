@@ -7,7 +7,7 @@ use polycl_metrics::dice_of;
 use super::decision::Decision;
 use super::gate::Choice;
 
-/// How much less agreement with the neighbours is too much.
+/// Loss of agreement with the neighbours that is too much.
 const TOLERANCE: f64 = 0.05;
 
 /// Labels of a volume, slice after slice, before and after refinement.

@@ -6,7 +6,7 @@ use polycl_image::orient::Reorientation;
 
 use super::gate::{Choice, Evidence};
 
-/// What was decided about a component of a slice.
+/// The decision on a component of a slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// Number of the slice along the file's slice axis, from 0.

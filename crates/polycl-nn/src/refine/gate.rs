@@ -1,8 +1,8 @@
-//! Whether a refined mask is better than the coarse one, told without the truth.
+//! The gate: judges without the truth if a refined mask is better than the coarse one.
 
 use std::fmt;
 
-/// What the network says of a component, beside the coarse mask.
+/// The network's evidence about a component, beside the coarse mask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
     /// Intersection over union that the network predicts for its mask; the mean over boxes that are
@@ -18,7 +18,7 @@ pub struct Evidence {
     pub gained: f32,
 }
 
-/// What becomes of a component.
+/// The choice for a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     Coarse,
@@ -32,12 +32,12 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// Whether the coarse mask stays as it is.
+    /// True if the coarse mask stays as it is.
     pub fn keeps(self) -> bool {
         matches!(self, Self::Coarse | Self::TakenBack | Self::Tiny)
     }
 
-    /// Whether a pixel is inside, from whether it is in the coarse and in the refined mask.
+    /// True if a pixel is inside, from its places in the coarse and in the refined mask.
     pub fn inside(self, coarse: bool, refined: bool) -> bool {
         match self {
             Self::Coarse | Self::TakenBack | Self::Tiny => coarse,
@@ -61,7 +61,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Where the evidence divides. The numbers were chosen on degraded organs of CTs other than those that
+/// Thresholds of the evidence. The numbers were chosen on degraded organs of CTs other than those that
 /// refinement is measured on (docs/sam.md).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Gate {

@@ -12,7 +12,7 @@ use polycl_base::{Result, Watch};
 use polycl_image::names::Names;
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::Grid;
-use polycl_image::{Image, Mask, Volume};
+use polycl_image::{Image, Mask, Plane, Volume};
 use polycl_metrics::dice;
 
 use crate::sam::{self, Component, Drawn, Embedder, Model, Prompt, window_of};
@@ -29,7 +29,7 @@ pub enum Rule {
     Paper,
 }
 
-/// How to refine.
+/// Options of a refinement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     pub rule: Rule,
@@ -53,7 +53,7 @@ pub struct Refiner {
 const TINY_AREA: f64 = 50.0;
 const TINY_PIXELS: usize = 9;
 
-/// How far corners move out, as parts of the box's sides. The first is the box that counts, the others
+/// Moves of the corners outwards, as parts of the box's sides. The first is the box that counts, the others
 /// tell how much depends on it.
 const BOXES: [[f32; 4]; 4] = [[0.02; 4], [0.07; 4], [-0.03; 4], [0.06, -0.02, -0.02, 0.06]];
 
@@ -110,7 +110,7 @@ impl Refiner {
         let reorientation = Reorientation::to_canonical(&image.space);
         let (scan, mask) = (reorientation.apply(image), reorientation.apply(coarse));
         let (grid, slices) = (Grid::of(&scan.space), scan.space.shape[2]);
-        let (frame, cache) = (self.network.frame(grid), self.network.cache(image));
+        let (frame, cache) = (self.network.frame(grid), self.network.cache(image, Plane::Axial));
         let mut found: Vec<(Vec<u16>, Vec<Decision>)> = options.iter().map(|_| Default::default()).collect();
         let rules: Vec<Rule> = options.iter().map(|options| options.rule).collect();
         for k in 0..slices {
@@ -238,7 +238,7 @@ struct Slice<'a> {
 }
 
 impl Slice<'_> {
-    /// What prompts the network: the published way joins all of an organ in a slice.
+    /// The components that prompt the network: the published way joins all of an organ in a slice.
     fn components(&self, rule: Rule) -> Vec<Component> {
         let components = Component::all(self.labels, self.grid.shape);
         if rule != Rule::Paper {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use polycl_base::{Result, output};
-use polycl_image::Image;
+use polycl_image::{Image, Plane};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{Model, Sam};
 
-/// The folder of one scan and network.
+/// The folder of one scan, network and kind of planes.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
@@ -24,12 +24,13 @@ const NAME: &str = "embedding";
 const VERSION: u32 = 1;
 
 impl Cache {
-    pub fn new(root: &Path, image: &Image, model: Model, sam: &Sam) -> Self {
+    pub fn new(root: &Path, (image, plane): (&Image, Plane), model: Model, sam: &Sam) -> Self {
         let (side, dim) = (sam.config.side(), sam.config.decoder.dim);
         let scan = &image.fingerprint()[..16];
         let affine = image.space.world_from_voxel.to_cols_array();
         let place = crc32c::crc32c(&affine.map(f64::to_le_bytes).concat());
-        let folder = root.join(format!("{scan}-{place:08x}-{model}-{:08x}-v{VERSION}", sam.checksum));
+        let planes = if plane == Plane::Axial { String::new() } else { format!("-{plane}") };
+        let folder = root.join(format!("{scan}-{place:08x}-{model}-{:08x}-v{VERSION}{planes}", sam.checksum));
         Self { folder, shape: [1, side, side, dim] }
     }
 

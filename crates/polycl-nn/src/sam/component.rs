@@ -1,4 +1,4 @@
-//! What prompts the network: the connected parts of each organ in a slice.
+//! Components that prompt the network: the connected parts of each organ in a slice.
 
 use std::collections::BTreeMap;
 

@@ -27,7 +27,7 @@ pub struct MaskDecoder {
     side: usize,
 }
 
-/// What the decoder says of each prompt.
+/// The decoder's answer to each prompt.
 #[derive(Debug, Clone)]
 pub struct Masks {
     /// [B, masks, 4 side, 4 side]
@@ -43,7 +43,7 @@ pub struct Decoded {
     pub logits: Tensor<4>,
     /// [B, 4], before any sigmoid
     pub iou: Tensor<2>,
-    /// What the transformer made of the masks' tokens, [B, 4, dim].
+    /// Tokens of the masks as the transformer leaves them, [B, 4, dim].
     pub tokens: Tensor<3>,
     /// [B, 1], above zero where the object is there.
     pub object_score: Option<Tensor<2>>,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use burn::tensor::{Tensor, TensorData};
 use polycl_base::Result;
-use polycl_image::Image;
 use polycl_image::preprocess::Grid;
+use polycl_image::{Image, Plane};
 
 use super::{Cache, Frame, Model, Prompt, Sam};
 use crate::device::Device;
@@ -21,9 +21,9 @@ pub struct Embedder {
     cache: Option<PathBuf>,
 }
 
-/// A slice of a scan in canonical order, as a network gets it.
+/// A slice of a scan in canonical order, or a plane of another kind, as a network gets it.
 pub struct Slice<'a> {
-    /// From the feet.
+    /// From the feet, or as [`Plane`] counts.
     pub number: usize,
     pub plane: &'a [f32],
     pub frame: Frame,
@@ -50,9 +50,9 @@ impl Embedder {
         Frame::new(self.model, &self.sam.config, grid)
     }
 
-    /// Where the embeddings of a scan are kept, if they are.
-    pub fn cache(&self, image: &Image) -> Option<Cache> {
-        self.cache.as_ref().map(|root| Cache::new(root, image, self.model, &self.sam))
+    /// The cache of a scan's embeddings, if there is one.
+    pub fn cache(&self, image: &Image, plane: Plane) -> Option<Cache> {
+        self.cache.as_ref().map(|root| Cache::new(root, (image, plane), self.model, &self.sam))
     }
 
     /// The embedding of a slice, [1, side, side, dim], computed or found.

@@ -1,4 +1,4 @@
-//! Where a slice lies in a network's input, and what is done to its values, as the code that each
+//! The place of a slice in a network's input and the change of its values, as the code that each
 //! network was published with does it.
 
 use polycl_image::preprocess::Grid;
@@ -10,7 +10,7 @@ use super::{Model, SamConfig};
 const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
 const DEVIATION: [f32; 3] = [58.395, 57.12, 57.375];
 
-/// How values become a network's input.
+/// The way from values to a network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     LiteMedSam,
@@ -142,7 +142,7 @@ impl Frame {
         input
     }
 
-    /// Whether value `i` of a mask of the decoder is about the plane, not the padding beside it.
+    /// True if value `i` of a mask of the decoder is about the plane, not the padding beside it.
     pub fn holds(&self, i: usize) -> bool {
         let at = [i % self.masks, i / self.masks];
         (0..2).all(|axis| at[axis] * self.image < self.content[axis] * self.masks)

@@ -3,7 +3,7 @@
 /// Networks and what they are called.
 pub type Names<M> = [(M, &'static str)];
 
-/// What a network of a table is called.
+/// The name of a network of a table.
 pub fn name_of<M: PartialEq>(table: &Names<M>, model: &M) -> &'static str {
     table.iter().find(|(own, _)| own == model).map_or("", |(_, name)| name)
 }

@@ -1,4 +1,4 @@
-//! What a person, or a coarse mask, says about an object, as the mask decoder wants it.
+//! Prompts: the word of a person, or of a coarse mask, about an object, as the mask decoder wants it.
 
 use std::f32::consts::TAU;
 
@@ -18,7 +18,7 @@ pub struct Point {
     pub positive: bool,
 }
 
-/// What is said about one object; it may be nothing.
+/// The prompt for one object; it may be empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prompt {
     pub points: Vec<Point>,
@@ -116,7 +116,7 @@ impl PromptEncoder {
         like(tokens, [1, count, self.dim], &self.no_mask)
     }
 
-    /// What is added to every pixel of the embedding: [1, 1, 1, dim] where there are no masks, else
+    /// Addition to every pixel of the embedding: [1, 1, 1, dim] where there are no masks, else
     /// [B, side, side, dim].
     ///
     /// # Panics

@@ -17,7 +17,7 @@ pub struct TwoWayConfig {
     pub dim: usize,
     pub heads: usize,
     pub mlp: usize,
-    /// What checkpoints call the two layers of the MLP.
+    /// Names of the two layers of the MLP in checkpoints.
     pub mlp_names: [&'static str; 2],
 }
 
@@ -164,7 +164,7 @@ impl Attention {
 #[derive(Debug, Clone)]
 struct TokenToImage {
     attn: Attention,
-    /// What the pixels' places add to the keys.
+    /// Addition to the keys for the pixels' places.
     places: Tensor<3>,
 }
 
@@ -173,7 +173,7 @@ impl TokenToImage {
         Self { places: attn.k.without_bias().forward(places.clone()), attn }
     }
 
-    /// What the queries see, added to the shortcut.
+    /// The attention's result for the queries, added to the shortcut.
     fn forward(&self, queries: Tensor<3>, shortcut: Tensor<3>, pixels: &Tensor<3>) -> Tensor<3> {
         let k = self.attn.k.added(pixels.clone(), self.places.clone(), Activation::None);
         let seen = self.attn.attend(self.attn.q.forward(queries), k, self.attn.v.forward(pixels.clone()));
@@ -185,7 +185,7 @@ impl TokenToImage {
 #[derive(Debug, Clone)]
 struct ImageToToken {
     attn: Attention,
-    /// What the pixels' places add to the queries.
+    /// Addition to the queries for the pixels' places.
     places: Tensor<3>,
 }
 
@@ -194,7 +194,7 @@ impl ImageToToken {
         Self { places: attn.q.without_bias().forward(places.clone()), attn }
     }
 
-    /// What the pixels see, added to them.
+    /// The attention's result for the pixels, added to them.
     fn forward(&self, pixels: Tensor<3>, keys: Tensor<3>, values: Tensor<3>) -> Tensor<3> {
         let q = self.attn.q.added(pixels.clone(), self.places.clone(), Activation::None);
         let seen = self.attn.attend(q, self.attn.k.forward(keys), self.attn.v.forward(values));

@@ -44,7 +44,7 @@ pub struct HieraConfig {
     pub background: usize,
 }
 
-/// What is remembered of earlier frames, and how.
+/// The memory of earlier frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MemoryConfig {
     /// Channels of a memory's pixels.
@@ -129,12 +129,12 @@ impl Model {
         Sam2Config { image, trunk, decoder, memory, version }
     }
 
-    /// Whether the tensors of a file are of SAM 2, whichever.
+    /// True if the tensors of a file are of SAM 2, whichever.
     pub fn is_of(weights: &Weights) -> bool {
         weights.shape("image_encoder.trunk.pos_embed").is_some()
     }
 
-    /// Whether the tensors of a file have the shapes of this network.
+    /// True if the tensors of a file have the shapes of this network.
     fn fits(self, weights: &Weights) -> bool {
         let Sam2Config { trunk, version, .. } = self.config();
         let depth: usize = trunk.stages.iter().sum();

@@ -104,7 +104,7 @@ fn bicubic(plane: &[f32], from: usize, to: usize) -> Vec<f32> {
 #[derive(Debug, Clone)]
 struct Block {
     norm1: LayerNorm,
-    /// Of blocks that halve the sides: what makes the shortcut wider.
+    /// Widens the shortcut, in blocks that halve the sides.
     proj: Option<Linear>,
     qkv: Linear,
     /// Query, key and value of the zeros that windows are padded with, after the norm.

@@ -1,4 +1,4 @@
-//! What is remembered of a frame, and how the next one looks at it.
+//! Memories of frames, and the attention of the next frame to them.
 
 use burn::tensor::Tensor;
 use polycl_base::Result;
@@ -105,7 +105,7 @@ pub struct MemoryAttention {
     layers: Vec<Layer>,
     norm: LayerNorm,
     turns: [Tensor<2>; 2],
-    /// What is added to the frame, [1, side², dim].
+    /// Addition to the frame, [1, side², dim].
     places: Tensor<3>,
 }
 
@@ -225,7 +225,7 @@ impl Turned {
         })
     }
 
-    /// What the queries see, added to the shortcut; the last `still` keys are not turned.
+    /// The attention's result for the queries, added to the shortcut; the last `still` keys are not turned.
     fn forward(
         &self,
         queries: Tensor<3>,
@@ -251,7 +251,7 @@ impl Turned {
 pub struct Bank {
     values: Vec<f32>,
     places: Vec<f32>,
-    /// How many tokens are pointers.
+    /// Number of tokens that are pointers.
     pub pointers: usize,
 }
 

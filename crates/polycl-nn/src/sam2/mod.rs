@@ -37,7 +37,7 @@ pub use video::Video;
 
 /// Logits of a mask where there is no object.
 const NO_OBJECT: f32 = -1024.0;
-/// What masks are for memories: 20 σ(logit) − 10.
+/// Values of masks for memories: 20 σ(logit) − 10.
 const SCALE: f32 = 20.0;
 const BIAS: f32 = -10.0;
 /// A network with its weights.
@@ -63,18 +63,18 @@ pub struct Sam2 {
     times: Times,
 }
 
-/// What tells memories of several times and places apart.
+/// Codes that tell memories of several times and places apart.
 #[derive(Debug, Clone)]
 struct Times {
     /// A memory's pixels, [side², memory dim].
     pixels: Vec<f32>,
     /// For memories of 6, 5, … 1 frames ago, then for conditioning frames, [7, memory dim].
     frames: Vec<f32>,
-    /// How pointers know when they were made: weights [memory dim, dim] and what is added; 2.1 alone.
+    /// Codes of the times of pointers: weights [memory dim, dim] and the bias; 2.1 alone.
     pointers: Option<(Vec<f32>, Vec<f32>)>,
 }
 
-/// What the image encoder makes of a frame.
+/// The image encoder's features of a frame.
 #[derive(Debug, Clone)]
 pub struct Features {
     /// At 1/8 and 1/4 of the frame's side, as the decoder adds them.
@@ -228,7 +228,7 @@ impl Sam2 {
         (0..side * side).map(value).collect()
     }
 
-    /// What the decoder says of a prompt; what is remembered of it is not there yet.
+    /// The decoder's answer to a prompt, without a memory of it yet.
     fn decode(
         &self,
         features: &Features,
@@ -319,7 +319,7 @@ fn ambiguous(prompt: &Prompt) -> bool {
     prompt.points.len() + 2 * usize::from(prompt.bounds.is_some()) <= 1
 }
 
-/// Whether a mask hardly depends on where exactly logits are cut: upstream's
+/// True if a mask hardly depends on where exactly logits are cut: upstream's
 /// `_dynamic_multimask_via_stability`.
 fn is_stable(logits: &[f32]) -> bool {
     let above = |limit: f32| logits.iter().filter(|&&x| x > limit).count() as f32;

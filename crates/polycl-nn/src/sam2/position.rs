@@ -1,4 +1,4 @@
-//! Where things are, as numbers: sines for pixels and for time, turns for attention.
+//! Positions as numbers: sines for pixels and for time, turns for attention.
 
 use std::f64::consts::TAU;
 

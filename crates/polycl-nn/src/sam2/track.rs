@@ -16,7 +16,7 @@ pub struct Place {
     pub frame: usize,
     /// Frames are walked towards the first one.
     pub reverse: bool,
-    /// Of the whole video.
+    /// Frames of the whole video.
     pub frames: usize,
 }
 
@@ -29,7 +29,7 @@ impl Place {
         }
     }
 
-    /// How many steps ago a frame was, if it was.
+    /// The age of a frame in steps; `None` for one still to come.
     fn ago(self, frame: usize) -> Option<usize> {
         if self.reverse { frame.checked_sub(self.frame) } else { self.frame.checked_sub(frame) }
     }
@@ -53,17 +53,17 @@ impl Track {
         Self { most: Some(most.max(2)), ..Self::default() }
     }
 
-    /// Where the object is on a frame.
+    /// The object on a frame, where it is known.
     pub fn get(&self, frame: usize) -> Option<&Output> {
         self.conditioning.get(&frame).or_else(|| self.found.get(&frame))
     }
 
-    /// What was said about a frame before, in a walk that is gone on with.
+    /// Keeps the answer of a drawn frame, in a walk that is gone on with.
     pub fn condition(&mut self, frame: usize, output: Output) {
         self.conditioning.insert(frame, output);
     }
 
-    /// What was found on a frame before, in a walk that is gone on with.
+    /// Keeps the answer of a found frame, in a walk that is gone on with.
     pub fn restore(&mut self, frame: usize, reverse: bool, output: Output) {
         self.found.insert(frame, output);
         self.walked.insert(frame, reverse);
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(marks(track.pointers(reverse)), [(2, 9), (1, 8)]);
     }
 
-    /// What is not among the closest drawn frames counts as found.
+    /// Frames that are not among the closest drawn ones count as found.
     #[test]
     fn the_closest_drawn_frames() {
         let mut track = Track::of_closest(2);

@@ -16,10 +16,10 @@ const SUREST: f32 = 32.0;
 #[derive(Debug)]
 pub struct Video<'n> {
     network: &'n Sam2,
-    /// How many there are.
+    /// Number of frames.
     frames: usize,
     objects: BTreeMap<u16, Track>,
-    /// Whether a frame that is corrected counts as drawn from then on. Upstream's predictor treats it as
+    /// Counts a corrected frame as drawn from then on. Upstream's predictor treats such a frame as
     /// found, and finds it again where it passes it.
     pub corrections_condition: bool,
 }

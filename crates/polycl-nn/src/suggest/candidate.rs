@@ -5,7 +5,7 @@ use crate::select::SliceId;
 pub(super) struct Candidate {
     pub(super) id: SliceId,
     pub(super) height: Option<Height>,
-    /// Whether it is drawn already.
+    /// True if it is drawn already.
     pub(super) drawn: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What tells slices apart: how they look, how high in the organ they lie, and how large pixel and field are.
+//! Descriptions that tell slices apart: their looks, their height in the organ, the size of pixel and field.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::features::{averaged, of_encoder};
 use crate::net::{Encoder, EncoderConfig, SegmenterConfig};
 use crate::train::{RunCard, weights};
 
-/// What looks at a slice.
+/// The source of a slice's looks.
 #[expect(clippy::large_enum_variant, reason = "there is one in a process, not a list of them")]
 pub(super) enum Looks {
     /// Its pixels, averaged down.
@@ -75,7 +75,7 @@ impl Looks {
         Ok(Points { values, width })
     }
 
-    /// How many features of one kind stand one after the other.
+    /// Sizes of the groups of features of one kind, in their order.
     fn blocks(&self) -> Vec<usize> {
         match self {
             Self::Pixels => vec![PIXELS * PIXELS],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use polycl_kernels::transformer::{Activation, Linear, linear};
 use rayon::prelude::*;
 
-/// How alike every two points are, from 0 to 1.
+/// Similarities of all pairs of points, from 0 to 1.
 pub(super) struct Similarity {
     count: usize,
     values: Vec<f32>,
@@ -15,7 +15,7 @@ pub(super) struct Similarity {
 const ROWS: usize = 512;
 
 impl Similarity {
-    /// Of points with `width` coordinates each.
+    /// Similarities of points with `width` coordinates each.
     pub fn of(points: &[f32], width: usize) -> Self {
         let count = points.len() / width;
         let transposed = Linear {

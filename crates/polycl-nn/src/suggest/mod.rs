@@ -12,7 +12,7 @@ mod greedy;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use polycl_base::{Error, Kind, Result, Watch};
+use polycl_base::{Error, Kind, Result, Watch, only};
 use polycl_data::{Dataset, Scan};
 
 use crate::device::Device;
@@ -22,10 +22,10 @@ pub use candidate::Height;
 use describe::Looks;
 use greedy::{Pick, Similarity};
 
-/// What is to be suggested.
+/// A request for suggestions.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// What is to be drawn; every organ of which something is known where none is named.
+    /// Organs to draw; every organ of which something is known where none is named.
     pub organs: Vec<String>,
     pub count: usize,
     /// Scans that may be chosen from, by number; all without it.
@@ -47,7 +47,7 @@ pub struct Suggestion {
     pub height: Option<Height>,
     /// Slices that are more like this one than like any chosen before.
     pub covers: usize,
-    /// How far all slices are covered without it and with it, from 0 to 1.
+    /// Coverage of all slices without it and with it, from 0 to 1.
     pub before: f64,
     pub after: f64,
 }
@@ -66,7 +66,7 @@ pub struct Candidates<'a> {
     looks: Looks,
     count: usize,
     slices: Vec<Candidate>,
-    /// Whether somebody has said which slices show the organs; all slices are candidates otherwise.
+    /// True if somebody has said which slices show the organs; all slices are candidates otherwise.
     pub known: bool,
     /// Scans drawn already, which cover others and are not suggested.
     pub drawn: usize,
@@ -127,8 +127,8 @@ impl<'a> Candidates<'a> {
         };
         let slices: Vec<Candidate> = spread(&slices, MOST).map(candidate).collect();
         if slices.is_empty() {
-            return Err(refused(&format!("slices that show {}", organs.join(" or ")), "none")
-                .hint("`polycl inspect` counts them; --ranges at import names their slices"));
+            return Err(refused(&format!("slices that show {}", organs.join(" or ")), "no such slice")
+                .hint("count them with `polycl inspect`, and name them with --ranges of `polycl import`"));
         }
         let free = slices.iter().filter(|slice| !slice.drawn).count();
         if free < request.count {
@@ -142,7 +142,7 @@ impl<'a> Candidates<'a> {
         Ok(Self { dataset, looks, count: request.count, slices, known, drawn: finished.len() })
     }
 
-    /// How many there are, those drawn already among them.
+    /// Number of slices, those drawn already among them.
     pub fn size(&self) -> usize {
         self.slices.len()
     }
@@ -190,11 +190,14 @@ fn organs(dataset: &Dataset, asked: &[String], scans: &BTreeSet<usize>) -> Resul
     let of = |scan: &Scan| scan.presence.keys().cloned().collect::<Vec<_>>();
     let known: BTreeSet<String> =
         index.labels.values().cloned().chain(index.scans.iter().flat_map(of)).collect();
+    let asked = &index.parts(asked);
     if let Some(missing) = asked.iter().find(|organ| !known.is_empty() && !known.contains(*organ)) {
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        let (expected, found) = (format!("an organ '{missing}'"), format!("only {known}"));
-        return Err(Error::new(&dataset.dir, Kind::Request, expected, found)
-            .hint("`polycl inspect` lists the organs; --ranges at import names their slices"));
+        let expected = format!("an organ '{missing}'");
+        let hint =
+            "list the organs with `polycl inspect`, and name their slices with --ranges of `polycl import`";
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, only(&known, "organ"))
+            .hint(hint)
+            .hint_spelling(missing, &known));
     }
     if !asked.is_empty() {
         return Ok(asked.to_vec());

@@ -5,7 +5,7 @@ use polycl_base::rng::{Purpose, rng};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// How far augmentation goes; `none` in a config file is every field 0 or false.
+/// The strength of augmentation; `none` in a config file is every field 0 or false.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
@@ -25,7 +25,7 @@ pub struct Augment {
     pub blur: f32,
     /// The largest part of the resolution that one slice in five loses.
     pub low_resolution: f32,
-    /// Whether half of the slices are flipped left to right.
+    /// Flips half of the slices left to right.
     pub flip: bool,
 }
 
@@ -78,13 +78,11 @@ impl Augment {
         ];
         // NaN lies in no range.
         let odd = limits.into_iter().find(|&(_, value, limit)| !(0.0..=limit).contains(&value));
-        odd.map_or(Ok(()), |(name, value, limit)| {
-            Err(format!("{name} {value}, which is not in 0 to {limit}"))
-        })
+        odd.map_or(Ok(()), |(name, value, limit)| Err(format!("{name} of {value}, not from 0 to {limit}")))
     }
 }
 
-/// What a left–right flip does to each class: `None` where an organ's mirror image is no class,
+/// The classes after a left–right flip: `None` where an organ's mirror image is no class,
 /// so that flipping would teach a lie.
 pub fn mirrored_classes(organs: &[String]) -> Option<Vec<u8>> {
     let organs: Vec<Vec<String>> = organs.iter().map(|name| words(name)).collect();
@@ -150,7 +148,9 @@ impl Augment {
         *image = motion.linear(image);
         *classes = motion.nearest(classes);
         if let (true, Some(mirrored)) = (flip, mirrored) {
-            classes.iter_mut().for_each(|class| *class = mirrored[usize::from(*class)]);
+            let mirror = |class: &u8| mirrored.get(usize::from(*class)).copied();
+            // What nobody annotated is no class.
+            classes.iter_mut().for_each(|class| *class = mirror(class).unwrap_or(*class));
         }
         let range = Range::of(image);
         // The draws are made whatever the limits are, so that one setting does not move another's.
@@ -261,7 +261,7 @@ struct Motion {
 }
 
 impl Motion {
-    /// Where the pixel (x, y) of the result comes from.
+    /// The place that pixel (x, y) of the result comes from.
     fn source(&self, x: usize, y: usize) -> [f32; 2] {
         let centre = (self.size as f32 - 1.0) / 2.0;
         let (dx, dy) = (x as f32 - centre - self.shift[0], y as f32 - centre - self.shift[1]);

@@ -10,7 +10,7 @@ use crate::select::SliceId;
 #[derive(Debug, Clone)]
 pub struct Example {
     pub id: SliceId,
-    /// How much it counts; 1 in the mean over all examples.
+    /// Weight of the example; 1 in the mean over all examples.
     pub weight: f32,
     /// The organs that it shows, by their place among those segmented.
     pub shows: Vec<usize>,
@@ -28,7 +28,7 @@ pub fn scans(examples: &[Example]) -> Vec<usize> {
 pub struct Turn {
     /// Number of the example, through all groups.
     pub example: usize,
-    /// How often it has come in this round before, so that it is augmented anew.
+    /// Number of times that it has come in this round before, so that it is augmented anew.
     pub again: usize,
 }
 

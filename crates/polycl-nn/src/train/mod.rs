@@ -33,7 +33,7 @@ pub use run::{Organ, Run, RunCard, RunKind, Seen, TEACHER, read_log, weights};
 pub use views::Views;
 pub use weight::LabelWeight;
 
-/// What is trained: everything in which one training differs from another.
+/// A task to train: everything in which one training differs from another.
 pub trait Task: Sync {
     type Model: Module;
     type Item: Send + Sync;
@@ -43,7 +43,7 @@ pub trait Task: Sync {
     const RATE: f64;
     /// The part of the steps that warms up where the settings name none.
     const WARMUP: f64 = 0.0;
-    /// What the running mean of the weights keeps where the settings do not say.
+    /// Decay of the running mean of the weights where the settings do not say.
     const AVERAGE: f64 = 0.0;
 
     /// The items of a round through the data, as many in each, in the order they are used. An epoch is one
@@ -56,14 +56,14 @@ pub trait Task: Sync {
         let _ = epoch;
         model
     }
-    /// What the plan leaves out, for the log.
+    /// The slices that the plan leaves out, for the log.
     fn left_out(&self) -> Option<LeftOut> {
         None
     }
     /// A scalar as `[1]`, and the model as it goes on to the optimiser: what follows the trained weights
     /// without being trained itself (a momentum encoder, a queue) moves on here.
     fn loss(&self, model: Self::Model, batch: Self::Batch, device: &Device) -> (Self::Model, Tensor<1>);
-    /// What the learning rate is multiplied by for the parameter of this name.
+    /// Factor of the learning rate for the parameter of this name.
     fn rate_of(&self, parameter: &str) -> f64 {
         let _ = parameter;
         1.0
@@ -175,8 +175,8 @@ impl<T: Task> Training<'_, T> {
         let same = (0.98 * first..1.02 * first).contains(&loss);
         if epoch == of.div_ceil(4) && epoch > 1 && steps == FIRST && same {
             self.watch.note(&format!(
-                "warning: the loss is where it began ({first:.3}): nothing has been learnt in a quarter of the steps\n\
-                 hint: more steps or a higher --rate; `polycl inspect` tells of odd scans"
+                "warning: after a quarter of the steps, the loss is where it began ({first:.3}): the network has learnt nothing\n\
+                 hint: give more steps or a higher --rate, and look for odd scans with `polycl inspect`"
             ));
         }
     }
@@ -191,7 +191,7 @@ impl<T: Task> Training<'_, T> {
         self.watch.step(epoch * steps + step, of * steps);
     }
 
-    /// What is left of an epoch's steps; returns the model, and how the epoch went unless it was stopped
+    /// Runs the steps left in an epoch; returns the model, and the epoch's record unless it was stopped
     /// within.
     fn epoch(
         &mut self,
@@ -244,7 +244,7 @@ impl<T: Task> Training<'_, T> {
     }
 }
 
-/// What the running mean keeps in update `step`, counted from 1: less at first, so that the initial weights are
+/// Decay of the running mean in update `step`, counted from 1: less at first, so that the initial weights are
 /// soon forgotten.
 pub fn kept(average: f64, step: usize) -> f64 {
     average.min(step as f64 / (step as f64 + 9.0))
@@ -352,15 +352,15 @@ fn scans_of(dataset: &Dataset, domain: Option<&str>, exclude: &[String]) -> Resu
     let patients = dataset.index.patients();
     if let Some(unknown) = exclude.iter().find(|patient| !patients.contains(patient.as_str())) {
         let expected = format!("a patient '{unknown}' to leave out");
-        return Err(Error::new(&dataset.dir, Kind::Request, expected, "nobody of that name"));
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, "no patient of that name"));
     }
     let scans = dataset.index.scans.iter().enumerate();
     let wanted = |scan: &Scan| scan.of_domain(domain) && !exclude.contains(&scan.patient);
     let found: Vec<usize> = scans.filter(|(_, scan)| wanted(scan)).map(|(number, _)| number).collect();
     if found.is_empty() {
         let expected = domain.map_or("scans".to_owned(), |domain| format!("scans of domain '{domain}'"));
-        return Err(Error::new(&dataset.dir, Kind::Request, expected, "none")
-            .hint("domains are named in the manifest that `polycl import` reads"));
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, "no such scan")
+            .hint("name domains in the manifest that `polycl import` reads"));
     }
     Ok(found)
 }
@@ -374,7 +374,7 @@ fn slices(dataset: &Dataset, scans: &[usize]) -> Vec<SliceId> {
 fn diverged(epoch: usize, step: usize, loss: f64) -> Error {
     let found = format!("loss {loss} or gradients without bound in epoch {}, step {}", epoch + 1, step + 1);
     Error::new(Subject::Work("training"), Kind::Request, "finite numbers", found)
-        .hint("begin again with a lower --rate; `polycl inspect` tells of odd scans")
+        .hint("train again with a lower --rate, and look for odd scans with `polycl inspect`")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::device;
 use crate::optim::Schedule;
 
-/// What every training has in common; the `[training]` table of a run's `config.toml`.
+/// The settings of every training; the `[training]` table of a run's `config.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -26,7 +26,7 @@ pub struct Settings {
     /// The first part of all steps, in which the rate climbs to its highest; each task has a default of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<f64>,
-    /// How much of the running mean of the weights (EMA), which is the result, each step keeps; 0 takes the weights
+    /// Decay per step of the running mean of the weights (EMA), which is the result; 0 takes the weights
     /// as they are. Each task has a default of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<f64>,
@@ -53,16 +53,16 @@ impl Default for Settings {
     }
 }
 
-/// How a training begins, and when it is saved beside the end of every epoch and where it is asked to stop.
+/// The beginning of a training, and the times of its checkpoints beside the end of every epoch and a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// Whether to go on with a run that is there.
+    /// Resumes a run that is there.
     pub resume: bool,
     /// The longest time between two checkpoints; a step is finished first.
     pub save_every: Duration,
 }
 
-/// Where a training stands; saved with the weights.
+/// The position of a training; saved with the weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Epochs finished.
@@ -73,10 +73,10 @@ pub struct State {
     pub lowest: Option<f64>,
     /// Epochs since the best score, or the lowest loss where nothing gives a score.
     pub stale: usize,
-    /// What is done of the epoch after these; nothing between two epochs.
+    /// Progress within the epoch after these; nothing between two epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Within>,
-    /// Whether the training ended because it was asked to.
+    /// True if the training ended because it was asked to.
     #[serde(skip)]
     pub stopped: bool,
 }
@@ -90,7 +90,7 @@ pub struct Within {
     pub seconds: f64,
 }
 
-/// What is logged of an epoch, one JSON line each.
+/// The log of an epoch, one JSON line each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Epochs finished, from 1.
@@ -99,7 +99,7 @@ pub struct Record {
     pub loss: f64,
     /// Learning rate at the epoch's last step.
     pub rate: f64,
-    /// What was left out, in pre-training.
+    /// Slices and scans left out, in pre-training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
     /// Validation score, where there is validation.
@@ -117,7 +117,7 @@ pub struct Record {
 pub struct LeftOut {
     /// Without a valid partner.
     pub skipped: usize,
-    /// Of which nobody has said whether they show the organ.
+    /// Slices of which nobody has said whether they show the organ.
     pub unknown: usize,
 }
 

@@ -43,9 +43,9 @@ pub struct RunCard {
     pub polycl_run: u32,
     pub model: RunKind,
     pub preprocess: Preprocess,
-    /// What a fine-tuned network segments, in the order of its channels.
+    /// The organs that a fine-tuned network segments, in the order of its channels.
     pub organs: Vec<Organ>,
-    /// Whether training mirrored slices left to right.
+    /// True if training mirrored slices left to right.
     pub flips: bool,
     /// [`Index::fingerprint`] of the data set.
     pub dataset: String,
@@ -121,7 +121,7 @@ impl RunCard {
         let path = run.join("run.json");
         let text = fs::read_to_string(&path).map_err(|e| {
             Error::io(&path, "read it", &e)
-                .hint("a run is a folder that `polycl pretrain` or `finetune` wrote")
+                .hint("give a folder that `polycl pretrain` or `polycl finetune` wrote")
         })?;
         let card: Self = serde_json::from_str(&text)
             .map_err(|e| Error::caused(&path, Kind::Format, "the description of a run", e))?;
@@ -176,14 +176,14 @@ pub fn weights(run: &Path) -> PathBuf {
     if best.exists() { best } else { run.join("latest.safetensors") }
 }
 
-/// What is trained, and the running mean of it where one is kept.
+/// The weights that are trained, and their running mean where one is kept.
 pub(crate) struct Weights<M> {
     pub(crate) model: M,
     pub(crate) average: Option<M>,
 }
 
 impl<M> Weights<M> {
-    /// What training leaves: the mean where there is one.
+    /// The result of training: the mean where there is one.
     pub(crate) fn result(&self) -> &M {
         self.average.as_ref().unwrap_or(&self.model)
     }
@@ -202,7 +202,7 @@ pub struct Run {
 pub const TEACHER: &str = "teacher";
 
 const LOCK: &str = ".polycl-run.lock";
-const RESUME: &str = "the last checkpoint is whole: once that is mended, --resume goes on from it";
+const RESUME: &str = "resume with --resume once that is mended: the last checkpoint is whole";
 
 impl Run {
     /// Makes the folder, or, with `resume`, opens one whose settings and data set are the same.
@@ -222,8 +222,13 @@ impl Run {
             output::sweep(dir);
             same_settings(&dir.join("config.toml"), &config)?;
             if RunCard::read(dir)? != *card {
-                return Err(Error::new(dir, Kind::Request, "the data set the run began with", "another one")
-                    .hint("import it again as it was, or begin a new run with another --out"));
+                return Err(Error::new(
+                    dir,
+                    Kind::Request,
+                    "the data set the run began with",
+                    "another data set",
+                )
+                .hint("import it again as it was, or begin a new run with another --out"));
             }
         }
         Ok(Self { dir: dir.to_path_buf(), events: None, resumed, lock })
@@ -285,7 +290,7 @@ impl Run {
         self.save(weights, adam, state)
     }
 
-    /// Where the training stands.
+    /// Saves the position of the training.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -379,7 +384,7 @@ fn begin(dir: &Path, card: &RunCard, config: &str, resume: bool) -> Result<()> {
     let written =
         if resume && settings_alone(dir) { fill(dir) } else { output::folder_atomically(dir, fill) };
     written.map_err(|error| match error.kind {
-        Kind::Request => error.hint("choose another --out, or go on with that run by --resume"),
+        Kind::Request => error.hint("choose another --out, or resume that run with --resume"),
         _ => error,
     })
 }

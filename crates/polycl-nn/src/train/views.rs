@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::augment::bilinear;
 
-/// How far a view may be from its slice. The defaults are the paper's.
+/// The distance of views from their slice. The defaults are the paper's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Views {
     /// The smallest part of the slice's area that is cropped and resized to the whole.
     pub area: f32,
-    /// Whether half of the views are flipped left to right.
+    /// Flips half of the views left to right.
     pub flip: bool,
     /// Largest relative change of brightness and of contrast.
     pub jitter: f32,
@@ -35,10 +35,10 @@ impl Views {
     /// A sentence about the first value that makes no sense.
     pub fn check(&self) -> Result<(), String> {
         if !(self.area > 0.0 && self.area <= 1.0) {
-            return Err(format!("an area of {}, which is no part of a slice", self.area));
+            return Err(format!("an area of {} of a slice, not above 0 and up to 1", self.area));
         }
         if !(0.0..1.0).contains(&self.jitter) {
-            return Err(format!("a jitter of {}, which is not in 0 to 1", self.jitter));
+            return Err(format!("a jitter of {}, not from 0 to 1", self.jitter));
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! How much each slice of a fine-tuning counts.
+//! Weights of the slices of a fine-tuning.
 
 use polycl_data::Scan;
 use serde::{Deserialize, Serialize};
 
-/// What decides how much a slice counts whose mask no person has drawn. A slice that a person has
+/// The rule that weighs a slice whose mask no person has drawn. A slice that a person has
 /// drawn always counts in full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

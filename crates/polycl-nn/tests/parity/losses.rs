@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Tensor};
-use polycl_nn::loss::{ContrastiveLoss, SegmentationLoss};
+use polycl_nn::loss::{ContrastiveLoss, NO_TARGET, SegmentationLoss};
 
 use crate::reference::Reference;
 
@@ -77,6 +77,36 @@ fn dice_over_a_batch() {
             let target = reference.tensor::<4>(&format!("{case}.target"), &device);
             let weights = reference.tensor::<1>(&format!("{case}.weights"), &device);
             let value = SegmentationLoss::BatchDiceCrossEntropy.forward(logits.clone(), target, weights);
+            let gradients = value.backward();
+            reference.close(&format!("{case}.loss"), value.into_data());
+            reference.close(&format!("{case}.grad.logits"), logits.grad(&gradients).unwrap().into_data());
+        }
+    }
+}
+
+/// What nnU-Net's rule for its label `ignore` gives: one organ by the kernel, several by burn's operations.
+#[test]
+fn what_nobody_annotated_is_left_out() {
+    let device = Device::flex().autodiff();
+    let reference = Reference::open("losses/ignored");
+    let losses =
+        [("batch", SegmentationLoss::BatchDiceCrossEntropy), ("image", SegmentationLoss::DiceCrossEntropy)];
+    let cases =
+        ["sigmoid", "softmax"].into_iter().flat_map(|kind| ["some", "whole", "all"].map(|what| (kind, what)));
+    for (kind, what) in cases {
+        for (suffix, (over, loss)) in
+            ["", "_uneven"].into_iter().flat_map(|suffix| losses.map(|loss| (suffix, loss)))
+        {
+            let case = format!("{kind}_{what}{suffix}_{over}");
+            let logits = reference.tensor::<4>(&format!("{case}.logits"), &device).require_grad();
+            let classes = reference.tensor::<3>(&format!("{case}.classes"), &device).unsqueeze_dim::<4>(1);
+            let channels = if kind == "sigmoid" { 1..2 } else { 0..3 };
+            let channel = |c: usize| classes.clone().equal_elem(c as f32).float();
+            let target = Tensor::cat(channels.map(channel).collect(), 1);
+            let open = classes.equal_elem(255.0).expand(target.dims());
+            let target = target.mask_fill(open, NO_TARGET);
+            let weights = reference.tensor::<1>(&format!("{case}.weights"), &device);
+            let value = loss.forward(logits.clone(), target, weights);
             let gradients = value.backward();
             reference.close(&format!("{case}.loss"), value.into_data());
             reference.close(&format!("{case}.grad.logits"), logits.grad(&gradients).unwrap().into_data());

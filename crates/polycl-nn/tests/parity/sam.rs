@@ -152,15 +152,16 @@ fn litemedsam_on_a_real_slice() {
     let (_, sam) = Sam::open(&weights, None, polycl_nn::device::Device::Cpu).unwrap();
     for name in ["chaos_z40", "medsam_img_demo"] {
         let golden = Npz(folder.join(format!("{name}.npz")));
-        let close = |key: &str, found: &[f32], allowed: f32| {
-            let expected = golden.values(key);
+        let near = |key: &str, found: &[f32], expected: &[f32], allowed: f32| {
             assert_eq!(found.len(), expected.len(), "{name} {key}");
-            let differences = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+            let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
             // A NaN counts as the largest difference there is.
             let worst = differences.fold(0f32, |worst, d| if d.is_nan() || d > worst { d } else { worst });
             println!("{name} {key}: {worst:.1e}");
             assert!(worst <= allowed, "{name} {key}: {worst} > {allowed}");
         };
+        let close =
+            |key: &str, found: &[f32], allowed: f32| near(key, found, &golden.values(key), allowed);
         let grey =
             Tensor::<4>::from_data(TensorData::new(golden.values("input"), [1, 256, 256, 1]), &device());
         let embedding = sam.embed_watched(grey.expand([1, 256, 256, 3]), &mut |stage, map| {
@@ -169,7 +170,11 @@ fn litemedsam_on_a_real_slice() {
             let values = floats(map.into_data());
             let stage = stage.replace("layers.", "layer");
             close(&format!("stage_{stage}_first8"), &values[..8], 1e-4);
-            close(&format!("stage_{stage}_stats"), &statistics(&values), 1e-4);
+            // The extremes reach 33: relative to them, where above 1.
+            let key = format!("stage_{stage}_stats");
+            let scales: Vec<f32> = golden.values(&key).iter().map(|value| value.abs().max(1.0)).collect();
+            let scaled = |values: &[f32]| -> Vec<f32> { values.iter().zip(&scales).map(|(a, b)| a / b).collect() };
+            near(&key, &scaled(&statistics(&values)), &scaled(&golden.values(&key)), 1e-5);
         });
         close("image_embedding", &floats(nchw(&embedding).into_data()), 1e-4);
         let corners = golden.values("box_xyxy_256");

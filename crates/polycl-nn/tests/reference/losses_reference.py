@@ -60,3 +60,31 @@ def batch_dice_ce(logits, target, weights):
         entropy = -(logits.log_softmax(1) * target).sum(1, keepdim=True)
     overlap, total = (w * p * t).sum((0, 2, 3)), (w * (p + t)).sum((0, 2, 3))
     return (1 - (2 * overlap + 1) / (total + 1)).mean() + (w * entropy).mean()
+
+
+IGNORED = 255
+
+
+def ignoring(logits, classes, weights, over):
+    """`batch-dice+ce` (over the batch) and `dice+ce` (over images) where pixels of class 255 are ignored.
+
+    As nnU-Net does: with weights of 1 the values are those of `DC_and_CE_loss` and `DC_and_BCE_loss` of version 2.8.1
+    (smooth = 1), plus 1, for it subtracts its Dice from nothing. They mask every sum of their Dice and take the mean
+    cross-entropy of the pixels that are not ignored.
+    """
+    known = (classes != IGNORED).unsqueeze(1)
+    w = weights.view(-1, 1, 1, 1)
+    if logits.shape[1] == 1:
+        p, t = logits.sigmoid(), (classes == 1).unsqueeze(1).to(logits.dtype)
+        entropy = F.binary_cross_entropy_with_logits(logits, t, reduction="none")
+    else:
+        channels = torch.arange(1, logits.shape[1]).view(1, -1, 1, 1)
+        p, t = logits.softmax(1)[:, 1:], (classes.unsqueeze(1) == channels).to(logits.dtype)
+        entropy = F.cross_entropy(logits, classes, reduction="none", ignore_index=IGNORED).unsqueeze(1)
+    overlap, total = (p * t * known).sum((2, 3)), ((p + t) * known).sum((2, 3))
+    if over == "batch":
+        overlap, total = (weights.view(-1, 1) * overlap).sum(0), (weights.view(-1, 1) * total).sum(0)
+        dice = (1 - (2 * overlap + 1) / (total + 1)).mean()
+    else:
+        dice = (weights.view(-1, 1) * (1 - (2 * overlap + 1) / (total + 1))).mean()
+    return dice + (w * entropy * known).sum() / known.sum().clip(min=1)

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use polycl_app::bench::{self, Read, Sam2Steps, SamSteps, Steps, refine};
+use polycl_image::Plane;
 use polycl_nn::bench::Work;
 use polycl_nn::device::Device;
 use polycl_nn::net::Net;
@@ -11,8 +12,9 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Measure how fast networks are here, and what refinement is worth
+/// Measure the speed of this machine, refinement and propagation
 #[derive(clap::Subcommand)]
+#[command(after_help = "Example:\n  polycl bench step --net unet --task supervised")]
 pub enum Bench {
     Step(StepArgs),
     Sam(SamArgs),
@@ -22,150 +24,159 @@ pub enum Bench {
     Read(ReadArgs),
 }
 
-/// Threads of a timed step where --threads does not say, as the peer has it.
+/// Threads of a timed step without --threads, as many as the peer takes.
 pub const THREADS: usize = 2;
 
-/// Time random reads of slices from a data set, one after the other, or the reading of a scan
+/// Time random reads of slices from a data set, or the reading of a scan
 ///
-/// Prints one JSON line. What was read before comes from the operating system's cache.
+/// Slices are read one after the other. Prints one JSON line. Files that were read before come from the operating
+/// system's cache.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl bench read dataset")]
 pub struct ReadArgs {
     /// Data set that `polycl import` wrote, or a scan: a file, or a folder of DICOM slices
     path: PathBuf,
-    /// Slices to read
+    /// Number of slices to read
     #[arg(long, value_name = "N", default_value_t = 5000)]
     slices: usize,
 }
 
-/// Time one training (or inference) step on random slices
+/// Time one training or inference step on random slices
 ///
-/// Prints one JSON line with the keys of the PyTorch peer (`pytorch_step.py`). Takes two threads unless
-/// --threads says otherwise.
+/// Prints one JSON line with the keys of the PyTorch peer (`pytorch_step.py`).
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl bench step --net unet --task supervised")]
 pub struct StepArgs {
+    /// Architecture of the network
     #[arg(long, value_parser = ["unet", "resnet18"], default_value = "unet")]
     net: String,
+    /// Kind of step
     #[arg(long, value_parser = ["supervised", "contrastive", "inference"], default_value = "supervised")]
     task: String,
-    /// Slices a step
+    /// Slices per step
     #[arg(long, value_name = "N", default_value_t = 8)]
     batch: usize,
-    /// Side of the slices; a multiple of 32
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    /// Side of the square slices in pixels, a multiple of 32
+    #[arg(long, value_name = "PIXELS", default_value_t = 256)]
     size: usize,
-    /// Timed steps
+    /// Number of timed steps
     #[arg(long, value_name = "N", default_value_t = 7)]
     steps: usize,
-    /// Steps before the timed ones
+    /// Number of steps before the timed ones
     #[arg(long, value_name = "N", default_value_t = 2)]
     warmup: usize,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: polycl_nn::device::Device,
 }
 
 /// Time the image encoder and the mask decoder of a Segment Anything network
 ///
-/// Prints one JSON line. Takes two threads unless --threads says otherwise.
+/// Prints one JSON line.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl bench sam --model litemedsam --boxes 4")]
 pub struct SamArgs {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Boxes that are decoded together
+    /// Number of boxes decoded together
     #[arg(long, value_name = "N", default_value_t = 4)]
     boxes: usize,
-    /// Timed repetitions
+    /// Number of timed repetitions
     #[arg(long, value_name = "N", default_value_t = 9)]
     steps: usize,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: polycl_nn::device::Device,
 }
 
-/// Time SAM 2: encoding a frame, and finding an object on it with seven memories and sixteen pointers
+/// Time SAM 2: encoding a frame, and following an object on it
 ///
-/// Prints one JSON line. Takes two threads unless --threads says otherwise.
+/// The object is followed with seven memories and sixteen pointers. Prints one JSON line.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl bench sam2 --weights sam2.1_hiera_tiny.pt")]
 pub struct Sam2Args {
-    /// Official checkpoint, or safetensors with its names
+    /// Official checkpoint (.pth, .pt), or safetensors with its tensor names
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// Which network, where the weights fit several
+    /// Network [default: recognised from the weights]
     #[arg(long, value_name = "NAME")]
     model: Option<polycl_nn::sam2::Model>,
-    /// Timed repetitions
+    /// Number of timed repetitions
     #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: polycl_nn::device::Device,
 }
 
-/// Measure what refinement does to masks that were made worse on purpose
+/// Measure refinement on masks that were made worse on purpose
 ///
-/// Six kinds of mistakes in five strengths are made in a true mask, slice by slice, and refined by the
-/// paper's rule and through the gate. Prints a table: Dice of slices before, after each, and of an oracle
-/// that takes the better of the coarse and the network's mask on every slice; HD95 of the volume; and how many slices each
-/// made worse.
+/// Six kinds of mistakes in five strengths are made in a true mask, slice by slice. The paper's rule and the gate
+/// refine each. Prints a table: Dice of slices before and after, HD95 of the volume, and the share of slices made
+/// worse. An oracle takes the better of the coarse and the network's mask on every slice.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl bench refine scan.nii.gz --truth mask.nii.gz --model litemedsam")]
 pub struct RefineArgs {
-    /// CT scan
+    /// CT scan: a file, or a folder of DICOM slices
     image: PathBuf,
-    /// Its true mask
+    /// True mask of the scan
     #[arg(long, value_name = "FILE")]
     truth: PathBuf,
-    /// Labels to take, by number; all without it
+    /// Values of the labels to measure [default: all]
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     labels: Vec<u16>,
-    /// Take every Nth slice only
+    /// Step between the measured slices: 1 for all, 2 for every other
     #[arg(long, value_name = "N", default_value_t = 1)]
     every: usize,
-    /// Also write what was measured of every slice to a CSV file
+    /// CSV file to write, with the measurements of every slice
     #[arg(long, value_name = "FILE")]
     slices: Option<PathBuf>,
-    /// Folder in which embeddings are kept
+    /// Folder for embeddings, which speed up later commands on the same scan
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
 }
 
-/// Measure what propagation makes of one annotated slice, and of several
+/// Measure propagation from one drawn slice, and from several
 ///
-/// Takes slices of a true mask for drawn ones, propagates them, and compares with the rest. Prints a line
-/// for each label and start: Dice and HD95 of the volume, slices that were missed and slices that should
-/// be empty.
+/// Takes slices of a true mask as drawn, propagates them, and compares with the rest. Prints a line for each label
+/// and start: Dice and HD95 of the volume, slices missed, and slices filled that should be empty.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl bench propagate scan.nii.gz --truth mask.nii.gz --drawn 2,4")]
 pub struct PropagateArgs {
-    /// CT scan
+    /// CT scan: a file, or a folder of DICOM slices
     image: PathBuf,
-    /// Its true mask
+    /// True mask of the scan
     #[arg(long, value_name = "FILE")]
     truth: PathBuf,
-    /// Labels to take, by number; all without it
+    /// Values of the labels to measure [default: all]
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     labels: Vec<u16>,
-    /// Names of labels: a file, or 1=liver,2=spleen; else those beside the mask
+    /// Planes to draw in: axial, coronal or sagittal
+    #[arg(long, value_name = "PLANE", default_value = "axial")]
+    plane: Plane,
+    /// Names of labels: 1=liver,2=spleen, or a file [default: from the files beside the mask]
     #[arg(long, value_name = "NAMES")]
     names: Option<String>,
-    /// Also draw so many slices, evenly apart
+    /// Numbers of drawn slices to start from as well, evenly apart
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     drawn: Vec<usize>,
-    /// Also draw a second slice: the one that is suggested, and each of so many others
+    /// Number of other slices to compare with the suggested second one; 0 draws no second slice
     #[arg(long, value_name = "N", default_value_t = 0)]
     second: usize,
-    /// Print what is known of every slice, too
+    /// Also print a line for every slice
     #[arg(long)]
     slices: bool,
-    /// Folder in which embeddings are kept
+    /// Folder for embeddings, which speed up later commands on the same scan
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
 }
@@ -232,12 +243,14 @@ fn table(lines: &[refine::Line]) -> String {
 }
 
 fn measure_propagation(args: PropagateArgs) -> anyhow::Result<Ended> {
-    let PropagateArgs { image, truth, labels, names, drawn, second, slices, cache, network, device } = args;
+    let PropagateArgs { image, truth, labels, plane, names, drawn, second, slices, cache, network, device } =
+        args;
     let weights = network.weights();
     let request = bench::propagate::Request {
         image,
         truth,
         labels,
+        plane,
         names,
         drawn,
         second,

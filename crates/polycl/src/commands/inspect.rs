@@ -7,7 +7,8 @@ use polycl_app::inspect::{
     BINS, Content, GridFacts, Montage, MontageRequest, Outcome as Facts, Request, Values, VolumeFacts,
     Window, run as inspect,
 };
-use polycl_data::{Index, Origin};
+use polycl_data::{Failed, Index, Origin};
+use polycl_image::legend::Regions;
 use polycl_image::names::Names;
 use polycl_image::preprocess::Preprocess;
 use polycl_nn::train::{Record, RunCard, RunKind};
@@ -18,28 +19,31 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Tell what is in an image, a mask, a data set or a run.
+/// Describe an image, a mask, a data set or a run
 ///
-/// Of an image: where its voxels lie, their values and the window they would fill, and what is odd
-/// about it. --montage draws slices of it, spread evenly from the feet up, with their numbers in the
-/// file; with --mask, of the part that the mask lies in, with its outlines.
+/// An image: its geometry, its values, the nearest intensity window, and anything odd. A mask: its labels with
+/// their volumes. A data set: its patients, scans, organs and spacings. A run: its network and who trained it.
+///
+/// --montage draws slices, spread evenly from the feet up, with their numbers in the file. With --mask it draws
+/// slices of the part that holds the mask, with outlines.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl inspect scan.nii.gz --montage scan.png --mask mask.nii.gz")]
 pub struct Args {
-    /// An image file, a folder of DICOM slices, a data set or a run
+    /// Image or mask file, folder of DICOM slices, data set or run
     path: PathBuf,
-    /// Series to tell of where a folder of DICOM holds several, by its UID
+    /// UID of the DICOM series, where the folder holds several
     #[arg(long, value_name = "UID")]
     series: Option<String>,
-    /// Also draw slices of the image into this file
+    /// Picture to write, of slices with their numbers
     #[arg(long, value_name = "FILE.png")]
     montage: Option<PathBuf>,
-    /// Mask of the image, to draw as outlines
+    /// Mask of the image, drawn as outlines
     #[arg(long, value_name = "FILE", requires = "montage")]
     mask: Option<PathBuf>,
-    /// Window to draw with, in HU: centre,width
+    /// Intensity window of the picture in HU: centre,width
     #[arg(long, value_name = "C,W", default_value = "40,400", value_parser = super::shared::window, allow_hyphen_values = true)]
     window: [f32; 2],
-    /// Slices to draw, if there are so many
+    /// Highest number of slices in the picture
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=400))]
     slices: u16,
     #[command(flatten)]
@@ -54,7 +58,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     let facts = inspect(&request, &Terminal::new("inspect"))?;
     talk::data(match facts {
         Facts::Run { card, last } => run_of(path, &card, last.as_ref()),
-        Facts::Dataset(index) => dataset(path, &index),
+        Facts::Dataset { index, failed } => dataset(path, &index, &failed),
         Facts::VolumeFacts(facts) => volume(path, &facts, request.montage.as_ref()),
     });
     Ok(Ended::Done)
@@ -100,7 +104,7 @@ fn preprocess_line(preprocess: &Preprocess) -> String {
     format!("window {centre},{width} HU, {names}, keep {keep}")
 }
 
-fn dataset(path: &Path, index: &Index) -> String {
+fn dataset(path: &Path, index: &Index, failed: &Failed) -> String {
     let mut text = import::summary(index, path);
     text += &format!("{}\n", preprocess_line(&index.preprocess));
     for (axis, name) in ["first", "second", "third"].into_iter().enumerate() {
@@ -130,6 +134,9 @@ fn dataset(path: &Path, index: &Index) -> String {
         };
         text += &format!("{:width$}  patient {}, {} slices, {drawn}\n", scan.case, scan.patient, scan.slices);
     }
+    for (case, reason) in failed {
+        text += &format!("{case:width$}  not imported: {reason}\n");
+    }
     text
 }
 
@@ -137,7 +144,9 @@ fn volume(path: &Path, facts: &VolumeFacts, asked: Option<&MontageRequest>) -> S
     let VolumeFacts { grid, content, montage, odd } = facts;
     let mut text = format!("{}\n{}", path.display(), geometry(grid));
     text += &match content {
-        Content::Labels { counts, names } => labels(counts, names, grid.voxel_ml),
+        Content::Labels { counts, names, regions } => {
+            labels(counts, names, grid.voxel_ml) + &self::regions(counts, regions, grid.voxel_ml)
+        }
         Content::Values(values) => self::values(values),
     };
     if let Some((montage, asked)) = montage.as_ref().zip(asked) {
@@ -181,10 +190,12 @@ fn legend(mask: &Path, labels: &[(u16, Option<String>)]) -> String {
 }
 
 fn geometry(
-    GridFacts { shape: [nx, ny, nz], spacing: [sx, sy, sz], orientation, affine, .. }: &GridFacts,
+    GridFacts { shape: [nx, ny, nz], spacing: [sx, sy, sz], orientation, turned, affine, .. }: &GridFacts,
 ) -> String {
+    // A tenth of a degree is rounding.
+    let oblique = if *turned > 0.1 { format!(", oblique by {turned:.1} degrees") } else { String::new() };
     let mut text = format!(
-        "shape        {nx} x {ny} x {nz}\nspacing      {sx:.4} x {sy:.4} x {sz:.4} mm\norientation  {orientation}\naffine\n"
+        "shape        {nx} x {ny} x {nz}\nspacing      {sx:.4} x {sy:.4} x {sz:.4} mm\norientation  {orientation}{oblique}\naffine\n"
     );
     for [x, y, z, moved] in affine {
         text += &format!("  {x:>10.4} {y:>10.4} {z:>10.4} {moved:>10.3}\n");
@@ -198,6 +209,17 @@ fn labels(counts: &BTreeMap<u16, usize>, names: &Names, voxel_ml: f64) -> String
         let name = names.get(label).map_or("", String::as_str);
         let line = format!("{label:>5}  {voxels:>10}  {:>10.2}  {name}", *voxels as f64 * voxel_ml);
         text += &format!("{}\n", line.trim_end());
+    }
+    text
+}
+
+/// A line for each region of several labels.
+fn regions(counts: &BTreeMap<u16, usize>, regions: &Regions, voxel_ml: f64) -> String {
+    let mut text = String::new();
+    for (name, values) in regions.iter().filter(|(_, values)| values.len() > 1) {
+        let voxels: usize = values.iter().filter_map(|value| counts.get(value)).sum();
+        let of = values.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        text += &format!("region  {voxels:>9}  {:>10.2}  {name}: labels {of}\n", voxels as f64 * voxel_ml);
     }
     text
 }

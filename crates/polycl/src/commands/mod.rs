@@ -4,6 +4,7 @@ pub mod evaluate;
 pub mod export;
 pub mod fetch;
 pub mod finetune;
+pub mod help;
 pub mod import;
 pub mod inspect;
 pub mod phantom;

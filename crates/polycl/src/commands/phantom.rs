@@ -7,26 +7,32 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Write a cohort of phantom patients as NIfTI images and labels.
+/// Write a cohort of phantom patients as NIfTI images and masks
 ///
-/// Abdominal CT scans that nobody had to take, the same for the same seed: to try the other
-/// commands, to teach and to test. The folder holds images/, labels/ with labels.json,
-/// dataset.json and manifest.csv for import.
+/// Phantoms are synthetic abdominal CT scans to try the other commands, to teach and to test. The same seed gives
+/// the same voxels. The folder holds images/, labels/ with labels.json, dataset.json, and manifest.csv for
+/// `polycl import --manifest`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl phantom --patients 12 --out phantoms")]
 pub struct Args {
-    /// Folder to write the cohort to
+    /// Folder for the cohort
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Number of patients, each with one scan
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     patients: u16,
-    /// Hospital that the patients go to; the two differ in scanner, protocol and patients
+    /// Number of the first patient
+    ///
+    /// Patients of another number are others. So cohorts of one seed can be kept apart: for training, and for tests.
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 0)]
+    first: u16,
+    /// Hospital of the patients
     #[arg(long, value_enum, default_value = "a")]
     domain: DomainArg,
     /// Side of the square slices in pixels
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=1024))]
+    #[arg(long, value_name = "PIXELS", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=1024))]
     size: u16,
-    /// Seed of everything random; the same seed gives the same voxels
+    /// Random seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
@@ -44,8 +50,9 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         DomainArg::A => Domain::A,
         DomainArg::B => Domain::B,
     };
-    let Args { out, patients, size, seed, .. } = args;
-    let request = Request { out, patients: patients.into(), domain, size: size.into(), seed };
+    let Args { out, patients, first, size, seed, .. } = args;
+    let (patients, first) = (patients.into(), first.into());
+    let request = Request { out, patients, first, domain, size: size.into(), seed };
     phantom(&request, &Terminal::new("phantom"))?;
     let out = request.out.display();
     talk::note(format_args!("{out}: {patients} patients of domain {domain}, seed {seed}"));

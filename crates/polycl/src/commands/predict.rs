@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use anyhow::{bail, ensure};
 use polycl_app::SamWeights;
 use polycl_app::predict::{Outcome as Segmented, Request, run as predict};
-use polycl_base::told;
 use polycl_nn::predict::Components;
 use polycl_nn::sam::Model;
 
@@ -14,47 +13,57 @@ use crate::terminal::Terminal;
 
 /// Segment scans with a fine-tuned network
 ///
-/// Writes DIR/CASE.nii.gz in the grid of each scan, DIR/labels.json with the names of the values,
-/// and DIR/polycl.json, which tells `evaluate` which of these scans the network was trained on. With
-/// --refine, DIR/refine.csv says what was decided about every part of every slice. A scan that cannot be
-/// segmented does not stop the others. Ctrl-C ends after the scan at hand, a second one at once.
+/// Writes DIR/CASE.nii.gz on the grid of each scan, and DIR/labels.json with the names of the labels. The record
+/// DIR/polycl.json tells `polycl evaluate` which of these scans trained the network. With --refine, DIR/refine.csv
+/// lists the decision on every part of every slice.
+///
+/// A scan that cannot be segmented is skipped and listed, and the exit code is 1. Ctrl-C ends after the current
+/// scan, a second Ctrl-C at once.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl predict liver scans --out predictions")]
 pub struct Args {
     /// Run that `polycl finetune` wrote
     run: PathBuf,
-    /// Scans to segment, or folders of them, or of DICOM slices
+    /// Scans to segment: files, folders of files, or folders of DICOM slices
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Folder for the masks
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Average with the prediction of the mirrored scan
+    /// Average with the mirrored scan; takes twice as long
     #[arg(long)]
     flip: bool,
-    /// Keep only the largest connected component of each organ; without it as many as the organ has in the
-    /// masks that trained the network, 1 or 2 where these tell
+    /// Keep only the largest connected component of each organ
+    ///
+    /// By default an organ keeps as many components as it has in the masks that trained the network: 1 or 2. It
+    /// keeps all where those masks do not agree on a number.
     #[arg(long)]
     largest: bool,
     /// Keep all connected components
     #[arg(long, conflicts_with = "largest")]
     all_components: bool,
-    /// Also write DIR/probabilities/CASE_ORGAN.nii.gz, as they are before any refinement
+    /// Also write probabilities to DIR/probabilities
+    ///
+    /// Files are named CASE_ORGAN.nii.gz, and hold probabilities before any refinement.
     #[arg(long)]
     probabilities: bool,
-    /// Go on with a folder: leave the masks that are there, of the same weights and options and of scans
-    /// that have not changed since, and make the others
+    /// Resume: segment only the scans without a mask
+    ///
+    /// A finished mask is kept where weights, options and scan are unchanged.
     #[arg(long = "continue")]
     go_on: bool,
-    /// Refine the masks with a Segment Anything network, as `polycl refine` does: litemedsam, medsam, ...
+    /// Refine the masks with a network such as litemedsam
+    ///
+    /// See `polycl refine` for the networks.
     #[arg(long, value_name = "NAME", help_heading = "Refinement")]
     refine: Option<Model>,
-    /// Weights of that network, if not those that `polycl fetch` has brought
+    /// Weights of that network [default: those from `polycl fetch`]
     #[arg(long, value_name = "FILE", requires = "refine", help_heading = "Refinement")]
     weights: Option<PathBuf>,
     /// Format of the masks
     #[arg(long, value_enum, default_value = "nifti")]
     format: FormatArg,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: polycl_nn::device::Device,
     #[command(flatten)]
@@ -104,22 +113,28 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     let terminal = Terminal::new("predict");
     let outcome = predict(&request, &terminal)?;
     drop(terminal);
+    // The error of a lone scan is told as every command's.
+    if let (1, [failure]) = (outcome.of, &*outcome.failed) {
+        return Err(failure.error.clone().into());
+    }
     let told = tell(&request, &outcome);
     ensure!(outcome.failed.len() < outcome.of, "no scan could be segmented");
     Ok(told)
 }
 
-/// How it ended: what failed and why, and what was left when somebody asked to stop.
-fn tell(request: &Request, Segmented { of, failed, left }: &Segmented) -> Ended {
-    let (out, done) = (request.out.display(), of - failed.len() - left.len());
-    talk::note(format!("{done} of {of} scans segmented: {out}"));
+/// Tells the end: what failed and why, and what was left when somebody asked to stop.
+fn tell(request: &Request, Segmented { of, kept, failed, left }: &Segmented) -> Ended {
+    let (out, done) = (request.out.display(), of - kept - failed.len() - left.len());
+    let kept = if *kept > 0 { format!(", {kept} were there already") } else { String::new() };
+    talk::note(format!("{done} of {of} scans segmented{kept}: {out}"));
+    let failed: Vec<_> = failed.iter().map(|failure| (failure.case.clone(), failure.error.clone())).collect();
+    let ended = talk::failures(&failed);
     if !failed.is_empty() && failed.len() < *of {
-        talk::note("not segmented, and tried again with --continue:");
-        failed.iter().for_each(|failure| talk::note(format!("  {}: {}", failure.case, told(&failure.error))));
+        talk::note("hint: run the command again with --continue to try these again");
     }
     if !left.is_empty() {
-        talk::note(format!("stopped before {}\nhint: go on with --continue", left.join(", ")));
+        talk::note(format!("stopped before {}\nhint: resume with --continue", left.join(", ")));
         return Ended::Stopped;
     }
-    if failed.is_empty() { Ended::Done } else { Ended::SomeFailed }
+    ended
 }

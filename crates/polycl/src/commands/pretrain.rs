@@ -1,5 +1,5 @@
-use polycl_app::pretrain::{DROPOUT, Request, run as pretrain};
-use polycl_nn::train::pretrain::{Method, Negatives, PretrainConfig};
+use polycl_app::pretrain::{DROPOUT, MOST_STEPS, Request, run as pretrain};
+use polycl_nn::train::pretrain::{Method, Negatives, PretrainConfig, RATE};
 use serde::Serialize;
 
 use super::training::{self, RunArgs, TrainingFlags, tell, written};
@@ -8,17 +8,22 @@ use crate::terminal::Terminal;
 
 /// Pre-train an encoder on scans without masks
 ///
-/// PolyCL draws triplets of slices: an anchor, a positive that should look alike to the network, a
-/// negative that should not. The strategy says how the two are chosen: `scan` from the same scan
-/// and another one; `organ` by whether the organ is in the slice; `mixed` by both. Other methods are
-/// there to compare it with: simclr, moco (v2), byol, positional (slices at a similar relative height are
-/// alike) and mae (a masked autoencoder, of which fine-tuning takes the decoder, too).
+/// PolyCL learns from triplets of slices: an anchor, a positive that the encoder should find similar, and a
+/// negative that it should not. Strategy `scan` takes the positive from the anchor's scan and the negative from
+/// another scan. Strategy `organ` goes by the organ's presence: the same in anchor and positive, different in
+/// the negative. Strategy `mixed` requires both.
+///
+/// Other methods serve for comparison: simclr, moco (v2), byol, positional and mae. `positional` pairs slices
+/// at similar relative heights. `mae` is a masked autoencoder; fine-tuning also takes its decoder.
+///
+/// Fine-tune the encoder with `polycl finetune --encoder RUN`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl pretrain dataset --strategy organ --organ liver --out encoder")]
 pub struct Args {
     #[command(flatten)]
     run: RunArgs,
-    /// Draw triplets once and use a dropout of 0.25, as the published code does
-    #[arg(long, conflicts_with_all = ["dropout", "fixed_triplets", "negatives", "method"])]
+    /// Use the published settings: fixed triplets and a dropout of 0.25
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["dropout", "fixed_triplets", "negatives", "method"])]
     published: bool,
     #[command(flatten)]
     settings: Settings,
@@ -33,60 +38,63 @@ pub fn with_defaults(command: clap::Command) -> clap::Command {
         ("net", written(config.net)),
         ("loss", written(config.loss)),
         ("negatives", written(Negatives::default())),
-        ("temperature", format!("{}, of moco {}", config.temperature(), moco.temperature())),
+        ("temperature", format!("{}; of moco: {}", config.temperature(), moco.temperature())),
         ("dropout", DROPOUT.to_string()),
+        ("steps", format!("one pass over the data, at most {}", training::grouped(MOST_STEPS))),
+        ("rate", format!("{RATE:e}")),
+        ("warmup", "0".to_owned()),
+        ("average", "0".to_owned()),
     ];
     training::with_defaults(command, &[training::defaults(), own.into()].concat())
 }
 
 #[derive(clap::Args, Serialize)]
 struct Settings {
-    /// What the encoder learns by
+    /// Method of pre-training
     #[arg(long, value_parser = ["polycl", "simclr", "moco", "byol", "positional", "mae"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
-    /// How PolyCL chooses positives and negatives
+    /// Choice of positives and negatives, for method polycl
     #[arg(long, value_parser = ["scan", "organ", "mixed"], required_unless_present_any = ["config", "resume", "method"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     strategy: Option<String>,
-    /// The organ whose presence sorts the slices (for `organ` and `mixed`)
+    /// Organ that slices show or not, for `organ` and `mixed`
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     organ: Option<String>,
-    /// Only scans of this domain
+    /// Use only scans of this domain
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<String>,
-    /// Leave out this patient; repeat it for several
+    /// Leave out this patient; repeat for several
     #[arg(long, value_name = "PATIENT")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exclude: Vec<String>,
-    /// The encoder
+    /// Architecture of the encoder
     #[arg(long, value_parser = ["unet", "resnet18"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     net: Option<String>,
-    /// The contrastive loss
-    #[arg(long, value_parser = ["cosine", "euclidean"])]
+    /// Contrastive loss
+    #[arg(long, hide_short_help = true, value_parser = ["cosine", "euclidean"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
-    /// Tell anchors from the one negative of their triplet, as published, or from all slices of the batch that the
-    /// strategy could have drawn
-    #[arg(long, value_parser = ["one", "all"])]
+    /// Negatives of an anchor: the one of its triplet, or all in the batch that the strategy allows
+    #[arg(long, hide_short_help = true, value_parser = ["one", "all"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     negatives: Option<String>,
-    /// Temperature
-    #[arg(long, value_name = "X")]
+    /// Temperature of the contrastive loss
+    #[arg(long, hide_short_help = true, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     /// Draw triplets once for all epochs, as the published code does
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     fixed_triplets: bool,
-    /// Probability of dropout in the U-Net; the paper's is 0.25
-    #[arg(long, value_name = "P")]
+    /// Dropout probability in the U-Net; the paper's is 0.25
+    #[arg(long, hide_short_help = true, value_name = "P")]
     #[serde(skip_serializing_if = "Option::is_none")]
     dropout: Option<f64>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Schedule")]
     training: TrainingFlags,
 }
 

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use polycl_app::propagate::{Extent, Outcome as Propagated, Request, run as propagate};
+use polycl_image::Plane;
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{Clue, Direction, NetworkName, Place};
 
@@ -9,59 +10,74 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Make a volume of one annotated slice, or of several
+/// Propagate one or more drawn slices to a whole volume
 ///
-/// What is drawn in some slices of the annotation, of one or more labels, is followed through the others
-/// by a Segment Anything network. Drawn slices come back as they are. How far each slice can be believed
-/// stands in propagate.csv beside the volume, and which slice to draw next is said at the end. If the
-/// command is killed, the same command goes on where it was.
+/// A Segment Anything network follows each label from the drawn slices through the others. Drawn slices stay as
+/// they are. propagate.csv beside the volume holds the confidence of every slice. The last line of output says
+/// which slice to draw next. An outline drawn in sagittal or coronal planes is followed from plane to plane: read
+/// "plane" for "slice" then.
+///
+/// If the command is stopped or killed, run it again to resume.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  polycl propagate scan.nii.gz --annotation drawn.nii.gz --out volume.nii.gz
+  polycl propagate scan.nii.gz --box 40,61,120,240,300 --out volume.nii.gz")]
 pub struct Args {
     #[command(flatten)]
     scan: ScanArgs,
-    /// Mask in which one or more slices are drawn
+    /// Mask with one or more drawn slices
     #[arg(long, value_name = "MASK")]
     annotation: Option<PathBuf>,
-    /// Volume to write
+    /// Mask of the whole volume to write
     #[arg(long, value_name = "VOLUME")]
     out: PathBuf,
-    /// A box around an object in a slice, instead of its outline; may be repeated. Slice and corners are
-    /// voxels of the file from 0, the last ones included; the label is 1 unless said
-    #[arg(long = "box", value_name = "SLICE,X0,Y0,X1,Y1[,LABEL]", value_parser = parse_box)]
+    /// Box around an organ: SLICE,X0,Y0,X1,Y1[,LABEL]
+    ///
+    /// A box takes the place of an outline; repeat for several. Slice and corners are voxel numbers in the file, from
+    /// 0; the last corner belongs to the box. The label is 1 unless given.
+    #[arg(long = "box", value_name = "BOX", value_parser = parse_box)]
     boxes: Vec<Clue>,
-    /// A point on an object in a slice; may be repeated
-    #[arg(long = "point", value_name = "SLICE,X,Y[,LABEL]", value_parser = parse_point)]
+    /// Point on an organ: SLICE,X,Y[,LABEL]; repeatable
+    #[arg(long = "point", value_name = "POINT", value_parser = parse_point)]
     points: Vec<Clue>,
-    /// A point beside an object, in a slice with a box or a point on it; may be repeated
-    #[arg(long = "not", value_name = "SLICE,X,Y[,LABEL]", value_parser = parse_not)]
+    /// Point outside an organ: SLICE,X,Y[,LABEL]; repeatable
+    ///
+    /// The slice must have a --box or a --point of the same label.
+    #[arg(long = "not", value_name = "POINT", value_parser = parse_not)]
     nots: Vec<Clue>,
-    /// Slices that may be filled, along the file's slice axis from 0, the last one included; all without it
+    /// First and last slice to fill [default: all]
+    ///
+    /// Slices count from 0 along the file's slice axis. For outlines in sagittal or coronal planes, these are planes.
     #[arg(long, value_name = "FIRST,LAST", value_parser = parse_range)]
     range: Option<[usize; 2]>,
-    /// Where to go from the drawn slices: both ways, up (towards the head) or down. Slices between drawn
-    /// ones are filled in any case
+    /// Direction from drawn slices; up is towards the head
+    ///
+    /// Slices between drawn ones are always filled. Sagittal and coronal planes are always filled both ways.
     #[arg(long, value_enum, value_name = "WAY", default_value_t = Way::Both)]
     direction: Way,
-    /// litemedsam, whose boxes go from slice to slice, or another network of its kind; medsam2,
-    /// sam2.1-hiera-tiny, -small, -base-plus, -large or sam2-hiera-…, which remember what they have seen.
-    /// Told by the weights where they can tell
+    /// Network [default: recognised from the weights]
+    ///
+    /// litemedsam and the other networks of `polycl refine` pass boxes from slice to slice. Networks with a memory of
+    /// earlier slices: medsam2, sam2.1-hiera-tiny, -small, -base-plus, -large and sam2-hiera-…
     #[arg(long, value_name = "NAME")]
     model: Option<NetworkName>,
-    /// Official checkpoint (.pt, .pth) or safetensors with its names; without it, what `polycl fetch`
-    /// has brought
+    /// Weights of the network [default: those from `polycl fetch`]
+    ///
+    /// An official checkpoint (.pt, .pth), or safetensors with its tensor names.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Names of labels, which choose the intensity window: a file, or 1=liver,2=spleen; else those
-    /// beside the annotation
+    /// Names of labels: 1=liver,2=spleen, or a file
+    ///
+    /// Names choose the intensity window. By default they are read from the files beside the annotation.
     #[arg(long, value_name = "NAMES")]
     names: Option<String>,
-    /// Intensity window in HU: centre,width; by the organ's name without it
+    /// Intensity window in HU: centre,width [default: by the organ's name]
     #[arg(long, value_name = "C,W", value_parser = super::shared::window, allow_hyphen_values = true)]
     window: Option<[f32; 2]>,
-    /// Keep the network's embeddings of the slices in this folder, for later commands on the same scan
-    #[arg(long, value_name = "DIR")]
+    /// Folder for embeddings, which speed up later commands on the same scan
+    #[arg(long, hide_short_help = true, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Picture of the drawn slice, of others, and of the surface
+    /// Picture to write: slices and the surface
     #[arg(long, value_name = "PNG")]
     picture: Option<PathBuf>,
     /// True mask, for the picture
@@ -70,7 +86,7 @@ pub struct Args {
     /// Format of the mask
     #[arg(long, value_enum, default_value = "nifti")]
     format: FormatArg,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
 }
@@ -153,7 +169,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     let propagated = propagate(&request, &terminal)?;
     drop(terminal);
     let Some(propagated) = propagated else {
-        talk::note("stopped before the end; the same command goes on with it");
+        talk::note("stopped before the end; run the same command again to resume");
         return Ok(Ended::Stopped);
     };
     tell(&propagated);
@@ -161,15 +177,16 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
 }
 
 fn tell(propagated: &Propagated) {
-    let Propagated { case, objects, model, mask, suggestion, without_picture } = propagated;
+    let Propagated { case, plane, objects, model, mask, suggestion, without_picture } = propagated;
     if *without_picture {
         talk::note("nothing was found, so there is no picture");
     }
-    objects.iter().for_each(|object| tell_extent(case, object));
+    objects.iter().for_each(|object| tell_extent(case, *plane, object));
     talk::note(format_args!("propagated by {model}: {}", mask.display()));
     if let Some(suggestion) = suggestion {
         talk::note(format_args!(
-            "to make it better, draw slice {} next ({}, confidence {:.2})",
+            "to make it better, draw {} {} next ({}, confidence {:.2})",
+            plane.word(),
             suggestion.slice,
             title(suggestion.label, suggestion.name.as_deref()),
             suggestion.confidence
@@ -178,16 +195,16 @@ fn tell(propagated: &Propagated) {
 }
 
 /// A line about an object: where it was found, and where it ends.
-fn tell_extent(case: &str, Extent { label, name, slices, ends }: &Extent) {
+fn tell_extent(case: &str, plane: Plane, Extent { label, name, slices, ends }: &Extent) {
     let title = title(*label, name.as_deref());
     let Some([first, last]) = slices else {
-        talk::note(format_args!("{case}: {title} was found in no slice"));
+        talk::note(format_args!("{case}: {title} was found in no {}", plane.word()));
         return;
     };
     let ends: Vec<String> =
         ends.iter().map(|(slice, iou)| format!("{slice} (predicted IoU {iou:.2})")).collect();
     let ends = if ends.is_empty() { String::new() } else { format!("; not found in {}", ends.join(", ")) };
-    talk::note(format_args!("{case}: {title} in slices {first} to {last}{ends}"));
+    talk::note(format_args!("{case}: {title} in {}s {first} to {last}{ends}", plane.word()));
 }
 
 fn title(label: u16, name: Option<&str>) -> String {

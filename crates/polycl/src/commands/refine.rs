@@ -10,15 +10,17 @@ use crate::{talk, words};
 
 /// Sharpen a coarse mask with a Segment Anything network
 ///
-/// The box around every connected part of every label in every axial slice prompts the network; a gate
-/// decides whether its mask replaces the coarse one. Parts smaller than 50 mm² or 9 pixels stay as they
-/// are. What was decided stands in refine.csv beside the refined mask, and the names of its labels in
-/// CASE.labels.json.
+/// In every axial slice, the box around each connected part of each label prompts the network. A gate decides
+/// whether the network's mask replaces the coarse one. Parts smaller than 50 mm² or 9 pixels stay unchanged.
+///
+/// Two files are written beside the refined mask: refine.csv with all decisions, and CASE.labels.json with the names
+/// of the labels.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl refine scan.nii.gz --mask coarse.nii.gz --out refined.nii.gz")]
 pub struct Args {
     #[command(flatten)]
     scan: ScanArgs,
-    /// Its coarse mask
+    /// Coarse mask of the scan
     #[arg(long, value_name = "FILE")]
     mask: PathBuf,
     /// Refined mask to write
@@ -28,20 +30,23 @@ pub struct Args {
     network: NetworkArgs,
     #[command(flatten)]
     how: RefinementArgs,
-    /// Picture of the slices in which most was changed: coarse orange, refined green, truth blue
+    /// Picture to write: the slices that changed most
+    ///
+    /// The coarse mask is orange, the refined one green, the truth blue.
     #[arg(long, value_name = "PNG")]
     picture: Option<PathBuf>,
     /// True mask, for the picture
     #[arg(long, value_name = "FILE", requires = "picture")]
     truth: Option<PathBuf>,
-    /// Names of labels, which choose the intensity window: a file, or 1=liver,2=spleen; else those
-    /// beside the mask
+    /// Names of labels: 1=liver,2=spleen, or a file
+    ///
+    /// Names choose the intensity window. By default they are read from the files beside the mask.
     #[arg(long, value_name = "NAMES")]
     names: Option<String>,
     /// Format of the mask
     #[arg(long, value_enum, default_value = "nifti")]
     format: FormatArg,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
 }

@@ -11,7 +11,7 @@ use polycl_nn::sam::Model;
 pub struct ScanArgs {
     /// CT scan: a file, or a folder of DICOM slices
     image: PathBuf,
-    /// Series to take where the folder holds several, by its UID
+    /// UID of the DICOM series, where the folder holds several
     #[arg(long, value_name = "UID")]
     series: Option<String>,
     #[command(flatten)]
@@ -24,20 +24,20 @@ impl ScanArgs {
     }
 }
 
-/// The word of a person about NIfTI headers.
+/// The form of NIfTI headers to trust.
 #[derive(clap::Args)]
 pub struct TrustArgs {
-    /// Form of NIfTI headers that is believed where two contradict each other: sform or qform; the sform
-    /// without it
-    #[arg(long, value_name = "FORM")]
+    /// NIfTI transform to trust where sform and qform contradict each other [default: sform]
+    #[arg(long, hide_short_help = true, value_name = "FORM")]
     pub trust: Option<Form>,
 }
 
-/// What masks are written as.
+/// File formats of masks.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum FormatArg {
+    /// NIfTI (.nii.gz)
     Nifti,
-    /// NIfTI, and beside it CASE.dcm, a DICOM segmentation of the series
+    /// NIfTI, and CASE.dcm beside it: a DICOM segmentation of the series
     DicomSeg,
 }
 
@@ -50,15 +50,18 @@ impl From<FormatArg> for MaskFormat {
     }
 }
 
-/// Which network, and where its weights are.
+/// A Segment Anything network and its weights.
 #[derive(clap::Args)]
 pub struct NetworkArgs {
-    /// litemedsam, mobilesam, medsam, sam-vit-b, sam-vit-l or sam-vit-h; told by the weights where they
-    /// can tell
+    /// Segment Anything network [default: recognised from the weights]
+    ///
+    /// litemedsam, mobilesam, medsam, sam-vit-b, sam-vit-l or sam-vit-h. The name is needed where the weights fit
+    /// several networks.
     #[arg(long, value_name = "NAME")]
     model: Option<Model>,
-    /// Official checkpoint (.pth, .pt) or safetensors with its names; without it, what `polycl fetch`
-    /// has brought
+    /// Weights of the network [default: those from `polycl fetch`]
+    ///
+    /// An official checkpoint (.pth, .pt), or safetensors with its tensor names.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 }
@@ -69,28 +72,28 @@ impl NetworkArgs {
     }
 }
 
-/// How masks are refined.
+/// The settings of refinement.
 #[derive(clap::Args)]
 pub struct RefinementArgs {
-    /// Who decides about the network's masks; the gate without it
+    /// Rule that accepts or rejects the network's masks [default: gate]
     #[arg(long, value_enum)]
     rule: Option<JudgeArg>,
-    /// Intensity window in HU: centre,width; by the organ's name without it
+    /// Intensity window in HU: centre,width [default: by the organ's name]
     #[arg(long, value_name = "C,W", value_parser = window, allow_hyphen_values = true)]
     window: Option<[f32; 2]>,
-    /// Take slices back whose refined mask fits the neighbouring slices less well
+    /// Undo refinements that fit neighbouring slices less well
     #[arg(long)]
     consistent: bool,
-    /// Keep the network's embeddings of the slices in this folder, for later commands on the same scan
-    #[arg(long, value_name = "DIR")]
+    /// Folder for embeddings, which speed up later commands on the same scan
+    #[arg(long, hide_short_help = true, value_name = "DIR")]
     cache: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum JudgeArg {
-    /// Each part by itself, by predicted IoU, agreement with the coarse mask and stability
+    /// Judge each part by predicted IoU, agreement with the coarse mask, and stability
     Gate,
-    /// As published: one box for each organ and slice, and its mask replaces the coarse one
+    /// Prompt with one box per organ and slice, and take every answer, as published
     Paper,
 }
 

@@ -7,24 +7,28 @@ use crate::ended::Ended;
 use crate::live::Live;
 use crate::talk;
 
-/// Find out which way of training helps on your data: methods, label budgets and seeds, with statistics
+/// Compare ways of training on your data, with statistics
 ///
-/// CONFIG names a data set, methods (scratch, simclr, moco, byol, positional, mae, scan, organ, mixed and,
-/// with all negatives of a batch, scan-all, organ-all, mixed-all), budgets of labelled patients or of drawn
-/// slices, seeds, and whom to test on: other data sets, or parts of the same one in turn. Everything is checked before
-/// anything runs. A study that was stopped or killed goes on where it was, and one whose CONFIG asks for more runs
-/// what is new. Leaves report.html, report.md and scores.csv.
+/// CONFIG names a data set, methods, budgets, seeds and test patients. A budget is a number of labelled patients or of
+/// drawn slices. Test patients come from other data sets, or from folds of the same one.
+///
+/// Methods: scratch, simclr, moco, byol, positional, mae, scan, organ and mixed. scan-all, organ-all and mixed-all use
+/// all negatives of a batch.
+///
+/// The whole plan is checked before anything runs. If the study is stopped or killed, run it again to resume. A CONFIG
+/// that asks for more runs only the new trainings. The results are report.html, report.md and scores.csv.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl study study.toml --out study")]
 pub struct Args {
-    /// What to compare, in TOML; docs/study.md has an example
+    /// Plan of the study in TOML; docs/study.md has an example
     config: PathBuf,
     /// Folder for runs and report
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Trainings at a time; as many as there are cores without it
+    /// Number of trainings that run at once [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Only check everything and tell what would run
+    /// Check the plan and list the trainings, without running them
     #[arg(long)]
     dry_run: bool,
 }
@@ -59,11 +63,13 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     match end {
         End::Planned => return Ok(Ended::Done),
         End::Stopped => {
-            talk::note("stopped; the same command goes on with it");
+            talk::note("stopped; run the same command again to resume");
             return Ok(Ended::Stopped);
         }
         End::NothingToReport => {
-            bail!("every method has trainings that failed, so there is nothing to report")
+            bail!(
+                "every method has trainings that failed: there is nothing to report; run the study again to resume"
+            )
         }
         End::Reported(report) => {
             talk::note("open the report in a browser:");
@@ -74,7 +80,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         return Ok(Ended::Done);
     }
     talk::note(format!(
-        "{} trainings failed; their methods are not compared. Run the study again",
+        "{} trainings failed; their methods are not compared. Run the study again to resume",
         failed.len()
     ));
     Ok(Ended::SomeFailed)

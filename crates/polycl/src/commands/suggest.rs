@@ -7,33 +7,37 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Suggest which slices to draw first
+/// Suggest the slices to draw first
 ///
-/// Chooses the most typical slice that shows an organ, then those that cover what is left, of every scan
-/// once before any twice. Writes a table to stdout: scan, slice (from 0, in file order, as --ranges of
-/// import counts), height in the organ from the lowest slice (0) to the highest (100), slices that are
-/// most like this one, and why. The first rows of a long table are those of a short one.
+/// The first slice is the most typical one that shows an organ. Further slices cover what the first ones leave
+/// uncovered. Every scan is used once before any is used twice.
+///
+/// A table goes to stdout: scan, slice, height in the organ, number of slices most like this one, and reason.
+/// Slices count from 0 in file order, as in --ranges of `polycl import`. Height is 0 in the lowest slice of the
+/// organ and 100 in the highest. The first rows of a long table are the rows of a short one.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  polycl suggest dataset --organ liver --count 10 --out suggested")]
 pub struct Args {
     /// Data set that `polycl import` wrote
     dataset: PathBuf,
-    /// What is to be drawn; repeat it for several, leave it out for all
+    /// Organ to draw; repeat for several [default: all]
     #[arg(long = "organ", value_name = "NAME")]
     organs: Vec<String>,
-    /// Slices to suggest
+    /// Number of slices to suggest
     #[arg(long, value_name = "N")]
     count: usize,
-    /// Run whose encoder tells slices apart; their pixels without it
+    /// Run whose encoder compares slices [default: compare pixels]
     #[arg(long, value_name = "RUN")]
     encoder: Option<PathBuf>,
-    /// Also suggest slices of scans of which some slice is drawn by hand; without it those slices count as
-    /// chosen before, unless no other scan is left
+    /// Also suggest slices of scans in which slices are drawn by hand already
+    ///
+    /// By default those drawn slices count as chosen, and their scans are used only where no other scan is left.
     #[arg(long)]
     again: bool,
     /// Folder for suggested.csv, suggested.png and report.html
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: Device,
 }

@@ -3,33 +3,37 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::StyledStr;
 use polycl_app::RunSettings;
 use polycl_app::finetune::Outcome as Trained;
-use polycl_app::pretrain::MOST_STEPS;
-use polycl_nn::train::{Settings, finetune, pretrain};
+use polycl_nn::train::Settings;
 use serde::Serialize;
 use toml::Table;
 
 use crate::ended::Ended;
 use crate::talk;
 
-/// What a run is made of and where it goes.
+/// The data and the folder of a run, and its checkpoints.
 #[derive(clap::Args)]
 pub struct RunArgs {
     /// Data set that `polycl import` wrote
     pub dataset: PathBuf,
-    /// Folder of the run to write
+    /// Folder for the run
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
-    /// Settings in TOML; flags override them
+    /// Settings file in TOML; flags override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Go on with a run that was interrupted
+    /// Resume an interrupted run
+    ///
+    /// The settings are those of the run, and the data set must be unchanged. The result has the same bits as
+    /// that of an uninterrupted run.
     #[arg(long)]
     pub resume: bool,
-    /// Save where the training stands after every epoch, and within long ones after so many minutes.
-    /// Ctrl-C saves, too, and stops
-    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    /// Longest time between checkpoints, in minutes
+    ///
+    /// Every epoch ends with a checkpoint, too. Ctrl-C writes one and exits.
+    #[arg(long, hide_short_help = true, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
     pub save_every: f64,
 }
 
@@ -53,31 +57,26 @@ fn minutes(text: &str) -> Result<f64, String> {
     if sound { Ok(minutes) } else { Err("expected a number of 0 or more".to_owned()) }
 }
 
-/// Adds to the help of each flag what a setting is without it; the flags are known by their ids.
+/// Adds the default of each setting to the help of its flag; the flags are known by their ids.
 pub fn with_defaults(command: clap::Command, defaults: &[(&str, String)]) -> clap::Command {
     command.mut_args(|arg| {
         let own = defaults.iter().find(|(id, _)| arg.get_id() == id);
         let Some((_, default)) = own else { return arg };
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        arg.help(format!("{help} [default: {default}]"))
+        let told =
+            |help: Option<&StyledStr>, gap| help.map(|help| format!("{help}{gap}[default: {default}]"));
+        let (short, long) = (told(arg.get_help(), " "), told(arg.get_long_help(), "\n\n"));
+        let arg = if let Some(long) = long { arg.long_help(long) } else { arg };
+        arg.help(short.unwrap_or_default())
     })
 }
 
 /// The defaults of what pre-training and fine-tuning have in common.
 pub fn defaults() -> Vec<(&'static str, String)> {
     let Settings { epochs, batch, schedule, clip, seed, device, .. } = Settings::default();
-    let [most, steps] = [MOST_STEPS, finetune::STEPS].map(grouped);
     vec![
         ("epochs", epochs.to_string()),
         ("batch", batch.to_string()),
-        (
-            "steps",
-            format!("{steps} to fine-tune, once through all whole batches to pre-train, but {most} at most"),
-        ),
-        ("rate", format!("{:e} to pre-train, {:e} to fine-tune", pretrain::RATE, finetune::RATE)),
         ("schedule", written(schedule)),
-        ("warmup", format!("0 to pre-train, {} to fine-tune", finetune::WARMUP)),
-        ("average", format!("0 to pre-train, {} to fine-tune", finetune::AVERAGE)),
         ("clip", clip.to_string()),
         ("seed", seed.to_string()),
         ("device", written(device)),
@@ -91,7 +90,7 @@ pub fn written(setting: impl Serialize) -> String {
 }
 
 /// A number with commas between thousands.
-fn grouped(number: usize) -> String {
+pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let groups = digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group));
     groups.collect::<Vec<_>>().join(",")
@@ -100,50 +99,49 @@ fn grouped(number: usize) -> String {
 /// Flags that become the `[training]` table of a run's settings.
 #[derive(clap::Args, Serialize)]
 pub struct TrainingFlags {
-    /// Epochs, after each of which it is logged and saved how training goes
+    /// Number of epochs, each ending with a checkpoint
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
-    /// Slices (or triplets) a step
+    /// Number of slices, or of triplets of slices, per step
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
-    /// Steps an epoch, going through the data again as often as it takes
+    /// Number of steps per epoch; the data repeat as needed
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
-    /// Learning rate of Adam at its highest
+    /// Peak learning rate of Adam
     #[arg(long, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
-    /// How the learning rate falls
-    #[arg(long, value_parser = ["constant", "cosine", "restarts"])]
+    /// Decay of the learning rate
+    #[arg(long, hide_short_help = true, value_parser = ["constant", "cosine", "restarts"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
-    /// Part of all steps in which the rate climbs to its highest
-    #[arg(long, value_name = "F")]
+    /// Fraction of all steps in which the learning rate rises to its peak
+    #[arg(long, hide_short_help = true, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]
     warmup: Option<f64>,
-    /// How much of the running mean of the weights (EMA), which is the result, every step keeps; 0 takes the weights as
-    /// they are
-    #[arg(long, value_name = "F")]
+    /// Decay per step of the running mean of the weights (EMA), which is the result; 0 keeps the last weights
+    #[arg(long, hide_short_help = true, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]
     average: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip
-    #[arg(long, value_name = "X")]
+    #[arg(long, hide_short_help = true, value_name = "X")]
     #[serde(skip_serializing_if = "Option::is_none")]
     clip: Option<f64>,
-    /// Seed of everything random
+    /// Random seed
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u32>,
-    /// Where to compute: cpu, cuda[:N] or wgpu[:N]
+    /// Device to compute on: cpu, cuda[:N] or wgpu[:N]
     #[arg(long, value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<polycl_nn::device::Device>,
 }
 
-/// Tells how a training ended.
+/// Tells the end of a training: its epochs and its best score.
 pub fn tell(run: &Path, Trained { epochs, state }: &Trained) -> Ended {
     let best = state.best.map(|best| format!(", best validation Dice {best:.4}")).unwrap_or_default();
     let run = run.display();
@@ -151,7 +149,7 @@ pub fn tell(run: &Path, Trained { epochs, state }: &Trained) -> Ended {
         let within = state.within.as_ref().map(|within| format!(" and {} steps", within.steps));
         let within = within.unwrap_or_default();
         talk::note(format!(
-            "stopped after {} of {} epochs{within}: {run}\nhint: go on with --resume",
+            "stopped after {} of {} epochs{within}: {run}\nhint: resume with --resume",
             state.epoch, epochs
         ));
         return Ended::Stopped;

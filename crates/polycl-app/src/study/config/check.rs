@@ -10,13 +10,19 @@ use super::Config;
 
 impl Config {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        ensure!(!self.organs.is_empty(), "organs: expected what is to be segmented, found nothing");
-        ensure!(!self.methods.is_empty(), "methods: expected at least one, found none");
-        ensure!(!self.budgets.is_empty(), "budgets: expected at least one, or one in slices, found none");
-        ensure!(!self.seeds.is_empty(), "seeds: expected at least one, found none");
+        ensure!(
+            !self.organs.is_empty(),
+            "organs: expected at least one organ to segment, found an empty list"
+        );
+        ensure!(!self.methods.is_empty(), "methods: expected at least one method, found an empty list");
+        ensure!(
+            !self.budgets.is_empty(),
+            "budgets: expected at least one budget of patients or of slices, found an empty list"
+        );
+        ensure!(!self.seeds.is_empty(), "seeds: expected at least one seed, found an empty list");
         ensure!(
             self.folds.is_some() || !self.tests.is_empty(),
-            "expected patients to test on, found neither [[test]] nor folds"
+            "expected test patients, found neither [[test]] nor `folds`"
         );
         ensure!(self.folds.is_none_or(|folds| folds >= 2), "folds: expected at least 2");
         ensure!(self.images_per_step > 0, "images_per_step: expected at least 1, found 0");
@@ -57,20 +63,20 @@ impl Config {
         if draws && self.slices.is_empty() {
             let hint =
                 "name budgets in drawn slices, such as slices = [5, 10]; one in patients takes whole masks";
-            return refused("draw", "budgets in slices to draw", "none".to_owned(), hint);
+            return refused("draw", "budgets in slices to draw", "no budget in slices".to_owned(), hint);
         }
         if self.slices.contains(&0) {
-            let hint = "the smallest budget is one drawn slice";
+            let hint = "name budgets of at least one drawn slice";
             return refused("slices", "numbers of drawn slices from 1", "0".to_owned(), hint);
         }
         if !self.labels.is_empty() && self.self_trains() {
             let hint = "compare other masks and self-training in two studies";
-            return refused("self_train", "no other masks beside it", "[labels]".to_owned(), hint);
+            return refused("self_train", "self-training without [labels]", "[labels]".to_owned(), hint);
         }
         match self.labels.keys().next() {
             Some(labels) if !self.slices.is_empty() => {
                 let hint = "compare other masks at budgets of patients, in a study without slices";
-                refused("slices", "no other masks beside them", format!("[labels.{labels}]"), hint)
+                refused("slices", "budgets in slices without [labels]", format!("[labels.{labels}]"), hint)
             }
             _ => Ok(()),
         }
@@ -79,5 +85,5 @@ impl Config {
 
 fn twice<T: PartialEq + fmt::Debug>(what: &str, list: &[T]) -> anyhow::Result<()> {
     let again = list.iter().enumerate().find(|(at, item)| list[..*at].contains(item));
-    again.map_or(Ok(()), |(_, item)| bail!("{what}: expected each once, found {item:?} twice"))
+    again.map_or(Ok(()), |(_, item)| bail!("{what}: expected every entry once, found {item:?} twice"))
 }

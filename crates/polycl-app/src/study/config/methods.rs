@@ -118,7 +118,10 @@ impl Config {
         let pretraining = match &known.pretraining {
             Some(settings) => Some(self.pretrained(settings, own.pretraining)?),
             None => {
-                ensure!(own.pretraining.is_empty(), "pretraining: expected nothing, for there is none");
+                ensure!(
+                    own.pretraining.is_empty(),
+                    "pretraining: expected no settings, for this method has no pre-training"
+                );
                 None
             }
         };

@@ -24,7 +24,10 @@ impl Config {
 
     pub(super) fn pretraining(&self, mut table: Table) -> anyhow::Result<PretrainConfig> {
         for taken in ["domain", "exclude"] {
-            ensure!(!table.contains_key(taken), "pretraining.{taken}: expected the study itself to say it");
+            ensure!(
+                !table.contains_key(taken),
+                "pretraining.{taken}: expected no such setting, for the study itself decides it"
+            );
         }
         table.entry("net").or_insert_with(|| self.net().unwrap_or_default().to_string().into());
         let training = table.entry("training").or_insert_with(|| Table::new().into());
@@ -32,7 +35,7 @@ impl Config {
         for taken in ["batch", "steps", "seed"] {
             ensure!(
                 !training.contains_key(taken),
-                "pretraining.training.{taken}: expected images, images_per_step and seeds of the study to say it"
+                "pretraining.training.{taken}: expected no such setting, for images, images_per_step and seeds of the study decide it"
             );
         }
         training.entry("epochs").or_insert_with(|| EPOCHS.into());
@@ -76,7 +79,7 @@ impl Config {
             ("training.seed", config.training.seed != 0),
         ];
         if let Some((setting, _)) = said.into_iter().find(|(_, said)| *said) {
-            bail!("finetuning.{setting}: expected the study itself to say it");
+            bail!("finetuning.{setting}: expected no such setting, for the study itself decides it");
         }
         if config.validate && !self.slices.is_empty() {
             let (setting, expected) =

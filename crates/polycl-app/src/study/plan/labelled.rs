@@ -99,7 +99,7 @@ impl StudyPlan {
         let (ours, theirs) = (&training.preprocess, &labels.index.preprocess);
         if ours != theirs {
             let found = format!("{theirs:?}");
-            return Err(refused(&labels.dir, format!("slices made ready as {ours:?}"), found).into());
+            return Err(refused(&labels.dir, format!("slices preprocessed as {ours:?}"), found).into());
         }
         let trains =
             |scan: &&Scan| split.train.contains(&scan.patient) || split.validation.contains(&scan.patient);

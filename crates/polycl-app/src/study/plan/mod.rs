@@ -91,7 +91,7 @@ impl StudyPlan {
         let unknown = plan.config.exclude.iter().find(|patient| !patients.contains(patient.as_str()));
         if let Some(unknown) = unknown {
             let expected = format!("a patient '{unknown}' to leave out");
-            return Err(refused(&plan.config.dataset, expected, "nobody of that name".to_owned()).into());
+            return Err(refused(&plan.config.dataset, expected, "no patient of that name".to_owned()).into());
         }
         for arm in 0..plan.arms.len() {
             plan.open(&plan.arms[arm].dataset.clone())?;

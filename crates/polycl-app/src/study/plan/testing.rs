@@ -25,7 +25,12 @@ impl StudyPlan {
             let scans = self.by_hand(dataset, test.domain.as_deref());
             if scans.is_empty() {
                 let expected = format!("scans with masks of {} drawn by hand", self.config.organs.join(", "));
-                return Err(refused(&test.dataset, expected, format!("none for test '{}'", test.name)).into());
+                return Err(refused(
+                    &test.dataset,
+                    expected,
+                    format!("no such scan for test '{}'", test.name),
+                )
+                .into());
             }
             self.refuse_overlap(dataset, &scans, &test)?;
             self.add_test(test.name.clone(), None, dataset, scans);
@@ -58,12 +63,12 @@ impl StudyPlan {
                     (found, "leave it out of one of the two; `folds` tests on parts of one data set")
                 }
                 None if !namesakes && patients.contains(&*scan.patient) => {
-                    let hint = "where these are other people of the same names, say `namesakes = true` in that [[test]]";
+                    let hint = "say `namesakes = true` in that [[test]] where these are other people of the same names";
                     (format!("patient {}", scan.patient), hint)
                 }
                 None => continue,
             };
-            let expected = format!("in test '{name}' nobody of the training data {}", path.display());
+            let expected = format!("no patient of the training data {} in test '{name}'", path.display());
             return Err(refused(&self.datasets[test].0, expected, found).hint(hint).into());
         }
         Ok(())

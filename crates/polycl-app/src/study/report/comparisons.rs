@@ -45,7 +45,7 @@ impl Writer<'_> {
         }
         report.paragraph(&format!(
             "Differences are taken patient by patient, seeds averaged. p is of a two-sided sign-flip permutation test over patients, \
-             corrected by Holm over all rows of a table; it speaks of the networks that were trained here on other patients, not of \
+             corrected by Holm over all rows of a table. It speaks of the networks that were trained here on other patients, not of \
              other trainings. The interval is bootstrapped over patients and seeds. Two methods count as separated where p is below {LEVEL} and the interval \
              leaves 0 out."
         ));
@@ -79,7 +79,7 @@ impl Writer<'_> {
         ];
         report.table(&head, &rows);
         report.paragraph(
-            "Patients and seeds are drawn anew 10,000 times and the methods ranked each time; Kendall's tau is the mean agreement \
+            "Patients and seeds are drawn anew 10,000 times and the methods ranked each time. Kendall's tau is the mean agreement \
              of those rankings with the one on all patients (1: always the same).",
         );
     }

@@ -14,8 +14,8 @@ impl Writer<'_> {
         let program: String =
             Sha256::digest(&program).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         report.paragraph(&format!(
-            "polycl {}, the program's hash {program}. Patients are split, never slices; the patients of a budget in patients are the \
-             same for all methods, and those of a smaller budget are among those of a larger one. No network is tested on a patient whom it \
+            "polycl {}, the program's hash {program}. Patients are split, never slices. The patients of a budget in patients are the \
+             same for all methods. Budgets are nested: the patients of a smaller one are a subset of those of a larger one. No network is tested on a patient whom it \
              or its encoder has seen. Masks that a machine drew are never truth.",
             env!("CARGO_PKG_VERSION"),
         ));
@@ -24,8 +24,8 @@ impl Writer<'_> {
         let told: Vec<&str> = plan.arms.iter().filter(told).map(|arm| arm.title.as_str()).collect();
         if !told.is_empty() {
             report.paragraph(&format!(
-                "In pre-training, {} were told of each slice whether it shows the organ, also of patients who are not in the budget: \
-                 its first and last slice in each of up to {} scans. The other methods know nothing of these scans but their voxels.",
+                "In pre-training, {} were told of each slice whether it shows the organ, by its first and last slice \
+                 in each of up to {} scans. These are also scans of patients who are not in the budget. The other methods know nothing of these scans but their voxels.",
                 told.join("; "),
                 plan.training().index.scans.len(),
             ));
@@ -75,7 +75,7 @@ impl Writer<'_> {
         let ways: String = ways.into_iter().filter_map(of).collect();
         report.paragraph(&format!(
             "Which slices are drawn depends on the seed. {ways}The first and the last slice of an organ count as known in a scan \
-             with drawn slices, and the slices outside train as empty ones; a budget does not count them."
+             with drawn slices, and the slices outside train as empty ones. A budget does not count them."
         ));
     }
 }

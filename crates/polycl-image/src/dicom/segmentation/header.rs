@@ -187,7 +187,7 @@ pub(super) fn checked(path: &Path, expected: &str, uid: &str) -> Result<String> 
     if spelt && (1..=64).contains(&uid.len()) {
         return Ok(uid.to_owned());
     }
-    let found = if uid.is_empty() { "none".to_owned() } else { format!("{:?}", line(uid, 80)) };
+    let found = if uid.is_empty() { "no such UID".to_owned() } else { format!("{:?}", line(uid, 80)) };
     Err(Error::new(path, Kind::Format, expected, found)
-        .hint("without it the mask cannot be tied to the scan: write it as NIfTI instead"))
+        .hint("write the mask as NIfTI instead: without this UID, it cannot be tied to the scan"))
 }

@@ -54,8 +54,13 @@ pub fn write(path: &Path, source: &Source, mask: &Mask, names: &Names, how: &How
     check(path, source, mask)?;
     let segments = segments::of(mask, names);
     if segments.is_empty() {
-        return Err(Error::new(path, Kind::Voxels, "a mask with labels to write", "no voxel and no name")
-            .hint("give the names of the labels, and each is written as an empty segment"));
+        return Err(Error::new(
+            path,
+            Kind::Voxels,
+            "a mask with labels to write",
+            "an empty mask and no label names",
+        )
+        .hint("give the names of the labels: each is then written as an empty segment"));
     }
     let mut object = InMemDicomObject::new_empty();
     header::put(&mut object, path, source, how)?;
@@ -68,7 +73,7 @@ fn check(path: &Path, source: &Source, mask: &Mask) -> Result<()> {
     let geometry = |expected: String, found: String| Error::new(path, Kind::Geometry, expected, found);
     if let Some((expected, found)) = source.space.disagreement(&mask.space) {
         return Err(geometry(format!("a mask with {expected} of the series"), found)
-            .hint("a segmentation refers to the slices of its series: give the mask on their voxels"));
+            .hint("resample the mask onto the voxels of the series: a segmentation refers to its slices"));
     }
     let (slices, instances) = (source.space.shape[2], source.instances.len());
     if slices != instances {

@@ -361,10 +361,10 @@ itk("padding", make("padding", each=padded), notes=["a padding value is set: vox
 # Stacks that are not quite regular.
 tilted = frames(step=(0, -0.7, STEP))
 by_hand("tilt", in_order(make("tilt", positions=tilted), z), formula(np.eye(3), tilted),
-        ["the stack leans by 15.64 degrees (gantry tilt): the grid is sheared"])
+        ["sheared: its axes are up to 15.64 degrees from right angles (gantry tilt?); distances are measured as if they stood at right angles"])
 leaning = frames(oblique, step=oblique @ np.array([0.3, 0.4, 2.0]))
 by_hand("tilt_oblique", in_order(make("tilt_oblique", oblique, leaning), oblique[:, 2]), formula(oblique, leaning),
-        ["the stack leans by 14.04 degrees (gantry tilt): the grid is sheared"])
+        ["sheared: its axes are up to 14.04 degrees from right angles (gantry tilt?); distances are measured as if they stood at right angles"])
 rounded = [np.round(p, 1) for p in frames(step=(0, 0, 1.25))]
 by_hand("rounded", in_order(make("rounded", positions=rounded), z), formula(np.eye(3), rounded),
         ["uneven spacing: slices lie up to 0.050 mm from a regular grid"])

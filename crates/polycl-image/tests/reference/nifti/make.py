@@ -133,6 +133,15 @@ def main():
     save("fourth_axis", stored("int16")[..., None], plain)
     save("one_slice", stored("int16")[:, :, :1], plain)
 
+    # Labels that a program kept as fractions: nibabel scales them onto the whole range of uint8.
+    labels = rng.integers(0, 8, shape)
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    path = HERE / "scaled_labels.nii.gz"
+    nib.save(nib.Nifti1Image(labels.astype(np.float64), plain, header), path)
+    record(path)
+    assert (np.rint(nib.load(path).get_fdata()) == labels).all()
+
     text = "{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in expected.items()) + "\n}"
     (HERE / "expected.json").write_text(text + "\n")
 

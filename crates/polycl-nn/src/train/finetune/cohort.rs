@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polycl_base::{Error, Kind, Result};
+use polycl_base::{Error, Kind, Result, only};
 use polycl_data::split::{self, Budget, Split};
 use polycl_data::{Dataset, Scan};
 
@@ -31,7 +31,8 @@ pub(super) fn examples(
         }
     };
     let mut examples: Vec<Example> = slices(dataset, scans).into_iter().map(example).collect();
-    examples.retain(|example| example.weight > 0.0);
+    let blank = |id: SliceId| dataset.index.scans[id.scan].is_blank(id.slice);
+    examples.retain(|example| example.weight > 0.0 && !blank(example.id));
     if let Some(drawn) = &config.drawn {
         check_drawn(dataset, drawn, scans, &examples)?;
         examples.retain(|Example { id, .. }| {
@@ -45,9 +46,10 @@ pub(super) fn examples(
     };
     let named = organs.join(", ");
     if examples.is_empty() {
-        let hint = "`polycl inspect` tells who drew the masks; --label-weight equal takes all slices";
-        let expected = format!("slices in which somebody has drawn or looked for {named}");
-        return refused(expected, "none that count", hint);
+        let hint =
+            "see with `polycl inspect` who drew the masks, or take all slices with --label-weight equal";
+        let expected = format!("slices in which {named} is drawn or known to be absent");
+        return refused(expected, "no such slice", hint);
     }
     let unseen =
         (0..organs.len()).find(|organ| !examples.iter().any(|example| example.shows.contains(organ)));
@@ -55,7 +57,11 @@ pub(super) fn examples(
     let chance = config.drawn.is_some() && examples.iter().any(|example| !example.shows.is_empty());
     if let Some(unseen) = unseen.filter(|_| !chance) {
         let hint = "name an organ that the training scans show, or label more of them";
-        return refused(format!("slices that show {}", organs[unseen]), "none among those that train", hint);
+        return refused(
+            format!("slices that show {}", organs[unseen]),
+            "no such slice among those that train",
+            hint,
+        );
     }
     // A scan of which nothing is drawn shows a network its patient, and no organ.
     let shown: BTreeSet<usize> =
@@ -82,37 +88,44 @@ fn check_drawn(
     for (case, slices) in drawn {
         let refused = |expected: String, found: String| {
             Err(Error::new(&dataset.dir, Kind::Request, expected, found)
-                .hint("[drawn] names cases that train and, from 0 at the feet, slices in which the organs are drawn"))
+                .hint("name in [drawn] cases that train and their drawn slices, counted from 0 at the feet"))
         };
         let Some(&scan) = scans.iter().find(|&&scan| dataset.index.scans[scan].case == *case) else {
             return refused("drawn slices of scans that train".to_owned(), format!("case '{case}'"));
         };
         if let Some(slice) = slices.iter().find(|&&slice| !trains.contains(&SliceId { scan, slice })) {
-            return refused(format!("drawn slices of {case}"), format!("slice {slice}, which is none"));
+            return refused(format!("drawn slices of {case}"), format!("slice {slice}, which is not drawn"));
         }
     }
     Ok(())
 }
 
-/// The organs asked for, or all, with their values in the data set.
+/// The organs asked for, or all, with their values in the data set; a region is its parts.
 pub(super) fn organs(dataset: &Dataset, asked: &[String]) -> Result<Vec<Organ>> {
     let labels = &dataset.index.labels;
-    let known = || labels.values().cloned().collect::<Vec<_>>().join(", ");
+    if labels.is_empty() {
+        return Err(Error::new(
+            &dataset.dir,
+            Kind::Request,
+            "masks to learn from",
+            "no label in the data set",
+        )
+        .hint("give masks to `polycl import` with --labels"));
+    }
+    let asked = &dataset.index.parts(asked);
     if let Some(missing) = asked.iter().find(|name| !labels.values().any(|label| label == *name)) {
         let expected = format!("an organ '{missing}'");
-        return Err(Error::new(&dataset.dir, Kind::Request, expected, format!("only {}", known())));
+        let found = only(labels.values().chain(dataset.index.regions.keys()), "organ");
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, found)
+            .hint_spelling(missing, labels.values().chain(dataset.index.regions.keys())));
     }
     let wanted = |name: &String| asked.is_empty() || asked.contains(name);
     let organ = |(&value, name): (&u16, &String)| Organ { value, name: name.clone(), parts: None };
     let organs: Vec<Organ> = labels.iter().filter(|(_, name)| wanted(name)).map(organ).collect();
-    if organs.is_empty() {
-        return Err(Error::new(&dataset.dir, Kind::Request, "masks to learn from", "no label at all")
-            .hint("give masks to `polycl import` with --labels"));
-    }
     if organs.len() > 254 {
         let found = organs.len().to_string();
         return Err(Error::new(&dataset.dir, Kind::Request, "at most 254 organs", found)
-            .hint("name those to segment by --organ"));
+            .hint("name those to segment with --organ"));
     }
     Ok(organs)
 }
@@ -129,8 +142,8 @@ pub(super) fn labelled(
     scans.retain(|&scan| dataset.index.scans[scan].draws(organs));
     if scans.is_empty() {
         let expected = format!("scans with masks of {}", organs.join(", "));
-        return Err(Error::new(&dataset.dir, Kind::Request, expected, "none")
-            .hint("`polycl inspect` lists what is drawn; name fewer organs by --organ"));
+        return Err(Error::new(&dataset.dir, Kind::Request, expected, "no such scan")
+            .hint("list with `polycl inspect` what is drawn, or name fewer organs with --organ"));
     }
     let partial = with_masks - scans.len();
     Ok((scans, partial))
@@ -147,7 +160,7 @@ pub(super) fn split(
     }
     let budget = match (config.cases, config.fraction) {
         (Some(_), Some(_)) => {
-            return Err(Error::new(&dataset.dir, Kind::Request, "--cases or --fraction", "both"));
+            return Err(Error::new(&dataset.dir, Kind::Request, "--cases or --fraction", "both of them"));
         }
         (Some(cases), None) => Budget::Cases(cases),
         (None, Some(fraction)) => Budget::Fraction(fraction),
@@ -166,20 +179,22 @@ pub(super) fn split(
 fn named_split(dataset: &Dataset, config: &FinetuneConfig, split: &Split, scans: &[usize]) -> Result<Split> {
     let refused = |expected: &str, found: String| {
         Err(Error::new(&dataset.dir, Kind::Request, expected, found)
-            .hint("a [split] names patients of the data set: train = [...], validation = [...]"))
+            .hint("name patients of the data set in [split]: train = [...], validation = [...]"))
     };
     if config.cases.is_some() || config.fraction.is_some() {
-        return refused("a split by name alone", "a number or fraction of patients, too".to_owned());
+        return refused("a split by name without `cases` and `fraction`", "both kinds of split".to_owned());
     }
     if split.train.is_empty() {
-        return refused("somebody to train on", "nobody".to_owned());
+        return refused("patients to train on", "no patient".to_owned());
     }
     if let Some(both) = split.train.iter().find(|patient| split.validation.contains(patient)) {
-        return refused("patients that train or validate", format!("'{both}', who would do both"));
+        return refused("patients that train or validate", format!("'{both}' in both lists"));
     }
     let labelled = |patient: &String| scans.iter().any(|&scan| dataset.index.scans[scan].patient == *patient);
     match split.train.iter().chain(&split.validation).find(|patient| !labelled(patient)) {
-        Some(unknown) => refused("patients with masks of these organs", format!("'{unknown}', who has none")),
+        Some(unknown) => {
+            refused("patients with masks of these organs", format!("'{unknown}' without such masks"))
+        }
         None => Ok(split.clone()),
     }
 }

@@ -22,7 +22,7 @@ pub struct FinetuneConfig {
     /// The network, where no run says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub net: Option<Net>,
-    /// What to segment; every organ of the data set where none is named.
+    /// Organs to segment; every organ of the data set where none is named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub organs: Vec<String>,
     /// Labelled patients to use, validation included and those labelled by hand first …
@@ -48,7 +48,7 @@ pub struct FinetuneConfig {
     /// Negative control: each of those scans has another one's ranges.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub permuted_ranges: bool,
-    /// Whether one in five of the labelled patients does not train but chooses the best checkpoint; without it
+    /// Keeps one in five labelled patients from training, to choose the best checkpoint; without it
     /// all train, and the last weights are the result.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub validate: bool,
@@ -61,7 +61,7 @@ pub struct FinetuneConfig {
     pub foreground: Option<f64>,
     /// Probability of dropout at the end of each block of the U-Net.
     pub dropout: f64,
-    /// How much slices count that no person has drawn; left out where a person drew them all.
+    /// Weight of slices that no person has drawn; left out where a person drew them all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_weight: Option<LabelWeight>,
     /// Epochs for which the encoder stays as it was pre-trained.
@@ -90,7 +90,7 @@ pub const AVERAGE: f64 = 0.99;
 pub(super) fn settings_make_sense(dataset: &Dataset, config: &FinetuneConfig) -> Result<()> {
     crate::train::check(&dataset.dir, &config.training)?;
     config.augment.check().map_err(|found| {
-        Error::new(&dataset.dir, Kind::Request, "an augmentation that makes sense", found)
+        Error::new(&dataset.dir, Kind::Request, "an augmentation within its limits", found)
     })?;
     let parts =
         [("foreground", config.foreground.unwrap_or(FOREGROUND), 1.0), ("dropout", config.dropout, 0.95)];
@@ -103,7 +103,7 @@ pub(super) fn settings_make_sense(dataset: &Dataset, config: &FinetuneConfig) ->
     if let Some(rate) = config.encoder_rate.filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
         let expected = "a part of the learning rate above 0 for the encoder";
         return Err(Error::new(&dataset.dir, Kind::Request, expected, rate.to_string())
-            .hint("--freeze keeps the encoder as it is"));
+            .hint("give --freeze to keep the encoder as it is"));
     }
     Ok(())
 }

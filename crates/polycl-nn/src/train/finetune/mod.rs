@@ -12,6 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_base::{Error, Kind, Result, Watch};
 use polycl_data::{Dataset, Origin};
+use polycl_image::legend::IGNORED;
 use polycl_metrics::dice;
 
 use super::augment::mirrored_classes;
@@ -19,6 +20,7 @@ use super::draw::{self, Example, Turn};
 use super::run::{Organ, Run, RunCard, RunKind, Seen, TEACHER, weights};
 use super::{Begin, State, Task, initialised, slices, train};
 use crate::checkpoint::Checkpoint;
+use crate::loss::NO_TARGET;
 use crate::net::readout::classes;
 use crate::net::{EncoderConfig, Net, Segmenter, SegmenterConfig};
 use crate::select::SliceId;
@@ -111,7 +113,7 @@ fn encoder_config(
     if let Some(net) = config.net.filter(|&net| net != encoder.net) {
         let (expected, found) = (format!("an encoder of net {net}"), encoder.net.to_string());
         return Err(Error::new(run, Kind::Checkpoint, expected, found)
-            .hint("leave out --net to take the one that was pre-trained"));
+            .hint("leave --net out, to take the network of the encoder"));
     }
     card.check_intensities(run, &dataset.index.preprocess)?;
     Ok(encoder)
@@ -121,13 +123,13 @@ struct Finetuning<'a> {
     dataset: &'a Dataset,
     config: FinetuneConfig,
     organs: Vec<Organ>,
-    /// What a flip does to the classes; `None` where it is off.
+    /// The classes after a flip; `None` where it is off.
     mirrored: Option<Vec<u8>>,
-    /// Whether flips were asked for and cannot be.
+    /// True if flips were asked for and cannot be.
     unflipped: bool,
     /// Numbers of scans in the index.
     training: Vec<usize>,
-    /// Of scans drawn by hand alone.
+    /// Scans for validation, drawn by hand alone.
     validation: Vec<usize>,
     /// The slices that train by what a person has drawn or named.
     examples: Vec<Example>,
@@ -322,14 +324,16 @@ impl<'a> Finetuning<'a> {
         }
     }
 
-    /// One slice and its class map: 0 for background, then the organs in order.
+    /// One slice and its class map: 0 for background, then the organs in order, [`OPEN`] for what nobody annotated.
     fn slice(&self, id: SliceId) -> Result<(Vec<f32>, Vec<u8>)> {
         if let Some(classes) = self.masks.classes(id) {
             return Ok((self.dataset.image(id.scan, id.slice)?, classes));
         }
         let mask = self.dataset.mask(id.scan, id.slice)?;
         let class = |value: &u16| {
-            self.organs.iter().position(|organ| organ.value == *value).map_or(0, |class| class as u8 + 1)
+            let organ = self.organs.iter().position(|organ| organ.value == *value);
+            let other = if *value == IGNORED { OPEN } else { 0 };
+            organ.map_or(other, |class| class as u8 + 1)
         };
         Ok((self.dataset.image(id.scan, id.slice)?, mask.iter().map(class).collect()))
     }
@@ -346,7 +350,10 @@ impl<'a> Finetuning<'a> {
         let mut target = Vec::with_capacity(channels.len() * slices.len() * size * size);
         for (_, classes) in slices {
             for channel in &channels {
-                target.extend(classes.iter().map(|class| f32::from(u8::from(class == channel))));
+                let truth = |class: &u8| {
+                    if *class == OPEN { NO_TARGET } else { f32::from(u8::from(class == channel)) }
+                };
+                target.extend(classes.iter().map(truth));
             }
         }
         Batch {
@@ -365,7 +372,7 @@ impl<'a> Finetuning<'a> {
             let images = Tensor::from_data(self.images(&slices), device);
             let predicted = classes(model.probabilities(images))?;
             let truth = slices.iter().flat_map(|(_, classes)| classes);
-            for (&predicted, &truth) in predicted.iter().zip(truth) {
+            for (&predicted, &truth) in predicted.iter().zip(truth).filter(|(_, truth)| **truth != OPEN) {
                 counts[usize::from(predicted)][0] += 1;
                 counts[usize::from(truth)][1] += 1;
                 counts[usize::from(truth)][2] += u64::from(predicted == truth);
@@ -374,6 +381,9 @@ impl<'a> Finetuning<'a> {
         Ok(counts[1..].iter().map(|&[predicted, truth, both]| dice(both, predicted + truth)).collect())
     }
 }
+
+/// The class of pixels that nobody annotated; organs have those below.
+const OPEN: u8 = u8::MAX;
 
 /// Images [B, 1, S, S], one-hot targets [B, C, S, S] and weights [B].
 struct Batch {

@@ -1,4 +1,4 @@
-//! Of how many connected parts an organ is: what a mask has beside them is a mistake.
+//! Connected parts of an organ, by number: parts of a mask beyond them are a mistake.
 
 use glam::DAffine3;
 use polycl_base::Result;
@@ -38,6 +38,8 @@ pub fn of_organ(
         let drawn: Vec<&Example> = examples
             .iter()
             .filter(|example| example.id.scan == scan && described.by_hand(name, example.id.slice))
+            // What cuts an organ there need not end it.
+            .filter(|example| !described.leaves_open(example.id.slice))
             .collect();
         if drawn.len() == described.slices {
             let slices: Vec<usize> = drawn.iter().map(|example| example.id.slice).collect();
@@ -58,7 +60,7 @@ pub fn of_organ(
     Ok((1..=MOST).find(enough))
 }
 
-/// What part of a label's voxels in these slices its largest part holds, and its two largest; nothing where it
+/// The fraction of a label's voxels in these slices that its largest part holds, and its two largest; nothing where it
 /// does not show.
 fn largest_parts(
     dataset: &Dataset,

@@ -14,21 +14,21 @@ pub struct Plan {
     pub bare: usize,
     pub validation_patients: usize,
     pub slices: usize,
-    /// Of which so many show an organ.
+    /// Slices among them that show an organ.
     pub shown: usize,
     /// Slices of the training scans that count for nothing.
     pub left_out: usize,
     /// Slices within named ranges that a first network will draw, and of how many scans.
     pub taught: (usize, usize),
-    /// Whether all others count alike.
+    /// True if all others count alike.
     pub alike: bool,
     /// Who drew the masks of the training scans.
     pub origins: Vec<Origin>,
     pub label_weight: Option<LabelWeight>,
     pub flip: bool,
-    /// Whether flips were asked for and cannot be.
+    /// True if flips were asked for and cannot be.
     pub unflipped: bool,
-    /// Whether validation was asked for and cannot be.
+    /// True if validation was asked for and cannot be.
     pub unvalidated: bool,
     /// Scans with masks that do not draw every organ, and so take no part.
     pub partial: usize,

@@ -21,7 +21,7 @@ use crate::select::SliceId;
 use crate::train::draw::{self, Example};
 use crate::train::run::{Organ, weights};
 
-/// What is known of a scan of so many slices: its own ranges, or those of another, stretched.
+/// Ranges in a scan of so many slices: its own, or those of another scan, stretched.
 struct Ranges<'a> {
     of: &'a Scan,
     slices: usize,
@@ -79,7 +79,7 @@ pub fn taught(
     let settings = [("ranged", config.ranged.is_some()), ("permuted_ranges", config.permuted_ranges)];
     let setting = settings.into_iter().find_map(|(name, given)| given.then_some(name));
     if let (Some(false), Some(setting)) = (config.self_train, setting) {
-        let expected = format!("self-training, which `{setting}` is about");
+        let expected = format!("self-training, to which `{setting}` belongs");
         return refused(&expected, "self_train = false".into(), "leave one of the two out");
     }
     let asked = setting.is_some() || config.self_train == Some(true);
@@ -89,7 +89,7 @@ pub fn taught(
     let scans = &dataset.index.scans;
     if let Some(unknown) = config.ranged.iter().flatten().find(|case| !scans.iter().any(|s| s.case == **case))
     {
-        let hint = "`polycl inspect` lists the cases";
+        let hint = "list the cases with `polycl inspect`";
         return refused("cases of the data set in `ranged`", format!("'{unknown}'"), hint);
     }
     let undrawn = |scan: &Scan| organs.iter().any(|organ| scan.left_undrawn_anywhere(organ));
@@ -106,6 +106,8 @@ pub fn taught(
     };
     let mut wanted_scans = crate::train::scans_of(dataset, config.domain.as_deref(), &[])?;
     wanted_scans.retain(|&scan| wanted(&scans[scan]) && !split.validation.contains(&scans[scan].patient));
+    // What nobody annotated is not taught either: the mask counts there as it is.
+    let open = |id: SliceId| scans[id.scan].leaves_open(id.slice);
     // Slices between drawn ones alone were not worth a second network.
     let bare = |&scan: &usize| !scans[scan].labelled();
     if !asked && !wanted_scans.iter().any(bare) {
@@ -120,14 +122,16 @@ pub fn taught(
     let mut taught = Vec::new();
     for (&number, told) in wanted_scans.iter().zip(ranges_of) {
         let ranges = Ranges { of: &scans[told], slices: scans[number].slices };
-        taught.extend(teachable(number, &ranges, organs, &|id| exact.contains(&id) || half_drawn(id)));
+        taught.extend(teachable(number, &ranges, organs, &|id| {
+            exact.contains(&id) || half_drawn(id) || open(id)
+        }));
     }
     if taught.is_empty() && asked {
         let hint =
             "name first and last slices with `polycl import --ranges`, of every organ that is segmented";
         return refused(
-            &format!("scans without masks and with named ranges of {named}"),
-            "none".into(),
+            &format!("scans without masks but with ranges of {named}"),
+            "no such scan".into(),
             hint,
         );
     }

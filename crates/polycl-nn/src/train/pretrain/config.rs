@@ -75,7 +75,7 @@ impl fmt::Display for Method {
 pub struct PretrainConfig {
     #[serde(skip_serializing_if = "Method::is_default")]
     pub method: Method,
-    /// How PolyCL chooses positives and negatives.
+    /// The choice of positives and negatives by PolyCL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
     /// The organ whose presence sorts the slices, for strategies `organ` and `mixed`.
@@ -88,27 +88,27 @@ pub struct PretrainConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
     pub net: Net,
-    /// Of PolyCL.
+    /// Loss of PolyCL.
     pub loss: ContrastiveLoss,
     /// τ of all methods that divide by one; 0.2 for MoCo v2 and 0.1 for all others, as published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
     /// Draws the triplets of the first epoch for all, as the published code of PolyCL does.
     pub fixed_triplets: bool,
-    /// Of PolyCL; one without it.
+    /// Negatives of PolyCL; one without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negatives: Option<Negatives>,
-    /// How the views are drawn of methods that compare two; PolyCL and the autoencoder take slices as they
+    /// Views of the methods that compare two; PolyCL and the autoencoder take slices as they
     /// are, unless this is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub views: Option<Views>,
-    /// Of MoCo and BYOL.
+    /// Momentum of MoCo and BYOL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<Momentum>,
-    /// Of positional contrastive learning.
+    /// Threshold of positional contrastive learning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positional: Option<Threshold>,
-    /// Of the masked autoencoder.
+    /// Masking of the masked autoencoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masking: Option<Masking>,
     /// Probability of dropout at the end of each block of the U-Net; the paper's without it, which moves an embedding
@@ -118,11 +118,11 @@ pub struct PretrainConfig {
     pub training: Settings,
 }
 
-/// How the network that follows does so.
+/// The network that follows, as a running mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Momentum {
-    /// What it keeps of itself in every step.
+    /// Decay per step of that mean.
     pub rate: f64,
     /// Keys that MoCo remembers.
     pub queue: usize,
@@ -207,7 +207,7 @@ impl PretrainConfig {
             return refused(&expected, format!("'{setting}'"));
         }
         if self.negatives == Some(Negatives::All) && self.loss == ContrastiveLoss::Euclidean {
-            return refused("the cosine loss with all negatives", "the Euclidean one".to_owned());
+            return refused("the cosine loss with all negatives", "the Euclidean loss".to_owned());
         }
         if !(0.0..=0.95).contains(&self.dropout()) {
             return refused("a dropout of 0 to 0.95", self.dropout().to_string());
@@ -224,7 +224,7 @@ impl PretrainConfig {
         let masking = self.masking.filter(|_| self.method.knows("masking"));
         let odd = masking.map_or(Ok(()), |masking| masking.check(dataset.index.preprocess.size));
         odd.and_then(|()| self.views.map_or(Ok(()), |views| views.check()))
-            .or_else(|found| refused("settings that make sense", found))
+            .or_else(|found| refused("settings within their limits", found))
     }
 }
 

@@ -109,7 +109,7 @@ pub fn pretrain(
     }
 }
 
-/// What every method starts with.
+/// The common start of all methods.
 struct Start<'a> {
     dataset: &'a Dataset,
     config: &'a PretrainConfig,

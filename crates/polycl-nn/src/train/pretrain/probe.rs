@@ -1,4 +1,4 @@
-//! What an encoder has learnt, read off its frozen features by linear probes: a loss alone does not tell.
+//! Linear probes of an encoder's frozen features: they tell what it has learnt, a loss alone does not.
 
 use burn::tensor::Device;
 use polycl_base::Result;

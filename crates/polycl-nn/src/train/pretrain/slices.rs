@@ -1,4 +1,4 @@
-//! What the methods have in common that learn from single slices: which there are, in what order they
+//! The common part of methods that learn from single slices: which there are, in what order they
 //! come, and how they are looked at.
 
 use burn::tensor::{Device, TensorData};
@@ -59,7 +59,7 @@ impl<'a> Slices<'a> {
         Ok(TensorData::new(pixels, [ids.len(), 1, size, size]))
     }
 
-    /// Where the slices lie in their scans: 0 at the feet, 1 at the head.
+    /// Heights of the slices in their scans: 0 at the feet, 1 at the head.
     pub fn positions(&self, ids: &[SliceId]) -> Vec<f32> {
         let height = |id: &SliceId| {
             let last = self.dataset.index.scans[id.scan].slices.saturating_sub(1).max(1);

@@ -29,8 +29,8 @@ pub struct Batch {
 impl<'a> Triplets<'a> {
     pub fn new(dataset: &'a Dataset, config: &'a PretrainConfig, scans: &[usize]) -> Result<Self> {
         let strategy = config.strategy.ok_or_else(|| {
-            Error::new(&dataset.dir, Kind::Request, "a strategy for PolyCL", "none")
-                .hint("--strategy scan needs nothing, organ and mixed need --organ NAME")
+            Error::new(&dataset.dir, Kind::Request, "a strategy for PolyCL", "no --strategy")
+                .hint("give --strategy scan, or organ or mixed with --organ NAME")
         })?;
         let selector = Selector::new(&dataset.dir, &dataset.index, scans, strategy, config.organ.as_deref())?;
         let partnerless = |&&anchor: &&SliceId| selector.triplet(0, 0, anchor).is_none();

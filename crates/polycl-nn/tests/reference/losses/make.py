@@ -85,7 +85,25 @@ def batch_dice():
     cases.save(HERE / "batch_dice.safetensors")
 
 
-FILES = {"contrastive": contrastive, "segmentation": segmentation, "batch_dice": batch_dice}
+def ignored():
+    cases = Cases(seed=14)
+    b, h, w = 4, 6, 5
+    weights = {"": torch.ones(b), "_uneven": torch.tensor([0.25, 1.75, 1.0, 0.5])}
+    for name, channels in (("sigmoid", 1), ("softmax", 3)):
+        truth = torch.randint(0, max(2, channels), (b, h, w))
+        some = torch.where(torch.rand(b, h, w) < 0.4, losses.IGNORED, truth)
+        whole = truth.clone()
+        whole[2] = losses.IGNORED
+        for kind, classes in (("some", some), ("whole", whole), ("all", torch.full_like(truth, losses.IGNORED))):
+            for suffix, own in weights.items():
+                for over in ("batch", "image"):
+                    inputs = {"logits": 2 * torch.randn(b, channels, h, w), "classes": classes, "weights": own}
+                    add(cases, f"{name}_{kind}{suffix}_{over}", lambda over=over, **t: losses.ignoring(**t, over=over),
+                        inputs, ("logits",), organs=max(1, channels - 1), over=over)
+    cases.save(HERE / "ignored.safetensors")
+
+
+FILES = {"ignored": ignored, "contrastive": contrastive, "segmentation": segmentation, "batch_dice": batch_dice}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FILES:
