@@ -44,6 +44,8 @@ pub enum Outcome {
     Run {
         card: Box<RunCard>,
         last: Option<Record>,
+        /// The best validation Dice of all epochs.
+        best: Option<f64>,
     },
     Dataset {
         index: Box<Index>,
@@ -154,8 +156,9 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     };
     if path.join("run.json").is_file() {
         not_drawn()?;
-        let last = read_log(path).ok().and_then(|mut log| log.pop());
-        return Ok(Outcome::Run { card: Box::new(RunCard::read(path)?), last });
+        let mut log = read_log(path).unwrap_or_default();
+        let best = log.iter().filter_map(|record| record.score).reduce(f64::max);
+        return Ok(Outcome::Run { card: Box::new(RunCard::read(path)?), last: log.pop(), best });
     }
     if Dataset::lies_in(path) {
         not_drawn()?;

@@ -284,7 +284,7 @@ fn check_names(out: &Path, organs: &Names) -> polycl_base::Result<()> {
 /// Warns of a scan that the network has seen.
 fn note_seen(network: &RunCard, case: &str, fingerprint: &str, watch: &dyn Watch) {
     for (_, what) in groups(network).into_iter().filter(|(seen, _)| among(seen, fingerprint)) {
-        watch.note(&format!("warning: {case} {what}; its score is no evidence"));
+        watch.note(&format!("warning: {case} {what}: do not report its score"));
     }
     let same_name = |seen: &Seen| seen.case == case && seen.fingerprint != fingerprint;
     if network.training_cases.iter().any(same_name) {

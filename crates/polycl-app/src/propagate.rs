@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Subject, Watch, output};
+use polycl_base::{Error, Kind, Subject, Watch, counted, output, some};
+use polycl_data::Origin;
 use polycl_data::provenance::propagation::Row;
 use polycl_data::provenance::{Record, propagation, settle};
 use polycl_image::dicom::segmentation::Automation;
@@ -60,6 +61,8 @@ pub struct Outcome {
     /// The network that followed them.
     pub model: String,
     pub mask: PathBuf,
+    /// The table of all slices, with the confidence of each.
+    pub table: PathBuf,
     /// The slice that most deserves to be drawn next.
     pub suggestion: Option<Suggestion>,
     /// True if a picture was asked for of a volume in which nothing was found.
@@ -73,8 +76,8 @@ pub struct Extent {
     pub name: Option<String>,
     /// First and last slice of the file; nothing where it was found in none.
     pub slices: Option<[usize; 2]>,
-    /// Slices beyond in which it was looked for, and the predicted IoU there.
-    pub ends: Vec<(usize, f32)>,
+    /// Slices beyond in which it was looked for.
+    pub ends: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -83,6 +86,8 @@ pub struct Suggestion {
     pub label: u16,
     pub name: Option<String>,
     pub confidence: f32,
+    /// The least confidence of any slice in which something was found.
+    pub least: f32,
 }
 
 /// Propagates; nothing where it was asked to stop: the same request goes on from there, to the same bits.
@@ -125,6 +130,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     if out.exists() {
         watch.note(&format!("note: {} is there already and is made again", out.display()));
     }
+    watch.note(&format!("{case}: {}", told(&objects, &work, &names)));
     watch.task(&case);
     let Some(found) = propagate::propagate(&follower, &work, &journal, watch)? else { return Ok(None) };
     // The table comes first, so that no volume is ever without it.
@@ -137,11 +143,14 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
         Some(path) => draw(path, (&image, plane), (&found.mask, truth.as_ref()), &objects)?,
         None => true,
     };
+    let propagated = found.rows.iter().filter(|row| row.origin == Origin::Propagated && row.pixels > 0);
+    let least = propagated.map(|row| row.confidence).fold(1.0, f32::min);
     let suggestion = found.suggestion.map(|suggestion| Suggestion {
         slice: suggestion.slice,
         label: suggestion.label,
         name: names.get(&suggestion.label).cloned(),
         confidence: suggestion.confidence,
+        least,
     });
     Ok(Some(Outcome {
         objects: objects.iter().map(|object| extent(object.label, &found.rows, &names)).collect(),
@@ -149,9 +158,26 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
         plane,
         model: follower.name().to_string(),
         mask: out.clone(),
+        table: folder.join(Record::Propagate.file()),
         suggestion,
         without_picture: !drawn,
     }))
+}
+
+/// The work in words, before it begins.
+fn told(objects: &[Object], work: &propagate::Request<'_>, names: &Names) -> String {
+    let (space, order, one) = (&work.image.space, work.plane.order(&work.image.space), work.plane.word());
+    let told = objects.iter().map(|object| {
+        let name = names.get(&object.label).map_or_else(|| format!("label {}", object.label), String::clone);
+        let mut shown: Vec<usize> =
+            object.shown().iter().map(|&k| order.slice_from_canonical(k, space)).collect();
+        shown.sort_unstable();
+        let shown = shown.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let several = if shown.len() == 1 { "" } else { "s" };
+        format!("{name} from {one}{several} {}", some(&shown))
+    });
+    let told = told.collect::<Vec<_>>().join("; ");
+    format!("{told}; through {}, counted from 0", counted(work.range.clone().count(), one))
 }
 
 /// The network with its weights, LiteMedSAM where nothing is said.
@@ -322,6 +348,6 @@ fn extent(label: u16, rows: &[Row], names: &Names) -> Extent {
     let beyond = |row: &&Row| {
         row.pixels == 0 && slices.is_some_and(|[first, last]| row.slice < first || row.slice > last)
     };
-    let ends = own().filter(beyond).map(|row| (row.slice, row.predicted_iou.unwrap_or_default())).collect();
+    let ends = own().filter(beyond).map(|row| row.slice).collect();
     Extent { label, name: names.get(&label).cloned(), slices, ends }
 }

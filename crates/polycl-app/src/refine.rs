@@ -41,6 +41,8 @@ pub struct Outcome {
     /// The network that refined.
     pub model: String,
     pub mask: PathBuf,
+    /// The table of decisions.
+    pub table: PathBuf,
     /// True if a picture was asked for of a mask in which nothing was changed.
     pub without_picture: bool,
 }
@@ -87,5 +89,6 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
         }
     }
     let decided = RefineSummary::of(&case, &refined.decisions);
-    Ok(Some(Outcome { decided, model: refiner.model().to_string(), mask: out.clone(), without_picture }))
+    let (model, mask, table) = (refiner.model().to_string(), out.clone(), folder.join(Record::Refine.file()));
+    Ok(Some(Outcome { decided, model, mask, table, without_picture }))
 }

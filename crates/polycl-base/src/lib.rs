@@ -13,6 +13,11 @@ mod watch;
 pub use error::{Error, Kind, Result, Subject, only, some, told};
 pub use watch::Watch;
 
+/// A number and the noun that it counts: `1 patient`, `2 patients`.
+pub fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Lower-case hex, as `sha256sum` prints it.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Result, only, table};
+use polycl_base::{Error, Kind, Result, counted, only, table};
 use polycl_image::Space;
 use polycl_image::orient::Reorientation;
 
@@ -156,6 +156,8 @@ pub(super) fn told(scan: &Scan, organ: &str) -> Option<String> {
     match (scan.left_undrawn_anywhere(organ), drawn) {
         (false, _) => None,
         (true, 0) => Some(format!("{case}, {organ}: no slice that shows it is drawn")),
-        (true, _) => Some(format!("{case}, {organ}: {drawn} of {all} slices known to show it are drawn")),
+        (true, _) => {
+            Some(format!("{case}, {organ}: {} drawn, of {all} that show it", counted(drawn, "slice")))
+        }
     }
 }

@@ -26,10 +26,10 @@ impl EmptyPolicy {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Worst => {
-                "a label that only one mask has scores Dice, IoU and NSD 0, and the image diagonal as distance"
+                "where only one mask has the label, Dice, IoU and NSD count as 0, distances as the image diagonal"
             }
-            Self::Skip => "a label that only one mask has is left out of its means",
-            Self::Nan => "a label that only one mask has makes its means undefined",
+            Self::Skip => "where only one mask has the label, the case is left out of the means",
+            Self::Nan => "where only one mask has the label, the means are undefined",
         }
     }
 }

@@ -6,8 +6,18 @@ use polycl_base::some;
 
 use super::{Estimate, FEWEST, LEVEL, LabelSummary, RESAMPLES, Report, Seen};
 
-const HEADER: [&str; 10] =
-    ["label", "cases", "Dice", "IoU", "NSD", "HD95 mm", "ASSD mm", "missed", "false alarms", "in neither"];
+const HEADER: [&str; 10] = [
+    "label",
+    "cases",
+    "Dice",
+    "IoU",
+    "NSD",
+    "HD95 mm",
+    "ASSD mm",
+    "missed",
+    "false positives",
+    "absent in both",
+];
 
 /// The means with their intervals, what an empty mask scored, and the cases that prove nothing.
 impl fmt::Display for Report {
@@ -16,7 +26,12 @@ impl fmt::Display for Report {
         if self.summary.labels.is_empty() {
             writeln!(f, "no mask holds a label: there is nothing to score")?;
         }
-        writeln!(f, "empty masks: {}; {}", self.options.empty, self.options.empty.explanation())?;
+        // The policy decides over no other case.
+        if self.summary.labels.values().any(|LabelSummary { tally, .. }| tally.missed + tally.false_alarm > 0)
+        {
+            let policy = self.options.empty;
+            writeln!(f, "{} (--empty {policy})", policy.explanation())?;
+        }
         writeln!(f, "NSD at a tolerance of {} mm", self.options.tolerance)?;
         if self.has_brackets() && self.cases.len() < FEWEST {
             writeln!(f, "[–: no interval of fewer than {FEWEST} cases]")?;

@@ -1,10 +1,26 @@
 //! The talk for a person on stderr: errors with their hints, and notes.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use polycl_base::told;
 
 use crate::ended::Ended;
+
+/// True while the demo says itself which command comes next.
+static GUIDED: AtomicBool = AtomicBool::new(false);
+
+/// Names the command that a person runs next, without the leading `polycl`.
+pub fn next(command: impl std::fmt::Display) {
+    if !GUIDED.load(Ordering::Relaxed) {
+        note(format_args!("next: polycl {command}"));
+    }
+}
+
+/// From here on [`next`] is silent.
+pub fn guide() {
+    GUIDED.store(true, Ordering::Relaxed);
+}
 
 /// Prints an error, what led to it, and its hint on a line of its own.
 pub fn error(error: &anyhow::Error) {

@@ -1,52 +1,78 @@
 //! Work as a person watches it in a terminal: a bar with the time left, notes and partial results in words, Ctrl-C.
 
 use std::any::Any;
-use std::time::Duration;
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use polycl_base::Watch;
 
 use crate::{stop, talk, words};
 
-/// A bar on stderr, silent where that is no terminal; it goes when this is dropped. From the first time that the work
-/// asks whether to stop, Ctrl-C asks it to instead of ending the process.
+/// The time between two lines about progress where stderr is no terminal.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// A bar on stderr, or a line now and then where that is no terminal; the bar goes when this is dropped. From the first
+/// time that the work asks whether to stop, Ctrl-C asks it to instead of ending the process.
 pub struct Terminal {
     bar: ProgressBar,
     style: ProgressStyle,
+    drawn: Once,
+    /// The last line about progress.
+    told: Mutex<Instant>,
 }
 
 impl Terminal {
     /// A bar over steps of work.
     pub fn new(task: &str) -> Self {
-        Self::styled("{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left", task)
+        Self::styled("{msg} {wide_bar} {percent} %  {eta} left", task)
     }
 
-    /// A bar over bytes on their way from elsewhere, and a spinner until their number is known.
+    /// A bar over bytes on their way from elsewhere.
     pub fn bytes(task: &str) -> Self {
         let bytes = Self::styled("{msg} {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left", task);
-        bytes.bar.set_style(ProgressStyle::default_spinner());
+        bytes.draw();
         bytes.bar.enable_steady_tick(Duration::from_millis(200));
         bytes
     }
 
+    /// A spinner until it is known how much there is to do.
     fn styled(template: &str, task: &str) -> Self {
         let style = ProgressStyle::with_template(template).expect("the template is a constant");
-        let bar = ProgressBar::new(0).with_style(style.clone()).with_message(task.to_owned());
-        Self { bar, style }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden())
+            .with_style(ProgressStyle::default_spinner())
+            .with_message(task.to_owned());
+        Self { bar, style, drawn: Once::new(), told: Mutex::new(Instant::now()) }
     }
 
-    /// Says something above the bar, which is not drawn before the first step.
+    /// Draws the bar from here on, in a terminal. What has no task and no step, such as a demo, has no bar.
+    fn draw(&self) {
+        self.drawn.call_once(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
+    }
+
+    /// Tells how far the work is, if that was not told lately.
+    fn line(&self, done: usize, of: usize) {
+        let mut told = self.told.lock().expect("no thread panics over a line");
+        if told.elapsed() >= PAUSE && done < of {
+            *told = Instant::now();
+            talk::note(format_args!("{}: {} % done", self.bar.message(), 100 * done / of));
+        }
+    }
+
+    /// Says something above the bar.
     fn above(&self, say: impl FnOnce()) {
-        if self.bar.length() == Some(0) { say() } else { self.bar.suspend(say) }
+        self.bar.suspend(say);
     }
 }
 
 impl Watch for Terminal {
     fn task(&self, text: &str) {
+        self.draw();
         self.bar.set_message(text.to_owned());
     }
 
     fn step(&self, done: usize, of: usize) {
+        self.draw();
         if self.bar.length() == Some(0) {
             self.bar.disable_steady_tick();
             self.bar.set_style(self.style.clone());
@@ -57,6 +83,9 @@ impl Watch for Terminal {
         }
         self.bar.set_length(of as u64);
         self.bar.set_position(done as u64);
+        if self.bar.is_hidden() {
+            self.line(done, of);
+        }
     }
 
     fn note(&self, text: &str) {

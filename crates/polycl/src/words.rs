@@ -5,6 +5,7 @@ use std::any::Any;
 use polycl_app::RefineSummary;
 use polycl_app::bench::propagate::Measured;
 use polycl_app::suggest::Table;
+use polycl_base::counted;
 use polycl_data::Origin;
 use polycl_metrics::Report;
 use polycl_nn::train::{Epoch, LabelWeight, Record, finetune, pretrain};
@@ -38,21 +39,24 @@ fn epoch(record: &Record, of: usize) -> String {
     });
     let Record { epoch, loss, rate, seconds, .. } = record;
     let probe = probe.unwrap_or_default();
-    format!("epoch {epoch}/{of}  loss {loss:.5}{score}{probe}  rate {rate:.1e}  {seconds:.1} s")
+    format!("epoch {epoch}/{of}  loss {loss:.5}{score}{probe}  learning rate {rate:.1e}  {seconds:.1} s")
 }
 
 fn finetuning(plan: &finetune::Plan) {
     let finetune::Plan {
         organs, training_patients, validation_patients, slices, shown, flip, partial, ..
     } = plan;
-    let organs = organs.join(", ");
-    let validate = if *validation_patients > 0 {
-        format!(", {validation_patients} more validate")
-    } else {
-        String::new()
+    let what = if let [organ] = &organs[..] { organ.as_str() } else { "an organ" };
+    let validate = match validation_patients {
+        0 => String::new(),
+        1 => "; 1 more patient validates".to_owned(),
+        count => format!("; {count} more patients validate"),
     };
     talk::note(format!(
-        "{organs}: {slices} slices of {training_patients} patients, {shown} of them show an organ{validate}"
+        "{}: {} of {}, {shown} with {what}{validate}",
+        organs.join(", "),
+        counted(*slices, "slice"),
+        counted(*training_patients, "patient"),
     ));
     if let Some(weight) = plan.label_weight {
         let origins = Origin::counts(plan.origins.iter().copied());
@@ -65,25 +69,24 @@ fn finetuning(plan: &finetune::Plan) {
     }
     if let (slices @ 1.., scans) = plan.taught {
         talk::note(format!(
-            "self-training: a first network draws on {slices} slices of {scans} scans, within the ranges named"
+            "self-training: a first network draws on {} of {}, within the ranges named",
+            counted(slices, "slice"),
+            counted(scans, "scan")
         ));
     }
     if plan.left_out > 0 {
-        talk::note(format!(
-            "note: {} slices are left out: nobody has drawn them, or named what they show",
-            plan.left_out
-        ));
+        let slices = counted(plan.left_out, "slice");
+        talk::note(format!("note: left out, since nobody has drawn them or named what they show: {slices}"));
     }
     if plan.bare > 0 {
-        talk::note(format!("note: {} scans without a drawn slice take no part", plan.bare));
+        talk::note(format!("note: left out, since no slice is drawn: {}", counted(plan.bare, "scan")));
     }
     if slices == shown {
         talk::note("note: every slice that trains shows an organ: the network does not learn where it ends");
     }
     if *partial > 0 {
-        talk::note(format!(
-            "note: {partial} scans with masks do not draw all of these organs, and take no part"
-        ));
+        let scans = counted(*partial, "scan");
+        talk::note(format!("note: left out, since the masks do not draw all of these organs: {scans}"));
     }
     if plan.unvalidated {
         talk::note("note: too few patients labelled by hand to validate; the last weights are the result");
@@ -95,13 +98,14 @@ fn finetuning(plan: &finetune::Plan) {
 
 fn pretraining(plan: &pretrain::Plan) {
     let pretrain::Plan { method, scans, items, skipped, unknown } = plan;
-    let what = if *method == pretrain::Method::Polycl { "triplets" } else { "slices" };
-    let mut text = format!("{items} {what} from {scans} scans");
+    let what = if *method == pretrain::Method::Polycl { "triplet" } else { "slice" };
+    let mut text = format!("{} from {}", counted(*items, what), counted(*scans, "scan"));
     if *skipped > 0 {
-        text += &format!("; {skipped} slices have no valid partner and are no anchors");
+        text += &format!("; no anchors, since no other slice fits: {}", counted(*skipped, "slice"));
     }
     if *unknown > 0 {
-        text += &format!("; nobody has named whether {unknown} slices show the organ");
+        let slices = counted(*unknown, "slice");
+        text += &format!("; not known whether the organ is shown: {slices}");
     }
     talk::note(text);
 }

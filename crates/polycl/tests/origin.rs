@@ -105,7 +105,7 @@ fn labels_of_every_origin_train_and_those_by_hand_validate() {
         said.contains("trained on  7 cases of 7 patients, masks 4 by hand, 2 propagated, 1 predicted\n"),
         "{said}"
     );
-    assert!(said.contains("validated   1 cases of 1 patients\n"), "{said}");
+    assert!(said.contains("validated   1 case of 1 patient\n"), "{said}");
 
     // A budget takes those drawn by hand first, and they are split as if there were no others.
     folder.done(&format!("{FINETUNE} --cases 5 --out five"));
@@ -332,7 +332,7 @@ fn what_propagate_writes_is_known_to_import() {
     }
     assert!(said.starts_with("exit 0"), "{said}");
     let said = folder.done("import --images scans --labels volumes --out dataset --size 32");
-    assert!(said.contains("1 scans (1 labelled: 1 propagated)"), "{said}");
+    assert!(said.contains("1 scan (1 labelled: 1 propagated)"), "{said}");
     let said = folder.refused("evaluate --reference volumes --prediction volumes --out scores");
     assert!(said.contains("volumes/propagate.csv"), "{said}");
 }

@@ -110,7 +110,7 @@ fn scans_of_which_nothing_is_drawn_take_no_part() {
     let shown = folder.done(&format!("{IMPORT} --ranges ranges.csv --out dataset"));
     assert!(shown.contains("a004, liver: no slice that shows it is drawn"), "{shown}");
     let shown = folder.done(&format!("{FINETUNE} --out run"));
-    assert!(shown.contains("note: 1 scans without a drawn slice take no part"), "{shown}");
+    assert!(shown.contains("note: left out, since no slice is drawn: 1 scan"), "{shown}");
     assert!(!text(&folder, "run/run.json").contains("a004"));
     // An organ that no drawn slice shows.
     for case in ["a000", "a001", "a002", "a003"] {

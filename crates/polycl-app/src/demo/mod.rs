@@ -40,8 +40,14 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
     pub report: PathBuf,
+    /// A sentence for each group of test patients.
+    pub findings: Vec<String>,
     pub seconds: f64,
 }
+
+/// The warning of a quick demo.
+pub const QUICKLY: &str =
+    "This was a quick demo (--quick), with few patients and steps: its scores mean nothing.";
 
 /// Runs one more command of the program, given by its words without the leading `polycl`.
 pub type RunLine<'a> = &'a mut dyn FnMut(Vec<String>) -> anyhow::Result<()>;
@@ -60,11 +66,14 @@ pub fn run(request: &Request, run_line: RunLine<'_>, watch: &dyn Watch) -> anyho
     let start = Instant::now();
     let scale = if request.quick { &QUICK } else { &FULL };
     let ground = request.data.ground(scale, request.seed);
-    let mut demo = Demo { out: &request.out, ground: &ground, lines: Vec::new(), run_line, watch };
+    let Request { out, quick, .. } = request;
+    let mut demo = Demo { out, ground: &ground, quick: *quick, lines: Vec::new(), run_line, watch };
     demo.road(scale)?;
-    let report = request.out.join("report.html");
+    let findings = if ground.truth { demo.findings()? } else { Vec::new() };
+    let report = out.join("report.html");
     demo.report(start)?.write(&report)?;
-    Ok(Outcome { report: std::path::absolute(&report)?, seconds: start.elapsed().as_secs_f64() })
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Outcome { report: std::path::absolute(&report)?, findings, seconds })
 }
 
 /// The place of the fetched scan, there or not.
@@ -76,6 +85,7 @@ fn sample() -> anyhow::Result<PathBuf> {
 struct Demo<'a> {
     out: &'a Path,
     ground: &'a Ground,
+    quick: bool,
     /// The commands that were run.
     lines: Vec<String>,
     run_line: RunLine<'a>,
@@ -143,6 +153,9 @@ impl Demo<'_> {
     fn report(&self, start: Instant) -> anyhow::Result<Report> {
         let mut report = Report::new("PolyCL demo");
         report.paragraph(&self.ground.story);
+        if self.quick {
+            report.paragraph(QUICKLY);
+        }
         if self.ground.truth {
             self.scores(&mut report)?
         } else {
@@ -184,15 +197,30 @@ impl Demo<'_> {
         Ok(report)
     }
 
+    /// The scores of all networks on the patients of a test.
+    fn scores_of(&self, test: &Test) -> anyhow::Result<Vec<Score>> {
+        let read = |network: &Network| Score::read(self.out, &network.name, &network.title, test.name);
+        self.ground.networks.iter().map(read).collect()
+    }
+
+    /// The ways to draw compared, in a sentence for each test.
+    fn findings(&self) -> anyhow::Result<Vec<String>> {
+        let compared = |test: &Test| {
+            let scores = self.scores_of(test)?;
+            Ok(compared(test.name, &draws(&scores, SPREAD), &draws(&scores, WHOLE)))
+        };
+        self.ground.tests.iter().map(compared).collect()
+    }
+
     /// Reports the scores of `evaluate` for each hospital.
     fn scores(&self, report: &mut Report) -> anyhow::Result<()> {
         report.heading("Scores");
         let mut rows = Vec::new();
-        for Test { name, .. } in &self.ground.tests {
-            let read = |network: &Network| Score::read(self.out, &network.name, &network.title, name);
-            let scores = self.ground.networks.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-            report.paragraph(&compared(name, &draws(&scores, SPREAD), &draws(&scores, WHOLE)));
-            rows.extend(scores.iter().map(|score| score.row(name)));
+        for finding in self.findings()? {
+            report.paragraph(&finding);
+        }
+        for test in &self.ground.tests {
+            rows.extend(self.scores_of(test)?.iter().map(|score| score.row(test.name)));
         }
         report.table(
             &["network", "test patients", "Dice", "95% interval", "HD95 (mm)", "surface Dice at 2 mm"],

@@ -7,6 +7,7 @@ use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::labels_of;
 use polycl_image::{Image, Mask, Plane, Space};
 
+use crate::figures::digits::write_number;
 use crate::figures::surface;
 
 /// Blue, orange and green: apart for the colour-blind, and on grey.
@@ -46,14 +47,14 @@ pub fn overlay(image: &Image, truth: &Mask, prediction: &Mask, label: u16) -> an
 }
 
 /// The slices of a scan in which most was changed from `before` to `after`, six at most, from the feet
-/// up, with the outlines of both masks and of the truth if there is one; as a PNG. Cut to where the
-/// masks are. `None` where nothing was changed.
+/// up, with their numbers in the file and the outlines of both masks and of the truth if there is one; as a PNG. Cut to
+/// where the masks are. `None` where nothing was changed.
 pub fn changes(
     image: &Image,
     [before, after]: [&Mask; 2],
     truth: Option<&Mask>,
 ) -> anyhow::Result<Option<Vec<u8>>> {
-    let reorientation = Reorientation::to_canonical(&image.space);
+    let (space, reorientation) = (&image.space, Reorientation::to_canonical(&image.space));
     let (image, before, after) =
         (reorientation.apply(image), reorientation.apply(before), reorientation.apply(after));
     let truth = truth.map(|truth| reorientation.apply(truth));
@@ -72,13 +73,15 @@ pub fn changes(
     let Some(part) = surroundings(planes, [nx, ny]) else { return Ok(None) };
     let pictures = slices.iter().map(|&(_, k)| {
         let picture = Picture::new(image.plane(k), &image.space, part.clone());
-        masks.iter().fold(picture, |picture, (mask, colour)| picture.outlined(mask.plane(k), *colour))
+        let outlined =
+            masks.iter().fold(picture, |picture, (mask, colour)| picture.outlined(mask.plane(k), *colour));
+        outlined.numbered(reorientation.slice_from_canonical(k, space))
     });
     Picture::together(&pictures.collect::<Vec<_>>()).png().map(Some)
 }
 
 /// A picture of a propagation: the drawn slice that shows most, four others from the feet up,
-/// and the surface from the front; as a PNG. Planes of any kind are the slices. Outlines by hand, of the truth as
+/// and the surface from the front; as a PNG. Planes of any kind are the slices, with their numbers in the file. Outlines by hand, of the truth as
 /// well if there is one, are blue, others have a colour for each label. `drawn` tells whether somebody drew a label
 /// in a slice, as [`Plane`] counts them. `None` where the mask is empty.
 pub fn propagation(
@@ -86,7 +89,7 @@ pub fn propagation(
     (found, truth): (&Mask, Option<&Mask>),
     drawn: impl Fn(usize, u16) -> bool,
 ) -> anyhow::Result<Option<Vec<u8>>> {
-    let order = plane.order(&image.space);
+    let (space, order) = (&image.space, plane.order(&image.space));
     let (image, mask) = (order.apply(image), order.apply(found));
     let truth = truth.map(|truth| order.apply(truth));
     let area = |k: usize| mask.plane(k).iter().filter(|&&l| l != 0).count();
@@ -110,7 +113,8 @@ pub fn propagation(
         if let Some(truth) = &truth {
             picture = picture.outlined(truth.plane(k), TRUTH);
         }
-        pictures.push(labels_of(plane).fold(picture, outlined));
+        let picture = labels_of(plane).fold(picture, outlined);
+        pictures.push(picture.numbered(order.slice_from_canonical(k, space)));
     }
     let size = pictures[0].size();
     let canonical = Reorientation::to_canonical(&found.space).apply(found);
@@ -217,6 +221,13 @@ impl Picture {
                 self.rgb[x + width * y] = colour;
             }
         }
+        self
+    }
+
+    /// Writes a slice's number into the corner.
+    fn numbered(mut self, number: usize) -> Self {
+        let size = self.size();
+        write_number(&mut self.rgb, size, number);
         self
     }
 

@@ -95,7 +95,7 @@ fn the_index_is_read_again_and_a_person_is_told() {
     let mut plan = folder.plan().unwrap();
     plan.ranges = Some(Ranges::read(&folder.at("ranges.csv")).unwrap());
     let told = notes(&plan, &folder.at("again"));
-    assert_eq!(told, ["a, liver: 2 of 4 slices known to show it are drawn"]);
+    assert_eq!(told, ["a, liver: 2 slices drawn, of 4 that show it"]);
     let empty = Folder::new();
     image(&empty.at("images/a.nii.gz"), &space(LPS));
     mask(&empty.at("labels/a.nii.gz"), &space(LPS), &[]);

@@ -53,9 +53,9 @@ fn what_cannot_be_right_is_refused_or_told() {
         let error = from_challenge(&challenge("_0000", told).at("raw")).unwrap_err();
         (error.kind, error.found)
     };
-    assert_eq!(refused(&NNUNET.replace("\"CT\"", "\"T1\"")), (Kind::Format, "T1".to_owned()));
+    assert_eq!(refused(&NNUNET.replace("\"CT\"", "\"T1\"")), (Kind::Format, "only T1".to_owned()));
     let two = NNUNET.replace("\"0\": \"CT\"", "\"0\": \"CT\", \"1\": \"PET\"");
-    assert_eq!(refused(&two), (Kind::Format, "CT, PET".to_owned()));
+    assert_eq!(refused(&two), (Kind::Format, "only CT, PET".to_owned()));
     assert_eq!(refused("{").0, Kind::Format);
     let folder = challenge("_0000", &NNUNET.replace("\"numTraining\": 2", "\"numTraining\": 41"));
     std::fs::remove_file(folder.at("raw/labelsTr/b.nii.gz")).unwrap();

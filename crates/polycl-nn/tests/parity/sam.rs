@@ -160,8 +160,7 @@ fn litemedsam_on_a_real_slice() {
             println!("{name} {key}: {worst:.1e}");
             assert!(worst <= allowed, "{name} {key}: {worst} > {allowed}");
         };
-        let close =
-            |key: &str, found: &[f32], allowed: f32| near(key, found, &golden.values(key), allowed);
+        let close = |key: &str, found: &[f32], allowed: f32| near(key, found, &golden.values(key), allowed);
         let grey =
             Tensor::<4>::from_data(TensorData::new(golden.values("input"), [1, 256, 256, 1]), &device());
         let embedding = sam.embed_watched(grey.expand([1, 256, 256, 3]), &mut |stage, map| {
@@ -173,7 +172,8 @@ fn litemedsam_on_a_real_slice() {
             // The extremes reach 33: relative to them, where above 1.
             let key = format!("stage_{stage}_stats");
             let scales: Vec<f32> = golden.values(&key).iter().map(|value| value.abs().max(1.0)).collect();
-            let scaled = |values: &[f32]| -> Vec<f32> { values.iter().zip(&scales).map(|(a, b)| a / b).collect() };
+            let scaled =
+                |values: &[f32]| -> Vec<f32> { values.iter().zip(&scales).map(|(a, b)| a / b).collect() };
             near(&key, &scaled(&statistics(&values)), &scaled(&golden.values(&key)), 1e-5);
         });
         close("image_embedding", &floats(nchw(&embedding).into_data()), 1e-4);

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use polycl_app::demo::{Data, Request, run as demo};
+use polycl_app::demo::{Data, QUICKLY, Request, run as demo};
 
 use crate::ended::Ended;
 use crate::talk;
@@ -54,7 +54,13 @@ pub fn run(args: Args, run_line: fn(Vec<String>) -> anyhow::Result<Ended>) -> an
         Ended::SomeFailed => bail!("a step of the demo skipped cases; they are listed above"),
         Ended::Stopped => bail!("the demo was stopped"),
     };
+    talk::guide();
     let outcome = demo(&request, &mut step, &Terminal::new("demo"))?;
+    talk::note("");
+    outcome.findings.iter().for_each(talk::note);
+    if request.quick {
+        talk::note(QUICKLY);
+    }
     talk::note(format!("done in {:.0} s; open the report in a browser:", outcome.seconds));
     talk::data(format_args!("{}\n", outcome.report.display()));
     Ok(Ended::Done)

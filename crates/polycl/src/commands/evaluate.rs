@@ -21,7 +21,9 @@ use crate::terminal::Terminal;
 /// file beside it says that a network made it: propagate.csv, polycl.json, refine.csv, or a file of nnU-Net,
 /// TotalSegmentator or MONAI Label. Voxels of the label `ignore` are not scored.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  polycl evaluate --reference masks --prediction predictions --out scores")]
+#[command(after_help = "Examples:
+  polycl evaluate --reference masks --prediction predictions --out scores
+  polycl evaluate --reference drawn.nii.gz --prediction predicted.nii.gz --out scores")]
 pub struct Args {
     /// Folder of reference masks, or one mask
     #[arg(long, value_name = "DIR|FILE")]

@@ -197,5 +197,6 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         request = request.plain();
     }
     let outcome = finetune(&request, &Terminal::new("fine-tuning"))?;
-    Ok(tell(&request.out, &outcome))
+    let next = format!("predict {} SCANS --out PREDICTED", request.out.display());
+    Ok(tell(&request.out, &outcome, &next))
 }

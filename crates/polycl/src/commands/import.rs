@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use polycl_app::import::{OrganCounts, Outcome as Imported, Request, Scans, organs, run as import};
+use polycl_base::counted;
 use polycl_data::{Index, Origin, Scan};
 use polycl_image::preprocess::{Fit, Normalise, Preprocess};
 
@@ -169,11 +170,11 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     let Imported { index, left, kept, failed } = import(&request, &terminal)?;
     drop(terminal);
     if kept > 0 {
-        talk::note(format!("{kept} scans are in the data set already"));
+        talk::note(format!("in the data set already: {}", counted(kept, "scan")));
     }
     if left > 0 {
         talk::failures(&failed);
-        talk::note(format!("stopped with {left} scans left\nhint: resume with --continue"));
+        talk::note(format!("stopped with {} left\nhint: resume with --continue", counted(left, "scan")));
         return Ok(Ended::Stopped);
     }
     talk::data(summary(&index, &request.out));
@@ -182,8 +183,20 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         talk::note(
             "hint: use the data set without them, or mend their files and run the command again with --continue",
         );
+    } else if let Some(next) = next(&index, &request.out) {
+        talk::next(next);
     }
     Ok(ended)
+}
+
+/// The command that a data set is ready for: training on masks, or the choice of slices to draw.
+fn next(index: &Index, path: &Path) -> Option<String> {
+    let path = path.display();
+    if index.scans.iter().any(Scan::labelled) {
+        return Some(format!("finetune {path} --out RUN"));
+    }
+    let organ = organs(index).into_keys().next()?;
+    Some(format!("suggest {path} --organ {organ} --count 10 --out DIR"))
 }
 
 /// The number of scans with masks, and who drew them if it was not all by hand.
@@ -202,11 +215,12 @@ pub fn summary(index: &Index, path: &Path) -> String {
     let scans = &index.scans;
     let slices: usize = scans.iter().map(|scan| scan.slices).sum();
     let mut text = format!(
-        "{}: {} patients, {} scans ({}), {slices} slices of {size}x{size}\n",
+        "{}: {}, {} ({}), {} of {size}x{size}\n",
         path.display(),
-        index.patients().len(),
-        scans.len(),
+        counted(index.patients().len(), "patient"),
+        counted(scans.len(), "scan"),
         labelled(scans),
+        counted(slices, "slice"),
         size = index.preprocess.size,
     );
     let organs = organs(index);
@@ -217,12 +231,12 @@ pub fn summary(index: &Index, path: &Path) -> String {
     let parts = column(organs.values().any(|counts| counts.part > 0));
     if !organs.is_empty() {
         let more = machines("by machine") + &parts("in part");
-        text += &format!("{:width$}  label  drawn in{more}  in slices  of\n", "organ");
+        text += &format!("{:width$}  label  scans drawn{more}  slices with it  slices known\n", "organ");
     }
     for (organ, OrganCounts { label, shown, known, drawn, made, part }) in organs {
         let label = label.map_or("-".into(), |label| label.to_string());
         let more = machines(&made.to_string()) + &parts(&part.to_string());
-        text += &format!("{organ:width$}  {label:>5}  {drawn:>8}{more}  {shown:>9}  {known}\n");
+        text += &format!("{organ:width$}  {label:>5}  {drawn:>11}{more}  {shown:>14}  {known:>12}\n");
     }
     for (region, parts) in &index.regions {
         let parts = parts.iter().map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -7,6 +7,7 @@ use polycl_app::inspect::{
     BINS, Content, GridFacts, Montage, MontageRequest, Outcome as Facts, Request, Values, VolumeFacts,
     Window, run as inspect,
 };
+use polycl_base::counted;
 use polycl_data::{Failed, Index, Origin};
 use polycl_image::legend::Regions;
 use polycl_image::names::Names;
@@ -57,14 +58,14 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     let path = &request.scan.image;
     let facts = inspect(&request, &Terminal::new("inspect"))?;
     talk::data(match facts {
-        Facts::Run { card, last } => run_of(path, &card, last.as_ref()),
+        Facts::Run { card, last, best } => run_of(path, &card, last.as_ref(), best),
         Facts::Dataset { index, failed } => dataset(path, &index, &failed),
         Facts::VolumeFacts(facts) => volume(path, &facts, request.montage.as_ref()),
     });
     Ok(Ended::Done)
 }
 
-fn run_of(path: &Path, card: &RunCard, last: Option<&Record>) -> String {
+fn run_of(path: &Path, card: &RunCard, last: Option<&Record>, best: Option<f64>) -> String {
     let organs = card.organs.iter().map(|organ| format!("{} ({})", organ.name, organ.value));
     let organs = organs.collect::<Vec<_>>().join(", ");
     let segments = matches!(card.model, RunKind::Segmenter(_));
@@ -86,14 +87,16 @@ fn run_of(path: &Path, card: &RunCard, last: Option<&Record>) -> String {
     ];
     for (group, cases) in groups.into_iter().filter(|(_, cases)| !cases.is_empty()) {
         let patients: BTreeSet<&str> = cases.iter().map(|seen| seen.patient.as_str()).collect();
-        text += &format!("{group:<12}{} cases of {} patients", cases.len(), patients.len());
+        let (number, patients) = (counted(cases.len(), "case"), counted(patients.len(), "patient"));
+        text += &format!("{group:<12}{number} of {patients}");
         // Pre-training looks at no mask, and a scan without one has nobody who drew it.
         let masks = cases.iter().map(|seen| seen.origin);
         let machine = segments && group != "unmasked" && masks.clone().any(|origin| !origin.is_hand());
         text += &if machine { format!(", masks {}\n", Origin::counts(masks)) } else { "\n".to_owned() };
     }
     if let Some(last) = last {
-        text += &format!("epochs      {}, loss {:.4} in the last\n", last.epoch, last.loss);
+        let best = best.map(|best| format!("; best validation Dice {best:.4}")).unwrap_or_default();
+        text += &format!("epochs      {}, loss {:.4} in the last{best}\n", last.epoch, last.loss);
     }
     text
 }
@@ -129,10 +132,11 @@ fn dataset(path: &Path, index: &Index, failed: &Failed) -> String {
     for scan in &index.scans {
         let drawn = match scan.origin {
             _ if !scan.labelled() => "unlabelled".into(),
-            Origin::Hand => format!("{} organs drawn", scan.drawn.len()),
-            machine => format!("{} organs {machine}", scan.drawn.len()),
+            Origin::Hand => format!("{} drawn", counted(scan.drawn.len(), "organ")),
+            machine => format!("{} {machine}", counted(scan.drawn.len(), "organ")),
         };
-        text += &format!("{:width$}  patient {}, {} slices, {drawn}\n", scan.case, scan.patient, scan.slices);
+        let slices = counted(scan.slices, "slice");
+        text += &format!("{:width$}  patient {}, {slices}, {drawn}\n", scan.case, scan.patient);
     }
     for (case, reason) in failed {
         text += &format!("{case:width$}  not imported: {reason}\n");
@@ -241,7 +245,7 @@ fn values(Values { percentiles, window, histogram }: &Values) -> String {
 fn shown(Window { centre, width, nearest, preset: [preset_centre, preset_width] }: Window) -> String {
     format!(
         "window       {centre:.0},{width:.0} holds 1% to 99%; nearest preset: {nearest} \
-         ({preset_centre},{preset_width})\n"
+         ({preset_centre},{preset_width}); default of import: 40,400\n"
     )
 }
 

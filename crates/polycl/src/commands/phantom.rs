@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use polycl_app::phantom::{Request, run as phantom};
+use polycl_base::counted;
 use polycl_phantom::Domain;
 
 use crate::ended::Ended;
@@ -51,11 +52,12 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         DomainArg::B => Domain::B,
     };
     let Args { out, patients, first, size, seed, .. } = args;
+    let told = counted(patients.into(), "patient");
     let (patients, first) = (patients.into(), first.into());
     let request = Request { out, patients, first, domain, size: size.into(), seed };
     phantom(&request, &Terminal::new("phantom"))?;
     let out = request.out.display();
-    talk::note(format_args!("{out}: {patients} patients of domain {domain}, seed {seed}"));
-    talk::note(format_args!("next: polycl import --manifest {out}/manifest.csv --out DATASET"));
+    talk::note(format_args!("{out}: {told} of domain {domain}, seed {seed}"));
+    talk::next(format_args!("import --manifest {out}/manifest.csv --out DATASET"));
     Ok(Ended::Done)
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use anyhow::{bail, ensure};
 use polycl_app::SamWeights;
 use polycl_app::predict::{Outcome as Segmented, Request, run as predict};
+use polycl_base::counted;
 use polycl_nn::predict::Components;
 use polycl_nn::sam::Model;
 
@@ -126,7 +127,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
 fn tell(request: &Request, Segmented { of, kept, failed, left }: &Segmented) -> Ended {
     let (out, done) = (request.out.display(), of - kept - failed.len() - left.len());
     let kept = if *kept > 0 { format!(", {kept} were there already") } else { String::new() };
-    talk::note(format!("{done} of {of} scans segmented{kept}: {out}"));
+    talk::note(format!("{done} of {} segmented{kept}: {out}", counted(*of, "scan")));
     let failed: Vec<_> = failed.iter().map(|failure| (failure.case.clone(), failure.error.clone())).collect();
     let ended = talk::failures(&failed);
     if !failed.is_empty() && failed.len() < *of {
@@ -135,6 +136,9 @@ fn tell(request: &Request, Segmented { of, kept, failed, left }: &Segmented) -> 
     if !left.is_empty() {
         talk::note(format!("stopped before {}\nhint: resume with --continue", left.join(", ")));
         return Ended::Stopped;
+    }
+    if failed.is_empty() {
+        talk::next(format_args!("evaluate --reference MASKS --prediction {out} --out SCORES"));
     }
     ended
 }

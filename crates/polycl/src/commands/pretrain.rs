@@ -101,5 +101,6 @@ struct Settings {
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let request = Request::new(&args.run.settings(&args.settings)?, args.published)?;
     let outcome = pretrain(&request, &Terminal::new("pre-training"))?;
-    Ok(tell(&request.out, &outcome))
+    let next = format!("finetune DATASET --encoder {} --out RUN", request.out.display());
+    Ok(tell(&request.out, &outcome, &next))
 }

@@ -1,6 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use polycl_app::propagate::{Extent, Outcome as Propagated, Request, run as propagate};
+use polycl_app::propagate::{Extent, Outcome as Propagated, Request, Suggestion, run as propagate};
 use polycl_image::Plane;
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{Clue, Direction, NetworkName, Place};
@@ -172,26 +172,44 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         talk::note("stopped before the end; run the same command again to resume");
         return Ok(Ended::Stopped);
     };
-    tell(&propagated);
+    tell(&propagated, request.picture.as_deref());
     Ok(Ended::Done)
 }
 
-fn tell(propagated: &Propagated) {
-    let Propagated { case, plane, objects, model, mask, suggestion, without_picture } = propagated;
+/// From this confidence on, a slice seldom needs a correction.
+const CONFIDENT: f32 = 0.9;
+
+fn tell(propagated: &Propagated, picture: Option<&Path>) {
+    let Propagated { case, plane, objects, model, mask, table, suggestion, without_picture } = propagated;
     if *without_picture {
         talk::note("nothing was found, so there is no picture");
     }
     objects.iter().for_each(|object| tell_extent(case, *plane, object));
     talk::note(format_args!("propagated by {model}: {}", mask.display()));
-    if let Some(suggestion) = suggestion {
-        talk::note(format_args!(
-            "to make it better, draw {} {} next ({}, confidence {:.2})",
-            plane.word(),
-            suggestion.slice,
-            title(suggestion.label, suggestion.name.as_deref()),
-            suggestion.confidence
-        ));
+    talk::note(format_args!("confidence of each {}: {}", plane.word(), table.display()));
+    if let Some(picture) = picture.filter(|_| !without_picture) {
+        talk::note(format_args!("picture: {}", picture.display()));
     }
+    if let Some(suggestion) = suggestion {
+        talk::note(next(*plane, suggestion));
+    }
+}
+
+/// A line about what to draw next, if anything.
+fn next(plane: Plane, Suggestion { slice, label, name, confidence, least }: &Suggestion) -> String {
+    let one = plane.word();
+    if *least < CONFIDENT {
+        let title = title(*label, name.as_deref());
+        return format!(
+            "next: draw {one} {slice} (counted from 0), where {title} is most in doubt: confidence {confidence:.2} of 1"
+        );
+    }
+    // Rounded, it could be more than there is.
+    let least = (100.0 * least).floor() / 100.0;
+    format!(
+        "next: look at the result; every {one} has a confidence of {least:.2} of 1 or more\n\
+         hint: draw {one} {slice} (counted from 0) as well, if something is wrong"
+    )
 }
 
 /// A line about an object: where it was found, and where it ends.
@@ -201,8 +219,7 @@ fn tell_extent(case: &str, plane: Plane, Extent { label, name, slices, ends }: &
         talk::note(format_args!("{case}: {title} was found in no {}", plane.word()));
         return;
     };
-    let ends: Vec<String> =
-        ends.iter().map(|(slice, iou)| format!("{slice} (predicted IoU {iou:.2})")).collect();
+    let ends: Vec<String> = ends.iter().map(ToString::to_string).collect();
     let ends = if ends.is_empty() { String::new() } else { format!("; not found in {}", ends.join(", ")) };
     talk::note(format_args!("{case}: {title} in {}s {first} to {last}{ends}", plane.word()));
 }

@@ -67,7 +67,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     let terminal = Terminal::new("refine");
     let refined = refine(&request, &terminal)?;
     drop(terminal);
-    let Some(Refined { decided, model, mask, without_picture }) = refined else {
+    let Some(Refined { decided, model, mask, table, without_picture }) = refined else {
         talk::note("stopped before the end: no mask is written");
         return Ok(Ended::Stopped);
     };
@@ -76,5 +76,9 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     }
     words::decisions(&decided);
     talk::note(format_args!("refined by {model}: {}", mask.display()));
+    talk::note(format_args!("decision on each part: {}", table.display()));
+    if let Some(picture) = request.picture.filter(|_| !without_picture) {
+        talk::note(format_args!("picture: {}", picture.display()));
+    }
     Ok(Ended::Done)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use polycl_app::RunSettings;
 use polycl_app::finetune::Outcome as Trained;
+use polycl_base::counted;
 use polycl_nn::train::Settings;
 use serde::Serialize;
 use toml::Table;
@@ -141,12 +142,12 @@ pub struct TrainingFlags {
     device: Option<polycl_nn::device::Device>,
 }
 
-/// Tells the end of a training: its epochs and its best score.
-pub fn tell(run: &Path, Trained { epochs, state }: &Trained) -> Ended {
+/// Tells the end of a training: its epochs, its best score, and the command that comes `next`.
+pub fn tell(run: &Path, Trained { epochs, state }: &Trained, next: &str) -> Ended {
     let best = state.best.map(|best| format!(", best validation Dice {best:.4}")).unwrap_or_default();
     let run = run.display();
     if state.stopped {
-        let within = state.within.as_ref().map(|within| format!(" and {} steps", within.steps));
+        let within = state.within.as_ref().map(|within| format!(" and {}", counted(within.steps, "step")));
         let within = within.unwrap_or_default();
         talk::note(format!(
             "stopped after {} of {} epochs{within}: {run}\nhint: resume with --resume",
@@ -154,6 +155,7 @@ pub fn tell(run: &Path, Trained { epochs, state }: &Trained) -> Ended {
         ));
         return Ended::Stopped;
     }
-    talk::note(format!("{} epochs done{best}: {run}", state.epoch));
+    talk::note(format!("{} done{best}: {run}", counted(state.epoch, "epoch")));
+    talk::next(next);
     Ended::Done
 }
