@@ -32,6 +32,9 @@ pub struct Request {
     /// The form of NIfTI headers that is believed; nibabel's choice without it.
     #[serde(default)]
     pub trust: Option<Form>,
+    /// Interpolates the shape in slices without a contour between others.
+    #[serde(default)]
+    pub fill_gaps: bool,
 }
 
 /// The files of the scores.
@@ -53,7 +56,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         return Err(Error::new(Subject::Setting("tolerance".into()), Kind::Request, expected, found));
     }
     let mut records = Records::default();
-    let reading = Reading::trusting(request.trust);
+    let reading = Reading { trust: request.trust, fill_gaps: request.fill_gaps };
     let is_truth = |mask: &Path| records.check_truth(mask);
     let Pairs { pairs, extra } = Pairs::find(&request.reference, &request.prediction, reading, is_truth)?;
     for file in extra {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, Subject, Watch};
 use polycl_data::pairs::{self, Pair};
-use polycl_data::{self as data, DrawnSlices, Import, Imported, Index, Origin, Ranges};
-use polycl_image::names;
+use polycl_data::{self as data, Choice, Chosen, DrawnSlices, Import, Imported, Index, Origin, Ranges};
+use polycl_image::Given;
 use polycl_image::nifti::Form;
 use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct Request {
     /// The form of NIfTI headers that is believed; nibabel's choice without it.
     #[serde(default)]
     pub trust: Option<Form>,
+    /// Interpolates the shape in slices without a contour between others.
+    #[serde(default)]
+    pub fill_gaps: bool,
 }
 
 /// The source of the scans.
@@ -50,10 +53,15 @@ pub enum Scans {
     },
     /// Raw data as nnU-Net or the Medical Segmentation Decathlon lay them out.
     Challenge(PathBuf),
-    /// Series in a folder of DICOM files, by UID; all of CT without any.
+    /// Series in a folder of DICOM files, by UID; all of CT without any. Their masks are the segmentations and contours that
+    /// lie there, too: names choose segments and ROIs, and `structures` one of several objects of a series.
     Dicom {
         folder: PathBuf,
         series: Vec<String>,
+        #[serde(default)]
+        names: Option<String>,
+        #[serde(default)]
+        structures: Option<Choice>,
     },
 }
 
@@ -89,7 +97,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         // What a row of a manifest states of its own mask goes before it.
         pairs.iter_mut().for_each(|pair| pair.origin = pair.origin.or(request.origin));
     }
-    let pairs = pairs.into_iter().map(|pair| pair.trusting(request.trust)).collect();
+    let pairs = pairs.into_iter().map(|pair| pair.trusting(request.trust).filling_gaps(request.fill_gaps)).collect();
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
     let import = Import {
         pairs,
@@ -105,14 +113,17 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
 /// The scans and what a person should know of them.
 fn pairs(scans: &Scans) -> Result<(Vec<Pair>, Vec<String>)> {
     let named =
-        |names: &Option<String>| names.as_deref().map(|text| names::given(text, Path::new(""))).transpose();
+        |names: &Option<String>| names.as_deref().map(|text| Given::parse(text, Path::new(""))).transpose();
     let salt = || Environment::of_process().salt();
     match scans {
         Scans::Manifest { file, names } => {
             Ok((pairs::from_manifest(file, named(names)?.as_ref(), &salt())?, Vec::new()))
         }
         Scans::Challenge(folder) => data::from_challenge(folder),
-        Scans::Dicom { folder, series } => data::from_dicom(folder, series, &salt()),
+        Scans::Dicom { folder, series, names, structures } => {
+            let chosen = Chosen { names: named(names)?, choice: structures.clone() };
+            data::from_dicom_with_masks(folder, series, &chosen, &salt())
+        }
         Scans::Folders { images, labels, names } => {
             let names = named(names)?;
             let (pairs, notes) = pairs::from_folders(images, labels.as_deref(), names.as_ref())?;

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use polycl_base::{Error, Kind, Watch, output};
 use polycl_data::{Dataset, Failed, Index, failed};
+use polycl_image::dicom::structures::{Storage, Structures};
+use polycl_image::dicom::{self, Found, Series};
+use polycl_image::files::{self, Reading};
 use polycl_image::legend::{Legend, Regions};
 use polycl_image::names::{self, Names};
 use polycl_image::orient::{Reorientation, orientation_code, turned};
 use polycl_image::preprocess::{HU_RANGE, labels_of};
-use polycl_image::{Image, Input, Mask, Space, odd};
+use polycl_image::{Folder, Image, Input, Mask, Space, odd};
 use polycl_nn::train::{Record, RunCard, read_log};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +56,74 @@ pub enum Outcome {
         failed: Failed,
     },
     VolumeFacts(Box<VolumeFacts>),
+    Dicom(Box<DicomFacts>),
+}
+
+/// The DICOM series and structures of a folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct DicomFacts {
+    pub series: Vec<SeriesFacts>,
+    pub structures: Vec<StructuresFacts>,
+    /// Files of segmentations and contours that cannot be used, and why.
+    pub damaged: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SeriesFacts {
+    pub uid: String,
+    pub description: String,
+    pub modality: String,
+    pub slices: usize,
+}
+
+/// A segmentation, or contours.
+#[derive(Debug, Clone, Serialize)]
+pub struct StructuresFacts {
+    pub path: PathBuf,
+    /// SEG or RTSTRUCT.
+    pub storage: String,
+    pub uid: String,
+    pub label: String,
+    /// Digits of date and time.
+    pub made: String,
+    /// UIDs of the series that it refers to.
+    pub series: Vec<String>,
+    /// Names of its segments or ROIs.
+    pub names: Names,
+}
+
+impl From<&Structures> for StructuresFacts {
+    fn from(object: &Structures) -> Self {
+        Self {
+            path: object.path.clone(),
+            storage: object.storage.to_string(),
+            uid: object.uid.clone(),
+            label: object.label.clone(),
+            made: object.made.clone(),
+            series: object.series.iter().cloned().collect(),
+            names: object.names(),
+        }
+    }
+}
+
+impl From<Found> for DicomFacts {
+    fn from(found: Found) -> Self {
+        let series = |series: &Series| SeriesFacts {
+            uid: series.uid.clone(),
+            description: series.description.clone(),
+            modality: series.modality.clone(),
+            slices: series.slices(),
+        };
+        Self {
+            series: found.series.iter().map(series).collect(),
+            structures: found.structures.iter().flatten().map(StructuresFacts::from).collect(),
+            damaged: found
+                .structures
+                .iter()
+                .filter_map(|one| Some(one.as_ref().err()?.to_string()))
+                .collect(),
+        }
+    }
 }
 
 /// The facts of an image or a mask.
@@ -63,6 +134,8 @@ pub struct VolumeFacts {
     pub montage: Option<Montage>,
     /// Things that a person should look at before using it.
     pub odd: Vec<String>,
+    /// Segmentations and contours that lie beside a DICOM series.
+    pub structures: Vec<StructuresFacts>,
 }
 
 /// The place of the voxels in the patient.
@@ -170,7 +243,49 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
         let expected = "an image, a mask, a data set or a run";
         return Err(Error::new(path, Kind::Request, expected, "raw data of nnU-Net").hint(hint).into());
     }
+    if let Some(found) = dicom(&request.scan)? {
+        return match (found.series.as_slice(), found.structures.as_slice()) {
+            ([], [Ok(object)]) if object.storage == Storage::Segmentation => {
+                not_drawn()?;
+                segmentation(object).map(Box::new).map(Outcome::VolumeFacts)
+            }
+            ([], [Err(error)]) => Err(error.clone().into()),
+            ([_], _) => {
+                let structures = found.structures.iter().flatten().map(StructuresFacts::from).collect();
+                let facts = volume(request, watch)?;
+                Ok(Outcome::VolumeFacts(Box::new(VolumeFacts { structures, ..facts })))
+            }
+            ([], []) => volume(request, watch).map(Box::new).map(Outcome::VolumeFacts),
+            _ => {
+                not_drawn()?;
+                Ok(Outcome::Dicom(Box::new(found.into())))
+            }
+        };
+    }
     volume(request, watch).map(Box::new).map(Outcome::VolumeFacts)
+}
+
+/// The DICOM objects at a path of which no series is named; `None` for files of other formats.
+fn dicom(scan: &ScanPath) -> polycl_base::Result<Option<Found>> {
+    let path = &scan.image;
+    let is_dicom = match path.is_dir() {
+        true => matches!(Folder::of(path)?, Folder::Dicom { .. }),
+        false => path.is_file() && !files::is_scan(path),
+    };
+    (is_dicom && scan.series.is_none()).then(|| dicom::find(path)).transpose()
+}
+
+/// A segmentation by itself, on the grid of its frames.
+fn segmentation(object: &Structures) -> anyhow::Result<VolumeFacts> {
+    let drawn = object.mask(&object.space()?, &object.names(), Reading::default())?;
+    let content = Content::Labels {
+        counts: counts(&drawn.mask.voxels),
+        names: object.names(),
+        regions: Regions::new(),
+    };
+    let odd = object.notes.iter().cloned().chain(drawn.notes).collect();
+    let structures = vec![StructuresFacts::from(object)];
+    Ok(VolumeFacts { grid: GridFacts::of(&drawn.mask.space), content, montage: None, odd, structures })
 }
 
 fn volume(request: &Request, watch: &dyn Watch) -> anyhow::Result<VolumeFacts> {
@@ -187,10 +302,9 @@ fn volume(request: &Request, watch: &dyn Watch) -> anyhow::Result<VolumeFacts> {
         None => Content::Values(values(&image)),
     };
     let montage = request.montage.as_ref();
-    let montage = montage
-        .map(|asked| draw(asked, &request.scan, (&request.scan.image, &image), &mut odd, watch))
-        .transpose()?;
-    Ok(VolumeFacts { grid: GridFacts::of(&image.space), content, montage, odd })
+    let montage =
+        montage.map(|asked| draw(asked, &request.scan, (&input, &image), &mut odd, watch)).transpose()?;
+    Ok(VolumeFacts { grid: GridFacts::of(&image.space), content, montage, odd, structures: Vec::new() })
 }
 
 fn legend_beside(mask: &Path, odd: &mut Vec<String>) -> Legend {
@@ -204,7 +318,7 @@ fn legend_beside(mask: &Path, odd: &mut Vec<String>) -> Legend {
 fn draw(
     request: &MontageRequest,
     asked: &ScanPath,
-    scan: (&Path, &Image),
+    (input, image): (&Input, &Image),
     odd: &mut Vec<String>,
     watch: &dyn Watch,
 ) -> anyhow::Result<Montage> {
@@ -212,12 +326,15 @@ fn draw(
     check_window(Some(*window))?;
     let is_png = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     ensure!(is_png, "--montage: expected a name that ends in .png, found {}", out.display());
-    let read = |path: &PathBuf| on_grid(path, asked.mask(path, watch)?, scan, watch);
+    let read = |path: &PathBuf| {
+        let mask = asked.mask(path, (input, &image.space), None, watch)?;
+        on_grid(path, mask, (&asked.image, image), watch)
+    };
     let mask = path.as_ref().map(read).transpose()?;
     let legend = path.as_ref().zip(mask.as_ref()).map(|(path, mask)| legend(path, mask, odd));
-    let montage = montage::montage(scan.1, mask.as_ref(), *window, *slices)?;
+    let montage = montage::montage(image, mask.as_ref(), *window, *slices)?;
     output::atomically(out, |file| std::io::Write::write_all(file, &montage.png))?;
-    let axis = Reorientation::to_canonical(&scan.1.space).slice_axis();
+    let axis = Reorientation::to_canonical(&image.space).slice_axis();
     Ok(Montage { slices: montage.slices, axis, legend })
 }
 

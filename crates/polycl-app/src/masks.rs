@@ -3,14 +3,16 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Watch, output};
+use polycl_base::{Error, Kind, Watch, output, some};
 use polycl_data::Records;
-use polycl_image::dicom::segmentation::{self, Automation, How};
+use polycl_image::dicom::Series;
+use polycl_image::dicom::segmentation::{Automation, How, Source};
+use polycl_image::dicom::structures::{Drawn, Storage, Structures};
 use polycl_image::files::Reading;
 use polycl_image::legend::IGNORE;
 use polycl_image::names::{self, Names};
 use polycl_image::nifti::Form;
-use polycl_image::{Image, Input, Mask, Space, files, grid, nifti, odd};
+use polycl_image::{Given, Image, Input, Mask, Space, grid, nifti, odd};
 use serde::{Deserialize, Serialize};
 
 /// A scan to work on: a file, or a folder of DICOM slices, of which the series is named where there are several.
@@ -22,6 +24,9 @@ pub struct ScanPath {
     /// The form of NIfTI headers that is believed, of the scan and of its masks; nibabel's choice without it.
     #[serde(default)]
     pub trust: Option<Form>,
+    /// Interpolates the shape in slices without a contour between others.
+    #[serde(default)]
+    pub fill_gaps: bool,
 }
 
 impl ScanPath {
@@ -29,17 +34,28 @@ impl ScanPath {
         Ok(Input::open(&self.image, self.series.as_deref())?.trusting(self.trust))
     }
 
-    /// Reads a mask of the scan, and tells what is odd about its header and not about the scan's as well.
-    pub(crate) fn mask(&self, path: &Path, watch: &dyn Watch) -> polycl_base::Result<Mask> {
-        let reading = Reading::trusting(self.trust);
-        let mut mask = reading.mask(path)?;
+    /// Reads a mask of the scan, and tells what is odd about its header and not about the scan's as well. Of a DICOM object
+    /// the structures are drawn whose values have `names`, or all.
+    pub(crate) fn mask(
+        &self,
+        path: &Path,
+        (input, space): (&Input, &Space),
+        names: Option<&Names>,
+        watch: &dyn Watch,
+    ) -> polycl_base::Result<Mask> {
+        let reading = Reading { trust: self.trust, fill_gaps: self.fill_gaps };
         let name = path.display().to_string();
+        if let (Some(object), Input::Series { series, .. }) = (Structures::at(path)?, input) {
+            note_odd(&name, &Vec::from_iter(object.belongs(series)?), watch);
+        }
+        let Drawn { mut mask, notes } = reading.mask_on(path, space, names)?;
         let mut odd = reading.notes_of_mask(path)?;
         if !odd.is_empty() {
-            let of_scan = self.open()?.notes()?;
+            let of_scan = input.notes()?;
             odd.retain(|note| !of_scan.contains(note));
         }
         note_odd(&name, &odd, watch);
+        note_odd(&name, &notes, watch);
         let legend = names::file_beside(path).and_then(|file| names::read(&file).ok()).unwrap_or_default();
         if let Some(ignored) = legend.ignored.filter(|label| mask.voxels.contains(label)) {
             mask.voxels.iter_mut().filter(|label| **label == ignored).for_each(|label| *label = 0);
@@ -50,10 +66,27 @@ impl ScanPath {
         Ok(mask)
     }
 
-    /// As [`Self::mask`], of a true mask, which a person must have drawn.
-    pub(crate) fn truth(&self, path: &Path, watch: &dyn Watch) -> polycl_base::Result<Mask> {
+    /// As [`Self::mask`], of a true mask, which a person must have drawn. Structures of a DICOM object get the values that
+    /// their names have in `names`; where none has one, they keep their own.
+    pub(crate) fn truth(
+        &self,
+        path: &Path,
+        on: (&Input, &Space),
+        names: &Names,
+        watch: &dyn Watch,
+    ) -> polycl_base::Result<Mask> {
         Records::default().check_truth(path)?;
-        self.mask(path, watch)
+        let Some(object) = Structures::at(path)? else { return self.mask(path, on, None, watch) };
+        let value = |own: &String| names.iter().find(|(_, name)| *name == own).map(|(&value, _)| value);
+        let mut wanted = object.names();
+        wanted.retain(|_, name| value(name).is_some());
+        if wanted.is_empty() {
+            return self.mask(path, on, None, watch);
+        }
+        let mut mask = self.mask(path, on, Some(&wanted), watch)?;
+        let renamed = |label: &u16| wanted.get(label).and_then(value).unwrap_or_default();
+        mask.voxels.iter_mut().for_each(|label| *label = renamed(label));
+        Ok(mask)
     }
 
     /// Reads the scan, and tells what is odd about it; also gives that.
@@ -88,7 +121,19 @@ pub(crate) fn names_beside(mask: &Path) -> anyhow::Result<Names> {
 /// The names of labels as a person gave them (a file, or `1=liver,2=spleen`), or those beside a mask.
 pub(crate) fn given_or_beside(given: Option<&str>, mask: &Path) -> anyhow::Result<Names> {
     match given {
-        Some(given) => Ok(names::given(given, Path::new(""))?.names),
+        Some(given) => {
+            let names = Given::parse(given, Path::new(""))?.legend(mask)?.names;
+            if names.is_empty()
+                && let Some(object) = Structures::at(mask)?
+            {
+                let there: Vec<String> = object.names().into_values().collect();
+                let expected = format!("structures of the names {given}");
+                return Err(Error::new(mask, Kind::Labels, expected, some(&there))
+                    .hint("give their names as `polycl inspect` lists them")
+                    .into());
+            }
+            Ok(names)
+        }
         None => names_beside(mask),
     }
 }
@@ -129,50 +174,64 @@ pub enum MaskFormat {
     Nifti,
     /// NIfTI, and beside it CASE.dcm, a DICOM segmentation of the series.
     DicomSeg,
+    /// NIfTI, and beside it CASE.dcm, contours (RTSTRUCT) on the series.
+    Rtstruct,
 }
 
 impl MaskFormat {
+    /// The DICOM object that is written beside a mask, and its name.
+    fn object(self) -> Option<(Storage, &'static str)> {
+        match self {
+            Self::Nifti => None,
+            Self::DicomSeg => Some((Storage::Segmentation, "a DICOM segmentation")),
+            Self::Rtstruct => Some((Storage::Contours, "an RTSTRUCT")),
+        }
+    }
+
     /// Refuses what cannot be written, before there is work to lose.
     pub(crate) fn check(self, input: &Input, mask: &Path) -> polycl_base::Result<()> {
-        let segmentation = segmentation_beside(mask);
-        match (self, input) {
-            (Self::DicomSeg, Input::File { path, .. }) => {
-                let expected = "a DICOM series, to which a DICOM segmentation can refer";
+        let Some((_, name)) = self.object() else { return Ok(()) };
+        let object = object_beside(mask);
+        match input {
+            Input::File { path, .. } => {
+                let expected = format!("a DICOM series, to which {name} can refer");
                 Err(Error::new(path, Kind::Request, expected, "a file of another format")
                     .hint("leave --format out: NIfTI masks open in 3D Slicer and ITK-SNAP"))
             }
-            (Self::DicomSeg, _) if segmentation.exists() && !mask.exists() => {
+            Input::Series { .. } if object.exists() && !mask.exists() => {
                 let found = "a file that PolyCL may not have written";
                 Err(Error::new(
-                    segmentation,
+                    object,
                     Kind::Request,
-                    "no such file yet, or a DICOM segmentation by PolyCL",
+                    format!("no such file yet, or {name} by PolyCL"),
                     found,
                 )
                 .hint("choose another --out, or move the file"))
             }
-            _ => Ok(()),
+            Input::Series { .. } => Ok(()),
         }
     }
 
-    /// Refuses a scan of which no DICOM segmentation can be written, such as one with a tilted gantry: an empty one is
-    /// written elsewhere, before there is work to lose.
+    /// Refuses a scan of which no DICOM object can be written, such as a segmentation of one with a tilted gantry: an empty
+    /// one is written elsewhere, before there is work to lose.
     pub(crate) fn check_scan(self, path: &Path, space: &Space, input: &Input) -> polycl_base::Result<()> {
-        if self == Self::Nifti || matches!(input, Input::File { .. }) {
+        let (Some((storage, _)), Input::Series { series, .. }) = (self.object(), input) else {
             return Ok(());
-        }
-        let target = segmentation_beside(path);
+        };
+        let target = object_beside(path);
         let folder = tempfile::tempdir().map_err(|e| Error::io(&target, "try it", &e))?;
         let empty = Mask { space: space.clone(), voxels: vec![0; space.voxels()] };
         let names = Names::from([(1, "organ".to_owned())]);
         let trial = folder.path().join(path.file_name().unwrap_or_default());
-        let written = segment(&trial, &empty, input, &names, Automation::Automatic);
+        let written = write_object(storage, &trial, &empty, series, &names, Automation::Automatic);
         written.map_err(|error| error.about(target))
     }
 
     /// True if all files are there that [`Self::write`] writes.
     pub(crate) fn is_there(self, mask: &Path) -> bool {
-        mask.is_file() && (self == Self::Nifti || segmentation_beside(mask).is_file())
+        let is_object =
+            |(storage, _)| Storage::of(&object_beside(mask)).is_ok_and(|found| found == Some(storage));
+        mask.is_file() && self.object().is_none_or(is_object)
     }
 
     /// Writes a mask, of the voxels of its scan, at a place whose name ends as NIfTI's do.
@@ -185,36 +244,41 @@ impl MaskFormat {
         automatic: Automation,
     ) -> polycl_base::Result<()> {
         nifti::write_mask(path, mask)?;
-        if self == Self::Nifti { Ok(()) } else { segment(path, mask, input, names, automatic) }
+        match (self.object(), input) {
+            (Some((storage, _)), Input::Series { series, .. }) => {
+                write_object(storage, path, mask, series, names, automatic)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// Writes the DICOM segmentation beside a NIfTI mask, of a scan that is a series.
-fn segment(
+/// Writes the DICOM object beside a NIfTI mask of a series.
+fn write_object(
+    storage: Storage,
     path: &Path,
     mask: &Mask,
-    input: &Input,
+    series: &Series,
     names: &Names,
     automatic: Automation,
 ) -> polycl_base::Result<()> {
-    let Input::Series { series, .. } = input else { return Ok(()) };
     let description = nifti::case_name(path).unwrap_or_default();
     let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
     let how = How { algorithm, automatic, description };
     let (header, instances) = (series.header()?, series.instances());
-    let source = segmentation::Source { header: &header, instances: &instances, space: &mask.space };
-    segmentation::write(&segmentation_beside(path), &source, mask, names, &how)
+    let source = Source { header: &header, instances: &instances, space: &mask.space };
+    storage.write(&object_beside(path), &source, mask, names, &how)
 }
 
-/// The DICOM segmentation beside a NIfTI mask.
-fn segmentation_beside(mask: &Path) -> PathBuf {
+/// The DICOM object beside a NIfTI mask.
+fn object_beside(mask: &Path) -> PathBuf {
     mask.with_file_name(format!("{}.dcm", nifti::case_name(mask).unwrap_or_default()))
 }
 
-/// Reads a true mask, which a person must have drawn.
-pub(crate) fn read_truth(path: &Path) -> anyhow::Result<Mask> {
+/// Reads a true mask of a scan, which a person must have drawn.
+pub(crate) fn read_truth(path: &Path, scan: &Space) -> anyhow::Result<Mask> {
     Records::default().check_truth(path)?;
-    Ok(files::read_mask(path)?)
+    Ok(Reading::default().mask_on(path, scan, None)?.mask)
 }
 
 /// Refuses to replace a mask that no record says a machine made: a person may have drawn it.

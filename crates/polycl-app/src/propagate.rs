@@ -9,7 +9,7 @@ use polycl_data::provenance::propagation::Row;
 use polycl_data::provenance::{Record, propagation, settle};
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::names::{self, Names};
-use polycl_image::{Image, Mask, Plane, Space, nifti};
+use polycl_image::{Given, Image, Mask, Plane, Space, nifti};
 use polycl_nn::device::Device;
 use polycl_nn::propagate::{self, Clue, Direction, Follower, Journal, NetworkName, Object, Place};
 use polycl_nn::sam::Model;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fetch;
 use crate::figures::picture;
-use crate::masks::{MaskFormat, ScanPath, Targets, check_window, names_beside, on_grid, write_names};
+use crate::masks::{MaskFormat, ScanPath, Targets, check_window, given_or_beside, on_grid, write_names};
 
 /// A scan, and what a person has shown in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,9 +109,11 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     request.format.check_scan(out, &image.space, &input)?;
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, (&scan.image, &image), watch);
     let annotation = request.annotation.as_deref();
-    let annotation = annotation.map(|path| on_grid(path, scan.mask(path, watch)?)).transpose()?;
-    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, watch)?)).transpose()?;
-    let names = names_of(request)?;
+    let (names, on) = (names_of(request)?, (&input, &image.space));
+    let annotation =
+        annotation.map(|path| on_grid(path, scan.mask(path, on, Some(&names), watch)?)).transpose()?;
+    let names = names::distinct(names);
+    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, on, &names, watch)?)).transpose()?;
     request.check_places(&image.space)?;
     let drawn = request.annotation.as_deref().zip(annotation.as_ref());
     let plane = drawn.map(|(path, mask)| request.plane(path, mask, watch)).transpose()?.unwrap_or_default();
@@ -197,8 +199,8 @@ fn open(request: &Request) -> anyhow::Result<Follower> {
 
 fn names_of(request: &Request) -> anyhow::Result<Names> {
     match (&request.names, &request.annotation) {
-        (Some(given), _) => Ok(names::given(given, Path::new(""))?.names),
-        (None, Some(annotation)) => names_beside(annotation),
+        (given, Some(annotation)) => given_or_beside(given.as_deref(), annotation),
+        (Some(given), None) => Ok(Given::parse(given, Path::new(""))?.values()?.names),
         (None, None) => Ok(Names::new()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Watch, output};
 use polycl_data::provenance::{Record, refinement, settle};
 use polycl_image::dicom::segmentation::Automation;
-use polycl_image::{Mask, nifti};
+use polycl_image::{Mask, names, nifti};
 use polycl_nn::device::Device;
 use serde::{Deserialize, Serialize};
 
@@ -65,9 +65,11 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     let (image, odd) = scan.read(&input, watch)?;
     format.check_scan(out, &image.space, &input)?;
     let on_grid = |path: &Path, mask: Mask| on_grid(path, mask, (&scan.image, &image), watch);
-    let coarse = on_grid(mask, scan.mask(mask, watch)?)?;
-    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, watch)?)).transpose()?;
     let names = given_or_beside(names.as_deref(), mask)?;
+    let on = (&input, &image.space);
+    let coarse = on_grid(mask, scan.mask(mask, on, Some(&names), watch)?)?;
+    let names = names::distinct(names);
+    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, on, &names, watch)?)).transpose()?;
     let case = nifti::case_name(out).unwrap_or_default();
     let folder = out.parent().map_or_else(PathBuf::new, PathBuf::from);
     refinement::check(&folder)?;

@@ -74,6 +74,7 @@ fn import_request(folder: &Path, out: &str, go_on: bool) -> import::Request {
         go_on,
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         trust: None,
+        fill_gaps: false,
     }
 }
 
@@ -173,7 +174,7 @@ fn requests_are_data() {
 
 fn propagation(folder: &Path, out: &str) -> propagate::Request {
     propagate::Request {
-        scan: ScanPath { image: folder.join("scans/images/a000.nii.gz"), series: None, trust: None },
+        scan: ScanPath { image: folder.join("scans/images/a000.nii.gz"), series: None, trust: None, fill_gaps: false },
         annotation: Some(folder.join("drawn.nii.gz")),
         clues: Vec::new(),
         out: folder.join(out).join("volume.nii.gz"),

@@ -59,6 +59,7 @@ fn data_set(folder: &Path, name: &str, patients: usize, seed: u64) {
         go_on: false,
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         trust: Default::default(),
+        fill_gaps: false,
     };
     import::run(&request, &()).unwrap();
 }

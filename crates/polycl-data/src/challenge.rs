@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, only, some};
-use polycl_image::Input;
+use polycl_image::{Given, Input};
 use polycl_image::files;
 use polycl_image::legend::Legend;
 use polycl_image::names;
@@ -31,7 +31,7 @@ pub fn from_challenge(dir: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
     let labels = Some(dir.join("labelsTr")).filter(|folder| listed.is_none() && folder.is_dir());
     let (mut pairs, mut notes) = match listed {
         Some(cases) => (from_list(cases, dir, &legend)?, Vec::new()),
-        None => pairs::from_folders(&dir.join("imagesTr"), labels.as_deref(), Some(&legend))?,
+        None => pairs::from_folders(&dir.join("imagesTr"), labels.as_deref(), Some(&Given::Values(legend)))?,
     };
     if let Some(stated) = told.get("numTraining").and_then(Value::as_u64)
         && stated != pairs.len() as u64

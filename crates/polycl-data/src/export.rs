@@ -55,7 +55,13 @@ impl Export<'_> {
     pub fn write(&self, out: &Path, watch: &dyn Watch) -> Result<Exported> {
         let further = self.further()?;
         let organs = self.organs(&further)?;
-        self.tell(out, (&further, &organs), watch)?;
+        self.tell((&further, &organs), watch)?;
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        if !is_of_nnunet(&name) {
+            watch.note(&format!(
+                "note: nnU-Net wants the folder to be called DatasetNNN_NAME, such as Dataset501_{name}"
+            ));
+        }
         output::folder_atomically(out, |folder| {
             let (by_hand, by_machine) = (BTreeSet::new(), BTreeSet::new());
             let mut exported = Exported { organs, ignored: None, by_hand, by_machine, unlabelled: 0 };
@@ -94,16 +100,15 @@ impl Export<'_> {
     }
 
     /// The further masks by case.
-    fn further(&self) -> Result<BTreeMap<String, PathBuf>> {
+    pub(super) fn further(&self) -> Result<BTreeMap<String, PathBuf>> {
         let mut files = self.masks.map(files::scans).transpose()?.unwrap_or_default();
         files.retain(|file| file.to_string_lossy().ends_with(".nii.gz"));
         Ok(files.into_iter().filter_map(|file| Some((files::case_name(&file)?, file))).collect())
     }
 
-    /// Tells what is not written, and a name that nnU-Net does not take.
-    fn tell(
+    /// Tells what is not written.
+    pub(super) fn tell(
         &self,
-        out: &Path,
         (further, organs): (&BTreeMap<String, PathBuf>, &[String]),
         watch: &dyn Watch,
     ) -> Result<()> {
@@ -126,16 +131,10 @@ impl Export<'_> {
             let (count, cases) = (failed.len(), some(&failed));
             watch.note(&format!("note: scans that could not be imported are not written: {count} ({cases})"));
         }
-        let name = out.file_name().unwrap_or_default().to_string_lossy();
-        if !is_of_nnunet(&name) {
-            watch.note(&format!(
-                "note: nnU-Net wants the folder to be called DatasetNNN_NAME, such as Dataset501_{name}"
-            ));
-        }
         Ok(())
     }
 
-    fn organs(&self, further: &BTreeMap<String, PathBuf>) -> Result<Vec<String>> {
+    pub(super) fn organs(&self, further: &BTreeMap<String, PathBuf>) -> Result<Vec<String>> {
         let index = &self.dataset.index;
         let mut known: Vec<String> = index.labels.values().cloned().collect();
         // Where the data set has no masks, the further ones say what there is.
@@ -163,7 +162,7 @@ impl Export<'_> {
 
     /// The mask of a scan in the new numbers, and whether a person drew all of it. `None` where not all
     /// organs are drawn in all slices: nnU-Net would take the others for background.
-    fn mask(
+    pub(super) fn mask(
         &self,
         number: usize,
         organs: &[String],

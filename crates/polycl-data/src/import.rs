@@ -134,6 +134,7 @@ impl Import {
         let mut records = Records::default();
         let mut check = |pair: &Pair| {
             let space = pair.image.space()?;
+            let belongs = masks::belongs(pair)?;
             let lies = |label| masks::check((label, pair.reading), pair.image.path(), &space, numbering);
             let headers = pair.label.as_ref().map(lies).transpose()?.unwrap_or_default();
             let mut making = Making::of(pair, &space, &self.kept(&space), numbering, &mut records)?;
@@ -146,6 +147,7 @@ impl Import {
                     .hint("propagate on this scan: propagate.csv counts slices in the mask's order"));
             }
             making.notes = headers.notes(&pair.image)?;
+            making.notes.extend(belongs);
             Ok(making)
         };
         let mut programs = BTreeSet::new();

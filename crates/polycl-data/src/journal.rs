@@ -145,7 +145,7 @@ impl Journal {
         };
         scan.image.path == pair.image.path()
             && scan.image.trust == pair.image.trust()
-            && scan.masks.iter().all(|mask| mask.trust == pair.reading.trust)
+            && scan.masks.iter().all(|mask| mask.reading() == pair.reading)
             && scan.patient == pair.patient
             && scan.domain == pair.domain
             && pair.origin.is_none_or(|origin| origin == scan.origin)

@@ -1,8 +1,10 @@
 //! A data set: `index.json`, which a person can read, and `slices.zarr`, from which any slice is
 //! read without touching the rest.
 
+mod archive;
 mod challenge;
 mod channels;
+mod chosen;
 mod dataset_json;
 mod drawn;
 mod export;
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Error, Kind, Result};
 
 pub use challenge::from_challenge;
+pub use chosen::{Choice, Chosen};
 pub use drawn::DrawnSlices;
 pub use export::{Export, Exported};
 pub use failed::{Failed, failed};
@@ -37,7 +40,7 @@ pub use presence::Ranges;
 pub use provenance::{Maker, Origin, Propagation, Record, Records, Trust};
 pub use salt::Salt;
 use store::{Slices, Storage};
-pub use tagged::from_dicom;
+pub use tagged::{from_dicom, from_dicom_with_masks};
 
 /// An opened data set; may be read from many threads at once.
 pub struct Dataset {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Result, some};
-use polycl_image::Space;
+use polycl_image::{Space, files};
 
 use super::pair::{Label, Pair};
 use super::provenance::propagation::Pixels;
@@ -43,9 +43,11 @@ impl Making {
         let parts = pair.label.iter().flat_map(Label::parts);
         let parts: Vec<_> = parts.filter(|(organ, ..)| numbering.contains_key(*organ)).collect();
         let mut makers = BTreeMap::new();
-        for &(_, mask, _) in &parts {
-            if let Entry::Vacant(entry) = makers.entry(mask) {
-                entry.insert(maker(mask, pair.origin, records)?);
+        // Of a DICOM object each structure has a maker, of other files all that is in them.
+        let key = |mask: &'_ Path, value: Option<u16>| value.filter(|_| files::case_name(mask).is_none());
+        for &(_, mask, value) in &parts {
+            if let Entry::Vacant(entry) = makers.entry((mask, key(mask, value))) {
+                entry.insert(maker((mask, key(mask, value)), pair.origin, records)?);
             }
         }
         let told = makers.values().flatten().map(|maker| maker.origin).max().unwrap_or_default();
@@ -56,7 +58,7 @@ impl Making {
         let programs = programs.collect();
         let mut making = Self { origin: pair.origin.unwrap_or(told), programs, ..Self::default() };
         for (organ, mask, value) in parts {
-            let maker = makers[mask].as_ref();
+            let maker = makers[&(mask, key(mask, value))].as_ref();
             if let Some(propagation) = maker.and_then(|maker| maker.propagation.as_ref()) {
                 making.told.insert(organ.to_owned(), propagation.pixels(value, space)?);
                 let Some(trust) = propagation.trust(value, space, kept)? else { continue };
@@ -106,8 +108,12 @@ impl Making {
 }
 
 /// The machine that made a mask, which must not be stated to be drawn by hand then.
-fn maker(mask: &Path, stated: Option<Origin>, records: &mut Records) -> Result<Option<Maker>> {
-    match records.maker(mask)? {
+fn maker(
+    (mask, value): (&Path, Option<u16>),
+    stated: Option<Origin>,
+    records: &mut Records,
+) -> Result<Option<Maker>> {
+    match records.maker_of(mask, value)? {
         Some(maker) if stated == Some(Origin::Hand) && maker.program.is_none() => {
             Err(maker.refused(mask, "a mask drawn by hand, as --origin or the manifest states"))
         }

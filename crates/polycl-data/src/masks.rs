@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result};
+use polycl_image::dicom::structures::{Drawn as OnScan, Structures};
 use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
 use polycl_image::legend::{IGNORED, Legend};
@@ -12,7 +13,7 @@ use polycl_image::orient::{Reorientation, slice_of};
 use polycl_image::{Input, Mask, Source, Space};
 
 use super::Scan;
-use super::pair::Label;
+use super::pair::{Label, Pair};
 
 /// Everything drawn on one scan, on the scan's own voxels.
 pub(super) struct Drawn {
@@ -26,6 +27,8 @@ pub(super) struct Drawn {
     pub(super) nameless: Vec<u16>,
     /// Pixels of each label in each slice of the file, before structures are painted over each other.
     pub(super) pixels: BTreeMap<u16, Vec<u64>>,
+    /// Sentences about how DICOM structures were drawn on the scan.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads the label of an image, which draws `organs`; `numbering` holds the names that are kept and
@@ -44,24 +47,31 @@ pub(super) fn read(
         return Ok(None);
     }
     let mut nameless = Vec::new();
-    let (voxels, sources, contested, pixels) = match label {
+    let (voxels, sources, contested, pixels, notes) = match label {
         Label::Map(path, legend) => {
-            let (mask, source) = on_image((path, reading), image, space)?;
+            let wanted = wanted(legend, numbering);
+            let (mask, source, notes) = on_image((path, reading, Some(&wanted)), image, space)?;
             nameless = without_name(&mask, legend);
             let voxels = renumbered(mask, legend, numbering);
             let pixels = pixels(voxels.iter().copied().enumerate(), space);
-            (voxels, vec![source], 0, pixels)
+            (voxels, vec![source], 0, pixels, notes)
         }
         Label::Structures(files) => {
             let files = files.iter().filter_map(|(name, path)| Some((*numbering.get(name)?, path)));
-            let (structures, sources) = structures(files, reading, image, space)?;
+            let (structures, sources, notes) = structures(files, reading, image, space)?;
             let pixels = pixels(structures.iter().flat_map(Structure::voxels), space);
             let (voxels, contested) = paint(structures, space.voxels());
-            (voxels, sources, contested, pixels)
+            (voxels, sources, contested, pixels, notes)
         }
     };
     let mask = Mask { space: space.clone(), voxels };
-    Ok(Some(Drawn { mask, sources, organs, contested, nameless, pixels }))
+    Ok(Some(Drawn { mask, sources, organs, contested, nameless, pixels, notes }))
+}
+
+/// The names of the values that are kept.
+fn wanted(legend: &Legend, numbering: &BTreeMap<String, u16>) -> Names {
+    let kept = legend.names.iter().filter(|(_, name)| numbering.contains_key(*name));
+    kept.map(|(&value, name)| (value, name.clone())).collect()
 }
 
 /// Reads the masks of a scan again that was imported before: on its own voxels, in the data set's numbers.
@@ -88,7 +98,7 @@ pub(super) fn again(scan: &Scan, labels: &Names) -> Result<Mask> {
     let image = input.path();
     scan.masks.iter().try_for_each(Source::check)?;
     // All masks of a scan were read in one way.
-    let reading = Reading { trust: scan.masks.first().and_then(|mask| mask.trust) };
+    let reading = scan.masks.first().map(Source::reading).unwrap_or_default();
     let drawn = read((&label, reading), scan.drawn.clone(), image, &input.space()?, &numbering)?;
     let whole = |drawn: &Drawn| !drawn.sources.is_empty() && drawn.sources.len() == scan.masks.len();
     let drawn = drawn.filter(whole).ok_or_else(|| {
@@ -163,27 +173,52 @@ pub(super) fn check(
     space: &Space,
     numbering: &BTreeMap<String, u16>,
 ) -> Result<Headers> {
-    let files: Vec<&PathBuf> = match label {
-        Label::Map(path, _) => vec![path],
+    if let Label::Map(path, legend) = label
+        && legend.all().is_empty()
+    {
+        return Err(names::nameless(path, "none of the names that are asked for"));
+    }
+    let files: Vec<(&PathBuf, Option<Names>)> = match label {
+        Label::Map(path, legend) => vec![(path, Some(wanted(legend, numbering)))],
         Label::Structures(files) => {
             let kept = files.iter().filter(|(name, _)| numbering.contains_key(*name));
-            kept.map(|(_, path)| path).collect()
+            kept.map(|(_, path)| (path, None)).collect()
         }
     };
     let mut headers = Headers::default();
-    for path in files {
-        headers.fits.push(fit(path, &reading.space(path)?, image, space)?);
+    for (path, wanted) in files {
+        headers.fits.push(fit(path, &reading.space_on(path, space, wanted.as_ref())?, image, space)?);
         headers.odd.extend(reading.notes_of_mask(path)?);
     }
     Ok(headers)
 }
 
+/// Refuses a DICOM object that was drawn on another series than its scan; a sentence where something else is odd about that.
+pub(super) fn belongs(pair: &Pair) -> Result<Option<String>> {
+    let (Input::Series { series, .. }, Some(Label::Map(path, _))) = (&pair.image, &pair.label) else {
+        return Ok(None);
+    };
+    let object = Structures::at(path)?;
+    let told = object.map(|object| object.belongs(series)).transpose()?.flatten();
+    Ok(told.map(|told| format!("its mask: {told}")))
+}
+
 /// Reads a mask that must lie on the voxels of its image.
-fn on_image((path, reading): (&Path, Reading), image: &Path, space: &Space) -> Result<(Mask, Source)> {
-    let (mask, sha256) = reading.mask_hashed(path)?;
+fn on_image(
+    (path, reading, wanted): (&Path, Reading, Option<&Names>),
+    image: &Path,
+    space: &Space,
+) -> Result<(Mask, Source, Vec<String>)> {
+    let (OnScan { mask, notes }, sha256) = reading.mask_on_hashed(path, space, wanted)?;
     let fit = fit(path, &mask.space, image, space)?;
-    let source = Source { path: path.to_path_buf(), series: None, sha256, trust: reading.trust };
-    Ok((fit.apply(mask, space), source))
+    let source = Source {
+        path: path.to_path_buf(),
+        series: None,
+        sha256,
+        trust: reading.trust,
+        fill_gaps: reading.fill_gaps,
+    };
+    Ok((fit.apply(mask, space), source, notes))
 }
 
 /// The way in which a mask lies on the voxels of its image.
@@ -236,11 +271,13 @@ fn structures<'a>(
     reading: Reading,
     image: &Path,
     space: &Space,
-) -> Result<(Vec<Structure>, Vec<Source>)> {
+) -> Result<(Vec<Structure>, Vec<Source>, Vec<String>)> {
     let mut structures = Vec::new();
     let mut sources = Vec::new();
+    let mut notes = Vec::new();
     for (label, path) in files {
-        let (mask, source) = on_image((path, reading), image, space)?;
+        let (mask, source, told) = on_image((path, reading, None), image, space)?;
+        notes.extend(told);
         let mut runs: Vec<[usize; 2]> = Vec::new();
         for (at, _) in mask.voxels.iter().enumerate().filter(|&(_, &value)| value > 0) {
             match runs.last_mut() {
@@ -251,7 +288,7 @@ fn structures<'a>(
         structures.push(Structure { label, size: runs.iter().map(|run| run[1]).sum(), runs });
         sources.push(source);
     }
-    Ok((structures, sources))
+    Ok((structures, sources, notes))
 }
 
 /// Paints the largest structure first, so that where several overlap the smallest is seen: a

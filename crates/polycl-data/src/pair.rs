@@ -29,7 +29,12 @@ pub struct Pair {
 impl Pair {
     /// The same, its NIfTI files read by the form of their headers that is trusted.
     pub fn trusting(self, trust: Option<Form>) -> Self {
-        Self { image: self.image.trusting(trust), reading: Reading { trust }, ..self }
+        Self { image: self.image.trusting(trust), reading: Reading { trust, ..self.reading }, ..self }
+    }
+
+    /// The same, with shapes interpolated in slices without a contour between others.
+    pub fn filling_gaps(self, fill_gaps: bool) -> Self {
+        Self { reading: Reading { fill_gaps, ..self.reading }, ..self }
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::{Component, Path, PathBuf};
 
 use polycl_base::table::Row;
 use polycl_base::{Error, Kind, Result, some, table};
+use polycl_image::dicom::structures::Structures;
 use polycl_image::files::{Reading, case_name, entries};
 use polycl_image::legend::Legend;
-use polycl_image::names;
-use polycl_image::{Folder, Input, dicom, files, folder};
+use polycl_image::{Folder, Given, Input, dicom, files, folder, names};
 
 use super::channels::{self, Scans};
 pub use super::pair::{Label, Pair};
@@ -21,8 +21,8 @@ const SCAN_HINT: &str =
 
 /// Pairs a folder of images (or a single image) with a folder of masks by case name; every image
 /// is a patient of its own. nnU-Net's `_0000` is no part of an image's case name. A mask is
-/// `CASE.nii.gz`, or a folder `CASE` with one file per structure, maybe under `segmentations`. Also sentences about what
-/// numbers in names were taken for, and which files named the values of masks.
+/// `CASE.nii.gz`, a DICOM object `CASE.dcm`, or a folder `CASE` with such an object or one file per structure, maybe under
+/// `segmentations`. Also sentences about what numbers in names were taken for, and which files named the values of masks.
 ///
 /// # Errors
 /// [`Kind::Pairing`] for an empty folder, a mask without its image, or a case name given twice;
@@ -30,7 +30,7 @@ const SCAN_HINT: &str =
 pub fn from_folders(
     images: &Path,
     labels: Option<&Path>,
-    names: Option<&Legend>,
+    names: Option<&Given>,
 ) -> Result<(Vec<Pair>, Vec<String>)> {
     let mut masks = labels.map(|folder| masks_in(folder, names)).transpose()?.unwrap_or_default();
     let named_by = if names.is_none() { naming(masks.values()) } else { None };
@@ -152,7 +152,7 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
 }
 
 /// Reads a manifest: a CSV file with the column `image` and any of `label`, `patient`, `domain`,
-/// `names` (of the label values, as for `--names`), `case`, `origin` (of the label) and `series`. Paths are
+/// `names` (as for `--names`), `case`, `origin` (of the label) and `series`. Paths are
 /// relative to the manifest. An image may be a folder of DICOM files, of which `series` names one where there
 /// are several; a label may be a folder of one file per structure. Without a patient, an image is a patient
 /// of its own, but for DICOM, whose tags tell; without a case, it is called after its file, and after its
@@ -160,7 +160,7 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
 ///
 /// # Errors
 /// As [`from_folders`], and [`Kind::Format`] for another layout.
-pub fn from_manifest(manifest: &Path, names: Option<&Legend>, salt: &Salt) -> Result<Vec<Pair>> {
+pub fn from_manifest(manifest: &Path, names: Option<&Given>, salt: &Salt) -> Result<Vec<Pair>> {
     let rows = table::read(manifest, &["image"], &COLUMNS)?;
     if rows.is_empty() {
         return Err(Error::new(manifest, Kind::Pairing, "a row for each image", "no rows"));
@@ -173,7 +173,7 @@ pub fn from_manifest(manifest: &Path, names: Option<&Legend>, salt: &Salt) -> Re
     let cases = cases_of(&images)?;
     let pairs = rows.iter().zip(images.into_iter().zip(cases)).map(|(row, (image, case))| {
         let case = row.get("case").map_or(case, str::to_owned);
-        let own = row.get("names").map(|text| names::given(text, base)).transpose()?;
+        let own = row.get("names").map(|text| Given::parse(text, base)).transpose()?;
         let label =
             row.get("label").map(|path| label_at(&files::named(base.join(path)), own.as_ref().or(names)));
         let origin = row.get("origin").map(|text| origin(row, text, manifest)).transpose()?;
@@ -294,11 +294,11 @@ fn images_in(folder: &Path, [deeper, hint]: [&str; 2]) -> Result<Vec<PathBuf>> {
 }
 
 /// The labels of a folder by case.
-fn masks_in(folder: &Path, names: Option<&Legend>) -> Result<BTreeMap<String, Label>> {
+fn masks_in(folder: &Path, names: Option<&Given>) -> Result<BTreeMap<String, Label>> {
     let mut masks = BTreeMap::new();
     let predicted = folder.join(Record::Predict.file()).is_file();
     let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
-    for path in files::scans_among(files).into_iter().chain(folders) {
+    for path in files::scans_among(files.clone()).into_iter().chain(folders) {
         // `polycl predict --probabilities` makes no masks there.
         if predicted && path.file_name().is_some_and(|name| name == "probabilities") {
             continue;
@@ -317,6 +317,14 @@ fn masks_in(folder: &Path, names: Option<&Legend>) -> Result<BTreeMap<String, La
             return Err(Error::new(&path, Kind::Pairing, "one mask of each case", found));
         }
     }
+    for path in files {
+        // Beside a mask of another format its DICOM segmentation is no other one.
+        let case = files::dicom_name(&path).filter(|case| !masks.contains_key(case));
+        let Some(case) = case else { continue };
+        if let Some(object) = Structures::at(&path)? {
+            masks.insert(case, object_label(object, names)?);
+        }
+    }
     if masks.is_empty() {
         return Err(Error::new(folder, Kind::Pairing, "masks", "no mask")
             .hint("name masks like their images, or leave --labels out if there are no masks"));
@@ -324,13 +332,25 @@ fn masks_in(folder: &Path, names: Option<&Legend>) -> Result<BTreeMap<String, La
     Ok(masks)
 }
 
-/// The label at a path: a file of label values, or a folder of one file per structure.
-fn label_at(path: &Path, names: Option<&Legend>) -> Result<Label> {
+/// The label that a DICOM object is, with the names of its structures or of those that are asked for.
+fn object_label(object: Structures, names: Option<&Given>) -> Result<Label> {
+    let legend = match names {
+        Some(given) => given.legend(&object.path)?,
+        None => Legend::plain(object.names()),
+    };
+    Ok(Label::Map(object.path, legend))
+}
+
+/// The label at a path: a DICOM object, a file of label values, or a folder of one file per structure.
+fn label_at(path: &Path, names: Option<&Given>) -> Result<Label> {
+    if let Some(object) = Structures::at(path)? {
+        return object_label(object, names);
+    }
     if path.is_dir() && case_name(path).is_some() {
         files::not_a_folder(path)?;
     }
     if !path.is_dir() {
-        let legend = names.map_or_else(|| names::beside(path), |legend| Ok(legend.clone()))?;
+        let legend = names.map_or_else(|| names::beside(path), |given| given.legend(path))?;
         return Ok(Label::Map(path.to_path_buf(), legend));
     }
     // TotalSegmentator puts its structures one level down.

@@ -77,6 +77,10 @@ impl Import {
                 let note = "voxels are in more than one structure; the smallest has them";
                 watch.note(&format!("{}: {} {note}", pair.case, drawn.contested));
             }
+            for note in &drawn.notes {
+                watch.note(&format!("{}: its mask: {note}", pair.case));
+            }
+            scan.notes.extend(drawn.notes.iter().map(|note| format!("its mask: {note}")));
             for text in making.surprises(&drawn.pixels, numbering) {
                 watch.note(&format!("{}, {text}", pair.case));
             }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use polycl_base::{Error, Kind, Result, some};
 use polycl_image::Input;
-use polycl_image::dicom::{self, Patient, Series};
+use polycl_image::dicom::{self, Found, Patient, Series};
 
+use super::chosen::Chosen;
 use super::pair::Pair;
 use super::pairs;
 use super::salt::Salt;
@@ -23,6 +24,43 @@ use super::salt::Salt;
 /// left, [`Kind::Io`] for the salt.
 pub fn from_dicom(dir: &Path, wanted: &[String], salt: &Salt) -> Result<(Vec<Pair>, Vec<String>)> {
     let found = dicom::find(dir)?;
+    let others = others(&found, |_| true);
+    let (series, notes) = series(dir, found, wanted)?;
+    pairs_of(dir, series, salt).map(|(pairs, told)| (pairs, [others, notes, told].concat()))
+}
+
+/// As [`from_dicom`], each series with the segmentation or the contours that were drawn on it.
+///
+/// # Errors
+/// As [`from_dicom`] and [`Chosen::of`].
+pub fn from_dicom_with_masks(
+    dir: &Path,
+    wanted: &[String],
+    chosen: &Chosen,
+    salt: &Salt,
+) -> Result<(Vec<Pair>, Vec<String>)> {
+    let mut found = dicom::find(dir)?;
+    let objects = std::mem::take(&mut found.structures);
+    let others = others(&found, |reason| !reason.contains("SEG") && !reason.contains("RTSTRUCT"));
+    let (series, notes) = series(dir, found, wanted)?;
+    let (mut labels, masks) = chosen.of(dir, &series, objects)?;
+    let (mut pairs, told) = pairs_of(dir, series, salt)?;
+    for pair in &mut pairs {
+        let Input::Series { series, .. } = &pair.image else { continue };
+        pair.label = labels.remove(&series.uid);
+    }
+    Ok((pairs, [others, notes, masks, told].concat()))
+}
+
+/// Sentences about files that are passed over, of the reasons that are told.
+fn others(found: &Found, told: impl Fn(&str) -> bool) -> Vec<String> {
+    let others = found.others.iter().filter(|(reason, _)| told(reason));
+    let others = others.map(|(reason, count)| format!("passed over: {count} {reason}"));
+    others.chain(found.damaged.iter().map(|error| format!("passed over: {error}"))).collect()
+}
+
+/// The series that are wanted, and a sentence about the others.
+fn series(dir: &Path, found: Found, wanted: &[String]) -> Result<(Vec<Series>, Vec<String>)> {
     for name in wanted {
         dicom::choose(&found, dir, Some(name))?;
     }
@@ -40,14 +78,15 @@ pub fn from_dicom(dir: &Path, wanted: &[String], salt: &Salt) -> Result<(Vec<Pai
         let modalities: Vec<&str> = modalities.into_iter().collect();
         notes.push(format!("{} series are no CT and are passed over: {}", passed.len(), some(&modalities)));
     }
-    notes.extend(found.others.iter().map(|(reason, count)| format!("passed over: {count} {reason}")));
-    notes.extend(found.damaged.iter().map(|error| format!("passed over: {error}")));
     if series.is_empty() {
         return Err(Error::new(dir, Kind::Pairing, "a series of CT", "no such series")
             .hint("name a series of another modality by --series if it holds HU all the same"));
     }
-    notes.extend(one_patient(&series));
-    notes.extend(unsure(&series, salt)?);
+    Ok((series, notes))
+}
+
+fn pairs_of(dir: &Path, series: Vec<Series>, salt: &Salt) -> Result<(Vec<Pair>, Vec<String>)> {
+    let notes = one_patient(&series).into_iter().chain(unsure(&series, salt)?).collect();
     let pair = |series: Series| {
         let (identity, unnamed) = identity(&series);
         let (patient, unnamed) = (salt.patient(identity)?, unnamed.map(str::to_owned));

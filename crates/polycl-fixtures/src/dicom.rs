@@ -12,9 +12,21 @@ pub fn reference() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../polycl-image/tests/reference/dicom")
 }
 
+/// The folder of what `dicom-structures/make.py` wrote.
+pub fn structures() -> PathBuf {
+    reference().with_file_name("dicom-structures")
+}
+
 /// All packed files by name.
-pub static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
-    let packed = std::fs::read(reference().join("files.pack.gz")).unwrap();
+pub static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| packed(&reference().join("files.pack.gz")));
+
+/// The same of segmentations, and of the series that they were drawn on.
+pub static SEGMENTATIONS: LazyLock<BTreeMap<String, Vec<u8>>> =
+    LazyLock::new(|| packed(&structures().join("seg.pack.gz")));
+
+/// The files of a pack by name.
+pub fn packed(pack: &Path) -> BTreeMap<String, Vec<u8>> {
+    let packed = std::fs::read(pack).unwrap();
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
     let mut files = BTreeMap::new();
@@ -25,7 +37,7 @@ pub static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
         files.insert(String::from_utf8(name).unwrap(), data);
     }
     files
-});
+}
 
 /// The next run of bytes, whose length is written in `size` bytes before it.
 fn take(rest: &mut &[u8], size: usize) -> Vec<u8> {
@@ -37,8 +49,13 @@ fn take(rest: &mut &[u8], size: usize) -> Vec<u8> {
 
 /// The files of one case, unpacked into a folder.
 pub fn unpack(case: &str) -> TempDir {
+    unpack_from(&FILES, case)
+}
+
+/// The files of one case of a pack, unpacked into a folder.
+pub fn unpack_from(files: &BTreeMap<String, Vec<u8>>, case: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
-    for (name, data) in FILES.iter() {
+    for (name, data) in files {
         if let Some(name) = name.strip_prefix(&format!("{case}/")) {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, text};
 
+use crate::dicom::structures::{Drawn, Structures};
+use crate::names::Names;
 use crate::nifti::Form;
 use crate::raw::{Head, Source, Voxel};
 use crate::{Image, Mask, Space, Volume};
@@ -153,16 +155,51 @@ pub fn scans_among(mut scans: Vec<PathBuf>) -> Vec<PathBuf> {
     scans
 }
 
+/// The masks of a folder by case name, sorted by path: [`scans`], and DICOM objects, each a file or alone in a folder. One
+/// beside a file of another format and the same case is not another mask: `--format dicom-seg` leaves both.
+///
+/// # Errors
+/// As [`entries`]; [`Kind::Request`] for a folder of several objects.
+pub fn masks(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let all = entries(folder)?;
+    let mut masks: Vec<(String, PathBuf)> =
+        scans_among(all.clone()).into_iter().filter_map(|path| Some((case_name(&path)?, path))).collect();
+    let known: BTreeSet<String> = masks.iter().map(|(case, _)| case.clone()).collect();
+    for path in all {
+        let Some(case) = dicom_name(&path).filter(|case| !known.contains(case)) else { continue };
+        if Structures::at(&path)?.is_some() {
+            masks.push((case, path));
+        }
+    }
+    masks.sort_by(|a, b| a.1.cmp(&b.1));
+    Ok(masks)
+}
+
+/// The case name of what may be a DICOM object or the folder of one: its name without `.dcm`; `None` for hidden files, and
+/// those with the ending of something else.
+pub fn dicom_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let number = |ending: &str| ending.bytes().all(|byte| byte.is_ascii_digit());
+    let case = match name.rsplit_once('.') {
+        Some((case, ending)) if ending.eq_ignore_ascii_case("dcm") => case,
+        Some((_, ending)) if !number(ending) && !path.is_dir() => return None,
+        _ => name,
+    };
+    (!is_scan(path) && !case.is_empty() && !case.starts_with('.')).then(|| text::composed(case.to_owned()))
+}
+
 /// The way to read files whose headers leave a choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
     /// The form of NIfTI headers that is believed; nibabel's choice without it.
     pub trust: Option<Form>,
+    /// Interpolates the shape in slices without a contour between others that have one.
+    pub fill_gaps: bool,
 }
 
 impl Reading {
     pub fn trusting(trust: Option<Form>) -> Self {
-        Self { trust }
+        Self { trust, ..Self::default() }
     }
 
     /// Reads a scan: HU as in the file (slope and intercept applied in f64), not clipped.
@@ -174,15 +211,60 @@ impl Reading {
         self.volume(Format::of(path)?, &mut open(path)?, npz::IMAGE, path)
     }
 
-    /// Reads a label map.
+    /// Reads a label map, or all structures of a DICOM object on the grid of its own.
     ///
     /// # Errors
     /// As [`Self::image`]; [`Kind::Voxels`] where a value is not within 0.001 of a whole number in 0..=65535, or, of labels
-    /// that the header scales, within half a step; and where the values are [an image's](labels::of_an_image).
+    /// that the header scales, within half a step; where the values are [an image's](labels::of_an_image); and as
+    /// [`Structures::mask`].
     pub fn mask(self, path: &Path) -> Result<Mask> {
+        if let Some(object) = Structures::at(path)? {
+            return Ok(object.mask(&object.space()?, &object.names(), self)?.mask);
+        }
         let mask = self.volume(Format::of(path)?, &mut open(path)?, npz::MASK, path)?;
         labels::check(&mask, path)?;
         Ok(mask)
+    }
+
+    /// Reads the mask of a scan: a DICOM object on the voxels of that, and of its structures those whose values are in
+    /// `wanted`, or all; other files as [`Self::mask`] does.
+    ///
+    /// # Errors
+    /// As [`Self::mask`].
+    pub fn mask_on(self, path: &Path, scan: &Space, wanted: Option<&Names>) -> Result<Drawn> {
+        match Structures::at(path)? {
+            Some(object) => object.mask(scan, wanted.unwrap_or(&object.names()), self),
+            None => Ok(Drawn { mask: self.mask(path)?, notes: Vec::new() }),
+        }
+    }
+
+    /// As [`Self::mask_on`], with the SHA-256 (lower-case hex) of the file's bytes.
+    ///
+    /// # Errors
+    /// As [`Self::mask`].
+    pub fn mask_on_hashed(self, path: &Path, scan: &Space, wanted: Option<&Names>) -> Result<(Drawn, String)> {
+        match Structures::at(path)? {
+            Some(object) => {
+                let drawn = object.mask(scan, wanted.unwrap_or(&object.names()), self)?;
+                Ok((drawn, object.sha256()?))
+            }
+            None => self.mask_hashed(path).map(|(mask, hash)| (Drawn { mask, notes: Vec::new() }, hash)),
+        }
+    }
+
+    /// The space of the mask of a scan, by its header alone: that of the scan for a DICOM object whose structures lie on its
+    /// slices.
+    ///
+    /// # Errors
+    /// As [`Self::space`] and [`Structures::check`].
+    pub fn space_on(self, path: &Path, scan: &Space, wanted: Option<&Names>) -> Result<Space> {
+        match Structures::at(path)? {
+            Some(object) => {
+                object.check(scan, wanted.unwrap_or(&object.names()))?;
+                Ok(scan.clone())
+            }
+            None => self.space(path),
+        }
     }
 
     /// As [`Self::image`], with the SHA-256 (lower-case hex) of the file's bytes; where a header keeps
@@ -204,11 +286,14 @@ impl Reading {
         Ok((mask, sha256))
     }
 
-    /// Reads the geometry alone: no more of the file than its header.
+    /// Reads the geometry alone: no more of the file than its header. That of a DICOM segmentation is what its frames span.
     ///
     /// # Errors
-    /// As [`Self::image`].
+    /// As [`Self::image`] and [`Structures::space`].
     pub fn space(self, path: &Path) -> Result<Space> {
+        if let Some(object) = Structures::at(path)? {
+            return object.space();
+        }
         Ok(self.head(path)?.space)
     }
 
@@ -227,6 +312,9 @@ impl Reading {
     /// # Errors
     /// As [`Self::image`].
     pub fn notes_of_mask(self, path: &Path) -> Result<Vec<String>> {
+        if let Some(object) = Structures::at(path)? {
+            return Ok(object.notes);
+        }
         let Head { space, encoding, notes } = self.head(path)?;
         Ok(notes.into_iter().chain(encoding.rounded()).chain(odd::lattice(&space)).collect())
     }

@@ -24,9 +24,17 @@ pub struct Source {
     /// The form of its NIfTI header that a person trusted, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<Form>,
+    /// Shapes were interpolated in slices without a contour between others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fill_gaps: bool,
 }
 
 impl Source {
+    /// The way in which it was read.
+    pub fn reading(&self) -> Reading {
+        Reading { trust: self.trust, fill_gaps: self.fill_gaps }
+    }
+
     /// True if other programs take its voxels to be where they were taken to be.
     pub fn is_read_as_others_do(&self) -> bool {
         self.trust != Some(Form::Qform)
@@ -110,7 +118,7 @@ impl Input {
     /// The same, read by the form of its NIfTI header that is trusted; other formats have one alone.
     pub fn trusting(self, trust: Option<Form>) -> Self {
         match self {
-            Self::File { path, .. } => Self::File { path, reading: Reading { trust } },
+            Self::File { path, .. } => Self::File { path, reading: Reading::trusting(trust) },
             series => series,
         }
     }
@@ -133,7 +141,7 @@ impl Input {
             Self::File { .. } => None,
             Self::Series { series, .. } => Some(dicom::digest(&series.uid)),
         };
-        Source { path: self.path().to_path_buf(), series, sha256, trust: self.trust() }
+        Source { path: self.path().to_path_buf(), series, sha256, trust: self.trust(), fill_gaps: false }
     }
 
     /// The file, or where the series was found.

@@ -7,9 +7,11 @@
 pub mod automation;
 pub mod components;
 pub mod dicom;
+pub mod edt;
 pub mod files;
 pub mod folder;
 pub mod grid;
+mod given;
 mod input;
 pub mod labels;
 pub mod legend;
@@ -29,6 +31,7 @@ mod space;
 mod volume;
 
 pub use folder::Folder;
+pub use given::{Given, Spellings};
 pub use input::{Input, Source};
 pub use plane::Plane;
 pub use space::Space;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Error, Kind, Result, table, text};
 use serde_json::{Map, Value};
 
+use crate::dicom::structures::Structures;
 use crate::legend::{Legend, Regions};
 use crate::raw::Source;
 use crate::{files, nrrd};
@@ -21,16 +22,11 @@ const HINT: &str = "write names as JSON such as {\"1\": \"liver\"} or {\"labels\
 const VALUE_COLUMNS: [&str; 4] = ["id", "value", "label", "index"];
 const NAME_COLUMNS: [&str; 3] = ["name", "structure", "organ"];
 
-/// Names as given on the command line or in a manifest: a file (relative to `base`) or
-/// `1=liver,2=spleen`.
+/// Names as a list, `1=liver,2=spleen`.
 ///
 /// # Errors
-/// As [`read`].
-pub fn given(text: &str, base: &Path) -> Result<Legend> {
-    let file = base.join(text);
-    if !text.contains('=') || file.is_file() {
-        return read(&file);
-    }
+/// [`Kind::Labels`] as [`read`].
+pub(crate) fn listed(text: &str) -> Result<Legend> {
     let pairs = text.split(',').map(|pair| {
         let (value, name) = pair.split_once('=').unwrap_or((pair, ""));
         (value.trim().to_owned(), name.trim().to_owned())
@@ -39,7 +35,7 @@ pub fn given(text: &str, base: &Path) -> Result<Legend> {
 }
 
 /// Reads JSON in either direction, bare or under `labels` (as MSD and nnU-Net write it), CSV, or the header of a
-/// segmentation of 3D Slicer.
+/// segmentation of 3D Slicer or DICOM.
 ///
 /// # Errors
 /// [`Kind::Labels`] for a value that is no label, an empty name, or one that is given twice;
@@ -52,6 +48,9 @@ pub fn read(file: &Path) -> Result<Legend> {
         let segments = nrrd::segments(&mut Source::file(file)?, file)?;
         let names = collect(segments.into_iter().map(|segment| (segment.label, segment.name)), file);
         return names.map(Legend::plain);
+    }
+    if let Some(object) = Structures::at(file)? {
+        return Ok(Legend::plain(object.names()));
     }
     let entries = entries(file)?;
     if entries.values().any(|value| value.as_array().is_some_and(|list| list.len() > 1)) {
@@ -158,9 +157,12 @@ pub fn beside(mask: &Path) -> Result<Legend> {
     file_beside(mask).map_or_else(|| Err(nameless(mask, "no names")), |file| read(&file))
 }
 
-/// The file of the names of a mask: `CASE.labels.json`, the header of 3D Slicer's `.seg.nrrd`, then `labels.json` or `dataset.json` in
+/// The file of the names of a mask: a DICOM object is its own. Else `CASE.labels.json`, the header of 3D Slicer's `.seg.nrrd`, then `labels.json` or `dataset.json` in
 /// its folder or one level up; `None` where there is none.
 pub fn file_beside(mask: &Path) -> Option<PathBuf> {
+    if let Ok(Some(object)) = Structures::at(mask) {
+        return Some(object.path);
+    }
     let folder = mask.parent().unwrap_or(Path::new(""));
     let spellings = [files::stem(mask).map(str::to_owned), files::case_name(mask)];
     let mut own = spellings.into_iter().flatten().map(|case| folder.join(format!("{case}.labels.json")));
@@ -185,6 +187,12 @@ pub fn file_beside(mask: &Path) -> Option<PathBuf> {
 pub fn nameless(mask: &Path, found: impl Into<String>) -> Error {
     Error::new(mask, Kind::Labels, "a name for every label value", found)
         .hint("give --names 1=liver,2=spleen, or put a labels.json {\"1\": \"liver\"} beside the masks")
+}
+
+/// Names of which each has the least of its values alone: structures of DICOM that share one are drawn so.
+pub fn distinct(names: Names) -> Names {
+    let mut seen = BTreeSet::new();
+    names.into_iter().filter(|(_, name)| seen.insert(name.clone())).collect()
 }
 
 /// One numbering for all names of a data set. Values are kept where the files agree on them;

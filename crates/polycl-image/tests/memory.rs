@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use polycl_image::dicom;
-use polycl_image::files::{self, Format};
+use glam::{DAffine3, DVec3};
+use polycl_image::dicom::structures::Structures;
+use polycl_image::files::{self, Format, Reading};
 use polycl_image::nifti::image_from_bytes;
+use polycl_image::{Space, dicom};
 
 /// The system's allocator. Growing is left to the default, which holds old and new at once, as any
 /// allocator may have to.
@@ -105,4 +107,44 @@ fn a_dicom_file_costs_what_it_holds() {
     assert!(found.series.iter().all(|series| series.read().is_err()));
     let peak = PEAK.load(Ordering::Relaxed) - before;
     assert!(peak < 32 << 20, "{peak} bytes at the peak");
+}
+
+/// A million ROIs, and a million contours in one of them: the file is held, its items are not.
+#[test]
+fn a_million_items_cost_what_their_file_does() {
+    let _turn = TURN.lock().unwrap();
+    let element = |tag: [u16; 2], value: &[u8]| {
+        let mut out = tag.map(u16::to_le_bytes).concat();
+        out.extend((value.len() as u32).to_le_bytes());
+        [&out, value].concat()
+    };
+    let item = |value: &[u8]| element([0xFFFE, 0xE000], value);
+    let square = b"-4.5\\-4.5\\0\\-9.5\\-4.5\\0\\-9.5\\-9.5\\0\\-4.5\\-9.5\\0 ";
+    let contour = [element([0x3006, 0x42], b"CLOSED_PLANAR "), element([0x3006, 0x50], square)].concat();
+    let point = item(&element([0x3006, 0x42], b"POINT "));
+    let contours = [item(&contour), point.repeat(1_000_000)].concat();
+    let drawn = item(&[element([0x3006, 0x40], &contours), element([0x3006, 0x84], b"1 ")].concat());
+    let named = item(&element([0x3006, 0x22], b"1 "));
+    let nameless = item(&[]).repeat(1_000_000);
+    let file = [
+        vec![0; 128],
+        b"DICM\x02\0\x10\0UI\x12\x001.2.840.10008.1.2\0".to_vec(),
+        element([8, 0x16], b"1.2.840.10008.5.1.4.1.1.481.3\0"),
+        element([0x3006, 0x20], &[named, nameless.clone()].concat()),
+        element([0x3006, 0x39], &[drawn, nameless].concat()),
+    ]
+    .concat();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("contours.dcm");
+    std::fs::write(&path, &file).unwrap();
+    let space = Space::new([16, 16, 2], DAffine3::from_scale(DVec3::ONE));
+
+    let before = HELD.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let object = Structures::open(&path).unwrap().unwrap();
+    let drawn = object.mask(&space, &object.names(), Reading::default()).unwrap();
+    let peak = PEAK.load(Ordering::Relaxed) - before;
+    assert_eq!(drawn.mask.voxels.iter().filter(|voxel| **voxel == 1).count(), 25);
+    assert_eq!(drawn.notes, ["label 1: contours skipped: 1000000 points"]);
+    assert!(peak < 4 * file.len(), "{peak} bytes at the peak for a file of {}", file.len());
 }

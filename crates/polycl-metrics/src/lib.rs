@@ -5,7 +5,6 @@
 
 mod bootstrap;
 pub mod compare;
-mod edt;
 mod evaluate;
 mod labels;
 mod options;
@@ -20,7 +19,6 @@ mod surface;
 mod surfel;
 mod table;
 
-pub use edt::squared_distances;
 pub use evaluate::evaluate;
 pub use options::Options;
 pub use overlap::{dice, dice_of};

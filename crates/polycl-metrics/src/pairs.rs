@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, some};
+use polycl_image::dicom::structures::{Drawn, Structures};
 use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
+use polycl_image::names::{self, Names};
 use polycl_image::{Mask, Space};
 
 const LIES_OTHERWISE: &str = "the prediction is not on the same grid as its reference";
@@ -34,7 +36,7 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Pairs two folders of NIfTI masks by case name, or two files whatever their names, and
+    /// Pairs two folders of masks by case name, or two files whatever their names, and
     /// checks by their headers that the masks of every pair share one space. `is_truth` refuses a reference that nobody
     /// drew by hand.
     ///
@@ -51,6 +53,8 @@ impl Pairs {
         for path in [reference, prediction] {
             path.metadata().map_err(|e| files::hinted(path, Error::io(path, "read it", &e)))?;
         }
+        let both = [alone(reference, prediction)?, alone(prediction, reference)?];
+        let [reference, prediction] = both.each_ref().map(PathBuf::as_path);
         let found = match (reference.is_dir(), prediction.is_dir()) {
             (true, true) => Self::in_folders(reference, prediction, reading)?,
             (false, false) => Self::of_files(reference, prediction, reading)?,
@@ -62,13 +66,14 @@ impl Pairs {
         };
         for pair in &found.pairs {
             is_truth(&pair.reference)?;
-            pair.fit(&reading.space(&pair.reference)?, &reading.space(&pair.prediction)?)?;
+            pair.fit(&pair.space(&pair.reference)?, &pair.space(&pair.prediction)?)?;
         }
         Ok(found)
     }
 
     fn of_files(reference: &Path, prediction: &Path, reading: Reading) -> Result<Self> {
         let case = files::case_name(reference)
+            .or_else(|| files::dicom_name(reference))
             .ok_or_else(|| Error::new(reference, Kind::Format, "a .nii or .nii.gz file", "another name"))?;
         let (reference, prediction) = (reference.to_owned(), prediction.to_owned());
         let pair = Pair { case, reference, prediction, reading };
@@ -115,9 +120,16 @@ impl Pair {
     /// As [`Reading::mask`]; `Geometry` where the prediction does not lie on the reference's voxels,
     /// whatever the order of its axes.
     pub fn read(&self) -> Result<(Mask, Mask, Vec<String>)> {
-        let reference = self.reading.mask(&self.reference)?;
-        let prediction = self.reading.mask(&self.prediction)?;
         let mut notes = self.odd()?;
+        let [reference, prediction] = [&self.reference, &self.prediction].map(|path| self.mask(path));
+        let (
+            Drawn { mask: reference, notes: of_reference },
+            Drawn { mask: prediction, notes: of_prediction },
+        ) = (reference?, prediction?);
+        let whose = [("reference", of_reference), ("prediction", of_prediction)];
+        let told =
+            whose.into_iter().flat_map(|(whose, notes)| notes.into_iter().map(move |note| (whose, note)));
+        notes.extend(told.map(|(whose, note)| format!("{}, its {whose}: {note}", self.case)));
         let (fit, grid) = self.fit(&reference.space, &prediction.space)?;
         notes.extend(fit.note().map(|note| format!("{}: {LIES_OTHERWISE}: {note}", self.case)));
         let (reference, prediction) = match grid {
@@ -128,6 +140,39 @@ impl Pair {
             Grid::OfPrediction => (fit.apply(reference, &prediction.space), prediction),
         };
         Ok((reference, prediction, notes))
+    }
+
+    /// Reads one of the two; a DICOM object on the voxels of the other.
+    fn mask(&self, path: &Path) -> Result<Drawn> {
+        match self.grid(path)? {
+            Some((grid, wanted)) => self.reading.mask_on(path, &grid, Some(&wanted)),
+            None => Ok(Drawn { mask: self.reading.mask(path)?, notes: Vec::new() }),
+        }
+    }
+
+    /// The space that [`Self::mask`] has, by headers alone.
+    fn space(&self, path: &Path) -> Result<Space> {
+        match self.grid(path)? {
+            Some((grid, wanted)) => self.reading.space_on(path, &grid, Some(&wanted)),
+            None => self.reading.space(path),
+        }
+    }
+
+    /// The grid on which one of the two is drawn if it is a DICOM object, and the structures that the other has as well, or
+    /// all where that has no names.
+    fn grid(&self, path: &Path) -> Result<Option<(Space, Names)>> {
+        let Some(object) = Structures::at(path)? else { return Ok(None) };
+        let other = if path == self.reference { &self.prediction } else { &self.reference };
+        let grid = match Structures::at(other)? {
+            Some(other) => object.space_with(&other)?,
+            None => self.reading.space(other)?,
+        };
+        let mut wanted = object.names();
+        let named = names::beside(other).map(|legend| legend.all());
+        if let Ok(named) = named {
+            wanted.retain(|_, name| named.values().any(|other| other == name));
+        }
+        Ok(Some((grid, if wanted.is_empty() { object.names() } else { wanted })))
     }
 
     /// Sentences about the headers; what both say is said once.
@@ -156,11 +201,16 @@ impl Pair {
     }
 }
 
-/// The NIfTI files of a folder by case name.
+/// A DICOM object that lies alone in a folder, where the other one of a pair is a file; else the path as it is.
+fn alone(path: &Path, other: &Path) -> Result<PathBuf> {
+    let object = if path.is_dir() && !other.is_dir() { Structures::at(path)? } else { None };
+    Ok(object.map_or_else(|| path.to_owned(), |object| object.path))
+}
+
+/// The masks of a folder by case name.
 fn masks(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut masks = BTreeMap::new();
-    for path in files::scans(dir)? {
-        let Some(case) = files::case_name(&path) else { continue };
+    for (case, path) in files::masks(dir)? {
         if let Some(other) = masks.insert(case.clone(), path) {
             return Err(Error::new(other, Kind::Pairing, format!("one file for case {case}"), "two files"));
         }

@@ -8,7 +8,7 @@
 
 use polycl_image::Mask;
 
-use super::edt::squared_distances;
+use polycl_image::edt::squared_distances;
 use super::overlap::Bounds;
 use super::surfel;
 

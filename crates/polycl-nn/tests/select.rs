@@ -23,7 +23,7 @@ fn scan(case: usize, slices: usize, liver: Option<&[[usize; 2]]>) -> Scan {
         shape: [32, 32, slices],
         spacing: [1.0; 3],
         orientation: "LPS".into(),
-        image: Source { path: PathBuf::from("x.nii"), series: None, sha256: String::new(), trust: None },
+        image: Source { path: PathBuf::from("x.nii"), series: None, sha256: String::new(), trust: None, fill_gaps: false },
         fingerprint: String::new(),
         masks: Vec::new(),
         mask_names: BTreeMap::new(),

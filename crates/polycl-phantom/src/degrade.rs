@@ -2,7 +2,7 @@
 
 use polycl_base::rng::{Purpose, rng};
 use polycl_image::preprocess::Grid;
-use polycl_metrics::squared_distances;
+use polycl_image::edt::squared_distances;
 use rand::Rng;
 
 /// A kind of mistake. Strengths are 1 to 5; lengths are in millimetres.

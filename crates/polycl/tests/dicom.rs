@@ -78,4 +78,8 @@ fn masks_of_a_series_are_segmentations_too() {
     insta::assert_snapshot!(polycl(&folder, "predict run cohort/images --out others --format dicom-seg"));
     // The gantry was tilted: no DICOM segmentation has such a grid.
     insta::assert_snapshot!(polycl(&folder, "predict run export/tilt --out tilted --format dicom-seg"));
+    // Contours lie in the planes of its slices.
+    insta::assert_snapshot!(polycl(&folder, "predict run export/tilt --out contours --format rtstruct"));
+    let written: Vec<_> = contents(&folder.at("contours")).into_keys().collect();
+    assert_eq!(written.iter().filter(|path| path.to_string_lossy().ends_with(".dcm")).count(), 1);
 }

@@ -100,7 +100,7 @@ struct Trial<'a> {
 /// Files that do not belong together or cannot be read; weights that are not there.
 pub fn run(args: &Request, watch: &dyn Watch) -> anyhow::Result<()> {
     let image = Input::open(&args.image, None)?.image()?;
-    let truth = on_grid(&args.truth, read_truth(&args.truth)?, (&args.image, &image), watch)?;
+    let truth = on_grid(&args.truth, read_truth(&args.truth, &image.space)?, (&args.image, &image), watch)?;
     let names = given_or_beside(args.names.as_deref(), &args.truth)?;
     let (model, sam) = args.weights.open(args.device)?;
     let embedder = Embedder::new(model, sam, args.device, args.cache.clone());

@@ -78,7 +78,7 @@ struct Trial {
 pub fn run(args: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Vec<Line>>> {
     anyhow::ensure!(args.every > 0, "--every: expected at least 1, found 0");
     let image = Input::open(&args.image, None)?.image()?;
-    let truth = on_grid(&args.truth, read_truth(&args.truth)?, (&args.image, &image), watch)?;
+    let truth = on_grid(&args.truth, read_truth(&args.truth, &image.space)?, (&args.image, &image), watch)?;
     let names = names_beside(&args.truth)?;
     let temporary = tempfile::tempdir()?;
     let cache = args.cache.clone().unwrap_or_else(|| temporary.path().to_path_buf());

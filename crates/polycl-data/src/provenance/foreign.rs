@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use polycl_base::text;
+use polycl_base::{Result, text};
 use polycl_image::automation;
 use polycl_image::dicom::segmentation::Automation;
+use polycl_image::dicom::structures::Structures;
 
-use super::Origin;
+use super::{Maker, Origin};
 
 const NNUNET: &str = "nnU-Net";
 const TOTAL_SEGMENTATOR: &str = "TotalSegmentator";
@@ -26,16 +27,30 @@ pub(super) type Program = (PathBuf, &'static str);
 
 /// The program in words where only a DICOM segmentation tells that there was one.
 const WRITER: &str = "the writer of its DICOM segmentation";
+/// The same of a mask that is a DICOM object.
+const OBJECT: &str = "the writer of the DICOM file";
+
+/// The machine that drew the structure of a value in a DICOM object, or, without a value, the least believable of all.
+pub(super) fn object(file: &Path, value: Option<u16>) -> Result<Option<Maker>> {
+    let Some(mut object) = Structures::at(file)? else { return Ok(None) };
+    object.list.retain(|structure| value.is_none_or(|value| structure.value == value));
+    let origin = automation::of(&object).and_then(origin);
+    Ok(origin.map(|origin| Maker { origin, record: object.path, propagation: None, program: Some(OBJECT) }))
+}
+
+fn origin(automation: Automation) -> Option<Origin> {
+    match automation {
+        Automation::Automatic => Some(Origin::Predicted),
+        Automation::Semiautomatic => Some(Origin::Propagated),
+        Automation::Manual => None,
+    }
+}
 
 /// The DICOM segmentation of a mask that lies beside it under the same name, and whom that says to have drawn it. Our own
 /// are such, too: records are easily left behind.
 pub(super) fn segmentation(folder: &Path, case: &str) -> Option<(Program, Origin)> {
     let file = folder.join(format!("{case}.dcm"));
-    let origin = match automation::of_segmentation(&file)? {
-        Automation::Automatic => Origin::Predicted,
-        Automation::Semiautomatic => Origin::Propagated,
-        Automation::Manual => return None,
-    };
+    let origin = origin(automation::of_segmentation(&file)?)?;
     Some(((file, WRITER), origin))
 }
 

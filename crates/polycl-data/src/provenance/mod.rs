@@ -60,6 +60,17 @@ impl Records {
     /// [`Kind::Format`] or [`Kind::Io`] for a `propagate.csv`, `polycl.json` or `refine.csv` that
     /// cannot be read: a mask beside it must not become truth by a slip.
     pub fn maker(&mut self, mask: &Path) -> Result<Option<Maker>> {
+        self.maker_of(mask, None)
+    }
+
+    /// The same of one value of a mask: each structure of a DICOM object says who drew it.
+    ///
+    /// # Errors
+    /// As [`Self::maker`].
+    pub fn maker_of(&mut self, mask: &Path, value: Option<u16>) -> Result<Option<Maker>> {
+        if case_name(mask).is_none() {
+            return foreign::object(mask, value);
+        }
         let mut least: Option<Maker> = None;
         for path in links(mask) {
             let Some(case) = case_name(&path) else { continue };

@@ -3,7 +3,7 @@
 use polycl_base::Kind;
 use polycl_data::{Origin, from_challenge, pairs};
 use polycl_image::orient::Reorientation;
-use polycl_image::{files, names, nifti};
+use polycl_image::{Given, files, names, nifti};
 
 use crate::files::{Folder, LPI, LPS, image, mask, notes, plan, salt, space};
 
@@ -187,7 +187,7 @@ fn what_networks_of_monai_label_made_is_told_from_what_people_submitted() {
         image(&folder.at("images/a.nii.gz"), &space(LPS));
         let labels = folder.at(&format!("labels/{kind}/a.nii.gz"));
         mask(&labels, &space(LPS), &[(1, [0, 1], 4)]);
-        let names = names::given("1=liver", folder.0.path()).unwrap();
+        let names = Given::parse("1=liver", folder.0.path()).unwrap();
         let pairs = pairs::from_folders(&folder.at("images"), labels.parent(), Some(&names)).unwrap().0;
         assert_eq!(folder.import(&plan(pairs)).unwrap().scans[0].origin, origin);
         std::fs::remove_dir_all(folder.at("dataset")).unwrap();

@@ -1,6 +1,7 @@
 //! Data sets from files to slices, on scans made here and on the real ones where they are.
 
 mod continuing;
+mod contours;
 mod drawn;
 mod files;
 mod habits;
@@ -14,4 +15,5 @@ mod origin;
 mod patients;
 mod ranges;
 mod real;
+mod structures;
 mod told;

@@ -3,9 +3,14 @@ use std::path::Path;
 
 use polycl_base::Kind;
 use polycl_data::pairs;
-use polycl_image::names;
+use polycl_image::legend::Legend;
+use polycl_image::{Given, names};
 
 use crate::files::{Folder, LPS, image, mask, plan, salt, shifted_image, space};
+
+fn given(text: &str, base: &Path) -> Legend {
+    Given::parse(text, base).unwrap().values().unwrap()
+}
 
 #[test]
 fn names_are_read_in_every_spelling() {
@@ -22,9 +27,9 @@ fn names_are_read_in_every_spelling() {
         ("f.csv", "group,original_idx,structure,id\norgans,7,liver,1\norgans,8,spleen,2\n"),
     ] {
         assert_eq!(names::read(&folder.write(file, text)).unwrap().names, expected, "{file}");
-        assert_eq!(names::given(file, folder.0.path()).unwrap().names, expected, "{file}");
+        assert_eq!(given(file, folder.0.path()).names, expected, "{file}");
     }
-    assert_eq!(names::given("1=liver, 2=spleen", Path::new("")).unwrap().names, expected);
+    assert_eq!(given("1=liver, 2=spleen", Path::new("")).names, expected);
 }
 
 #[test]
@@ -46,7 +51,7 @@ fn names_that_make_no_sense_are_refused() {
     }
     assert_eq!(names::read(&folder.write("x.json", "{")).unwrap_err().kind, Kind::Format);
     for text in ["1=", "=liver", "x=liver", "1=liver,2"] {
-        assert_eq!(names::given(text, Path::new("")).unwrap_err().kind, Kind::Labels, "{text}");
+        assert_eq!(Given::parse(text, Path::new("")).unwrap_err().kind, Kind::Labels, "{text}");
     }
 }
 

@@ -7,6 +7,7 @@ use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries;
 
 use super::elements::text;
+use super::item::Item;
 
 const ESCAPE: u8 = 0x1B;
 
@@ -191,6 +192,11 @@ fn registered(term: &str, bytes: &[u8]) -> String {
 /// The character sets that a data set declares.
 pub(super) fn declared(object: &InMemDicomObject) -> String {
     text(object, tags::SPECIFIC_CHARACTER_SET)
+}
+
+/// The same, of a data set or an item that is read in place.
+pub(super) fn declared_in(item: Item) -> String {
+    item.text(tags::SPECIFIC_CHARACTER_SET)
 }
 
 #[cfg(test)]

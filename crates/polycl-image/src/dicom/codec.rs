@@ -14,8 +14,8 @@ use super::{lossless, rle};
 
 /// A frame has at most this many pixels for each of its compressed bytes, beyond the first 4 million: an empty
 /// slice of 512 x 512 takes some 100 bytes of JPEG 2000.
-const PIXELS_FOR_BYTE: usize = 1 << 12;
-const PIXELS_FREE: usize = 1 << 22;
+pub(super) const PIXELS_FOR_BYTE: usize = 1 << 12;
+pub(super) const PIXELS_FREE: usize = 1 << 22;
 
 /// What a compressed stream is, by its transfer syntax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

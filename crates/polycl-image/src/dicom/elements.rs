@@ -27,7 +27,7 @@ pub(super) fn numbers(object: &InMemDicomObject, tag: Tag) -> Vec<f64> {
     }
 }
 
-fn number(text: &str, small: bool) -> Option<f64> {
+pub(super) fn number(text: &str, small: bool) -> Option<f64> {
     let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
     let Some((whole, part)) = text.split_once(',') else { return text.parse().ok() };
     let thousands = part.len() == 3 && !whole.trim_start_matches(['+', '-']).starts_with('0');

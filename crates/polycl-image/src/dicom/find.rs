@@ -13,6 +13,7 @@ use super::scan::Element;
 use super::series::Series;
 use super::slice::{Shot, parse, shot};
 use super::source::{Head, open};
+use super::structures::Structures;
 
 /// Folders within folders that are looked into.
 const DEPTH: usize = 64;
@@ -20,6 +21,7 @@ const DEPTH: usize = 64;
 enum Seen {
     Image(Box<Shot>),
     Other(&'static str),
+    Structures(&'static str, Box<Result<Structures>>),
     Damaged(Error),
     /// A file without a byte, as a broken copy leaves them.
     Empty(PathBuf),
@@ -42,12 +44,16 @@ pub fn find(path: &Path) -> Result<Found> {
     files.sort();
     let seen = files.par_iter().map(|file| look(file)).collect::<Result<Vec<_>>>()?;
     let mut series = BTreeMap::<String, Vec<Shot>>::new();
-    let mut found = Found { series: Vec::new(), others: BTreeMap::new(), damaged: Vec::new() };
+    let mut found = Found { series: Vec::new(), others: BTreeMap::new(), structures: Vec::new(), damaged: Vec::new() };
     let mut empty = Vec::new();
     for seen in seen {
         match seen {
             Seen::Empty(path) => empty.push(path),
             Seen::Image(shot) => series.entry(shot.series.clone()).or_default().push(*shot),
+            Seen::Structures(reason, structures) => {
+                *found.others.entry(reason.to_owned()).or_default() += 1;
+                found.structures.push(*structures);
+            }
             Seen::Other(reason) => *found.others.entry(reason.to_owned()).or_default() += 1,
             Seen::Damaged(error) => found.damaged.push(error),
         }
@@ -117,7 +123,10 @@ fn look(path: &Path) -> Result<Seen> {
         Err(error) => return Ok(Seen::Damaged(error)),
     };
     Ok(match (other(path, &head), head.scan.pixels) {
-        (Ok(Some(reason)), _) => Seen::Other(reason),
+        (Ok(Some(reason)), _) => match Structures::of(path, &head).transpose() {
+            Some(structures) => Seen::Structures(reason, Box::new(structures)),
+            None => Seen::Other(reason),
+        },
         (Ok(None), None) => Seen::Other("DICOM objects without an image"),
         (Ok(None), Some(pixels)) => {
             shot(path, &head, pixels).map_or_else(Seen::Damaged, |shot| Seen::Image(Box::new(shot)))

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use polycl_base::Error;
+use polycl_base::{Error, Result};
 
 use super::series::Series;
+use super::structures::Structures;
 
 pub(super) const NO_DICOM: &str = "files that are no DICOM";
 pub(super) const EMPTY: &str = "empty files";
@@ -16,6 +17,8 @@ pub struct Found {
     pub series: Vec<Series>,
     /// Files that were passed over, and how many files of it.
     pub others: BTreeMap<String, usize>,
+    /// Segmentations and contours, which are among the others as well, by their files; errors of those that cannot be used.
+    pub structures: Vec<Result<Structures>>,
     /// DICOM files whose headers cannot be read: no one knows which series they are of.
     pub damaged: Vec<Error>,
 }

@@ -29,8 +29,8 @@ pub(super) fn pixels<'a>(
         return fragments(rest, syntax).and_then(|(table, fragments)| frames(&table, fragments, layout));
     };
     let data = &rest[..length.min(rest.len())];
-    // Two bytes to the word, and the word's byte order, even where each byte is a pixel.
-    if syntax.big && element.vr == VR::OW && layout.allocated == 8 {
+    // Two bytes to the word, and the word's byte order, even where each byte is a pixel, or eight.
+    if syntax.big && element.vr == VR::OW && layout.allocated <= 8 {
         return Ok(Pixels::Native(data.as_chunks::<2>().0.iter().flat_map(|&[a, b]| [b, a]).collect()));
     }
     Ok(Pixels::Native(Cow::Borrowed(data)))

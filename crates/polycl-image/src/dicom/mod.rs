@@ -14,6 +14,7 @@
 
 mod charset;
 mod codec;
+pub mod contours;
 mod copies;
 mod counts;
 mod elements;
@@ -22,6 +23,7 @@ mod found;
 mod frames;
 mod huffman;
 mod instance;
+mod item;
 mod lack;
 mod layout;
 mod lossless;
@@ -38,8 +40,10 @@ mod series;
 mod slice;
 mod source;
 mod stack;
+pub mod structures;
 mod values;
 mod wanted;
+mod write;
 
 use std::path::Path;
 

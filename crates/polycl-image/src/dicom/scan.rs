@@ -13,15 +13,22 @@ use dicom_dictionary_std::StandardDataDictionary;
 
 /// Sequences within sequences that are followed; the deepest in real files are structured reports of about 20.
 const DEPTH: usize = 64;
-const ITEM: Tag = Tag(0xFFFE, 0xE000);
-const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
-const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
+pub(super) const ITEM: Tag = Tag(0xFFFE, 0xE000);
+pub(super) const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
+pub(super) const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 
 /// How elements are spelt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Syntax {
     pub explicit: bool,
     pub big: bool,
+}
+
+impl Syntax {
+    /// The syntax within a sequence: one of unknown VR is implicit little endian inside (part 5, 6.2.2, note 2).
+    pub(super) fn within(self, vr: VR) -> Self {
+        if self.explicit && vr == VR::UN { Self { explicit: false, big: false } } else { self }
+    }
 }
 
 /// One element of the data set's top level: the header begins at `start`, the value at `value`.
@@ -199,7 +206,7 @@ impl Walker<'_> {
     /// known is skipped by it.
     fn nested(&self, head: &Element, syntax: Syntax) -> Walk<usize> {
         let end = head.length.map(|length| head.value + length);
-        let mut levels = vec![Level { inside: inside(head), end, syntax: inner(head, syntax) }];
+        let mut levels = vec![Level { inside: inside(head), end, syntax: syntax.within(head.vr) }];
         self.unfit.set(self.unfit.get() || inside(head) == Inside::Fragments);
         let mut at = head.value;
         while let Some(level) = levels.last() {
@@ -242,7 +249,7 @@ impl Walker<'_> {
                 if levels.len() >= 2 * DEPTH {
                     return Err(Fault::Damaged(format!("more than {DEPTH} sequences within each other")));
                 }
-                levels.push(Level { inside: inside(&head), end, syntax: inner(&head, syntax) });
+                levels.push(Level { inside: inside(&head), end, syntax: syntax.within(head.vr) });
                 // Pictures within pictures are looked at by nobody here.
                 self.unfit.set(self.unfit.get() || inside(&head) == Inside::Fragments);
                 return Ok(head.value);
@@ -299,12 +306,6 @@ fn fits(head: &Element) -> bool {
         _ => 1,
     };
     head.length.is_none_or(|length| length.is_multiple_of(unit))
-}
-
-/// The syntax within a sequence: one of unknown VR and undefined length is implicit little endian inside
-/// (part 5, 6.2.2, note 2).
-fn inner(head: &Element, syntax: Syntax) -> Syntax {
-    if syntax.explicit && head.vr == VR::UN { Syntax { explicit: false, big: false } } else { syntax }
 }
 
 /// Tag, VR, length and size of the header that begins `bytes`.

@@ -26,6 +26,8 @@ pub struct Series {
     pub modality: String,
     /// Study Instance UID.
     pub study: String,
+    /// UID of the frame of reference; empty where there is none.
+    pub frame_of_reference: String,
     pub patient: Patient,
     /// What errors of the series as a whole name.
     root: PathBuf,
@@ -74,6 +76,7 @@ impl Series {
             description: first.description.clone(),
             modality: first.modality.clone(),
             study: first.study.clone(),
+            frame_of_reference: first.frame_of_reference.clone(),
             patient: first.patient.clone(),
             root: root.to_owned(),
             warnings,
@@ -139,6 +142,11 @@ impl Series {
         let head = open(path)?
             .ok_or_else(|| Error::new(path, Kind::Format, "a DICOM file", "another kind of file"))?;
         header(path, &head)
+    }
+
+    /// SOP Instance UIDs of its images, those among them that make no slice.
+    pub fn uids(&self) -> impl Iterator<Item = &str> {
+        self.shots.iter().map(|shot| shot.instance.as_str())
     }
 
     /// Where each slice comes from, along the volume's third axis; empty where the images make no volume.

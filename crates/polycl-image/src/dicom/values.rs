@@ -97,13 +97,13 @@ pub(super) fn room(shape: [usize; 3], shots: &[&Shot], root: &Path) -> Result<Ve
     Ok(vec![0.0; count as usize])
 }
 
-fn unsupported(path: &Path, found: String) -> Error {
+pub(super) fn unsupported(path: &Path, found: String) -> Error {
     Error::new(path, Kind::Format, "a transfer syntax that is read here", found).hint(
         "convert the file with dcmdjpeg or gdcmconv --raw: only uncompressed, deflated, RLE, JPEG (lossless, or 8 bits), JPEG-LS and JPEG 2000 are read",
     )
 }
 
-fn compressed(path: &Path, found: String) -> Error {
+pub(super) fn compressed(path: &Path, found: String) -> Error {
     Error::new(path, Kind::Format, "intact compressed pixels of a kind that is read here", found).hint(
         "convert the file with dcmdjpeg or gdcmconv --raw; where neither can, export it again: it is damaged",
     )

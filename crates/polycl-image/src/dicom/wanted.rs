@@ -4,7 +4,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// Elements of the top level that are looked at. The others are never handed to dicom-rs.
-pub(super) const WANTED: [Tag; 38] = [
+pub(super) const WANTED: [Tag; 39] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
@@ -20,6 +20,7 @@ pub(super) const WANTED: [Tag; 38] = [
     tags::CONVOLUTION_KERNEL,
     tags::STUDY_INSTANCE_UID,
     tags::SERIES_INSTANCE_UID,
+    tags::FRAME_OF_REFERENCE_UID,
     tags::ACQUISITION_NUMBER,
     tags::IMAGE_POSITION_PATIENT,
     tags::IMAGE_ORIENTATION_PATIENT,

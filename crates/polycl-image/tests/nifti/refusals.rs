@@ -339,7 +339,7 @@ fn the_form_that_is_trusted_says_where_voxels_lie() {
     for (trust, columns, taken) in
         [(None, sform, "sform"), (Some(Form::Sform), sform, "sform"), (Some(Form::Qform), qform, "qform")]
     {
-        let reading = Reading { trust };
+        let reading = Reading::trusting(trust);
         let space = reading.space(&path).unwrap();
         let found = space.world_from_voxel.to_cols_array();
         let near = found.iter().zip(columns.as_flattened()).all(|(a, b)| (a - b).abs() < 1e-6);
@@ -356,7 +356,7 @@ fn the_form_that_is_trusted_says_where_voxels_lie() {
     }
     // Without a qform the sform is all there is.
     std::fs::write(&path, built.put(252, 0i16.to_le_bytes()).bytes()).unwrap();
-    let space = Reading { trust: Some(Form::Qform) }.space(&path).unwrap();
+    let space = Reading::trusting(Some(Form::Qform)).space(&path).unwrap();
     assert_eq!(space, read_space(&path).unwrap());
 }
 

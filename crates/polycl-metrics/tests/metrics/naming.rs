@@ -189,7 +189,7 @@ fn headers_that_contradict_themselves_are_told_and_a_person_decides() {
         path
     });
     let scored = |trust: Option<nifti::Form>| {
-        let reading = polycl_image::files::Reading { trust };
+        let reading = polycl_image::files::Reading::trusting(trust);
         let pairs = Pairs::find(&files[0], &files[1], reading, |_| Ok(()))?.pairs;
         evaluate(&pairs, &SeenCases::default(), &Options::default(), &())
     };

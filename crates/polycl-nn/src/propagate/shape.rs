@@ -1,6 +1,6 @@
 //! Outlines of an object in a slice, as signed distances on the decoder's grid.
 
-use polycl_metrics::squared_distances;
+use polycl_image::edt::squared_distances;
 
 use crate::sam::Lattice;
 

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use polycl_app::evaluate::{Request, run as evaluate};
 use polycl_metrics::EmptyPolicy;
 
-use super::shared::TrustArgs;
+use super::shared::ReadingArgs;
 use crate::ended::Ended;
 use crate::terminal::Terminal;
 
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
-    trust: TrustArgs,
+    reading: ReadingArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
@@ -67,10 +67,11 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         "--tolerance: expected millimetres from 0, found {}",
         args.tolerance
     );
-    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, trust } = args;
+    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, reading } = args;
     let labels = labels.into_iter().collect();
+    let (trust, fill_gaps) = (reading.trust.trust, reading.fill_gaps);
     let request =
-        Request { reference, prediction, out, labels, empty, tolerance, run, seed, trust: trust.trust };
+        Request { reference, prediction, out, labels, empty, tolerance, run, seed, trust, fill_gaps };
     evaluate(&request, &Terminal::new("evaluate"))?;
     Ok(Ended::Done)
 }

@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 
 use polycl_app::import::{OrganCounts, Outcome as Imported, Request, Scans, organs, run as import};
 use polycl_base::counted;
-use polycl_data::{Index, Origin, Scan};
+use polycl_data::{Choice, Index, Origin, Scan};
 use polycl_image::preprocess::{Fit, Normalise, Preprocess};
 
-use super::shared::TrustArgs;
+use super::shared::ReadingArgs;
 use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
@@ -36,10 +36,13 @@ pub struct Args {
     /// UIDs of the series to import from --dicom, separated by commas [default: all CT series]
     #[arg(long, hide_short_help = true, value_name = "UID", value_delimiter = ',', requires = "dicom")]
     series: Vec<String>,
+    /// Segmentation or contours to take where a series of --dicom has several: newest, a label, a UID, or none
+    #[arg(long, hide_short_help = true, value_name = "WHICH", requires = "dicom")]
+    structures: Option<Choice>,
     /// Provenance of the masks: hand, propagated or predicted
     ///
     /// By default it comes from the manifest's column `origin`, otherwise from the record files beside the masks.
-    #[arg(long, value_name = "ORIGIN", conflicts_with = "dicom")]
+    #[arg(long, value_name = "ORIGIN")]
     origin: Option<Origin>,
     /// Table of ranges: first and last slice of each organ
     ///
@@ -55,8 +58,11 @@ pub struct Args {
     drawn: Option<PathBuf>,
     /// Names of label values: 1=liver,2=spleen, or a file
     ///
-    /// The file is JSON, such as {"1": "liver"}, or CSV with the columns id,name.
-    #[arg(long, value_name = "FILE|LIST", conflicts_with_all = ["nnunet", "msd", "dicom"])]
+    /// The file is JSON, such as {"1": "liver"}, or CSV with the columns id,name. Of DICOM segmentations and contours,
+    /// --names also chooses structures by name: liver,spleen, or a file of spellings. Such a file is JSON,
+    /// {"parotid_left": ["Parotid_L", "PAROTID LT"]}, or CSV with the columns name,spelling. Case, spaces and
+    /// punctuation make no difference.
+    #[arg(long, value_name = "FILE|LIST", conflicts_with_all = ["nnunet", "msd"])]
     names: Option<String>,
     /// Organs to keep, separated by commas [default: all]
     ///
@@ -85,7 +91,7 @@ pub struct Args {
     #[arg(long, hide_short_help = true, value_enum, default_value = "unit")]
     normalise: NormaliseArg,
     #[command(flatten)]
-    trust: TrustArgs,
+    reading: ReadingArgs,
 }
 
 /// The source of the scans.
@@ -109,8 +115,9 @@ struct ScansArgs {
     msd: Option<PathBuf>,
     /// Folder of DICOM files; each CT series is a scan
     ///
-    /// Folders below are searched, too. Patient IDs are replaced by a salted hash. The salt is a secret in the file
-    /// that POLYCL_SALT names, or in `salt` in the settings folder. The first import makes it.
+    /// Folders below are searched, too. Segmentations (SEG) and contours (RTSTRUCT) in it are the masks of the series
+    /// that they refer to. Patient IDs are replaced by a salted hash. The salt is a secret in the file that POLYCL_SALT
+    /// names, or in `salt` in the settings folder. The first import makes it.
     #[arg(long, value_name = "DIR")]
     dicom: Option<PathBuf>,
 }
@@ -137,7 +144,9 @@ impl Args {
         let scans = match (manifest, nnunet.or(msd), dicom) {
             (Some(file), ..) => Scans::Manifest { file, names: self.names },
             (_, Some(folder), _) => Scans::Challenge(folder),
-            (.., Some(folder)) => Scans::Dicom { folder, series: self.series },
+            (.., Some(folder)) => {
+                Scans::Dicom { folder, series: self.series, names: self.names, structures: self.structures }
+            }
             _ => {
                 Scans::Folders { images: images.unwrap_or_default(), labels: self.labels, names: self.names }
             }
@@ -159,7 +168,8 @@ impl Args {
             out: self.out,
             go_on: self.go_on,
             preprocess: Preprocess { size: self.size, window: self.window, fit, normalise, keep: self.keep },
-            trust: self.trust.trust,
+            trust: self.reading.trust.trust,
+            fill_gaps: self.reading.fill_gaps,
         }
     }
 }

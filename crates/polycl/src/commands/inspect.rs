@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use polycl_app::ScanPath;
 use polycl_app::figures::picture::colour_name;
 use polycl_app::inspect::{
-    BINS, Content, GridFacts, Montage, MontageRequest, Outcome as Facts, Request, Values, VolumeFacts,
-    Window, run as inspect,
+    BINS, Content, DicomFacts, GridFacts, Montage, MontageRequest, Outcome as Facts, Request, SeriesFacts,
+    StructuresFacts, Values, VolumeFacts, Window, run as inspect,
 };
 use polycl_base::counted;
 use polycl_data::{Failed, Index, Origin};
@@ -15,7 +15,7 @@ use polycl_image::preprocess::Preprocess;
 use polycl_nn::train::{Record, RunCard, RunKind};
 
 use super::import;
-use super::shared::TrustArgs;
+use super::shared::ReadingArgs;
 use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
@@ -23,7 +23,7 @@ use crate::terminal::Terminal;
 /// Describe an image, a mask, a data set or a run
 ///
 /// An image: its geometry, its values, the nearest intensity window, and anything odd. A mask: its labels with
-/// their volumes. A data set: its patients, scans, organs and spacings. A run: its network and who trained it.
+/// their volumes. A folder of DICOM: its series, segmentations (SEG) and contours (RTSTRUCT), with their names. A data set: its patients, scans, organs and spacings. A run: its network and who trained it.
 ///
 /// --montage draws slices, spread evenly from the feet up, with their numbers in the file. With --mask it draws
 /// slices of the part that holds the mask, with outlines.
@@ -48,19 +48,20 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=400))]
     slices: u16,
     #[command(flatten)]
-    trust: TrustArgs,
+    reading: ReadingArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
-    let Args { path, series, montage, mask, window, slices, trust } = args;
+    let Args { path, series, montage, mask, window, slices, reading } = args;
     let montage = montage.map(|out| MontageRequest { out, mask, window, slices: usize::from(slices) });
-    let request = Request { scan: ScanPath { image: path, series, trust: trust.trust }, montage };
+    let request = Request { scan: ScanPath { image: path, series, trust: reading.trust.trust, fill_gaps: reading.fill_gaps }, montage };
     let path = &request.scan.image;
     let facts = inspect(&request, &Terminal::new("inspect"))?;
     talk::data(match facts {
         Facts::Run { card, last, best } => run_of(path, &card, last.as_ref(), best),
         Facts::Dataset { index, failed } => dataset(path, &index, &failed),
         Facts::VolumeFacts(facts) => volume(path, &facts, request.montage.as_ref()),
+        Facts::Dicom(facts) => dicom(path, &facts),
     });
     Ok(Ended::Done)
 }
@@ -144,8 +145,35 @@ fn dataset(path: &Path, index: &Index, failed: &Failed) -> String {
     text
 }
 
+/// The series of a folder and what was drawn on each; then what was drawn on others.
+fn dicom(path: &Path, DicomFacts { series, structures, damaged }: &DicomFacts) -> String {
+    let mut text = format!("{}: {} series\n", path.display(), series.len());
+    let is_of = |object: &&StructuresFacts, uid: &String| object.series.contains(uid);
+    for SeriesFacts { uid, description, modality, slices } in series {
+        let description = if description.is_empty() { "no description" } else { description };
+        text += &format!("series  {uid}  {description}, {modality}, {slices} slices\n");
+        text += &structures.iter().filter(|object| is_of(object, uid)).map(drawn_on).collect::<String>();
+    }
+    let others = structures.iter().filter(|object| !series.iter().any(|series| is_of(object, &series.uid)));
+    let others: String = others.map(drawn_on).collect();
+    if !others.is_empty() {
+        text += &format!("of other series\n{others}");
+    }
+    damaged.iter().for_each(|error| text += &format!("odd: {error}\n"));
+    text
+}
+
+/// A segmentation or contours in two lines.
+fn drawn_on(object: &StructuresFacts) -> String {
+    let StructuresFacts { path, storage, uid, label, made, names, .. } = object;
+    let label = if label.is_empty() { "no label" } else { label };
+    let made = made.get(..8).unwrap_or("no date");
+    let names = names.iter().map(|(value, name)| format!("{value} {name}")).collect::<Vec<_>>().join(", ");
+    format!("  {storage}  {uid}  {label}, {made}, {}\n    {names}\n", path.display())
+}
+
 fn volume(path: &Path, facts: &VolumeFacts, asked: Option<&MontageRequest>) -> String {
-    let VolumeFacts { grid, content, montage, odd } = facts;
+    let VolumeFacts { grid, content, montage, odd, structures } = facts;
     let mut text = format!("{}\n{}", path.display(), geometry(grid));
     text += &match content {
         Content::Labels { counts, names, regions } => {
@@ -156,6 +184,7 @@ fn volume(path: &Path, facts: &VolumeFacts, asked: Option<&MontageRequest>) -> S
     if let Some((montage, asked)) = montage.as_ref().zip(asked) {
         text += &drawn(montage, asked);
     }
+    text += &structures.iter().map(drawn_on).collect::<String>();
     for oddity in odd {
         text += &format!("odd: {oddity}\n");
     }

@@ -15,12 +15,12 @@ pub struct ScanArgs {
     #[arg(long, value_name = "UID")]
     series: Option<String>,
     #[command(flatten)]
-    trust: TrustArgs,
+    reading: ReadingArgs,
 }
 
 impl ScanArgs {
     pub fn scan(self) -> ScanPath {
-        ScanPath { image: self.image, series: self.series, trust: self.trust.trust }
+        ScanPath { image: self.image, series: self.series, trust: self.reading.trust.trust, fill_gaps: self.reading.fill_gaps }
     }
 }
 
@@ -32,6 +32,16 @@ pub struct TrustArgs {
     pub trust: Option<Form>,
 }
 
+/// The way to read masks whose files leave a choice.
+#[derive(clap::Args)]
+pub struct ReadingArgs {
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// Interpolate the shape of an RTSTRUCT's organ in slices without a contour between others
+    #[arg(long, hide_short_help = true)]
+    pub fill_gaps: bool,
+}
+
 /// File formats of masks.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum FormatArg {
@@ -39,6 +49,8 @@ pub enum FormatArg {
     Nifti,
     /// NIfTI, and CASE.dcm beside it: a DICOM segmentation of the series
     DicomSeg,
+    /// NIfTI, and CASE.dcm beside it: contours (RTSTRUCT) on the series
+    Rtstruct,
 }
 
 impl From<FormatArg> for MaskFormat {
@@ -46,6 +58,7 @@ impl From<FormatArg> for MaskFormat {
         match format {
             FormatArg::Nifti => Self::Nifti,
             FormatArg::DicomSeg => Self::DicomSeg,
+            FormatArg::Rtstruct => Self::Rtstruct,
         }
     }
 }

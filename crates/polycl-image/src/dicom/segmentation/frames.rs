@@ -9,15 +9,15 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use polycl_base::{Error, Kind, Result};
 
-use super::codes::code;
-use super::element::{binary, item, sequence, text};
 use super::grid::Grid;
-use super::header;
-use super::segments::Segment;
-use super::source::Source;
-use super::uid::uid;
 use crate::Mask;
 use crate::dicom::Instance;
+use crate::dicom::write::codes::code;
+use crate::dicom::write::element::{binary, item, sequence, text};
+use crate::dicom::write::reference::image;
+use crate::dicom::write::shown::Shown;
+use crate::dicom::write::uid::uid;
+use crate::dicom::write::{Source, header};
 
 /// One slice of one segment.
 struct Frame {
@@ -33,7 +33,7 @@ pub(super) fn put(
     path: &Path,
     source: &Source,
     mask: &Mask,
-    segments: &[Segment],
+    segments: &[Shown],
     grid: &Grid,
 ) -> Result<()> {
     let frames: Vec<Frame> = (1..)
@@ -149,17 +149,6 @@ fn put_derivation(object: &mut InMemDicomObject, image: &InMemDicomObject, frame
         sequence(object, tags::DERIVATION_CODE_SEQUENCE, vec![segmentation]);
     });
     sequence(object, tags::DERIVATION_IMAGE_SEQUENCE, vec![derivation]);
-}
-
-/// A reference to an instance of the series.
-fn image(path: &Path, instance: &Instance) -> Result<InMemDicomObject> {
-    let class = header::checked(path, "the SOP class of each slice of the series", &instance.sop_class)?;
-    let uid =
-        header::checked(path, "the SOP instance UID of each slice of the series", &instance.sop_instance)?;
-    Ok(item(|object| {
-        text(object, tags::REFERENCED_SOP_CLASS_UID, VR::UI, class);
-        text(object, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, uid);
-    }))
 }
 
 /// The whole series, each instance once: viewers look there for the scan under a segmentation.

@@ -7,8 +7,8 @@ use dicom_object::InMemDicomObject;
 use glam::DVec3;
 use polycl_base::{Error, Kind, Result};
 
-use super::element::decimals;
 use crate::Space;
+use crate::dicom::write::element::decimals;
 
 /// Cosines of angles between axes that count as right angles: what highdicom allows between rows
 /// and columns (which readers take for exact), and between slices and their normal (where positions
@@ -19,7 +19,7 @@ const THROUGH_PLANE: f64 = 1e-3;
 /// Nothing in a scanner is further away, in mm; keeps decimals exact and text short.
 const FAR: f64 = 1e6;
 
-const HINT: &str = "write the mask as NIfTI instead, which can hold any grid";
+const HINT: &str = "write the mask as NIfTI or as contours instead, which can hold any grid";
 
 pub(super) struct Grid {
     shape: [usize; 3],

@@ -17,3 +17,14 @@ pub struct How {
     /// What the object holds, in a few words: the description of its series.
     pub description: String,
 }
+
+impl Automation {
+    /// The defined term, which segments and ROIs share.
+    pub(in crate::dicom) fn term(self) -> &'static str {
+        match self {
+            Self::Automatic => "AUTOMATIC",
+            Self::Semiautomatic => "SEMIAUTOMATIC",
+            Self::Manual => "MANUAL",
+        }
+    }
+}

@@ -97,20 +97,29 @@ const FINDINGS: &[(&[&str], Code)] = &[
 ];
 
 /// Puts the category, the type and the side of what is called `name`.
-pub(super) fn put(object: &mut InMemDicomObject, name: &str) {
-    let (words, side) = words(name);
-    let (category, kind) = coded(&words);
-    let mut kind = code("SCT", kind);
-    // The side belongs to the type: it is an item within its code.
-    if let Some(side) = side {
-        let side = vec![code("SCT", side)];
-        sequence(&mut kind, tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE, side);
-    }
+pub(in crate::dicom) fn put(object: &mut InMemDicomObject, name: &str) {
+    let category = coded(&words(name).0).0;
     sequence(object, tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, vec![code("SCT", category)]);
-    sequence(object, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, vec![kind]);
+    sequence(object, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, vec![kind(name)]);
 }
 
-pub(super) fn code(scheme: &str, (value, meaning): (&str, &str)) -> InMemDicomObject {
+/// The code of the type of what is called `name`.
+pub(in crate::dicom) fn kind(name: &str) -> InMemDicomObject {
+    let (words, side) = words(name);
+    let mut kind = code("SCT", coded(&words).1);
+    // The side belongs to the type: it is an item within its code.
+    if let Some(side) = side {
+        sequence(&mut kind, tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE, vec![code("SCT", side)]);
+    }
+    kind
+}
+
+/// True for the name of an organ that is known here.
+pub(in crate::dicom) fn is_organ(name: &str) -> bool {
+    coded(&words(name).0).0 == STRUCTURE
+}
+
+pub(in crate::dicom) fn code(scheme: &str, (value, meaning): (&str, &str)) -> InMemDicomObject {
     item(|object| {
         text(object, tags::CODE_VALUE, VR::SH, value);
         text(object, tags::CODING_SCHEME_DESIGNATOR, VR::SH, scheme);

@@ -5,33 +5,38 @@ use dicom_core::{DataElement, Tag, VR};
 use dicom_object::InMemDicomObject;
 
 /// Puts text, which for several values has backslashes between them.
-pub(super) fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: impl Into<String>) {
+pub(in crate::dicom) fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: impl Into<String>) {
     object.put_str(tag, vr, value);
 }
 
 /// Puts numbers with decimals; see [`decimal`].
-pub(super) fn decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
+pub(in crate::dicom) fn decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
     let values: Vec<String> = values.iter().map(|&value| decimal(value)).collect();
     text(object, tag, VR::DS, values.join("\\"));
 }
 
-pub(super) fn binary(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: impl Into<PrimitiveValue>) {
+pub(in crate::dicom) fn binary(
+    object: &mut InMemDicomObject,
+    tag: Tag,
+    vr: VR,
+    value: impl Into<PrimitiveValue>,
+) {
     object.put(DataElement::new(tag, vr, value.into()));
 }
 
-pub(super) fn sequence(object: &mut InMemDicomObject, tag: Tag, items: Vec<InMemDicomObject>) {
+pub(in crate::dicom) fn sequence(object: &mut InMemDicomObject, tag: Tag, items: Vec<InMemDicomObject>) {
     object.put(DataElement::new(tag, VR::SQ, DataSetSequence::from(items)));
 }
 
 /// An item of a sequence, filled by `fill`.
-pub(super) fn item(fill: impl FnOnce(&mut InMemDicomObject)) -> InMemDicomObject {
+pub(in crate::dicom) fn item(fill: impl FnOnce(&mut InMemDicomObject)) -> InMemDicomObject {
     let mut object = InMemDicomObject::new_empty();
     fill(&mut object);
     object
 }
 
 /// One line of at most `length` characters, without those that the standard keeps for itself.
-pub(super) fn line(value: &str, length: usize) -> String {
+pub(in crate::dicom) fn line(value: &str, length: usize) -> String {
     let plain = value.chars().map(|c| if c == '\\' || c.is_control() { ' ' } else { c });
     plain.take(length).collect::<String>().trim().to_owned()
 }
@@ -40,7 +45,7 @@ pub(super) fn line(value: &str, length: usize) -> String {
 const LENGTH: usize = 16;
 
 /// A number below 1e10 in at most 16 characters, with as many decimals as these hold: six and more.
-pub(super) fn decimal(value: f64) -> String {
+pub(in crate::dicom) fn decimal(value: f64) -> String {
     let shortest = format!("{value}");
     if shortest.len() <= LENGTH {
         return if value == 0.0 { "0".to_owned() } else { shortest };
