@@ -80,7 +80,7 @@ impl Chosen {
             damaged.iter().filter_map(|error| Some(format!("passed over: {}", error.as_ref().err()?))),
         );
         let objects: Vec<Structures> = objects.into_iter().flatten().collect();
-        self.check_names(dir, &objects)?;
+        notes.extend(self.check_names(dir, &objects)?);
         let mut of_series: BTreeMap<&str, Vec<&Structures>> = BTreeMap::new();
         let (mut elsewhere, mut nameless) = (0, 0);
         for object in &objects {
@@ -123,11 +123,15 @@ impl Chosen {
         Legend::plain(self.names.as_ref().map_or_else(|| names.clone(), |given| given.choose(&names)))
     }
 
-    /// Refuses names of which not one is in any object.
-    fn check_names(&self, dir: &Path, objects: &[Structures]) -> Result<()> {
-        let Some(given) = &self.names else { return Ok(()) };
-        if objects.iter().any(|object| !self.legend(object).names.is_empty()) {
-            return Ok(());
+    /// Refuses names of which not one is in any object; a sentence about those that are in none.
+    fn check_names(&self, dir: &Path, objects: &[Structures]) -> Result<Option<String>> {
+        let Some(given) = &self.names else { return Ok(None) };
+        let found: BTreeSet<String> =
+            objects.iter().flat_map(|object| self.legend(object).names.into_values()).collect();
+        let missing: Vec<&str> = given.names().into_iter().filter(|name| !found.contains(*name)).collect();
+        if !found.is_empty() {
+            let told = || format!("no segment and no ROI has the names {}", some(&missing));
+            return Ok((!missing.is_empty()).then(told));
         }
         let there: BTreeSet<&str> =
             objects.iter().flat_map(|object| &object.list).map(|structure| structure.name.as_str()).collect();

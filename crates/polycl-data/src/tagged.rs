@@ -32,7 +32,8 @@ pub fn from_dicom(dir: &Path, wanted: &[String], salt: &Salt) -> Result<(Vec<Pai
 /// As [`from_dicom`], each series with the segmentation or the contours that were drawn on it.
 ///
 /// # Errors
-/// As [`from_dicom`] and [`Chosen::of`].
+/// As [`from_dicom`]; [`Kind::Request`] where several were drawn on one series and none is chosen, or where none is what is
+/// named; [`Kind::Labels`] where no object has any of the names.
 pub fn from_dicom_with_masks(
     dir: &Path,
     wanted: &[String],

@@ -39,12 +39,16 @@ impl Given {
                 None => Self::Values(names::read(&file)?),
             });
         }
-        let is_path = given.contains(['/', '\\']) || [".json", ".csv"].iter().any(|ending| given.ends_with(ending));
+        let is_path =
+            given.contains(['/', '\\']) || [".json", ".csv"].iter().any(|ending| given.ends_with(ending));
         match given.contains('=') {
             true => names::listed(given).map(Self::Values),
             false if is_path => names::read(&file).map(Self::Values),
-            false => Spellings::of(given.split(',').map(|name| (name.trim().to_owned(), Vec::new())), Path::new(given))
-                .map(Self::Spellings),
+            false => Spellings::of(
+                given.split(',').map(|name| (name.trim().to_owned(), Vec::new())),
+                Path::new(given),
+            )
+            .map(Self::Spellings),
         }
     }
 
@@ -107,7 +111,9 @@ impl Spellings {
             Err(Error::new(file, Kind::Labels, "names, and spellings of one name each", found).hint(HINT))
         };
         let mut whose = BTreeMap::new();
-        for (name, spelling) in all.iter().flat_map(|(name, own)| own.iter().map(move |spelling| (name, spelling))) {
+        for (name, spelling) in
+            all.iter().flat_map(|(name, own)| own.iter().map(move |spelling| (name, spelling)))
+        {
             if spelling.is_empty() {
                 return wrong(format!("{name:?} with an empty spelling"));
             }
@@ -142,7 +148,8 @@ impl Spellings {
             (!is_number(name)).then(|| Some((name.clone(), words?))).flatten()
         };
         let entries = json.as_ref().and_then(Value::as_object).filter(|entries| !entries.is_empty());
-        let names: Option<Vec<(String, Vec<String>)>> = entries.and_then(|entries| entries.iter().map(spelt).collect());
+        let names: Option<Vec<(String, Vec<String>)>> =
+            entries.and_then(|entries| entries.iter().map(spelt).collect());
         names.map(|names| Self::of(names.into_iter(), file)).transpose()
     }
 
@@ -193,11 +200,15 @@ mod tests {
     #[test]
     fn a_table_maps_spellings() {
         let folder = tempfile::tempdir().unwrap();
-        let there = [(1, "Parotid_L"), (2, "L parotid"), (3, "PAROTID LT"), (4, "Parotid_R"), (5, "Hot Spot")];
+        let there =
+            [(1, "Parotid_L"), (2, "L parotid"), (3, "PAROTID LT"), (4, "Parotid_R"), (5, "Hot Spot")];
         let expected: Vec<(u16, String)> = [1, 2, 3].map(|value| (value, "parotid_left".to_owned())).into();
         let tables = [
             ("a.json", r#"{"parotid_left": ["Parotid_L", "L parotid", "PAROTID LT"], "liver": "hepar"}"#),
-            ("a.csv", "name,spelling\nparotid_left,Parotid_L\nparotid_left,L parotid\nparotid_left,parotid lt\n"),
+            (
+                "a.csv",
+                "name,spelling\nparotid_left,Parotid_L\nparotid_left,L parotid\nparotid_left,parotid lt\n",
+            ),
         ];
         for (name, table) in tables {
             std::fs::write(folder.path().join(name), table).unwrap();
@@ -214,7 +225,9 @@ mod tests {
     fn label_values_are_no_spellings() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("labels.json");
-        for text in [r#"{"1": "liver"}"#, r#"{"liver": "1"}"#, r#"{"liver": 1}"#, r#"{"labels": {"liver": 1}}"#] {
+        for text in
+            [r#"{"1": "liver"}"#, r#"{"liver": "1"}"#, r#"{"liver": 1}"#, r#"{"labels": {"liver": 1}}"#]
+        {
             std::fs::write(&file, text).unwrap();
             let given = Given::parse("labels.json", folder.path()).unwrap();
             assert_eq!(given, Given::Values(Legend::plain([(1, "liver".to_owned())].into())), "{text}");

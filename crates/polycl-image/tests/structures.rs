@@ -61,24 +61,37 @@ fn every_kind_of_segmentation_is_drawn_as_highdicom_reads_it() {
     for (case, Expected { scan, names, notes }) in all {
         let (_files, scan) = series(&scan);
         let (_folder, object) = object(&case);
-        assert_eq!((object.storage, object.names(), &object.notes), (Storage::Segmentation, names.clone(), &notes), "{case}");
+        assert_eq!(
+            (object.storage, object.names(), &object.notes),
+            (Storage::Segmentation, names.clone(), &notes),
+            "{case}"
+        );
         assert!(object.series.contains(&scan.uid), "{case}");
         assert_eq!(object.belongs(&scan).unwrap(), None, "{case}");
         let scan = scan.space().unwrap();
         object.check(&scan, &names).unwrap();
-        let Drawn { mask, notes } = read(&object, &scan, &names).unwrap_or_else(|error| panic!("{case}: {error}"));
+        let Drawn { mask, notes } =
+            read(&object, &scan, &names).unwrap_or_else(|error| panic!("{case}: {error}"));
         assert_eq!(notes, [] as [String; 0], "{case}");
         assert!(mask.voxels == voxels(&case), "{case}");
         // One structure alone.
         let (&value, name) = names.last_key_value().unwrap();
         let alone = read(&object, &scan, &[(value, name.clone())].into()).unwrap().mask.voxels;
-        assert!(alone.iter().zip(voxels(&case)).all(|(&found, all)| found == if all == value { all } else { 0 }), "{case}");
+        assert!(
+            alone.iter().zip(voxels(&case)).all(|(&found, all)| found == if all == value { all } else { 0 }),
+            "{case}"
+        );
     }
 }
 
 #[test]
 fn without_a_scan_frames_span_a_grid_that_lies_in_the_scan() {
-    for (case, scan) in [("binary_shuffled", "plain"), ("labelmap", "plain"), ("enhanced_reference", "enhanced"), ("dcmqi", "plain")] {
+    for (case, scan) in [
+        ("binary_shuffled", "plain"),
+        ("labelmap", "plain"),
+        ("enhanced_reference", "enhanced"),
+        ("dcmqi", "plain"),
+    ] {
         let scan = space(scan);
         let (_folder, object) = object(case);
         let mask = Reading::default().mask(&object.path).unwrap();
@@ -116,12 +129,17 @@ fn each_segment_says_who_drew_it() {
 fn there_and_back() {
     let (folder, series) = series("plain");
     let space = series.space().unwrap();
-    let voxels: Vec<u16> = (0..space.voxels()).map(|n| [0, 3, 0, 7, 7, 0, 12][n * 31 % 7] * u16::from(n % 5 < 2)).collect();
+    let voxels: Vec<u16> =
+        (0..space.voxels()).map(|n| [0, 3, 0, 7, 7, 0, 12][n * 31 % 7] * u16::from(n % 5 < 2)).collect();
     let mask = Mask { space: space.clone(), voxels };
     let names = [(3, "liver".to_owned()), (7, "Küche \"links\"".to_owned()), (12, "Tumor".to_owned())].into();
     let (header, instances) = (series.header().unwrap(), series.instances());
     let source = Source { header: &header, instances: &instances, space: &space };
-    let how = How { algorithm: "test".to_owned(), automatic: Automation::Semiautomatic, description: "ORGANS".to_owned() };
+    let how = How {
+        algorithm: "test".to_owned(),
+        automatic: Automation::Semiautomatic,
+        description: "ORGANS".to_owned(),
+    };
     let path = folder.path().join("mask.dcm");
     segmentation::write(&path, &source, &mask, &names, &how).unwrap();
     let object = Structures::open(&path).unwrap().unwrap();
@@ -206,10 +224,18 @@ fn frames_off_their_slices_are_told_or_refused() {
     let drawn = read(&object, &near.scan, &object.names()).unwrap();
     assert!(drawn.mask.voxels == voxels("binary"));
     assert_eq!(drawn.notes, ["its frames lie up to 0.05 mm from the scan's slices"]);
-    let far = Changed::of("binary", |file| each_frame(file, |at, item| move_frame(item, if at == 4 { 0.4 } else { 0.0 })));
-    assert_eq!(far.refused(), "Geometry: expected frame 5 on the slices of the scan, found a frame 0.40 mm from the nearest voxels of the scan");
+    let far = Changed::of("binary", |file| {
+        each_frame(file, |at, item| move_frame(item, if at == 4 { 0.4 } else { 0.0 }))
+    });
+    assert_eq!(
+        far.refused(),
+        "Geometry: expected frame 5 on the slices of the scan, found a frame 0.40 mm from the nearest voxels of the scan"
+    );
     let gone = Changed::of("binary", |file| each_frame(file, |_, item| move_frame(item, f64::NAN)));
-    assert_eq!(gone.refused(), "Geometry: expected a position, an orientation and a pixel spacing for each frame, found none that can be used in frame 1");
+    assert_eq!(
+        gone.refused(),
+        "Geometry: expected a position, an orientation and a pixel spacing for each frame, found none that can be used in frame 1"
+    );
 }
 
 /// A scan that lacks slices at its end.
@@ -236,12 +262,17 @@ fn a_segmentation_of_another_scan_is_refused() {
         file.put_str(tags::FRAME_OF_REFERENCE_UID, VR::UI, enhanced.frame_of_reference.clone());
     });
     let object = Structures::open(&near.path).unwrap().unwrap();
-    assert_eq!(object.belongs(&enhanced).unwrap().unwrap(), "it was drawn on another series of the same place");
+    assert_eq!(
+        object.belongs(&enhanced).unwrap().unwrap(),
+        "it was drawn on another series of the same place"
+    );
 }
 
 #[test]
 fn headers_that_lie_are_refused() {
-    let put = |tag, vr, value: &'static str| move |file: &mut DefaultDicomObject| drop(file.put_str(tag, vr, value));
+    let put = |tag, vr, value: &'static str| {
+        move |file: &mut DefaultDicomObject| drop(file.put_str(tag, vr, value))
+    };
     let without = |tag| move |file: &mut DefaultDicomObject| assert!(file.remove_element(tag));
     let mut lines = Vec::new();
     let mut refuse = |what: &str, changed: Changed| lines.push(format!("{what}: {}", changed.refused()));
@@ -252,24 +283,42 @@ fn headers_that_lie_are_refused() {
     refuse("no segment", Changed::of("binary", without(tags::SEGMENT_SEQUENCE)));
     refuse("no largest value", Changed::of("fractional", without(tags::MAXIMUM_FRACTIONAL_VALUE)));
     refuse("no frame", Changed::of("binary", without(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)));
-    let rows = |rows: u16| move |file: &mut DefaultDicomObject| drop(file.put(DataElement::new(tags::ROWS, VR::US, PrimitiveValue::from(rows))));
+    let rows = |rows: u16| {
+        move |file: &mut DefaultDicomObject| {
+            drop(file.put(DataElement::new(tags::ROWS, VR::US, PrimitiveValue::from(rows))))
+        }
+    };
     refuse("more rows than pixels", Changed::of("binary", rows(60_000)));
     let huge = |file: &mut DefaultDicomObject| {
-        [tags::ROWS, tags::COLUMNS].map(|tag| file.put(DataElement::new(tag, VR::US, PrimitiveValue::from(65_535u16))));
+        [tags::ROWS, tags::COLUMNS]
+            .map(|tag| file.put(DataElement::new(tag, VR::US, PrimitiveValue::from(65_535u16))));
     };
     ["binary", "labelmap", "labelmap_rle"].map(|case| refuse("4 billion pixels", Changed::of(case, huge)));
     refuse("no rows", Changed::of("binary", rows(0)));
-    refuse("an unlisted segment", Changed::of("binary", |file| {
-        file.update_value(tags::SEGMENT_SEQUENCE, |value| drop(value.items_mut().unwrap().pop()));
-    }));
-    refuse("an unlisted value", Changed::of("labelmap", |file| {
-        file.update_value(tags::SEGMENT_SEQUENCE, |value| drop(value.items_mut().unwrap().pop()));
-    }));
-    refuse("a segment twice", Changed::of("binary", |file| {
-        file.update_value(tags::SEGMENT_SEQUENCE, |value| {
-            value.items_mut().unwrap()[2].put(DataElement::new(tags::SEGMENT_NUMBER, VR::US, PrimitiveValue::from(1u16)));
-        });
-    }));
+    refuse(
+        "an unlisted segment",
+        Changed::of("binary", |file| {
+            file.update_value(tags::SEGMENT_SEQUENCE, |value| drop(value.items_mut().unwrap().pop()));
+        }),
+    );
+    refuse(
+        "an unlisted value",
+        Changed::of("labelmap", |file| {
+            file.update_value(tags::SEGMENT_SEQUENCE, |value| drop(value.items_mut().unwrap().pop()));
+        }),
+    );
+    refuse(
+        "a segment twice",
+        Changed::of("binary", |file| {
+            file.update_value(tags::SEGMENT_SEQUENCE, |value| {
+                value.items_mut().unwrap()[2].put(DataElement::new(
+                    tags::SEGMENT_NUMBER,
+                    VR::US,
+                    PrimitiveValue::from(1u16),
+                ));
+            });
+        }),
+    );
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -294,7 +343,9 @@ fn pixels_that_break_off_are_refused() {
 /// Items of eight bytes each: frames, segments, references.
 #[test]
 fn a_million_items_are_an_error_or_nothing() {
-    for tag in [tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, tags::SEGMENT_SEQUENCE, tags::REFERENCED_SERIES_SEQUENCE] {
+    for tag in
+        [tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, tags::SEGMENT_SEQUENCE, tags::REFERENCED_SERIES_SEQUENCE]
+    {
         let changed = Changed::of("binary", |file| {
             let items = DataSetSequence::from(vec![InMemDicomObject::new_empty(); 1_000_000]);
             file.put(DataElement::new(tag, VR::SQ, items));

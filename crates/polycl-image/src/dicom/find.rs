@@ -44,7 +44,8 @@ pub fn find(path: &Path) -> Result<Found> {
     files.sort();
     let seen = files.par_iter().map(|file| look(file)).collect::<Result<Vec<_>>>()?;
     let mut series = BTreeMap::<String, Vec<Shot>>::new();
-    let mut found = Found { series: Vec::new(), others: BTreeMap::new(), structures: Vec::new(), damaged: Vec::new() };
+    let mut found =
+        Found { series: Vec::new(), others: BTreeMap::new(), structures: Vec::new(), damaged: Vec::new() };
     let mut empty = Vec::new();
     for seen in seen {
         match seen {

@@ -36,7 +36,9 @@ impl<'a> Item<'a> {
     }
 
     pub fn get(self, tag: Tag) -> Option<Field<'a>> {
-        let Some(scan) = self.scan else { return self.fields().find(|(own, _)| *own == tag).map(|(_, field)| field) };
+        let Some(scan) = self.scan else {
+            return self.fields().find(|(own, _)| *own == tag).map(|(_, field)| field);
+        };
         let element = scan.elements.iter().find(|element| element.tag == tag)?;
         let bytes = self.bytes.get(element.value..element.end)?;
         Some(Field { vr: known(element.vr, tag), bytes, syntax: self.syntax.within(element.vr) })
@@ -60,7 +62,8 @@ impl<'a> Item<'a> {
     pub fn decoded(self, tag: Tag, declared: &str) -> String {
         let own = self.text(dicom_dictionary_std::tags::SPECIFIC_CHARACTER_SET);
         let declared = if own.is_empty() { declared } else { &own };
-        let text = self.get(tag).map(|field| charset::decode(field.bytes, declared, false)).unwrap_or_default();
+        let text =
+            self.get(tag).map(|field| charset::decode(field.bytes, declared, false)).unwrap_or_default();
         text.trim_matches([' ', '\0']).to_owned()
     }
 
@@ -83,7 +86,11 @@ impl<'a> Item<'a> {
                 return None;
             }
             let (value, within) = (at + size, syntax.within(vr));
-            at = if length == u32::MAX { sequence_end(bytes, value, within)? } else { value.checked_add(length as usize)? };
+            at = if length == u32::MAX {
+                sequence_end(bytes, value, within)?
+            } else {
+                value.checked_add(length as usize)?
+            };
             Some((tag, Field { vr: known(vr, tag), bytes: bytes.get(value..at)?, syntax: within }))
         })
     }
@@ -99,7 +106,11 @@ impl<'a> Field<'a> {
                 return None;
             }
             let value = at + size;
-            at = if length == u32::MAX { item_end(bytes, value, syntax)? } else { value.checked_add(length as usize)? };
+            at = if length == u32::MAX {
+                item_end(bytes, value, syntax)?
+            } else {
+                value.checked_add(length as usize)?
+            };
             Some(Item { bytes: bytes.get(value..at)?, syntax, scan: None })
         })
     }
@@ -113,8 +124,10 @@ impl<'a> Field<'a> {
     pub fn numbers(self, small: bool) -> Option<Vec<f64>> {
         let big = self.syntax.big;
         let two = |bytes: &[u8; 2]| if big { u16::from_be_bytes(*bytes) } else { u16::from_le_bytes(*bytes) };
-        let four = |bytes: &[u8; 4]| if big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) };
-        let eight = |bytes: &[u8; 8]| if big { u64::from_be_bytes(*bytes) } else { u64::from_le_bytes(*bytes) };
+        let four =
+            |bytes: &[u8; 4]| if big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) };
+        let eight =
+            |bytes: &[u8; 8]| if big { u64::from_be_bytes(*bytes) } else { u64::from_le_bytes(*bytes) };
         let twos = || self.bytes.as_chunks().0.iter();
         let fours = || self.bytes.as_chunks().0.iter();
         Some(match self.vr {

@@ -66,7 +66,7 @@ fn cylinders_have_their_volumes() {
 #[test]
 fn tori_have_their_volumes() {
     for (name, space) in grids(0.5) {
-        let (large, small) = (25.0, 10.0);
+        let (large, small) = (25.0, 9.0);
         let step = distance(&space);
         let mut nested = Vec::new();
         let mut keyhole = Vec::new();

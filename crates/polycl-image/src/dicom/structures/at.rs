@@ -33,8 +33,13 @@ impl Structures {
             1 => found.remove(0).map(Some),
             _ => {
                 let objects = found.iter().flatten();
-                Err(Error::new(path, Kind::Request, "one DICOM segmentation or set of contours", list(objects))
-                    .hint("name one of the files"))
+                Err(Error::new(
+                    path,
+                    Kind::Request,
+                    "one DICOM segmentation or set of contours",
+                    list(objects),
+                )
+                .hint("name one of the files"))
             }
         }
     }
@@ -57,7 +62,11 @@ impl Structures {
             return Ok(Some("it was drawn on another series of the same place".to_owned()));
         }
         let theirs: Vec<&str> = self.series.iter().map(String::as_str).collect();
-        let found = if theirs.is_empty() { "another frame of reference".to_owned() } else { format!("one of {}", some(&theirs)) };
+        let found = if theirs.is_empty() {
+            "another frame of reference".to_owned()
+        } else {
+            format!("one of {}", some(&theirs))
+        };
         Err(Error::new(&self.path, Kind::Pairing, format!("a mask of the series {}", series.uid), found)
             .hint("name the scan that it was drawn on"))
     }

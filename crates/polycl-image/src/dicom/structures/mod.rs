@@ -141,11 +141,17 @@ impl Structures {
     /// object cannot be read.
     pub fn mask(&self, scan: &Space, wanted: &Names, reading: Reading) -> Result<Drawn> {
         let is_there = |value: &u16| self.list.iter().any(|own| own.value == *value);
-        let wanted: Names = wanted.iter().filter(|(value, _)| is_there(value)).map(|(&v, n)| (v, n.clone())).collect();
+        let wanted: Names =
+            wanted.iter().filter(|(value, _)| is_there(value)).map(|(&v, n)| (v, n.clone())).collect();
         if wanted.is_empty() {
             let there: Vec<&str> = self.list.iter().map(|own| own.name.as_str()).collect();
-            return Err(Error::new(&self.path, Kind::Labels, "structures that are asked for", format!("only {}", some(&there)))
-                .hint("choose by --names some of those that are there"));
+            return Err(Error::new(
+                &self.path,
+                Kind::Labels,
+                "structures that are asked for",
+                format!("only {}", some(&there)),
+            )
+            .hint("choose by --names some of those that are there"));
         }
         match self.storage {
             Storage::Segmentation => segmentation::mask(self, scan, &wanted),
@@ -188,8 +194,10 @@ impl Structures {
     pub fn space(&self) -> Result<Space> {
         match self.storage {
             Storage::Segmentation => segmentation::space(self),
-            Storage::Contours => Err(Error::new(&self.path, Kind::Geometry, "a mask with voxels", "contours (RTSTRUCT)")
-                .hint("name the scan that they were drawn on, too")),
+            Storage::Contours => {
+                Err(Error::new(&self.path, Kind::Geometry, "a mask with voxels", "contours (RTSTRUCT)")
+                    .hint("name the scan that they were drawn on, too"))
+            }
         }
     }
 }
@@ -225,7 +233,8 @@ pub(super) fn bare(path: &Path, head: &Head, storage: Storage, label: dicom_core
     let item = Item::top(head);
     let declared = charset::declared_in(item);
     let described = || item.decoded(tags::SERIES_DESCRIPTION, &declared);
-    let label = Some(item.decoded(label, &declared)).filter(|label| !label.is_empty()).unwrap_or_else(described);
+    let label =
+        Some(item.decoded(label, &declared)).filter(|label| !label.is_empty()).unwrap_or_else(described);
     Structures {
         path: path.to_owned(),
         storage,

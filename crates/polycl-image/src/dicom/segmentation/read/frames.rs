@@ -51,7 +51,8 @@ impl Frames {
             return Err(unequal(path, &layout, &all.len().to_string()));
         }
         let measure = |tag| {
-            let found = shared.map(|shared| within(shared, tags::PIXEL_MEASURES_SEQUENCE, tag)).unwrap_or_default();
+            let found =
+                shared.map(|shared| within(shared, tags::PIXEL_MEASURES_SEQUENCE, tag)).unwrap_or_default();
             found.first().copied().filter(|mm: &f64| *mm > 0.0 && mm.is_finite())
         };
         let (between, thickness) = (measure(tags::SPACING_BETWEEN_SLICES), measure(tags::SLICE_THICKNESS));
@@ -61,13 +62,15 @@ impl Frames {
 
 fn unequal(path: &Path, layout: &Layout, found: &str) -> Error {
     let expected = format!("a functional group for each of {} frames", layout.frames);
-    Error::new(path, Kind::Format, expected, found).hint("export the segmentation again: its header is damaged")
+    Error::new(path, Kind::Format, expected, found)
+        .hint("export the segmentation again: its header is damaged")
 }
 
 /// Refuses pixels that are not of the kind that the form needs.
 fn check(path: &Path, layout: &Layout, form: Form) -> Result<()> {
     let refused = |expected: &str, found: String| {
-        Err(Error::new(path, Kind::Format, expected, found).hint("export the segmentation again: its header is damaged"))
+        Err(Error::new(path, Kind::Format, expected, found)
+            .hint("export the segmentation again: its header is damaged"))
     };
     let Layout { rows, columns, samples, allocated, stored, high, .. } = *layout;
     if rows == 0 || columns == 0 || rows > 65_535 || columns > 65_535 {
@@ -87,7 +90,10 @@ fn check(path: &Path, layout: &Layout, form: Form) -> Result<()> {
         return refused(expected, format!("{samples} samples of {allocated} bits"));
     }
     if stored == 0 || stored > allocated || high >= allocated || high + 1 < stored {
-        return refused("stored bits within those allocated", format!("{stored} bits up to bit {high} of {allocated}"));
+        return refused(
+            "stored bits within those allocated",
+            format!("{stored} bits up to bit {high} of {allocated}"),
+        );
     }
     Ok(())
 }
@@ -101,7 +107,11 @@ struct Levels<'a> {
 impl Levels<'_> {
     fn numbers(&self, group: Tag, tag: Tag) -> Vec<f64> {
         let own = within(self.own, group, tag);
-        if own.is_empty() { self.shared.map(|shared| within(shared, group, tag)).unwrap_or_default() } else { own }
+        if own.is_empty() {
+            self.shared.map(|shared| within(shared, group, tag)).unwrap_or_default()
+        } else {
+            own
+        }
     }
 }
 
@@ -116,8 +126,13 @@ impl Frame {
         let spacing = levels.numbers(tags::PIXEL_MEASURES_SEQUENCE, tags::PIXEL_SPACING);
         let Some(place) = place(&position, &orientation, &spacing) else {
             let expected = "a position, an orientation and a pixel spacing for each frame";
-            return Err(Error::new(path, Kind::Geometry, expected, format!("none that can be used in frame {}", number + 1))
-                .hint("export the segmentation again: without them nobody knows where it lies"));
+            return Err(Error::new(
+                path,
+                Kind::Geometry,
+                expected,
+                format!("none that can be used in frame {}", number + 1),
+            )
+            .hint("export the segmentation again: without them nobody knows where it lies"));
         };
         if form == Form::LabelMap {
             return Ok(Self { segment: None, place });
@@ -126,8 +141,13 @@ impl Frame {
         let segment = segment.first().copied().filter(|n| n.fract() == 0.0 && (1.0..=65535.0).contains(n));
         match segment {
             Some(segment) => Ok(Self { segment: Some(segment as u16), place }),
-            None => Err(Error::new(path, Kind::Format, "the number of a segment for each frame", format!("none in frame {}", number + 1))
-                .hint("export the segmentation again: its header is damaged")),
+            None => Err(Error::new(
+                path,
+                Kind::Format,
+                "the number of a segment for each frame",
+                format!("none in frame {}", number + 1),
+            )
+            .hint("export the segmentation again: its header is damaged")),
         }
     }
 }

@@ -21,7 +21,8 @@ const VOXELS_FREE: u64 = 1 << 26;
 
 pub(super) fn of(path: &Path, held: u64, frames: &Frames) -> Result<Space> {
     let refused = |expected: &str, found: String| {
-        Error::new(path, Kind::Geometry, expected, found).hint("name the scan that it was drawn on, too, or export it again")
+        Error::new(path, Kind::Geometry, expected, found)
+            .hint("name the scan that it was drawn on, too, or export it again")
     };
     let Some(first) = frames.all.first().map(|frame| frame.place) else {
         return Err(refused("frames", "no frame".to_owned()));
@@ -40,7 +41,10 @@ pub(super) fn of(path: &Path, held: u64, frames: &Frames) -> Result<Space> {
     // The header's word first; where frames do not lie so, that of their positions, of which some slices may have none.
     let steps = match places.len() {
         1 => vec![frames.between.or(frames.thickness).unwrap_or(1.0)],
-        _ => [frames.between, Some(least), frames.thickness, Some(least / 2.0), Some(least / 3.0)].into_iter().flatten().collect(),
+        _ => [frames.between, Some(least), frames.thickness, Some(least / 2.0), Some(least / 3.0)]
+            .into_iter()
+            .flatten()
+            .collect(),
     };
     let usable = |step: &f64| (THINNEST..=LONGEST).contains(step) && length <= LONGEST;
     let way = |step: f64| {
@@ -51,10 +55,16 @@ pub(super) fn of(path: &Path, held: u64, frames: &Frames) -> Result<Space> {
             place.position.distance(low.position + slice.round() * way)
         };
         // Written so that a distance that is no number is refused as well.
-        places.iter().all(|place| off(place) <= (0.1 * step).max(0.06).min(step / 4.0)).then_some((slices, way))
+        places
+            .iter()
+            .all(|place| off(place) <= (0.1 * step).max(0.06).min(step / 4.0))
+            .then_some((slices, way))
     };
     let Some((slices, way)) = steps.into_iter().filter(usable).find_map(way) else {
-        return Err(refused("frames that lie a whole number of slices apart", format!("{} places over {length:.2} mm", places.len())));
+        return Err(refused(
+            "frames that lie a whole number of slices apart",
+            format!("{} places over {length:.2} mm", places.len()),
+        ));
     };
     let ras = |v: DVec3| DVec3::new(-v.x, -v.y, v.z);
     let [across, down] = first.spacing;

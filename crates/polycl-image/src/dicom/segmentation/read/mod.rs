@@ -12,12 +12,12 @@ use std::path::Path;
 use dicom_dictionary_std::tags;
 use polycl_base::{Error, Kind, Result};
 
+use crate::Space;
 use crate::dicom::charset;
 use crate::dicom::item::Item;
 use crate::dicom::source::{Head, open};
 use crate::dicom::structures::{self, Drawn, Listed, Storage, Structures};
 use crate::names::Names;
-use crate::Space;
 use frames::Frames;
 
 /// The ways in which voxels are stored.
@@ -39,7 +39,11 @@ pub(in crate::dicom) fn list(path: &Path, head: &Head) -> Result<Structures> {
     let mut object = structures::bare(path, head, Storage::Segmentation, tags::CONTENT_LABEL);
     object.made = structures::moment(
         item,
-        &[(tags::CONTENT_DATE, tags::CONTENT_TIME), (tags::SERIES_DATE, tags::SERIES_TIME), (tags::STUDY_DATE, tags::STUDY_TIME)],
+        &[
+            (tags::CONTENT_DATE, tags::CONTENT_TIME),
+            (tags::SERIES_DATE, tags::SERIES_TIME),
+            (tags::STUDY_DATE, tags::STUDY_TIME),
+        ],
     );
     for series in item.items(tags::REFERENCED_SERIES_SEQUENCE) {
         object.series.insert(series.text(tags::SERIES_INSTANCE_UID));
@@ -53,18 +57,30 @@ pub(in crate::dicom) fn list(path: &Path, head: &Head) -> Result<Structures> {
     let segments = item.items(tags::SEGMENT_SEQUENCE).filter_map(|segment| {
         // A label map may describe its background.
         let number = segment.whole(tags::SEGMENT_NUMBER).filter(|number| *number > 0)?;
-        Some((number, name(segment, &declared), structures::automation(&segment.text(tags::SEGMENT_ALGORITHM_TYPE))))
+        Some((
+            number,
+            name(segment, &declared),
+            structures::automation(&segment.text(tags::SEGMENT_ALGORITHM_TYPE)),
+        ))
     });
     let segments: Vec<Listed> = segments.take(usize::from(u16::MAX) + 1).collect();
     check(path, &segments)?;
     let unsaid = segments.iter().filter(|(.., automation)| automation.is_none()).count();
     if unsaid > 0 {
-        object.notes.push(format!("segments that do not say who drew them, and count as drawn by hand: {unsaid}"));
+        object
+            .notes
+            .push(format!("segments that do not say who drew them, and count as drawn by hand: {unsaid}"));
     }
     if let Form::Fractional { most } = form {
         let what = item.text(tags::SEGMENTATION_FRACTIONAL_TYPE).to_lowercase();
-        let what = if ["probability", "occupancy"].contains(&what.as_str()) { format!(" ({what})") } else { String::new() };
-        object.notes.push(format!("a fractional segmentation{what}: voxels of 0.5 and more belong to a segment, {most} is 1"));
+        let what = if ["probability", "occupancy"].contains(&what.as_str()) {
+            format!(" ({what})")
+        } else {
+            String::new()
+        };
+        object.notes.push(format!(
+            "a fractional segmentation{what}: voxels of 0.5 and more belong to a segment, {most} is 1"
+        ));
     }
     object.list = structures::listed(segments);
     Ok(object)
@@ -73,14 +89,17 @@ pub(in crate::dicom) fn list(path: &Path, head: &Head) -> Result<Structures> {
 /// Refuses a list of segments by which no voxel could be known.
 fn check(path: &Path, segments: &[Listed]) -> Result<()> {
     let refused = |expected: &str, found: String| {
-        Err(Error::new(path, Kind::Format, expected, found).hint("export the segmentation again: its list of segments is damaged"))
+        Err(Error::new(path, Kind::Format, expected, found)
+            .hint("export the segmentation again: its list of segments is damaged"))
     };
     let mut seen = std::collections::BTreeSet::new();
     if segments.is_empty() {
         return refused("a segmentation with segments", "none with a number".to_owned());
     }
     match segments.iter().find(|(number, ..)| *number > u32::from(u16::MAX) || !seen.insert(number)) {
-        Some((number, ..)) => refused("segments of distinct numbers up to 65535", format!("segment {number}")),
+        Some((number, ..)) => {
+            refused("segments of distinct numbers up to 65535", format!("segment {number}"))
+        }
         None => Ok(()),
     }
 }
@@ -106,9 +125,14 @@ fn form(path: &Path, item: Item) -> Result<Form> {
         "LABELMAP" => Ok(Form::LabelMap),
         "FRACTIONAL" => match item.whole(tags::MAXIMUM_FRACTIONAL_VALUE) {
             Some(most) if most > 0 => Ok(Form::Fractional { most }),
-            other => refused("a Maximum Fractional Value above 0", other.map_or("no such value".to_owned(), |most| most.to_string())),
+            other => refused(
+                "a Maximum Fractional Value above 0",
+                other.map_or("no such value".to_owned(), |most| most.to_string()),
+            ),
         },
-        other => refused("a Segmentation Type of BINARY, FRACTIONAL or LABELMAP", format!("'{}'", shown(other))),
+        other => {
+            refused("a Segmentation Type of BINARY, FRACTIONAL or LABELMAP", format!("'{}'", shown(other)))
+        }
     }
 }
 

@@ -27,8 +27,13 @@ pub(super) fn placed(object: &Structures, frames: &Frames, scan: &Space, wanted:
         if let Some(segment) = frame.segment {
             if seen.insert(segment) && !known(&segment) {
                 let found = format!("segment {segment} in frame {}", number + 1);
-                return Err(Error::new(&object.path, Kind::Format, "frames of segments that the object lists", found)
-                    .hint("export the segmentation again: its header is damaged"));
+                return Err(Error::new(
+                    &object.path,
+                    Kind::Format,
+                    "frames of segments that the object lists",
+                    found,
+                )
+                .hint("export the segmentation again: its header is damaged"));
             }
             if !wanted.contains_key(&segment) {
                 continue;
@@ -40,7 +45,13 @@ pub(super) fn placed(object: &Structures, frames: &Frames, scan: &Space, wanted:
     Ok(places)
 }
 
-pub(super) fn paint(object: &Structures, head: &Head, frames: &Frames, scan: &Space, wanted: &Names) -> Result<Drawn> {
+pub(super) fn paint(
+    object: &Structures,
+    head: &Head,
+    frames: &Frames,
+    scan: &Space,
+    wanted: &Names,
+) -> Result<Drawn> {
     let path = &object.path;
     let places = placed(object, frames, scan, wanted)?;
     let values = values(wanted);
@@ -54,8 +65,13 @@ pub(super) fn paint(object: &Structures, head: &Head, frames: &Frames, scan: &Sp
             let unlisted = |pixel: &&u16| one.is_none() && **pixel > 0 && !known[usize::from(**pixel)];
             if let Some(unlisted) = pixels.iter().find(unlisted) {
                 let found = format!("the value {unlisted} in frame {}", number + 1);
-                return Err(Error::new(path, Kind::Format, "values of segments that the object lists", found)
-                    .hint("export the segmentation again: its list of segments lacks some"));
+                return Err(Error::new(
+                    path,
+                    Kind::Format,
+                    "values of segments that the object lists",
+                    found,
+                )
+                .hint("export the segmentation again: its list of segments lacks some"));
             }
             let value = |pixel: u16| one.unwrap_or_else(|| values[usize::from(pixel)]);
             match canvas.paint(&places[&number], pixels, frames.layout.columns as usize, value) {
@@ -103,7 +119,13 @@ struct Canvas<'a> {
 
 impl Canvas<'_> {
     /// Paints a frame; how many of its pixels that show something lie beyond the scan.
-    fn paint(&mut self, placed: &Placed, pixels: &[u16], columns: usize, value: impl Fn(u16) -> u16) -> usize {
+    fn paint(
+        &mut self,
+        placed: &Placed,
+        pixels: &[u16],
+        columns: usize,
+        value: impl Fn(u16) -> u16,
+    ) -> usize {
         let shape = self.scan.shape.map(|side| side as i64);
         let mut beyond = 0;
         for (at, &pixel) in pixels.iter().enumerate().filter(|(_, pixel)| **pixel > 0) {
@@ -112,8 +134,9 @@ impl Canvas<'_> {
                 continue;
             }
             let (column, row) = ((at % columns) as i64, (at / columns) as i64);
-            let voxel: [i64; 3] =
-                std::array::from_fn(|axis| placed.first[axis] + column * placed.along[0][axis] + row * placed.along[1][axis]);
+            let voxel: [i64; 3] = std::array::from_fn(|axis| {
+                placed.first[axis] + column * placed.along[0][axis] + row * placed.along[1][axis]
+            });
             if (0..3).any(|axis| voxel[axis] < 0 || voxel[axis] >= shape[axis]) {
                 beyond += 1;
                 continue;
@@ -131,9 +154,14 @@ impl Canvas<'_> {
 
     /// Refuses segments that overlap.
     fn check(&self, object: &Structures) -> Result<()> {
-        let name = |value: u16| object.list.iter().find(|own| own.value == value).map_or("", |own| own.name.as_str());
-        let pairs: Vec<String> =
-            self.contested.iter().map(|([a, b], voxels)| format!("{} and {} in {voxels} voxels", name(*a), name(*b))).collect();
+        let name = |value: u16| {
+            object.list.iter().find(|own| own.value == value).map_or("", |own| own.name.as_str())
+        };
+        let pairs: Vec<String> = self
+            .contested
+            .iter()
+            .map(|([a, b], voxels)| format!("{} and {} in {voxels} voxels", name(*a), name(*b)))
+            .collect();
         if pairs.is_empty() {
             return Ok(());
         }

@@ -55,10 +55,15 @@ impl<'a> Pixels<'a> {
 
     /// Calls `shown` with each frame's number and pixels: 0 and 1, or, of a label map, the numbers of segments. Only frames that
     /// `wanted` picks are decoded.
-    pub fn each(&self, wanted: impl Fn(usize) -> bool, mut shown: impl FnMut(usize, &[u16]) -> Result<()>) -> Result<()> {
+    pub fn each(
+        &self,
+        wanted: impl Fn(usize) -> bool,
+        mut shown: impl FnMut(usize, &[u16]) -> Result<()>,
+    ) -> Result<()> {
         let Self { path, layout, .. } = *self;
         let refused = |(expected, found): Fault| {
-            Error::new(path, Kind::Truncated, expected, found).hint("copy the file again: it was not copied to its end")
+            Error::new(path, Kind::Truncated, expected, found)
+                .hint("copy the file again: it was not copied to its end")
         };
         let pixels = within::pixels(&self.bytes, &self.element, self.head.syntax, layout).map_err(refused)?;
         let is_native = matches!(pixels, within::Pixels::Native(_));
@@ -67,7 +72,11 @@ impl<'a> Pixels<'a> {
             return Err(Error::new(path, Kind::Format, "pixel data as the transfer syntax says", found)
                 .hint("export the file again: it is damaged"));
         }
-        let held = self.bytes.len().saturating_mul(if is_native { 8 / layout.allocated.min(8) as usize } else { PIXELS_FOR_BYTE });
+        let held = self.bytes.len().saturating_mul(if is_native {
+            8 / layout.allocated.min(8) as usize
+        } else {
+            PIXELS_FOR_BYTE
+        });
         if layout.pixels() > held.saturating_add(if is_native { 0 } else { PIXELS_FREE }) {
             return Err(refused((needed(layout), format!("{} bytes", self.bytes.len()))));
         }
@@ -75,7 +84,8 @@ impl<'a> Pixels<'a> {
         for frame in (0..layout.frames as usize).filter(|&frame| wanted(frame)) {
             match &pixels {
                 within::Pixels::Native(data) if layout.allocated == 1 => {
-                    bits(data, frame * layout.pixels(), &mut values).map_err(|found| refused((needed(layout), found)))?;
+                    bits(data, frame * layout.pixels(), &mut values)
+                        .map_err(|found| refused((needed(layout), found)))?;
                 }
                 _ => {
                     let data = pixels.frame(frame as u32, layout).map_err(refused)?;
@@ -96,9 +106,16 @@ impl<'a> Pixels<'a> {
         let broken = |found: String| compressed(path, found);
         match self.way {
             Way::Deflated => {
-                let size = if layout.allocated == 1 { values.len().div_ceil(8) } else { values.len() * layout.cell() };
+                let size = if layout.allocated == 1 {
+                    values.len().div_ceil(8)
+                } else {
+                    values.len() * layout.cell()
+                };
                 let mut plain = Vec::new();
-                DeflateDecoder::new(data).take(size as u64).read_to_end(&mut plain).map_err(|e| broken(e.to_string()))?;
+                DeflateDecoder::new(data)
+                    .take(size as u64)
+                    .read_to_end(&mut plain)
+                    .map_err(|e| broken(e.to_string()))?;
                 if plain.len() < size {
                     return Err(broken(format!("{} bytes of decoded pixels", plain.len())));
                 }
@@ -157,7 +174,9 @@ fn bytes(path: &Path, head: &Head, layout: &Layout, element: &Element) -> Result
     if layout.transfer == DEFLATED {
         file.seek(SeekFrom::Start(head.start)).map_err(failed)?;
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let bits = (layout.pixels() as u64).saturating_mul(layout.frames.into()).saturating_mul(layout.allocated.into());
+        let bits = (layout.pixels() as u64)
+            .saturating_mul(layout.frames.into())
+            .saturating_mul(layout.allocated.into());
         let limit = (element.value as u64).saturating_add(bits.div_ceil(8)).saturating_add(16);
         let mut data = inflate(&bytes, limit).map_err(failed)?;
         data.drain(..element.value.min(data.len()));

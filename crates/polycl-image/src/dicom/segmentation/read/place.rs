@@ -47,7 +47,9 @@ impl Placer {
         let steps = [row, column].map(step);
         let Some(along) = whole(steps[0]).zip(whole(steps[1])).map(|(a, b)| [a, b]) else {
             let [a, b] = [place.spacing[0], place.spacing[1]];
-            return Err(format!("pixels of {a:.4} x {b:.4} mm, or turned, so that they are no voxels of the scan"));
+            return Err(format!(
+                "pixels of {a:.4} x {b:.4} mm, or turned, so that they are no voxels of the scan"
+            ));
         };
         let at = self.voxel_from_world.transform_point3(position);
         let first = at.round();
@@ -59,7 +61,8 @@ impl Placer {
         let (near, far) = (at - first, at + far - first - exact);
         let off = [near, far].map(|off| self.world_from_voxel.transform_vector3(off).length());
         let off = off[0].max(off[1]);
-        let fits = |off: DVec3| off.to_array().iter().zip(self.allowed).all(|(off, allowed)| off.abs() <= allowed);
+        let fits =
+            |off: DVec3| off.to_array().iter().zip(self.allowed).all(|(off, allowed)| off.abs() <= allowed);
         if !fits(near) || !fits(far) {
             return Err(format!("a frame {off:.2} mm from the nearest voxels of the scan"));
         }
