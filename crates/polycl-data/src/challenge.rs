@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, only, some};
-use polycl_image::{Given, Input};
 use polycl_image::files;
 use polycl_image::legend::Legend;
 use polycl_image::names;
+use polycl_image::{Given, Input};
 use serde_json::{Map, Value};
 
 use super::dataset_json::{FILE, channels, read};

@@ -217,7 +217,7 @@ pub fn without_masks(pairs: &[Pair]) -> Option<String> {
     let cases: Vec<&str> = bare.map(|pair| pair.case.as_str()).collect();
     let text = match cases.len() {
         0 => return None,
-        1 => "image has no mask and stays unlabelled",
+        1 => "images has no mask and stays unlabelled",
         _ => "images have no mask and stay unlabelled",
     };
     Some(format!("{} of {} {text}: {}", cases.len(), pairs.len(), some(&cases)))

@@ -257,7 +257,8 @@ fn tensor(path: &Path, name: &str) -> Vec<u8> {
 /// Losses and Dice differ in the last digits from one instruction set to another.
 fn without_scores(text: &str) -> String {
     ["loss", "Dice"].iter().fold(text.to_owned(), |text, score| {
-        let mut parts = text.split(&format!("{score} "));
+        let mark = format!("{score} ");
+        let mut parts = text.split(&mark);
         let first = parts.next().unwrap_or_default().to_owned();
         parts.fold(first, |text, part| {
             let number = part.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(part.len());
