@@ -8,7 +8,7 @@ use polycl_image::dicom::structures::{Drawn as OnScan, Structures};
 use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
 use polycl_image::legend::{IGNORED, Legend};
-use polycl_image::names::Names;
+use polycl_image::names::{self, Names};
 use polycl_image::orient::{Reorientation, slice_of};
 use polycl_image::{Input, Mask, Source, Space};
 

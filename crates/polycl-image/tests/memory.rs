@@ -100,7 +100,8 @@ fn claims_cost_nothing() {
 fn a_dicom_file_costs_what_it_holds() {
     let _turn = TURN.lock().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("1"), include_bytes!("reference/dicom/claims_voxels.dcm")).unwrap();
+    let file = include_bytes!("reference/dicom/claims_voxels.dcm");
+    std::fs::write(folder.path().join("1"), file).unwrap();
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let found = dicom::find(folder.path()).unwrap();

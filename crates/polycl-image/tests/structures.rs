@@ -290,10 +290,13 @@ fn headers_that_lie_are_refused() {
     };
     refuse("more rows than pixels", Changed::of("binary", rows(60_000)));
     let huge = |file: &mut DefaultDicomObject| {
-        [tags::ROWS, tags::COLUMNS]
-            .map(|tag| file.put(DataElement::new(tag, VR::US, PrimitiveValue::from(65_535u16))));
+        for tag in [tags::ROWS, tags::COLUMNS] {
+            file.put(DataElement::new(tag, VR::US, PrimitiveValue::from(65_535u16)));
+        }
     };
-    ["binary", "labelmap", "labelmap_rle"].map(|case| refuse("4 billion pixels", Changed::of(case, huge)));
+    for case in ["binary", "labelmap", "labelmap_rle"] {
+        refuse("4 billion pixels", Changed::of(case, huge));
+    }
     refuse("no rows", Changed::of("binary", rows(0)));
     refuse(
         "an unlisted segment",

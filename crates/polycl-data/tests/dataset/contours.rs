@@ -73,11 +73,12 @@ fn gaps_are_filled_where_that_was_asked_for_and_so_whenever_the_mask_is_read() {
     let mut gap = 0;
     let (folder, _) = export(Automation::Manual, |mask| {
         let [across, down, slices] = mask.space.shape;
-        let shows = |k: &usize| mask.plane(*k).contains(&1);
-        let drawn: Vec<usize> = (0..slices).filter(shows).collect();
-        gap = drawn[drawn.len() / 2];
-        let plane = across * down;
-        mask.voxels[gap * plane..(gap + 1) * plane].fill(0);
+        gap = slices / 2;
+        let middle = |at: usize, side: usize| (side / 4..side - side / 4).contains(&at);
+        for (n, voxel) in mask.voxels.iter_mut().enumerate() {
+            let (i, j, k) = (n % across, n / across % down, n / (across * down));
+            *voxel = u16::from(middle(i, across) && middle(j, down) && k != gap);
+        }
     });
     for fill in [false, true] {
         let pairs = paired(&folder).into_iter().map(|pair| pair.filling_gaps(fill)).collect();

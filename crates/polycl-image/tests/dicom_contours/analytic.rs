@@ -136,7 +136,7 @@ fn contours_belong_to_the_nearest_slice() {
     let ring = |slice: f64| closed(&circle(&space, [47.0, 45.0], slice, 20.0));
     let slices = |contours: Vec<Contour>| {
         let drawn = drawn(&[roi("disc", contours)], &space).unwrap();
-        let shown = |k: &usize| drawn.mask.plane(*k).iter().any(|voxel| *voxel == 1);
+        let shown = |k: &usize| drawn.mask.plane(*k).contains(&1);
         ((0..SHAPE[2]).filter(shown).collect::<Vec<_>>(), drawn.notes)
     };
     assert_eq!(slices(vec![ring(7.0)]), (vec![7], vec![]));

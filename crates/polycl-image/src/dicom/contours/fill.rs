@@ -303,7 +303,7 @@ mod tests {
         let lines = 2000;
         for j in 0..12 {
             let active: Vec<Edge> = edges(&tangle).collect();
-            let mut fine = vec![0.0; 12];
+            let mut fine = [0.0; 12];
             for line in 0..lines {
                 let y = f64::from(j) - 0.5 + (f64::from(line) + 0.5) / f64::from(lines);
                 let mut row = Row { steps: vec![0.0; 13], across: 12.0 };
