@@ -124,7 +124,7 @@ mod tests {
             [[0.0, 0.0, 5.0], [0.8, 0.0, 0.0], [0.0, 0.8, 0.0]],
             turned.to_cols_array_2d(),
         ] {
-            assert_eq!(of_grid(columns), [String::new(); 0]);
+            assert!(of_grid(columns).is_empty());
         }
     }
 

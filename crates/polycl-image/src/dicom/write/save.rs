@@ -24,7 +24,7 @@ pub(in crate::dicom) fn check(path: &Path, source: &Source, mask: &Mask) -> Resu
     let geometry = |expected: String, found: String| Error::new(path, Kind::Geometry, expected, found);
     if let Some((expected, found)) = source.space.disagreement(&mask.space) {
         return Err(geometry(format!("a mask with {expected} of the series"), found)
-            .hint("give the mask on the voxels of its series: an object of it refers to their slices"));
+            .hint("resample the mask onto the voxels of its series: the object refers to their slices"));
     }
     let (slices, instances) = (source.space.shape[2], source.instances.len());
     if slices != instances {
