@@ -97,7 +97,8 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         // What a row of a manifest states of its own mask goes before it.
         pairs.iter_mut().for_each(|pair| pair.origin = pair.origin.or(request.origin));
     }
-    let pairs = pairs.into_iter().map(|pair| pair.trusting(request.trust).filling_gaps(request.fill_gaps)).collect();
+    let pairs =
+        pairs.into_iter().map(|pair| pair.trusting(request.trust).filling_gaps(request.fill_gaps)).collect();
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
     let import = Import {
         pairs,

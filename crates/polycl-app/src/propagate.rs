@@ -113,7 +113,8 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     let annotation =
         annotation.map(|path| on_grid(path, scan.mask(path, on, Some(&names), watch)?)).transpose()?;
     let names = names::distinct(names);
-    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, on, &names, watch)?)).transpose()?;
+    let truth =
+        truth.as_deref().map(|path| on_grid(path, scan.truth(path, on, &names, watch)?)).transpose()?;
     request.check_places(&image.space)?;
     let drawn = request.annotation.as_deref().zip(annotation.as_ref());
     let plane = drawn.map(|(path, mask)| request.plane(path, mask, watch)).transpose()?.unwrap_or_default();

@@ -69,7 +69,8 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Option<Outcom
     let on = (&input, &image.space);
     let coarse = on_grid(mask, scan.mask(mask, on, Some(&names), watch)?)?;
     let names = names::distinct(names);
-    let truth = truth.as_deref().map(|path| on_grid(path, scan.truth(path, on, &names, watch)?)).transpose()?;
+    let truth =
+        truth.as_deref().map(|path| on_grid(path, scan.truth(path, on, &names, watch)?)).transpose()?;
     let case = nifti::case_name(out).unwrap_or_default();
     let folder = out.parent().map_or_else(PathBuf::new, PathBuf::from);
     refinement::check(&folder)?;

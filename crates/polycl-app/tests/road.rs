@@ -174,7 +174,12 @@ fn requests_are_data() {
 
 fn propagation(folder: &Path, out: &str) -> propagate::Request {
     propagate::Request {
-        scan: ScanPath { image: folder.join("scans/images/a000.nii.gz"), series: None, trust: None, fill_gaps: false },
+        scan: ScanPath {
+            image: folder.join("scans/images/a000.nii.gz"),
+            series: None,
+            trust: None,
+            fill_gaps: false,
+        },
         annotation: Some(folder.join("drawn.nii.gz")),
         clues: Vec::new(),
         out: folder.join(out).join("volume.nii.gz"),

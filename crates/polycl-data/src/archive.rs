@@ -31,7 +31,9 @@ impl Export<'_> {
             for (number, scan) in scans.iter().enumerate() {
                 watch.task(&format!("export {}", scan.case));
                 watch.step(number, scans.len());
-                let Some((mut mask, is_by_hand)) = self.mask(number, &exported.organs, &further, &mut records)? else {
+                let Some((mut mask, is_by_hand)) =
+                    self.mask(number, &exported.organs, &further, &mut records)?
+                else {
                     exported.unlabelled += 1;
                     continue;
                 };

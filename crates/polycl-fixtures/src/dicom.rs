@@ -18,7 +18,8 @@ pub fn structures() -> PathBuf {
 }
 
 /// All packed files by name.
-pub static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| packed(&reference().join("files.pack.gz")));
+pub static FILES: LazyLock<BTreeMap<String, Vec<u8>>> =
+    LazyLock::new(|| packed(&reference().join("files.pack.gz")));
 
 /// The same of segmentations, and of the series that they were drawn on.
 pub static SEGMENTATIONS: LazyLock<BTreeMap<String, Vec<u8>>> =

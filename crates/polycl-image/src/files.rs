@@ -242,7 +242,12 @@ impl Reading {
     ///
     /// # Errors
     /// As [`Self::mask`].
-    pub fn mask_on_hashed(self, path: &Path, scan: &Space, wanted: Option<&Names>) -> Result<(Drawn, String)> {
+    pub fn mask_on_hashed(
+        self,
+        path: &Path,
+        scan: &Space,
+        wanted: Option<&Names>,
+    ) -> Result<(Drawn, String)> {
         match Structures::at(path)? {
             Some(object) => {
                 let drawn = object.mask(scan, wanted.unwrap_or(&object.names()), self)?;

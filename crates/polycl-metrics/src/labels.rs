@@ -57,7 +57,10 @@ impl Numbering {
         for pair in &pairs {
             pair.check(&mut notes, chosen)?;
         }
-        let names = united(pairs.iter().filter_map(|pair| Some(&pair.reference.as_ref()?.names)));
+        let of_references = united(pairs.iter().filter_map(|pair| Some(&pair.reference.as_ref()?.names)));
+        let of_predictions =
+            || united(pairs.iter().filter_map(|pair| Some(&pair.prediction.as_ref()?.names)));
+        let names = if of_references.is_empty() { of_predictions() } else { of_references };
         Ok(Self { names, pairs, notes })
     }
 
@@ -91,8 +94,8 @@ impl Numbering {
         self.names.iter().find_map(|(&number, known)| (known == name).then_some(number))
     }
 
-    /// Brings both masks of pair number `at` into the common numbering. The numbers of the names
-    /// that both have; `None` where one has no names, so that values are all there is.
+    /// Brings both masks of pair number `at` into the common numbering. The numbers of the names that both have, or that
+    /// the prediction has where its reference has none; `None` where the prediction has no names.
     ///
     /// # Errors
     /// `Labels` for a label without a name, where that leaves its meaning open.
@@ -104,7 +107,8 @@ impl Numbering {
     ) -> Result<Option<BTreeSet<u16>>> {
         let pair_names = &self.pairs[at];
         let PairNames { reference: Some(truth), prediction: named } = pair_names else {
-            return Ok(None);
+            // Without names of the reference, values are all there is; the prediction says which it may show.
+            return Ok(pair_names.prediction.as_ref().map(|named| named.names.keys().copied().collect()));
         };
         let numbers: BTreeMap<&str, u16> = self.names.iter().map(|(&n, name)| (name.as_str(), n)).collect();
         let own = |label| truth.names.get(&label).and_then(|name| numbers.get(name.as_str())).copied();
@@ -133,7 +137,14 @@ impl PairNames {
 
     /// Notes the names that one side alone has and that are not scored.
     fn check(&self, notes: &mut Vec<String>, chosen: bool) -> Result<()> {
-        let (Some(reference), Some(prediction)) = (&self.reference, &self.prediction) else { return Ok(()) };
+        let (Some(reference), Some(prediction)) = (&self.reference, &self.prediction) else {
+            if let Some(Named { file, names, .. }) = self.prediction.as_ref().filter(|_| !chosen) {
+                let labels: Vec<String> = names.keys().map(u16::to_string).collect();
+                let text = "references have no label names; scored are the labels of this file alone";
+                note(notes, format!("{}: {text}: {} (others with --labels)", file.display(), some(&labels)));
+            }
+            return Ok(());
+        };
         let known: BTreeSet<&String> = reference.names.values().collect();
         let alone = prediction.without(reference);
         if alone.len() == prediction.names.len() {

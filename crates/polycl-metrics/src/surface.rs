@@ -8,9 +8,9 @@
 
 use polycl_image::Mask;
 
-use polycl_image::edt::squared_distances;
 use super::overlap::Bounds;
 use super::surfel;
+use polycl_image::edt::squared_distances;
 
 /// A distance on the tolerance counts as within it. Spacing comes from 32-bit headers and from
 /// the norms of affine columns, so the comparison allows for their rounding.

@@ -1,8 +1,8 @@
 //! Masks made worse on purpose, as networks get organs wrong: to measure what a correction is worth.
 
 use polycl_base::rng::{Purpose, rng};
-use polycl_image::preprocess::Grid;
 use polycl_image::edt::squared_distances;
+use polycl_image::preprocess::Grid;
 use rand::Rng;
 
 /// A kind of mistake. Strengths are 1 to 5; lengths are in millimetres.

@@ -81,7 +81,8 @@ fn finetuning(plan: &finetune::Plan) {
     if plan.bare > 0 {
         talk::note(format!("note: left out, since no slice is drawn: {}", counted(plan.bare, "scan")));
     }
-    if slices == shown {
+    // Of several organs it may be another one each time.
+    if organs.len() == 1 && slices == shown {
         talk::note("note: every slice that trains shows an organ: the network does not learn where it ends");
     }
     if *partial > 0 {

@@ -81,6 +81,21 @@ fn organs_that_only_the_reference_names_are_noted_and_not_scored() {
 }
 
 #[test]
+fn of_references_without_names_the_labels_of_the_predictions_are_scored() {
+    let dir = tempfile::tempdir().unwrap();
+    let [reference, prediction] = ["reference", "prediction"].map(|name| dir.path().join(name));
+    case(&reference, "a", &halves(1, 2), "");
+    case(&prediction, "a", &halves(1, 0), r#"{"liver": 1}"#);
+    let report = evaluated(dir.path()).unwrap();
+    assert_eq!(dice(&report), [(1, vec![Some(1.0)])]);
+    assert_eq!(Vec::from_iter(report.names.values()), ["liver"]);
+    assert!(report.notes[0].ends_with("alone: 1 (others with --labels)"), "{:?}", report.notes);
+    // Without names on either side all values are.
+    std::fs::remove_file(prediction.join("a.labels.json")).unwrap();
+    assert_eq!(dice(&evaluated(dir.path()).unwrap()), [(1, vec![Some(1.0)]), (2, vec![Some(0.0)])]);
+}
+
+#[test]
 fn a_reference_drawn_in_one_slice_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let [reference, prediction] = ["reference", "prediction"].map(|name| dir.path().join(name));

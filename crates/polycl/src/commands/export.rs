@@ -60,7 +60,8 @@ impl LayoutArgs {
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let layout = args.layout.layout();
-    let request = Request { dataset: args.dataset, layout, organs: args.organ, masks: args.masks, out: args.out };
+    let request =
+        Request { dataset: args.dataset, layout, organs: args.organ, masks: args.masks, out: args.out };
     let exported = export(&request, &Terminal::new("export"))?;
     let labels = (1..).zip(&exported.organs).map(|(value, organ)| format!("{organ} {value}"));
     let labels = labels.chain(exported.ignored.map(|value| format!("{IGNORE} {value}")));

@@ -54,7 +54,10 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let Args { path, series, montage, mask, window, slices, reading } = args;
     let montage = montage.map(|out| MontageRequest { out, mask, window, slices: usize::from(slices) });
-    let request = Request { scan: ScanPath { image: path, series, trust: reading.trust.trust, fill_gaps: reading.fill_gaps }, montage };
+    let request = Request {
+        scan: ScanPath { image: path, series, trust: reading.trust.trust, fill_gaps: reading.fill_gaps },
+        montage,
+    };
     let path = &request.scan.image;
     let facts = inspect(&request, &Terminal::new("inspect"))?;
     talk::data(match facts {

@@ -201,7 +201,8 @@ fn next(plane: Plane, Suggestion { slice, label, name, confidence, least }: &Sug
     if *least < CONFIDENT {
         let title = title(*label, name.as_deref());
         return format!(
-            "next: draw {one} {slice} (counted from 0), where {title} is most in doubt: confidence {confidence:.2} of 1"
+            "next: check the {one}s of low confidence, down to {least:.2} of 1\n\
+             hint: draw {one} {slice} (counted from 0) as well: there most pixels of {title} are in doubt (confidence {confidence:.2})"
         );
     }
     // Rounded, it could be more than there is.

@@ -20,7 +20,12 @@ pub struct ScanArgs {
 
 impl ScanArgs {
     pub fn scan(self) -> ScanPath {
-        ScanPath { image: self.image, series: self.series, trust: self.reading.trust.trust, fill_gaps: self.reading.fill_gaps }
+        ScanPath {
+            image: self.image,
+            series: self.series,
+            trust: self.reading.trust.trust,
+            fill_gaps: self.reading.fill_gaps,
+        }
     }
 }
 

@@ -43,8 +43,8 @@ fn literals_of(name: &str, code: &str) -> Vec<Literal> {
             let start = hashes + 2;
             let length = rest[start..].find(&format!("\"{}", "#".repeat(hashes))).unwrap();
             at += start + length + 1 + hashes;
-        } else if rest.starts_with('"') {
-            let (text, length) = unescaped(&rest[1..]);
+        } else if let Some(quoted) = rest.strip_prefix('"') {
+            let (text, length) = unescaped(quoted);
             let line = code[..at].matches('\n').count() + 1;
             let before: String =
                 code[..at].chars().rev().take(200).filter(|c| !c.is_whitespace()).take(30).collect();

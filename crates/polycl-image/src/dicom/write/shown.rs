@@ -37,8 +37,13 @@ pub(in crate::dicom) fn of(path: &Path, mask: &Mask, names: &Names) -> Result<Ve
         slices = names.keys().filter(|&&value| value != 0).map(|&value| (value, vec![0])).collect();
     }
     if slices.is_empty() {
-        return Err(Error::new(path, Kind::Voxels, "a mask with labels to write", "an empty mask and no label names")
-            .hint("give the names of the labels: each is then written as an empty object"));
+        return Err(Error::new(
+            path,
+            Kind::Voxels,
+            "a mask with labels to write",
+            "an empty mask and no label names",
+        )
+        .hint("give the names of the labels: each is then written as an empty object"));
     }
     let name = |value: u16| names.get(&value).cloned().unwrap_or_else(|| format!("label {value}"));
     Ok(slices.into_iter().map(|(value, slices)| Shown { value, name: name(value), slices }).collect())

@@ -179,7 +179,7 @@ pub(super) fn split(
 fn named_split(dataset: &Dataset, config: &FinetuneConfig, split: &Split, scans: &[usize]) -> Result<Split> {
     let refused = |expected: &str, found: String| {
         Err(Error::new(&dataset.dir, Kind::Request, expected, found)
-            .hint("name patients of the data set in [split]: train = [...], validation = [...]"))
+            .hint("name patients in [split] whose scans `polycl inspect` lists: those that could not be imported are none of them"))
     };
     if config.cases.is_some() || config.fraction.is_some() {
         return refused("a split by name without `cases` and `fraction`", "both kinds of split".to_owned());
