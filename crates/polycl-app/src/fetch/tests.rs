@@ -295,7 +295,7 @@ fn a_download_that_broke_off_goes_on() {
         let address = format!("http://{}/simple", server.address);
         let error = place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap_err();
         assert_eq!(error.kind, Kind::Truncated, "{error}");
-        assert!(error.hint.as_ref().unwrap().contains("goes on where it stopped"), "{error:?}");
+        assert!(error.hint.as_ref().unwrap().contains("resume the download"), "{error:?}");
         assert_eq!(place.cached(), [format!("{WHEEL}.partial")]);
         place.fetch(&item, None, &[("PIP_INDEX_URL", &address)]).unwrap();
         place.assert_right();

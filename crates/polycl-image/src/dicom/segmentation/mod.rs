@@ -31,10 +31,10 @@ use grid::Grid;
 /// Writes all labels of `mask` that have voxels; one without a name in `names` is called `label 7`.
 ///
 /// # Errors
-/// [`Kind::Geometry`] where the mask does not lie on the voxels of the series, where their grid is
-/// sheared, or where there is not one instance for each slice; [`Kind::Format`] for a series without
-/// the UIDs that a segmentation must repeat; [`Kind::Voxels`] for an empty mask without names;
-/// [`Kind::Request`] for more frames than one object can hold; [`Kind::Io`].
+/// [`Kind::Geometry`](polycl_base::Kind::Geometry) where the mask does not lie on the voxels of the series, where their grid is
+/// sheared, or where there is not one instance for each slice; [`Kind::Format`](polycl_base::Kind::Format) for a series without
+/// the UIDs that a segmentation must repeat; [`Kind::Voxels`](polycl_base::Kind::Voxels) for an empty mask without names;
+/// [`Kind::Request`](polycl_base::Kind::Request) for more frames than one object can hold; [`Kind::Io`](polycl_base::Kind::Io).
 pub fn write(path: &Path, source: &Source, mask: &Mask, names: &Names, how: &How) -> Result<()> {
     let grid = Grid::new(path, source.space)?;
     save::check(path, source, mask)?;
