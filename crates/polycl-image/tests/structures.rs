@@ -245,7 +245,7 @@ fn frames_beyond_the_scan_are_refused_and_missing_images_told() {
     std::fs::remove_file(folder.path().join("007.dcm")).unwrap();
     let scan = find(folder.path()).unwrap().series.remove(0);
     let (_folder, object) = object("binary");
-    assert_eq!(object.belongs(&scan).unwrap().unwrap(), "it refers to images that are not there: 1");
+    assert_eq!(object.belongs(&scan).unwrap().unwrap(), "images that the object refers to are missing: 1");
     let error = read(&object, &scan.space().unwrap(), &object.names()).unwrap_err();
     assert_eq!(error.kind, Kind::Geometry);
     assert!(error.found.ends_with("of its pixels beyond the scan"), "{error}");
@@ -264,7 +264,7 @@ fn a_segmentation_of_another_scan_is_refused() {
     let object = Structures::open(&near.path).unwrap().unwrap();
     assert_eq!(
         object.belongs(&enhanced).unwrap().unwrap(),
-        "it was drawn on another series of the same place"
+        "drawn on another series of the same place"
     );
 }
 

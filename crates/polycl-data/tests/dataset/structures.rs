@@ -176,7 +176,7 @@ fn a_segmentation_of_another_series_is_refused_and_a_missing_image_told() {
     let (pairs, _) = paired(&folder, None, None).unwrap();
     let told = notes(&plan(pairs), &folder.at("dataset"));
     assert!(
-        told.iter().any(|note| note.ends_with("its mask: it refers to images that are not there: 1")),
+        told.iter().any(|note| note.ends_with("its mask: images that the object refers to are missing: 1")),
         "{told:?}"
     );
 }

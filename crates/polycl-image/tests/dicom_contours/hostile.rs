@@ -62,7 +62,7 @@ fn contours_that_cannot_be_filled_are_skipped_and_told() {
         (closed(&square([4.0, 4.0], [9.0, 9.0], 30.0)), "1 beyond the scan"),
         (closed(&square([40.0, 4.0], [49.0, 9.0], 4.0)), "1 beyond the scan"),
         (odd("-5\\-5\\4\\-9\\-5\\8\\-9\\-9\\4", "CLOSED_PLANAR"), "1 across the scan's slices"),
-        (good(3.0), "1 that repeat another"),
+        (good(3.0), "1 that repeat another contour"),
     ] {
         let drawn = with(bad);
         assert_eq!(drawn.notes, [format!("organ: contours skipped: {why}")]);

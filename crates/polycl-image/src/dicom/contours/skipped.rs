@@ -36,7 +36,7 @@ impl Skipped {
             Self::NoArea => "without an area",
             Self::Oblique => "across the scan's slices",
             Self::Beyond => "beyond the scan",
-            Self::Repeated => "that repeat another",
+            Self::Repeated => "that repeat another contour",
             Self::Farther => "between slices that have nearer ones",
         }
     }

@@ -56,10 +56,10 @@ impl Structures {
         if self.series.contains(&series.uid) || (self.series.is_empty() && (same_frame || unknown)) {
             let there: BTreeSet<&str> = series.uids().collect();
             let missing = self.instances.iter().filter(|uid| !there.contains(uid.as_str())).count();
-            return Ok((missing > 0).then(|| format!("it refers to images that are not there: {missing}")));
+            return Ok((missing > 0).then(|| format!("images that the object refers to are missing: {missing}")));
         }
         if same_frame {
-            return Ok(Some("it was drawn on another series of the same place".to_owned()));
+            return Ok(Some("drawn on another series of the same place".to_owned()));
         }
         let theirs: Vec<&str> = self.series.iter().map(String::as_str).collect();
         let found = if theirs.is_empty() {

@@ -43,7 +43,7 @@ impl Frames {
         let mut all = Vec::new();
         for (number, own) in item.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).enumerate() {
             if number >= layout.frames as usize {
-                return Err(unequal(path, &layout, "more"));
+                return Err(unequal(path, &layout, "more groups"));
             }
             all.push(Frame::of(path, &Levels { own, shared }, number, form)?);
         }
