@@ -262,10 +262,7 @@ fn a_segmentation_of_another_scan_is_refused() {
         file.put_str(tags::FRAME_OF_REFERENCE_UID, VR::UI, enhanced.frame_of_reference.clone());
     });
     let object = Structures::open(&near.path).unwrap().unwrap();
-    assert_eq!(
-        object.belongs(&enhanced).unwrap().unwrap(),
-        "drawn on another series of the same place"
-    );
+    assert_eq!(object.belongs(&enhanced).unwrap().unwrap(), "drawn on another series of the same place");
 }
 
 #[test]

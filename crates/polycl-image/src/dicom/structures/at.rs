@@ -56,7 +56,9 @@ impl Structures {
         if self.series.contains(&series.uid) || (self.series.is_empty() && (same_frame || unknown)) {
             let there: BTreeSet<&str> = series.uids().collect();
             let missing = self.instances.iter().filter(|uid| !there.contains(uid.as_str())).count();
-            return Ok((missing > 0).then(|| format!("images that the object refers to are missing: {missing}")));
+            return Ok(
+                (missing > 0).then(|| format!("images that the object refers to are missing: {missing}"))
+            );
         }
         if same_frame {
             return Ok(Some("drawn on another series of the same place".to_owned()));

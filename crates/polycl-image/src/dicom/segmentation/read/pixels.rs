@@ -40,8 +40,13 @@ impl<'a> Pixels<'a> {
     pub fn open(path: &'a Path, head: &'a Head, frames: &'a Frames) -> Result<Self> {
         let layout = &frames.layout;
         let Some(element) = head.scan.pixels else {
-            return Err(Error::new(path, Kind::Truncated, "the pixel data of a segmentation", "no pixel data")
-                .hint("copy the file again: it was not copied to its end"));
+            return Err(Error::new(
+                path,
+                Kind::Truncated,
+                "the pixel data of a segmentation",
+                "no pixel data",
+            )
+            .hint("copy the file again: it was not copied to its end"));
         };
         let way = match layout.transfer.as_str() {
             DEFLATED_FRAMES => Way::Deflated,
