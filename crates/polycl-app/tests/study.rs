@@ -89,7 +89,7 @@ fn another_runner_does_the_trainings() {
     assert_eq!(outcome.end, End::NothingToReport);
     let failed: Vec<&str> = outcome.failed.iter().map(|failed| failed.words.as_str()).collect();
     // The fine-tuning of what was to be pre-trained is not even submitted.
-    let expected = ["the pre-training before it failed", "nobody runs finetune", "nobody runs pretrain"];
+    let expected = ["nobody runs finetune", "nobody runs pretrain", "the pre-training before it failed"];
     let mut sorted = failed.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, expected, "{failed:?}");
