@@ -264,7 +264,7 @@ fn is_of_nnunet(name: &str) -> bool {
     })
 }
 
-/// What `dataset.json` tells of the organs and their values: regions that are written whole, the larger before the
+/// The organs of `dataset.json` and their values: regions that are written whole, the larger before the
 /// smaller, as nnU-Net paints them, and organs that are more than the rest of one.
 fn labels(regions: &Regions, organs: &BTreeMap<&str, u16>) -> legend::Regions {
     let region = |(name, parts): (&String, &BTreeSet<String>)| {

@@ -15,7 +15,7 @@ use super::Origin;
 pub struct Pair {
     pub case: String,
     pub patient: String,
-    /// What stands in the scan's tags where a patient's ID and name should, and tells nobody apart; empty where nothing does.
+    /// The placeholder in the scan's tags where a patient's ID and name should stand; empty where the tags hold nothing.
     pub unnamed: Option<String>,
     pub domain: Option<String>,
     pub image: Input,

@@ -99,8 +99,8 @@ fn pairs_of(dir: &Path, series: Vec<Series>, salt: &Salt) -> Result<(Vec<Pair>, 
     Ok((pairs, notes))
 }
 
-/// What tells a patient from others, and, where nothing does, what stands there instead: a placeholder, as whoever removes
-/// names puts in all their places, or nothing, and the study stands for the patient.
+/// The text that tells a patient from others: an ID or a name, else a placeholder, else the study. Beside it, where neither
+/// an ID nor a name tells patients apart, the placeholder, which is empty for a study.
 fn identity(series: &Series) -> (&str, Option<&str>) {
     let Patient { id, name, .. } = &series.patient;
     let texts = [id, name].map(String::as_str);
@@ -139,7 +139,7 @@ const PLACEHOLDERS: [&str; 24] = [
     "patientname",
 ];
 
-/// Whether an ID or a name is of nobody: a word of [`PLACEHOLDERS`], zeros, crosses, or neither letters nor digits.
+/// True for an ID or a name of nobody: a word of [`PLACEHOLDERS`], zeros, crosses, or neither letters nor digits.
 fn is_placeholder(text: &str) -> bool {
     let text = plain(text);
     PLACEHOLDERS.contains(&text.as_str()) || text.chars().all(|c| c == '0') || text.chars().all(|c| c == 'x')

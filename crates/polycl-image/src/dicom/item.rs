@@ -17,7 +17,7 @@ use super::source::Head;
 pub(super) struct Item<'a> {
     bytes: &'a [u8],
     syntax: Syntax,
-    /// Of a data set, whose elements were found already.
+    /// The elements of a data set, found already; `None` for the item of a sequence.
     scan: Option<&'a Scan>,
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(super) enum Skipped {
     Point,
     Open,
-    /// Of a geometric type that the standard does not have.
+    /// A geometric type that the standard does not have.
     Unknown,
     /// Fewer than three points.
     TooShort,
