@@ -35,6 +35,9 @@ pub struct Request {
     /// Interpolates the shape in slices without a contour between others.
     #[serde(default)]
     pub fill_gaps: bool,
+    /// Score against masks, too, that a machine proposed and a person reviewed.
+    #[serde(default)]
+    pub accept_reviewed: bool,
 }
 
 /// The files of the scores.
@@ -57,7 +60,16 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     }
     let mut records = Records::default();
     let reading = Reading { trust: request.trust, fill_gaps: request.fill_gaps };
-    let is_truth = |mask: &Path| records.check_truth(mask);
+    let mut reviewed = BTreeSet::new();
+    let is_truth = |mask: &Path| {
+        if !request.accept_reviewed {
+            return records.check_truth(mask);
+        }
+        if records.check_reviewed(mask)? {
+            reviewed.insert(mask.to_path_buf());
+        }
+        Ok(())
+    };
     let Pairs { pairs, extra } = Pairs::find(&request.reference, &request.prediction, reading, is_truth)?;
     for file in extra {
         watch.note(&format!("note: no reference for {}", file.display()));
@@ -70,7 +82,13 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     };
     let seen = seen(request, watch)?;
     watch.task("evaluate");
-    let report = evaluate(&pairs, &seen, &options, watch)?;
+    let mut report = evaluate(&pairs, &seen, &options, watch)?;
+    if !reviewed.is_empty() {
+        report.notes.push(format!(
+            "{} references are proposals of a machine that a person reviewed: scores against them are agreement",
+            reviewed.len()
+        ));
+    }
     report.notes.iter().for_each(|text| watch.note(&format!("note: {text}")));
     let written = report.write(&request.out);
     watch.partial(&report);

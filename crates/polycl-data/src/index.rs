@@ -245,6 +245,13 @@ impl Scan {
         self.origin.is_hand() && self.draws(organs) && organs.iter().all(|organ| self.all_by_hand(organ))
     }
 
+    /// True of a mask that validates: one that is [wholly by hand](Self::wholly_by_hand), or, where that will do, one that a
+    /// person has reviewed.
+    pub fn is_truth(&self, organs: &[String], accept_reviewed: bool) -> bool {
+        let reviewed = accept_reviewed && self.origin == Origin::Reviewed && self.draws(organs);
+        reviewed || self.wholly_by_hand(organs)
+    }
+
     /// True if a person drew the organ's mask in every slice of the store.
     pub fn all_by_hand(&self, organ: &str) -> bool {
         (0..self.slices).all(|slice| self.by_hand(organ, slice))

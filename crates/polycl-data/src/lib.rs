@@ -13,7 +13,7 @@ mod import;
 mod index;
 mod journal;
 mod making;
-mod masks;
+pub mod masks;
 mod pair;
 pub mod pairs;
 mod prepared;

@@ -32,7 +32,7 @@ pub fn from_folders(
     labels: Option<&Path>,
     names: Option<&Given>,
 ) -> Result<(Vec<Pair>, Vec<String>)> {
-    let mut masks = labels.map(|folder| masks_in(folder, names)).transpose()?.unwrap_or_default();
+    let mut masks = labels.map(|folder| labels_in(folder, names)).transpose()?.unwrap_or_default();
     let named_by = if names.is_none() { naming(masks.values()) } else { None };
     let files = if images.is_file() {
         vec![images.to_path_buf()]
@@ -207,7 +207,7 @@ const COLUMNS: [&str; 7] = ["label", "patient", "domain", "names", "case", "orig
 fn origin(row: &Row, text: &str, manifest: &Path) -> Result<Origin> {
     row.need("label", manifest)?;
     text.parse().map_err(|_| {
-        row.error(manifest, Kind::Format, "the origin hand, propagated or predicted, or an empty cell", text)
+        row.error(manifest, Kind::Format, "the origin hand, reviewed, propagated or predicted, or an empty cell", text)
     })
 }
 
@@ -294,7 +294,14 @@ fn images_in(folder: &Path, [deeper, hint]: [&str; 2]) -> Result<Vec<PathBuf>> {
 }
 
 /// The labels of a folder by case.
-fn masks_in(folder: &Path, names: Option<&Given>) -> Result<BTreeMap<String, Label>> {
+///
+/// # Errors
+/// [`Kind::Pairing`] for a folder without masks, or two masks of a case; [`Kind::Labels`] as [`names::beside`].
+pub fn masks_in(folder: &Path) -> Result<BTreeMap<String, Label>> {
+    labels_in(folder, None)
+}
+
+fn labels_in(folder: &Path, names: Option<&Given>) -> Result<BTreeMap<String, Label>> {
     let mut masks = BTreeMap::new();
     let predicted = folder.join(Record::Predict.file()).is_file();
     let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());

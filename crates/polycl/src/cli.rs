@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     bench, demo, evaluate, export, fetch, finetune, help, import, inspect, phantom, predict, pretrain,
-    propagate, refine, study, suggest,
+    propagate, refine, serve, study, suggest,
 };
 use crate::ended::Ended;
 use crate::{stop, talk};
@@ -15,7 +15,7 @@ use crate::{stop, talk};
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Data", &["import", "inspect", "suggest", "export", "phantom"]),
     ("Training", &["pretrain", "finetune"]),
-    ("Masks", &["predict", "propagate", "refine"]),
+    ("Masks", &["predict", "propagate", "refine", "serve"]),
     ("Evaluation", &["evaluate", "study"]),
     ("Tools", &["demo", "fetch", "bench", "help"]),
 ];
@@ -45,6 +45,7 @@ enum Command {
     Predict(predict::Args),
     Refine(refine::Args),
     Propagate(propagate::Args),
+    Serve(serve::Args),
     Fetch(fetch::Args),
     Evaluate(evaluate::Args),
     Study(study::Args),
@@ -126,6 +127,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Predict(args) => predict::run(args),
         Command::Refine(args) => refine::run(args),
         Command::Propagate(args) => propagate::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Study(args) => study::run(args),

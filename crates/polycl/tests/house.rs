@@ -19,7 +19,7 @@ struct Law {
 
 const TERMINAL: [&str; 3] = ["clap", "indicatif", "signal-hook"];
 
-const LAWS: [Law; 11] = [
+const LAWS: [Law; 12] = [
     Law { name: "base", uses: &[], never: &["glam", "burn"] },
     Law { name: "image", uses: &["base"], never: &["burn", "zarrs"] },
     Law { name: "data", uses: &["base", "image"], never: &["burn"] },
@@ -37,8 +37,13 @@ const LAWS: [Law; 11] = [
         uses: &["base", "data", "image", "metrics", "nn", "phantom", "weights"],
         never: &["clap", "indicatif", "signal-hook", "burn"],
     },
+    Law {
+        name: "serve",
+        uses: &["app", "base", "data", "image", "metrics", "nn", "phantom"],
+        never: &["clap", "indicatif", "signal-hook", "burn", "ureq"],
+    },
     Law { name: "fixtures", uses: &[], never: &["burn"] },
-    Law { name: "", uses: &["app", "base", "data", "image", "metrics", "nn", "phantom"], never: &["burn"] },
+    Law { name: "", uses: &["app", "base", "data", "image", "metrics", "nn", "phantom", "serve"], never: &["burn", "axum", "tokio"] },
 ];
 
 impl Law {

@@ -5,4 +5,4 @@ mod digits;
 pub mod montage;
 pub mod picture;
 pub mod report;
-mod surface;
+pub mod surface;

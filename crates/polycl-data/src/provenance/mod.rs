@@ -1,6 +1,6 @@
 //! Who drew a mask: a person says so, or the files that lie beside it do. Each of those files is read, written
 //! and changed in one place: [`prediction`] is `polycl.json`, [`propagation`] `propagate.csv`, [`refinement`]
-//! `refine.csv`.
+//! `refine.csv`, [`review`] `reviewed.csv`.
 
 mod case_table;
 mod foreign;
@@ -9,6 +9,7 @@ pub mod prediction;
 pub mod propagation;
 mod record;
 pub mod refinement;
+pub mod review;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use polycl_image::files::case_name;
 
 use self::foreign::Program;
 use self::prediction::Made;
+use self::review::Reviewed;
 pub use origin::Origin;
 pub use propagation::{Propagation, Trust};
 pub use record::Record;
@@ -42,8 +44,11 @@ impl Maker {
         let record = self.record.display();
         let whose = self.program.map_or_else(|| self.origin.to_string(), |program| format!("by {program}"));
         let found = format!("a mask that a machine made ({whose}), as {record} says");
-        Error::new(mask, Kind::Request, expected, found)
-            .hint("put a mask that a person has corrected since into another folder, without that file")
+        let error = Error::new(mask, Kind::Request, expected, found);
+        if self.origin == Origin::Reviewed {
+            return error.hint("give --accept-reviewed where agreement with a mended proposal is good enough");
+        }
+        error.hint("put a mask that a person has corrected since into another folder, without that file")
     }
 }
 
@@ -98,6 +103,18 @@ impl Records {
         let refused = |maker: Maker| maker.refused(mask, "a mask drawn by hand, for only that is truth");
         self.maker(mask)?.map_or(Ok(()), |maker| Err(refused(maker)))
     }
+
+    /// As [`Self::check_truth`], where masks that a person has reviewed will do; true of such a mask.
+    ///
+    /// # Errors
+    /// As [`Self::check_truth`].
+    pub fn check_reviewed(&mut self, mask: &Path) -> Result<bool> {
+        match self.maker(mask)? {
+            None => Ok(false),
+            Some(maker) if maker.origin == Origin::Reviewed => Ok(true),
+            Some(maker) => Err(maker.refused(mask, "a mask that a person drew or reviewed")),
+        }
+    }
 }
 
 /// More links in a row than any system follows.
@@ -119,6 +136,7 @@ struct Folder {
     propagated: BTreeMap<String, Propagation>,
     predicted: Made,
     refined: BTreeSet<String>,
+    reviewed: BTreeMap<String, Reviewed>,
     /// The other program that made all masks there.
     program: Option<Program>,
 }
@@ -129,11 +147,13 @@ impl Folder {
         let propagated = present(Record::Propagate).map(|file| propagation::read(&file)).transpose()?;
         let predicted = present(Record::Predict).map(|file| prediction::made(&file)).transpose()?;
         let refined = present(Record::Refine).map(|file| refinement::cases(&file)).transpose()?;
+        let reviewed = present(Record::Review).map(|file| review::read(&file)).transpose()?;
         Ok(Self {
             path: folder.to_path_buf(),
             propagated: propagated.unwrap_or_default(),
             predicted: predicted.unwrap_or(Made::None),
             refined: refined.unwrap_or_default(),
+            reviewed: reviewed.unwrap_or_default(),
             program: foreign::of_folder(folder),
         })
     }
@@ -143,7 +163,7 @@ impl Folder {
         let predicted = self.program.clone().or_else(|| foreign::of_case(&self.path, case));
         let predicted = predicted.map(|program| (program, Origin::Predicted));
         // Where a record of ours knows of the mask, the segmentation may be of one before it.
-        let known = self.maker(case.trim()).is_some();
+        let known = self.maker(case.trim()).is_some() || self.reviewed.contains_key(case.trim());
         let beside = || foreign::segmentation(&self.path, case).filter(|_| !known);
         let ((record, program), origin) = predicted.or_else(beside)?;
         Some(Maker { origin, record, propagation: None, program: Some(program) })
@@ -161,7 +181,16 @@ impl Folder {
             () if predicted => (Origin::Predicted, Record::Predict, None),
             () if self.refined.contains(case) => (Origin::Predicted, Record::Refine, None),
             () if propagation.is_some() => (Origin::Propagated, Record::Propagate, propagation.cloned()),
-            () => return None,
+            () => {
+                let reviewed = self.reviewed.get(case)?;
+                let origin = match (reviewed.done, reviewed.by_hand) {
+                    (true, true) => return None,
+                    (true, false) => Origin::Reviewed,
+                    // A part of it may not be drawn yet.
+                    (false, _) => Origin::Propagated,
+                };
+                (origin, Record::Review, Some(reviewed.propagation.clone()))
+            }
         };
         Some(Maker { origin, record: self.path.join(record.file()), propagation, program: None })
     }
@@ -186,7 +215,7 @@ pub fn settle(folder: &Path, case: &str, own: &[Record]) -> Result<()> {
                 let text = std::fs::read(&path).map_err(|e| Error::io(&path, "read it", &e))?;
                 prediction::without(&text, case).map_err(|e| unreadable(e.to_string()).because(e))?
             }
-            Record::Propagate | Record::Refine => {
+            Record::Propagate | Record::Refine | Record::Review => {
                 case_table::without(&path, case).map_err(|e| unreadable(e.found.clone()).because(e))?
             }
         };

@@ -10,6 +10,8 @@ pub enum Origin {
     /// A person. Only such masks are truth: they validate, and `evaluate` scores against them.
     #[default]
     Hand,
+    /// A person who looked at what a machine had proposed, mended it, and called it done: `polycl serve`.
+    Reviewed,
     /// `polycl propagate`, from slices that a person has drawn.
     Propagated,
     /// A network: `polycl predict` or `polycl refine`.
@@ -17,7 +19,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    pub const ALL: [Self; 3] = [Self::Hand, Self::Propagated, Self::Predicted];
+    pub const ALL: [Self; 4] = [Self::Hand, Self::Reviewed, Self::Propagated, Self::Predicted];
 
     pub fn is_hand(&self) -> bool {
         *self == Self::Hand
@@ -40,6 +42,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hand => "hand",
+            Self::Reviewed => "reviewed",
             Self::Propagated => "propagated",
             Self::Predicted => "predicted",
         })
@@ -51,6 +54,6 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let named = |origin: &Self| origin.to_string() == text;
-        Self::ALL.into_iter().find(named).ok_or_else(|| "expected hand, propagated or predicted".to_owned())
+        Self::ALL.into_iter().find(named).ok_or_else(|| "expected hand, reviewed, propagated or predicted".to_owned())
     }
 }

@@ -142,25 +142,25 @@ pub struct Propagation {
     file: PathBuf,
     /// Planes of this kind are the slices of the rows.
     plane: Plane,
-    rows: Vec<Slice>,
+    pub(super) rows: Vec<Slice>,
 }
 
 /// A label in a slice: drawn by a person, propagated, or looked for.
 #[derive(Debug, Clone, Copy)]
-struct Slice {
-    label: u16,
+pub(super) struct Slice {
+    pub(super) label: u16,
     /// Number from 0 along the file's axis across the planes.
-    slice: usize,
-    known: Known,
+    pub(super) slice: usize,
+    pub(super) known: Known,
 }
 
 /// The knowledge of an organ in a slice.
 #[derive(Debug, Clone, Copy)]
-struct Known {
-    by_hand: bool,
+pub(super) struct Known {
+    pub(super) by_hand: bool,
     /// Pixels that were found there.
-    pixels: u64,
-    confidence: f32,
+    pub(super) pixels: u64,
+    pub(super) confidence: f32,
 }
 
 /// Reads a `propagate.csv` by case.
@@ -221,6 +221,11 @@ fn slice(row: &table::Row, file: &Path) -> Result<Slice> {
 }
 
 impl Propagation {
+    /// No rows yet of axial slices, told by another file.
+    pub(super) fn of(file: &Path) -> Self {
+        Self { file: file.to_path_buf(), plane: Plane::Axial, rows: Vec::new() }
+    }
+
     /// Trust in a label (in all labels as one, where none is given) in the kept slices of a scan; `None` where no row
     /// speaks of it: it may then lie in the background. Planes of another kind cross all slices, which are then
     /// believed alike, and no person has drawn any.

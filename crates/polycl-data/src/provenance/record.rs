@@ -9,10 +9,12 @@ pub enum Record {
     Predict,
     /// A record of `polycl refine`, and of `polycl predict --refine`.
     Refine,
+    /// A record of `polycl serve`.
+    Review,
 }
 
 impl Record {
-    pub const ALL: [Self; 3] = [Self::Propagate, Self::Predict, Self::Refine];
+    pub const ALL: [Self; 4] = [Self::Propagate, Self::Predict, Self::Refine, Self::Review];
 
     /// The name of the file.
     pub const fn file(self) -> &'static str {
@@ -20,6 +22,7 @@ impl Record {
             Self::Propagate => "propagate.csv",
             Self::Predict => "polycl.json",
             Self::Refine => "refine.csv",
+            Self::Review => "reviewed.csv",
         }
     }
 }

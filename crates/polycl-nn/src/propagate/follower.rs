@@ -94,7 +94,7 @@ impl Follower {
     }
 
     /// The cache of a scan's embeddings, if there is one.
-    pub(super) fn cache(&self, image: &Image, plane: Plane) -> Option<Cache> {
+    pub fn cache(&self, image: &Image, plane: Plane) -> Option<Cache> {
         match self {
             Self::Boxes(network) => network.cache(image, plane),
             Self::Memory(_) => None,

@@ -53,6 +53,16 @@ impl Found {
         answers.map(|(label, answer)| (label, self.plane(answer))).collect()
     }
 
+    /// The network's confidence in what it says of each label: the IoU that it predicts, of one that it does not find the rest.
+    pub fn confidence(&self) -> BTreeMap<u16, f32> {
+        let confidence = |answer: &Answer| {
+            let iou = answer.predicted_iou.clamp(0.0, 1.0);
+            if answer.is_there() { iou } else { 1.0 - iou }
+        };
+        let answers = self.labels.iter().filter_map(|label| Some((*label, self.answers.get(label)?)));
+        answers.map(|(label, answer)| (label, confidence(answer))).collect()
+    }
+
     fn plane(&self, answer: &Answer) -> Vec<bool> {
         let mut plane = Volume { space: self.space.clone(), voxels: vec![false; self.space.voxels()] };
         if answer.is_there() {

@@ -14,6 +14,7 @@ mod memory;
 mod merge;
 mod network_name;
 mod object;
+mod prompt;
 mod request;
 mod scene;
 mod session;
@@ -24,6 +25,7 @@ mod tracker;
 
 use polycl_base::{Result, Watch};
 
+use crate::sam::Cache;
 use answer::Pass;
 pub use confidence::Suggestion;
 pub use follower::{Follower, VideoNetwork};
@@ -32,6 +34,7 @@ pub use journal::Journal;
 pub use merge::Propagated;
 pub use network_name::NetworkName;
 pub use object::{Clue, Object, Place};
+pub use prompt::{Desk, Prompted};
 pub use request::{Direction, Request, fingerprint};
 use scene::Scene;
 use session::Session;
@@ -50,7 +53,22 @@ pub fn propagate(
     journal: &Journal,
     watch: &dyn Watch,
 ) -> Result<Option<Propagated>> {
-    let scene = Scene::new(request.image, request.plane, follower);
+    let cache = follower.cache(request.image, request.plane);
+    propagate_cached(follower, request, journal, cache, watch)
+}
+
+/// As [`propagate()`], where the scan's cache is known: finding it takes a look at all voxels.
+///
+/// # Errors
+/// As [`propagate()`].
+pub fn propagate_cached(
+    follower: &Follower,
+    request: &Request<'_>,
+    journal: &Journal,
+    cache: Option<Cache>,
+    watch: &dyn Watch,
+) -> Result<Option<Propagated>> {
+    let scene = Scene::with(request.image, request.plane, follower, cache);
     let tracker = Tracker::new(follower, scene.slices, scene.step);
     let mut session = Session { tracker, scene: &scene, request, journal, watch };
     if !session.look_at_shown()? {
@@ -66,4 +84,14 @@ pub fn propagate(
         }
     }
     merge::merge(request, journal, &scene, session.tracker.scores_objects()).map(Some)
+}
+
+/// The volume of what has been found before it was asked to stop; nothing is found anew.
+///
+/// # Errors
+/// As [`propagate()`].
+pub fn so_far(follower: &Follower, request: &Request<'_>, journal: &Journal) -> Result<Propagated> {
+    let scene = Scene::with(request.image, request.plane, follower, None);
+    let scores = matches!(follower, Follower::Memory(_));
+    merge::merge(request, journal, &scene, scores)
 }

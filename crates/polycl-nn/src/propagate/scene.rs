@@ -22,13 +22,13 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub fn new(image: &'a Image, plane: Plane, follower: &Follower) -> Self {
+    /// `cache` is what [`Follower::cache`] gives, or nothing where nothing is embedded.
+    pub fn with(image: &'a Image, plane: Plane, follower: &Follower, cache: Option<Cache>) -> Self {
         let order = plane.order(&image.space);
         let space = order.space(&image.space);
         let grid = Grid::of(&space);
         let frame = follower.frame(grid);
         let lattice = frame.lattice(grid.spacing);
-        let cache = follower.cache(image, plane);
         Self {
             image,
             plane,
@@ -40,6 +40,10 @@ impl<'a> Scene<'a> {
             lattice,
             cache,
         }
+    }
+
+    pub fn is_embedded(&self, k: usize, window: [f32; 2]) -> bool {
+        self.cache.as_ref().is_none_or(|cache| cache.holds(k, window))
     }
 
     pub fn plane(&self, k: usize) -> Vec<f32> {

@@ -38,6 +38,11 @@ impl Cache {
         self.folder.join(format!("slice{slice:04}-window{centre}_{width}.safetensors"))
     }
 
+    /// True if the embedding of a slice is kept.
+    pub fn holds(&self, slice: usize, window: [f32; 2]) -> bool {
+        self.file(slice, window).is_file()
+    }
+
     /// The embedding of a slice as it was kept; none where there is none, or a damaged one.
     pub fn get(&self, slice: usize, window: [f32; 2], device: &burn::tensor::Device) -> Option<Tensor<4>> {
         let bytes = std::fs::read(self.file(slice, window)).ok()?;

@@ -18,8 +18,8 @@ use crate::terminal::Terminal;
 /// `polycl predict` writes, or from --run.
 ///
 /// References must be drawn by hand: agreement with a network is not accuracy. A reference is refused where a record
-/// file beside it says that a network made it: propagate.csv, polycl.json, refine.csv, or a file of nnU-Net,
-/// TotalSegmentator or MONAI Label. Voxels of the label `ignore` are not scored.
+/// file beside it says that a network made it: propagate.csv, polycl.json, refine.csv, reviewed.csv, or a file
+/// of nnU-Net, TotalSegmentator or MONAI Label. Voxels of the label `ignore` are not scored.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   polycl evaluate --reference masks --prediction predictions --out scores
@@ -57,6 +57,9 @@ pub struct Args {
     /// Random seed of the bootstrap
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Also score against masks that a network proposed and a person reviewed in `polycl serve`
+    #[arg(long)]
+    accept_reviewed: bool,
     #[command(flatten)]
     reading: ReadingArgs,
 }
@@ -67,11 +70,22 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         "--tolerance: expected millimetres from 0, found {}",
         args.tolerance
     );
-    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, reading } = args;
+    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, accept_reviewed, reading } = args;
     let labels = labels.into_iter().collect();
     let (trust, fill_gaps) = (reading.trust.trust, reading.fill_gaps);
-    let request =
-        Request { reference, prediction, out, labels, empty, tolerance, run, seed, trust, fill_gaps };
+    let request = Request {
+        reference,
+        prediction,
+        out,
+        labels,
+        empty,
+        tolerance,
+        run,
+        seed,
+        trust,
+        fill_gaps,
+        accept_reviewed,
+    };
     evaluate(&request, &Terminal::new("evaluate"))?;
     Ok(Ended::Done)
 }

@@ -70,6 +70,10 @@ struct Settings {
     #[arg(long = "organ", value_name = "NAME")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     organs: Vec<String>,
+    /// Let masks validate, too, that a network proposed and a person reviewed in `polycl serve`
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    accept_reviewed: bool,
     /// Use only scans of this domain
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -39,7 +39,7 @@ pub struct Args {
     /// Segmentation or contours to take where a series of --dicom has several: newest, a label, a UID, or none
     #[arg(long, hide_short_help = true, value_name = "WHICH", requires = "dicom")]
     structures: Option<Choice>,
-    /// Provenance of the masks: hand, propagated or predicted
+    /// Provenance of the masks: hand, reviewed, propagated or predicted
     ///
     /// By default it comes from the manifest's column `origin`, otherwise from the record files beside the masks.
     #[arg(long, value_name = "ORIGIN")]

@@ -12,6 +12,7 @@ pub mod predict;
 pub mod pretrain;
 pub mod propagate;
 pub mod refine;
+pub mod serve;
 mod shared;
 pub mod study;
 pub mod suggest;

@@ -168,7 +168,7 @@ pub(super) fn split(
     };
     let scans = || scans.iter().map(|&scan| &dataset.index.scans[scan]);
     let patients = |by_hand| -> Vec<String> {
-        let trusted = |scan: &&Scan| scan.wholly_by_hand(organs) == by_hand;
+        let trusted = |scan: &&Scan| scan.is_truth(organs, config.accept_reviewed) == by_hand;
         scans().filter(trusted).map(|scan| scan.patient.clone()).collect()
     };
     split::budget(&patients(true), &patients(false), budget, config.training.seed, config.validate)

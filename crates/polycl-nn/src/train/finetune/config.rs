@@ -52,6 +52,9 @@ pub struct FinetuneConfig {
     /// all train, and the last weights are the result.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub validate: bool,
+    /// Masks that a person reviewed validate as those that a person drew.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub accept_reviewed: bool,
     /// Only scans of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,

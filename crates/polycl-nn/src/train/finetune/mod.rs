@@ -155,7 +155,7 @@ impl<'a> Finetuning<'a> {
         let unflipped = config.augment.flip && mirrored.is_none();
         let (mut training, mut validation) = (of(&split.train), of(&split.validation));
         // A patient who validates may have scans that no person has drawn.
-        validation.retain(|&scan| dataset.index.scans[scan].wholly_by_hand(&names));
+        validation.retain(|&scan| dataset.index.scans[scan].is_truth(&names, config.accept_reviewed));
         if let Some(drawn) = &config.drawn {
             training.retain(|&scan| drawn.contains_key(&dataset.index.scans[scan].case));
         }

@@ -1,0 +1,222 @@
+// One open scan: its geometry, its voxels, its mask, and all that the server says of them.
+
+import { listen, scanApi, tab } from "./api.js";
+import { Bus } from "./bus.js";
+import { planesOf } from "./geometry.js";
+import { Outbox } from "./outbox.js";
+import { fromBase64, unpack } from "./runs.js";
+import { Voxels } from "./voxels.js";
+
+export class Scan extends Bus {
+  static async open(id, take = false) {
+    const scan = new Scan(id);
+    scan.#learn(await scan.api.post("open", { take }));
+    scan.planes = planesOf(scan.shape, scan.spacing);
+    scan.voxels = new Voxels(scan);
+    scan.outbox = new Outbox(scan);
+    scan.mask = scan.#emptyMask();
+    return scan;
+  }
+
+  constructor(id) {
+    super();
+    this.id = id;
+    this.api = scanApi(id);
+    this.previewed = new Set();
+    this.job = null;
+    this.loaded = false;
+  }
+
+  /// Loads the mask, then listens to the server; what it says is told on as events of this scan.
+  async start() {
+    await this.#loadMask();
+    for (const edit of this.outbox.waiting) this.#paint(edit);
+    this.#tellAll();
+    if (this.voxels.closed) return;
+    this.hush = listen(this.id, (name, data) => this.#hear(name, data));
+    this.outbox.send();
+  }
+
+  close() {
+    this.hush?.();
+    this.voxels.closed = true;
+    this.outbox.close();
+    this.api.post("close").catch(() => {});
+  }
+
+  async takeOver() {
+    this.#learn(await this.api.post("open", { take: true }));
+    await this.#loadMask();
+    this.emit("writer");
+    this.#tellAll();
+  }
+
+  label(value) {
+    return this.labels.find((label) => label.value === value);
+  }
+
+  /// Letters of a label, one for each axial slice (API.md): `.sdecvp`.
+  slicesOf(value) {
+    return this.slices[value] ?? "";
+  }
+
+  /// Numbers of the planes of one kind that a person drew or edited for a label.
+  drawnIn(value, plane) {
+    if (plane !== "axial") return this.planesDrawn[value]?.[plane] ?? [];
+    return Array.from(this.slicesOf(value)).flatMap((letter, z) => ("de".includes(letter) ? [z] : []));
+  }
+
+  apply(change) {
+    if (change.revision < this.revision && change.patches?.length) return this.reloadMask();
+    const [nx, ny] = this.shape;
+    for (const { z, runs } of change.patches ?? []) {
+      unpack(fromBase64(runs), this.mask, z * nx * ny);
+      this.previewed.delete(z);
+    }
+    this.revision = change.revision;
+    this.undoable = change.undo;
+    this.redoable = change.redo;
+    this.slices = change.slices;
+    this.planesDrawn = change.planes;
+    this.confidence = change.confidence;
+    if (change.patches?.length) this.emit("mask");
+    this.emit("slices");
+    this.emit("history");
+  }
+
+  async step(way) {
+    await this.outbox.settle();
+    const change = await this.api.post(way);
+    this.apply(change);
+    return change.what;
+  }
+
+  async reloadMask() {
+    this.#learn(await this.api.get());
+    await this.#loadMask();
+    this.#tellAll();
+  }
+
+  async setLabels(labels) {
+    const said = await this.api.post("labels", { labels });
+    this.labels = said.labels;
+    this.slices = said.slices;
+    this.revision = said.revision;
+    this.emit("labels");
+    this.emit("slices");
+  }
+
+  #learn(said) {
+    for (const name of ["name", "shape", "spacing", "file", "values", "windows", "labels", "slices", "confidence"]) this[name] = said[name];
+    for (const name of ["revision", "note", "state", "who", "when", "writer", "odd", "turned", "job"]) this[name] = said[name];
+    const numbers = said.world.flat();
+    this.world = [0, 1, 2].map((row) => numbers.slice(4 * row, 4 * row + 4));
+    this.planesDrawn = said.planes;
+    this.undoable = said.undo;
+    this.redoable = said.redo;
+    this.lastSeq = said.last_seq;
+  }
+
+  async #loadMask() {
+    const { bytes, revision } = await this.api.bytes("mask");
+    const mask = this.#emptyMask();
+    unpack(bytes, mask);
+    this.mask = mask;
+    this.loaded = true;
+    this.revision = revision || this.revision;
+    this.previewed.clear();
+  }
+
+  /// Shows an edit that the server does not have yet.
+  #paint({ plane: name, label, planes }) {
+    const plane = this.planes[name];
+    const each = (k, runs, paint) => {
+      for (const [start, length] of runs) {
+        for (let at = start; at < start + length; at++) paint(plane.index(at % plane.width, Math.floor(at / plane.width), k));
+      }
+    };
+    for (const { k, set, clear } of planes) {
+      each(k, clear, (voxel) => (this.mask[voxel] = this.mask[voxel] === label ? 0 : this.mask[voxel]));
+      each(k, set, (voxel) => (this.mask[voxel] = label));
+    }
+  }
+
+  #emptyMask() {
+    const [nx, ny, nz] = this.shape;
+    const wide = this.labels.some((label) => label.value > 255);
+    return wide ? new Uint16Array(nx * ny * nz) : new Uint8Array(nx * ny * nz);
+  }
+
+  #tellAll() {
+    for (const name of ["mask", "labels", "slices", "history", "job"]) this.emit(name);
+  }
+
+  #hear(name, data) {
+    if (data?.scan && data.scan !== this.id) return;
+    const heard = {
+      hello: () => this.#resume(data),
+      change: () => (data.tab === tab ? null : this.apply(data)),
+      found: () => this.#preview(data),
+      progress: () => this.#progress(data),
+      job: () => this.#ended(data),
+      writer: () => this.#writes(data.tab === tab),
+      labels: () => this.#relabel(data.labels),
+    }[name];
+    heard?.();
+    this.emit(`server-${name}`, data);
+  }
+
+  #resume({ revision }) {
+    this.outbox.send();
+    if (revision !== null && revision !== this.revision && !this.outbox.waiting.length) this.reloadMask().catch(() => {});
+  }
+
+  #relabel(labels) {
+    this.labels = labels;
+    this.emit("labels");
+  }
+
+  #writes(mine) {
+    if (mine === this.writer) return;
+    this.writer = mine;
+    this.emit("writer");
+  }
+
+  #progress(job) {
+    this.job = job;
+    this.emit("job");
+  }
+
+  async #ended({ error }) {
+    this.job = null;
+    this.emit("job");
+    if (error) this.emit("trouble", error);
+    if (this.previewed.size) await this.reloadMask();
+  }
+
+  /// Shows what propagation finds before it is in the mask. Pixels of other labels stay.
+  #preview({ plane: name, k, labels, confidence }) {
+    const plane = this.planes[name];
+    const flags = new Uint8Array(plane.width * plane.height);
+    for (const [label, runs] of Object.entries(labels)) {
+      const value = Number(label);
+      unpack(fromBase64(runs), flags);
+      for (let y = 0, at = 0; y < plane.height; y++) {
+        for (let x = 0; x < plane.width; x++, at++) {
+          const voxel = plane.index(x, y, k);
+          const now = this.mask[voxel];
+          if (now === value && !flags[at]) this.mask[voxel] = 0;
+          if (now === 0 && flags[at]) this.mask[voxel] = value;
+        }
+      }
+      const known = this.confidence[value]?.plane === name ? this.confidence[value] : { plane: name, values: Array(plane.depth).fill(null), next: null };
+      known.values[k] = confidence?.[label] ?? known.values[k];
+      this.confidence[value] = known;
+    }
+    if (name === "axial") this.previewed.add(k);
+    else for (let z = 0; z < this.shape[2]; z++) this.previewed.add(z);
+    this.emit("found", { plane: name, k });
+    this.emit("mask");
+    this.emit("slices");
+  }
+}

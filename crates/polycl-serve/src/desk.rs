@@ -1,0 +1,362 @@
+//! The workbench: a folder's scans, those that are open, the networks, and who listens.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use polycl_app::fetch;
+use polycl_base::{Error, Kind, Result, Subject, lock, output};
+use polycl_nn::device::Device;
+use polycl_nn::predict::Predictor;
+use polycl_nn::propagate::{Follower, NetworkName};
+use polycl_nn::sam::Model;
+use serde_json::{Value, json};
+
+use crate::document::Document;
+use crate::folder::{self, Entry, Listing};
+use crate::hub::{Hub, To};
+use crate::journal::{self, Journal};
+use crate::locked::locked;
+use crate::publish;
+use crate::refusal::{Answer, Refusal};
+use crate::scan::{Beginnings, Scan};
+use crate::settings::Request;
+
+/// Scans that are open at once.
+const OPEN: usize = 3;
+/// The time in which one of them must come to rest for another to be opened.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOCK: &str = ".polycl-serve.lock";
+
+pub struct Desk {
+    pub request: Request,
+    pub out: PathBuf,
+    pub hub: Arc<Hub>,
+    listing: OnceLock<Listing>,
+    open: Mutex<Vec<Arc<Scan>>>,
+    /// Scans are opened one after the other.
+    opening: Mutex<()>,
+    follower: OnceLock<std::result::Result<Follower, Error>>,
+    pub predictor: Option<Arc<Predictor>>,
+    who: Mutex<Option<String>>,
+    /// Requests and jobs that a person waits for; other work waits for them.
+    pub waited_for: AtomicUsize,
+    pub stopping: AtomicBool,
+    /// Held as long as this lives.
+    _lock: lock::Lock,
+}
+
+impl Desk {
+    /// Takes the folder for the results, and lists nothing yet.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] where another server works there; [`Kind::Io`]; as [`Predictor::load`].
+    pub fn new(request: Request) -> Result<Self> {
+        let out = request.out();
+        if !request.folder.is_dir() {
+            let error = std::io::ErrorKind::NotFound.into();
+            return Err(Error::io(&request.folder, "list the scans in it", &error));
+        }
+        let work = out.join(".workbench");
+        std::fs::create_dir_all(&work).map_err(|e| Error::io(&work, "make the folder", &e))?;
+        let lock = lock::hold(&work, LOCK).map_err(|error| named(error, &work))?;
+        let predictor =
+            request.network.as_deref().map(|run| Predictor::load(run, Device::Cpu)).transpose()?;
+        let who = std::fs::read_to_string(work.join("who")).ok().filter(|who| !who.is_empty());
+        Ok(Self {
+            out,
+            hub: Arc::default(),
+            listing: OnceLock::new(),
+            open: Mutex::default(),
+            opening: Mutex::default(),
+            follower: OnceLock::new(),
+            predictor: predictor.map(Arc::new),
+            who: Mutex::new(who),
+            waited_for: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            request,
+            _lock: lock,
+        })
+    }
+
+    /// The folder of what is not for other programs.
+    pub fn work(&self) -> PathBuf {
+        self.out.join(".workbench")
+    }
+
+    /// Leaves the address for whoever tries to serve the folder as well.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]
+    pub fn sign(&self, address: &str) -> Result<()> {
+        output::atomically(&self.work().join("server"), |file| file.write_all(address.as_bytes()))
+    }
+
+    /// Lists the scans.
+    ///
+    /// # Errors
+    /// As [`folder::list`].
+    pub fn list(&self) -> Result<()> {
+        let salt = self.request.environment.salt();
+        let listing =
+            folder::list(&self.request.folder, self.request.labels.as_deref(), &self.work(), &salt)?;
+        let rows: Vec<Value> = listing.entries.values().map(|entry| entry.row()).collect();
+        let _ = self.listing.set(listing);
+        rows.iter().for_each(|row| self.hub.tell(To::All, "row", row));
+        let count = rows.len();
+        self.hub.tell(To::All, "listing", &json!({"done": count, "of": count}));
+        Ok(())
+    }
+
+    pub fn is_listed(&self) -> bool {
+        self.listing.get().is_some()
+    }
+
+    pub fn notes(&self) -> &[String] {
+        self.listing.get().map_or(&[], |listing| &listing.notes)
+    }
+
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        let listing = self.listing.get();
+        let mut entries: Vec<Arc<Entry>> =
+            listing.into_iter().flat_map(|listing| listing.entries.values().cloned()).collect();
+        entries.sort_by(|a, b| {
+            let ((group, doubt), (other, others)) = (a.rank(), b.rank());
+            group.cmp(&other).then(doubt.total_cmp(&others)).then(a.name.cmp(&b.name))
+        });
+        entries
+    }
+
+    /// # Errors
+    /// `no_such_scan`
+    pub fn entry(&self, id: &str) -> Answer<Arc<Entry>> {
+        let found = self.listing.get().and_then(|listing| listing.entries.get(id));
+        found.cloned().ok_or_else(|| Refusal::missing("no_such_scan", "There is no such scan."))
+    }
+
+    /// A scan, opened if it is not; idle ones are closed where too many are open.
+    ///
+    /// # Errors
+    /// `no_such_scan`, `unreadable`, `busy`.
+    pub fn scan(&self, id: &str) -> Answer<Arc<Scan>> {
+        let entry = self.entry(id)?;
+        if let Some(scan) = self.opened(id) {
+            return Ok(scan);
+        }
+        let _waiting = self.waiting();
+        let _opening = locked(&self.opening);
+        if let Some(scan) = self.opened(id) {
+            return Ok(scan);
+        }
+        self.make_room()?;
+        let structures = self.listing.get().map_or(&NO_STRUCTURES, |listing| &listing.structures);
+        let beginnings = Beginnings { organs: &self.request.organs, structures };
+        let scan = Scan::open(Arc::clone(&entry), &beginnings).map_err(|error| {
+            entry.fail(error.to_string());
+            self.hub.tell(To::All, "row", &entry.row());
+            let mut refusal = Refusal::from(error);
+            refusal.code = "unreadable";
+            refusal.status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+            refusal
+        })?;
+        let scan = Arc::new(scan);
+        locked(&self.open).push(Arc::clone(&scan));
+        entry.mend();
+        entry.set_open(true);
+        self.hub.tell(To::All, "row", &entry.row());
+        Ok(scan)
+    }
+
+    /// Does something with the folder of a scan that is not open, and is not opened meanwhile.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn while_closed(&self, entry: &Entry, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let _opening = locked(&self.opening);
+        if self.opened(&entry.id).is_some() { Ok(()) } else { work() }
+    }
+
+    /// The document of a scan, open or not; nothing of one that was never opened.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn document(&self, entry: &Entry) -> Result<Option<Document>> {
+        if let Some(scan) = self.opened(&entry.id) {
+            return Ok(Some(scan.peek(|sheet| sheet.document.clone())));
+        }
+        let _opening = locked(&self.opening);
+        if let Some(scan) = self.opened(&entry.id) {
+            return Ok(Some(scan.peek(|sheet| sheet.document.clone())));
+        }
+        if journal::facts(&entry.folder)?.is_none() {
+            return Ok(None);
+        }
+        Journal::open(&entry.folder, || unreachable!("its facts are there"))
+            .map(|(_, document)| Some(document))
+    }
+
+    pub fn opened(&self, id: &str) -> Option<Arc<Scan>> {
+        locked(&self.open).iter().find(|scan| scan.entry.id == id).cloned()
+    }
+
+    /// The scans that are open, those first that were used last. Whoever works on one asks for it by its id: a scan that
+    /// is held is not closed.
+    pub fn all_open(&self) -> Vec<String> {
+        let open = locked(&self.open);
+        let mut ids: Vec<_> = open.iter().map(|scan| (scan.idle(), scan.entry.id.clone())).collect();
+        ids.sort();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Closes the scan that was idle for longest, where there is no room for another.
+    fn make_room(&self) -> Answer<()> {
+        while let Some(scan) = self.take_idle()? {
+            if let Err(error) = publish::put_away(self, &scan) {
+                locked(&self.open).push(scan);
+                return Err(error.into());
+            }
+            scan.entry.set_open(false);
+            self.hub.tell(To::All, "row", &scan.entry.row());
+        }
+        Ok(())
+    }
+
+    /// Takes the scan that was idle for longest out of those that are open, where there are too many.
+    fn take_idle(&self) -> Answer<Option<Arc<Scan>>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            {
+                let mut open = locked(&self.open);
+                if open.len() < OPEN {
+                    return Ok(None);
+                }
+                // Whoever works with one holds it, too.
+                let idle = (0..open.len()).filter(|&at| Arc::strong_count(&open[at]) == 1);
+                let longest =
+                    idle.max_by_key(|&at| (!self.hub.is_watched(&open[at].entry.id), open[at].idle()));
+                if let Some(at) = longest {
+                    return Ok(Some(open.remove(at)));
+                }
+                let all_at_work = open.iter().all(|scan| locked(&scan.job).is_some());
+                if all_at_work || Instant::now() > until {
+                    let busy = Refusal::conflict("busy", "Too many scans are at work.");
+                    return Err(busy.hint("wait until one is done, or stop a propagation"));
+                }
+            }
+            // Requests and embeddings hold one for a moment.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Loads the network, where its weights are there.
+    pub fn load(&self) {
+        self.follower.get_or_init(|| self.open_follower());
+    }
+
+    fn open_follower(&self) -> std::result::Result<Follower, Error> {
+        let model = self.request.model.unwrap_or(NetworkName::Sam(Model::LiteMedSam));
+        let path = match &self.request.weights {
+            Some(path) => path.clone(),
+            None => fetch::needed(&model.to_string())?,
+        };
+        let cache = Some(self.cache()).filter(|_| self.request.cache_limit > 0);
+        Follower::open(&path, self.request.model, Device::Cpu, cache)
+    }
+
+    /// The folder of embeddings.
+    pub fn cache(&self) -> PathBuf {
+        self.work().join("embeddings")
+    }
+
+    pub fn follower(&self) -> Option<&Follower> {
+        self.follower.get()?.as_ref().ok()
+    }
+
+    /// # Errors
+    /// `no_network`
+    pub fn needed_follower(&self) -> Answer<&Follower> {
+        match self.follower.get() {
+            Some(Ok(follower)) => Ok(follower),
+            Some(Err(error)) => {
+                let refusal = Refusal::conflict("no_network", error.to_string());
+                Err(error.hint.iter().cloned().fold(refusal, Refusal::hint))
+            }
+            None => {
+                Err(Refusal::conflict("no_network", "The network is still being loaded.")
+                    .hint("wait a moment"))
+            }
+        }
+    }
+
+    pub fn who(&self) -> Option<String> {
+        locked(&self.who).clone()
+    }
+
+    /// # Errors
+    /// [`Kind::Io`]
+    pub fn set_who(&self, who: &str) -> Result<()> {
+        output::atomically(&self.work().join("who"), |file| file.write_all(who.as_bytes()))?;
+        *locked(&self.who) = Some(who.to_owned());
+        Ok(())
+    }
+
+    /// The first thing that the page asks.
+    pub fn session(&self) -> Value {
+        let model = self.request.model.unwrap_or(NetworkName::Sam(Model::LiteMedSam)).to_string();
+        let failure = self.follower.get().and_then(|follower| follower.as_ref().err());
+        let hint = failure.map(|error| error.hint.clone().unwrap_or_else(|| error.to_string()));
+        let run = self.request.network.as_deref().and_then(Path::file_name);
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "who": self.who(),
+            "network": {"name": model, "ready": self.follower().is_some()},
+            "predictor": self.predictor.as_ref().and(run).map(|run| run.to_string_lossy()),
+            "out": self.out.file_name().map(|name| name.to_string_lossy()),
+            "organs": self.request.organs,
+            "hint": hint,
+            "demo": self.request.demo,
+            "formats": ["nifti", "seg", "dataset", "nnunet"],
+            "notes": self.notes(),
+        })
+    }
+
+    /// Work that a person waits for, as long as what is returned lives.
+    pub fn waiting(&self) -> Waiting<'_> {
+        self.waited_for.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    /// Tells of what went wrong where nobody asked.
+    pub fn trouble(&self, scan: Option<&str>, text: &str) {
+        self.hub.tell(To::All, "trouble", &json!({"scan": scan, "text": text}));
+    }
+}
+
+static NO_STRUCTURES: BTreeMap<String, u16> = BTreeMap::new();
+
+pub struct Waiting<'a>(&'a Desk);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waited_for.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Names the server that has the folder.
+fn named(error: Error, work: &Path) -> Error {
+    if error.kind != Kind::Request {
+        return error;
+    }
+    let other = std::fs::read_to_string(work.join("server")).unwrap_or_else(|_| "another address".to_owned());
+    let folder = work.parent().unwrap_or(work);
+    Error::new(
+        Subject::File(folder.into()),
+        Kind::Request,
+        "no other server at work here",
+        format!("one at {other}"),
+    )
+    .hint("use that one, stop it, or choose another --out")
+}

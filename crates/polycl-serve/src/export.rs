@@ -1,0 +1,224 @@
+//! Masks for other programs: in a new folder among the results.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use polycl_base::{Error, Kind, Result, output};
+use polycl_image::dicom::segmentation::{self, Automation, How};
+use polycl_image::names::Names;
+use polycl_image::{Input, Space, dicom, nifti};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::desk::Desk;
+use crate::document::{Document, MachineKind};
+use crate::folder::Entry;
+use crate::publish::{self, write_mask, write_names, write_record};
+use crate::refusal::{Answer, Refusal};
+
+#[derive(Debug, Deserialize)]
+pub struct Export {
+    pub format: Format,
+    pub scans: Which,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Nifti,
+    /// DICOM segmentations.
+    Seg,
+    /// A manifest for `polycl import`, and the masks that it names.
+    Dataset,
+    /// The layout of nnU-Net's raw data.
+    Nnunet,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Which {
+    Group(Group),
+    Some(BTreeSet<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    Reviewed,
+    /// All on which something is drawn.
+    All,
+}
+
+/// Masks that go to one folder.
+struct Masks<'a> {
+    folder: &'a Path,
+    format: Format,
+    /// Label values by name, where all masks must have the same.
+    values: BTreeMap<String, u16>,
+}
+
+/// Exports masks; a scan of which that cannot be done is left out and told.
+///
+/// # Errors
+/// `nothing_to_export`, `no_such_scan`; what writing the folder says.
+pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
+    let mut left_out: Vec<Value> = Vec::new();
+    let mut chosen: Vec<(Arc<Entry>, Document)> = Vec::new();
+    for entry in entries(desk, &asked.scans)? {
+        match desk.document(&entry) {
+            Ok(Some(document)) if !publish::is_blank(&document.facts) => {
+                let wanted =
+                    !matches!(asked.scans, Which::Group(Group::Reviewed)) || document.facts.review.is_some();
+                if wanted {
+                    chosen.push((entry, document));
+                }
+            }
+            Ok(_) if matches!(asked.scans, Which::Group(_)) => {}
+            Ok(_) => left_out.push(reason(&entry, "nothing is drawn on it")),
+            Err(error) => left_out.push(reason(&entry, &error.to_string())),
+        }
+    }
+    if chosen.is_empty() {
+        return Err(Refusal::conflict("nothing_to_export", "There is nothing to export yet.")
+            .hint("export all scans, or mark one as reviewed"));
+    }
+    let name = format!("export-{}", stamp(&desk.out));
+    let names: BTreeSet<String> =
+        chosen.iter().flat_map(|(_, document)| publish::shown(document).into_values()).collect();
+    let values = (1..).zip(names).map(|(value, name)| (name, value)).collect();
+    let written = output::folder_atomically(&desk.out.join(&name), |folder| {
+        let masks = Masks { folder, format: asked.format, values };
+        let mut written: Vec<&Entry> = Vec::new();
+        for (entry, document) in &chosen {
+            match masks.write(entry, document) {
+                Ok(()) => written.push(entry),
+                // A full disk is the folder's, not the scan's.
+                Err(error)
+                    if error.kind == Kind::Io
+                        && error.file().is_some_and(|file| file.starts_with(folder)) =>
+                {
+                    return Err(error);
+                }
+                Err(error) => left_out.push(reason(entry, &error.to_string())),
+            }
+        }
+        masks.describe(&written)?;
+        Ok(written.len())
+    })?;
+    let out = desk.out.file_name().map_or_else(|| "polycl".into(), |name| name.to_string_lossy());
+    Ok(json!({"folder": format!("{out}/{name}"), "written": written, "left_out": left_out}))
+}
+
+fn entries(desk: &Desk, which: &Which) -> Answer<Vec<Arc<Entry>>> {
+    match which {
+        Which::Group(_) => Ok(desk.entries()),
+        Which::Some(ids) => ids.iter().map(|id| desk.entry(id)).collect(),
+    }
+}
+
+fn reason(entry: &Entry, reason: &str) -> Value {
+    json!({"id": entry.id, "name": entry.name, "reason": reason})
+}
+
+/// The first number whose folder is not there.
+fn stamp(out: &Path) -> u32 {
+    (1..).find(|number| !out.join(format!("export-{number}")).exists()).unwrap_or(0)
+}
+
+impl Masks<'_> {
+    fn write(&self, entry: &Entry, document: &Document) -> Result<()> {
+        let space = entry.input.space()?;
+        let (case, names) = (entry.name.as_str(), document.names());
+        match self.format {
+            Format::Nifti => self.write_nifti(self.folder, case, &space, document),
+            Format::Dataset => self.write_nifti(&self.folder.join("labels"), case, &space, document),
+            Format::Seg => self.write_seg(entry, &space, document, &names),
+            Format::Nnunet => {
+                let images = self.folder.join("imagesTr");
+                nifti::write_ct(&images.join(format!("{case}_0000.nii.gz")), &entry.input.image()?)?;
+                let mut numbered = document.clone();
+                let value =
+                    |own: u16| names.get(&own).and_then(|name| self.values.get(name)).copied().unwrap_or(0);
+                numbered.mask.iter_mut().for_each(|own| *own = value(*own));
+                let folder = self.folder.join("labelsTr");
+                write_record(&folder, case, &space, document)?;
+                write_mask(&folder.join(format!("{case}.nii.gz")), &space, numbered.mask)
+            }
+        }
+    }
+
+    fn write_nifti(&self, folder: &Path, case: &str, space: &Space, document: &Document) -> Result<()> {
+        write_record(folder, case, space, document)?;
+        write_mask(&folder.join(format!("{case}.nii.gz")), space, document.mask.clone())?;
+        write_names(folder, case, &document.names())
+    }
+
+    fn write_seg(&self, entry: &Entry, space: &Space, document: &Document, names: &Names) -> Result<()> {
+        let Input::Series { series, .. } = &entry.input else {
+            let expected = "a DICOM series, to which a DICOM segmentation can refer";
+            return Err(Error::new(entry.input.path(), Kind::Request, expected, "a file of another format"));
+        };
+        let automatic = match (&document.facts.machine, &document.facts.review) {
+            (None, _) => Automation::Manual,
+            (Some(machine), None) if machine.kind == MachineKind::Predicted => Automation::Automatic,
+            _ => Automation::Semiautomatic,
+        };
+        let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
+        let how = How { algorithm, automatic, description: entry.name.clone() };
+        let (header, instances) = (series.header()?, series.instances());
+        let source = segmentation::Source { header: &header, instances: &instances, space };
+        let order = polycl_image::orient::Reorientation::to_canonical(space);
+        let canonical = polycl_image::Volume { space: order.space(space), voxels: document.mask.clone() };
+        let mask = order.invert(&canonical, space);
+        let shown = names.iter().filter(|(value, _)| document.has(**value));
+        let shown: Names = shown.map(|(value, name)| (*value, name.clone())).collect();
+        segmentation::write(&self.folder.join(format!("{}.dcm", entry.name)), &source, &mask, &shown, &how)
+    }
+
+    /// Writes the file that tells the other program what is in the folder.
+    fn describe(&self, written: &[&Entry]) -> Result<()> {
+        match self.format {
+            Format::Nifti | Format::Seg => Ok(()),
+            Format::Dataset => self.describe_dataset(written),
+            Format::Nnunet => {
+                let mut labels = Map::from_iter([("background".to_owned(), json!(0))]);
+                let mut values: Vec<_> = self.values.iter().collect();
+                values.sort_by_key(|(_, value)| **value);
+                labels.extend(values.into_iter().map(|(name, value)| (name.clone(), json!(value))));
+                let told = json!({
+                    "channel_names": {"0": "CT"},
+                    "labels": labels,
+                    "numTraining": written.len(),
+                    "file_ending": ".nii.gz",
+                });
+                output::atomically(&self.folder.join("dataset.json"), |file| writeln!(file, "{told:#}"))
+            }
+        }
+    }
+
+    fn describe_dataset(&self, written: &[&Entry]) -> Result<()> {
+        let mut text = String::from("image,series,label,case,names\n");
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        for entry in written {
+            let path = entry.input.path();
+            let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+            let series = match &entry.input {
+                Input::Series { series, .. } => dicom::digest(&series.uid),
+                Input::File { .. } => String::new(),
+            };
+            let case = &entry.name;
+            let _ = writeln!(
+                text,
+                "{},{series},{},{},{}",
+                quoted(&path.to_string_lossy()),
+                quoted(&format!("labels/{case}.nii.gz")),
+                quoted(case),
+                quoted(&format!("labels/{case}.labels.json")),
+            );
+        }
+        output::atomically(&self.folder.join("manifest.csv"), |file| file.write_all(text.as_bytes()))
+    }
+}

@@ -1,0 +1,67 @@
+//! A server in a thread of its own.
+
+use std::any::Any;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use polycl_app::fetch::Environment;
+use polycl_base::Watch;
+use polycl_serve::{Address, Request};
+
+pub struct Served {
+    pub url: String,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+struct Watching {
+    stop: Arc<AtomicBool>,
+    address: Sender<Address>,
+}
+
+impl Watch for Watching {
+    fn partial(&self, result: &dyn Any) {
+        if let Some(address) = result.downcast_ref::<Address>() {
+            self.address.send(address.clone()).unwrap();
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Served {
+    pub fn start(folder: &Path) -> Self {
+        let request = Request {
+            folder: folder.to_owned(),
+            labels: None,
+            out: None,
+            port: 0,
+            organs: vec!["liver".to_owned()],
+            model: None,
+            weights: None,
+            network: None,
+            demo: false,
+            listen: None,
+            host_names: Vec::new(),
+            cache_limit: 1 << 30,
+            environment: Environment::default(),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let (address, told) = channel();
+        let watch = Watching { stop: Arc::clone(&stop), address };
+        let thread = std::thread::spawn(move || polycl_serve::run(&request, &watch).unwrap());
+        let url = told.recv_timeout(Duration::from_secs(60)).unwrap().url;
+        Self { url, stop, thread }
+    }
+
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+    }
+}
