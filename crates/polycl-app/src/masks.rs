@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use polycl_base::{Error, Kind, Watch, output, some};
 use polycl_data::Records;
 use polycl_image::dicom::Series;
-use polycl_image::dicom::segmentation::{Automation, How, Source};
+use polycl_image::dicom::segmentation::Automation;
 use polycl_image::dicom::structures::{Drawn, Storage, Structures};
 use polycl_image::files::Reading;
 use polycl_image::legend::IGNORE;
@@ -262,12 +262,8 @@ fn write_object(
     names: &Names,
     automatic: Automation,
 ) -> polycl_base::Result<()> {
-    let description = nifti::case_name(path).unwrap_or_default();
-    let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
-    let how = How { algorithm, automatic, description };
-    let (header, instances) = (series.header()?, series.instances());
-    let source = Source { header: &header, instances: &instances, space: &mask.space };
-    storage.write(&object_beside(path), &source, mask, names, &how)
+    let case = nifti::case_name(path).unwrap_or_default();
+    storage.write_on(&object_beside(path), series, mask, names, (&case, automatic))
 }
 
 /// The DICOM object beside a NIfTI mask.

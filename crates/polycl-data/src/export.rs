@@ -18,7 +18,7 @@ use rand::seq::SliceRandom;
 use serde::Serialize;
 use serde_json::json;
 
-use super::provenance::{Records, prediction};
+use super::provenance::{Origin, Records, prediction};
 use super::{Dataset, Regions, Scan, failed, masks};
 
 const FOLDS: usize = 5;
@@ -45,6 +45,12 @@ pub struct Exported {
     pub unlabelled: usize,
 }
 
+impl Exported {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_hand.is_empty() && self.by_machine.is_empty()
+    }
+}
+
 impl Export<'_> {
     /// Writes the folder `out`, whole or not at all. nnU-Net wants it to be called `Dataset001_NAME`.
     ///
@@ -63,32 +69,25 @@ impl Export<'_> {
             ));
         }
         output::folder_atomically(out, |folder| {
-            let (by_hand, by_machine) = (BTreeSet::new(), BTreeSet::new());
-            let mut exported = Exported { organs, ignored: None, by_hand, by_machine, unlabelled: 0 };
-            let last = exported.organs.len() as u16 + 1;
-            let mut records = Records::default();
-            let scans = &self.dataset.index.scans;
-            for (number, scan) in scans.iter().enumerate() {
+            let last = organs.len() as u16 + 1;
+            let mut ignored = None;
+            let mut exported = self.each(organs, &further, watch, |scan, mask| {
                 let case = scan.case.as_str();
-                watch.task(&format!("export {case}"));
-                watch.step(number, scans.len());
-                let mask = self.mask(number, &exported.organs, &further, &mut records)?;
                 let images = if mask.is_some() { "imagesTr" } else { "imagesTs" };
                 write_image(scan, &folder.join(images).join(format!("{case}_0000.nii.gz")))?;
-                let Some((mask, by_hand)) = mask else {
+                let Some((mask, _)) = mask else {
                     if scan.labelled() {
                         let text = "its masks draw only some of the organs or slices, so the scan is written without masks";
                         watch.note(&format!("{case}: {text}"));
                     }
-                    exported.unlabelled += 1;
-                    continue;
+                    return Ok(false);
                 };
-                exported.ignored = exported.ignored.or(mask.voxels.contains(&last).then_some(last));
+                ignored = ignored.or(mask.voxels.contains(&last).then_some(last));
                 nifti::write_mask(&folder.join("labelsTr").join(format!("{case}.nii.gz")), &mask)?;
-                let group = if by_hand { &mut exported.by_hand } else { &mut exported.by_machine };
-                group.insert(case.to_owned());
-            }
-            if exported.by_hand.is_empty() && exported.by_machine.is_empty() {
+                Ok(true)
+            })?;
+            exported.ignored = ignored;
+            if exported.is_empty() {
                 let found = "no scan on which all of them are drawn";
                 let expected = format!("masks of {}", exported.organs.join(", "));
                 return Err(Error::new(&self.dataset.dir, Kind::Labels, expected, found)
@@ -97,6 +96,35 @@ impl Export<'_> {
             self.describe(folder, &exported)?;
             Ok(exported)
         })
+    }
+
+    /// Gives `write` each scan, its mask in the new numbers and who drew that; `write` says whether the mask was written.
+    pub(super) fn each(
+        &self,
+        organs: Vec<String>,
+        further: &BTreeMap<String, PathBuf>,
+        watch: &dyn Watch,
+        mut write: impl FnMut(&Scan, Option<(Mask, Origin)>) -> Result<bool>,
+    ) -> Result<Exported> {
+        let (by_hand, by_machine) = (BTreeSet::new(), BTreeSet::new());
+        let mut exported = Exported { organs, ignored: None, by_hand, by_machine, unlabelled: 0 };
+        let mut records = Records::default();
+        let scans = &self.dataset.index.scans;
+        for (number, scan) in scans.iter().enumerate() {
+            watch.task(&format!("export {}", scan.case));
+            watch.step(number, scans.len());
+            let mask = self.mask(number, &exported.organs, further, &mut records)?;
+            let by_hand = mask.as_ref().is_some_and(|(_, origin)| origin.is_hand());
+            match write(scan, mask)? {
+                true if by_hand => exported.by_hand.insert(scan.case.clone()),
+                true => exported.by_machine.insert(scan.case.clone()),
+                false => {
+                    exported.unlabelled += 1;
+                    false
+                }
+            };
+        }
+        Ok(exported)
     }
 
     /// The further masks by case.
@@ -160,15 +188,15 @@ impl Export<'_> {
         }
     }
 
-    /// The mask of a scan in the new numbers, and whether a person drew all of it. `None` where not all
+    /// The mask of a scan in the new numbers, and who drew it. `None` where not all
     /// organs are drawn in all slices: nnU-Net would take the others for background.
-    pub(super) fn mask(
+    fn mask(
         &self,
         number: usize,
         organs: &[String],
         further: &BTreeMap<String, PathBuf>,
         records: &mut Records,
-    ) -> Result<Option<(Mask, bool)>> {
+    ) -> Result<Option<(Mask, Origin)>> {
         let index = &self.dataset.index;
         let scan = &index.scans[number];
         if in_part(scan, organs) {
@@ -177,7 +205,13 @@ impl Export<'_> {
         if scan.draws(organs) {
             let numbers = numbers(&index.labels, Some(IGNORED), organs);
             let by_hand = organs.iter().all(|organ| scan.all_by_hand(organ));
-            return Ok(Some((renumbered(self.dataset.truth(number)?, &numbers), by_hand)));
+            // Of a hand in some organs or slices a machine has the rest.
+            let origin = match scan.origin {
+                _ if by_hand => Origin::Hand,
+                Origin::Hand => Origin::Predicted,
+                other => other,
+            };
+            return Ok(Some((renumbered(self.dataset.truth(number)?, &numbers), origin)));
         }
         let Some(file) = further.get(&scan.case) else { return Ok(None) };
         let Legend { names, ignored, .. } = names::beside(file)?;
@@ -193,8 +227,8 @@ impl Export<'_> {
         let image = Input::at(&scan.image)?;
         let space = image.space()?;
         let mask = masks::fit(file, &mask.space, image.path(), &space)?.apply(mask, &space);
-        let by_hand = records.maker(file)?.is_none();
-        Ok(Some((renumbered(mask, &numbers(&names, ignored, organs)), by_hand)))
+        let origin = records.maker(file)?.map_or(Origin::Hand, |maker| maker.origin);
+        Ok(Some((renumbered(mask, &numbers(&names, ignored, organs)), origin)))
     }
 
     fn describe(&self, folder: &Path, exported: &Exported) -> Result<()> {

@@ -79,10 +79,16 @@ fn wanted(legend: &Legend, numbering: &BTreeMap<String, u16>) -> Names {
 ///
 /// # Errors
 /// As [`read`].
-pub fn structures_on(label: &Label, image: &Path, space: &Space, numbering: &BTreeMap<String, u16>) -> Result<Mask> {
+pub fn structures_on(
+    label: &Label,
+    image: &Path,
+    space: &Space,
+    numbering: &BTreeMap<String, u16>,
+) -> Result<Mask> {
     let organs = label.organs().into_iter().map(str::to_owned).collect();
     let drawn = read((label, Reading::default()), organs, image, space, numbering)?;
-    Ok(drawn.map_or_else(|| Mask { space: space.clone(), voxels: vec![0; space.voxels()] }, |drawn| drawn.mask))
+    Ok(drawn
+        .map_or_else(|| Mask { space: space.clone(), voxels: vec![0; space.voxels()] }, |drawn| drawn.mask))
 }
 
 /// Reads the masks of a scan again that was imported before: on its own voxels, in the data set's numbers.

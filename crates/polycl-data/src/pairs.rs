@@ -207,7 +207,12 @@ const COLUMNS: [&str; 7] = ["label", "patient", "domain", "names", "case", "orig
 fn origin(row: &Row, text: &str, manifest: &Path) -> Result<Origin> {
     row.need("label", manifest)?;
     text.parse().map_err(|_| {
-        row.error(manifest, Kind::Format, "the origin hand, reviewed, propagated or predicted, or an empty cell", text)
+        row.error(
+            manifest,
+            Kind::Format,
+            "the origin hand, reviewed, propagated or predicted, or an empty cell",
+            text,
+        )
     })
 }
 

@@ -69,6 +69,9 @@ pub struct Facts {
     pub seqs: Vec<(String, u64)>,
     /// Sizes and times of the scan's files when it was opened first.
     pub stamp: String,
+    /// Sentences about what was odd about the scan then.
+    #[serde(default)]
+    pub odd: Vec<String>,
 }
 
 /// A scan's labels and their history. Voxels are in canonical order.
@@ -127,6 +130,7 @@ impl Document {
             revision: 0,
             seqs: Vec::new(),
             stamp,
+            odd: Vec::new(),
         };
         Self { facts, mask: vec![0; shape.iter().product()], undo: Vec::new(), redo: Vec::new() }
     }

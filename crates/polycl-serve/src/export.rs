@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use polycl_base::{Error, Kind, Result, output};
-use polycl_image::dicom::segmentation::{self, Automation, How};
+use polycl_image::dicom::segmentation::Automation;
+use polycl_image::dicom::structures::Storage;
 use polycl_image::names::Names;
 use polycl_image::{Input, Space, dicom, nifti};
 use serde::Deserialize;
@@ -31,6 +32,8 @@ pub enum Format {
     Nifti,
     /// DICOM segmentations.
     Seg,
+    /// Contours.
+    Rtstruct,
     /// A manifest for `polycl import`, and the masks that it names.
     Dataset,
     /// The layout of nnU-Net's raw data.
@@ -135,7 +138,8 @@ impl Masks<'_> {
         match self.format {
             Format::Nifti => self.write_nifti(self.folder, case, &space, document),
             Format::Dataset => self.write_nifti(&self.folder.join("labels"), case, &space, document),
-            Format::Seg => self.write_seg(entry, &space, document, &names),
+            Format::Seg => self.write_object(Storage::Segmentation, entry, &space, document, &names),
+            Format::Rtstruct => self.write_object(Storage::Contours, entry, &space, document, &names),
             Format::Nnunet => {
                 let images = self.folder.join("imagesTr");
                 nifti::write_ct(&images.join(format!("{case}_0000.nii.gz")), &entry.input.image()?)?;
@@ -156,9 +160,16 @@ impl Masks<'_> {
         write_names(folder, case, &document.names())
     }
 
-    fn write_seg(&self, entry: &Entry, space: &Space, document: &Document, names: &Names) -> Result<()> {
+    fn write_object(
+        &self,
+        storage: Storage,
+        entry: &Entry,
+        space: &Space,
+        document: &Document,
+        names: &Names,
+    ) -> Result<()> {
         let Input::Series { series, .. } = &entry.input else {
-            let expected = "a DICOM series, to which a DICOM segmentation can refer";
+            let expected = format!("a DICOM series, to which {storage} can refer");
             return Err(Error::new(entry.input.path(), Kind::Request, expected, "a file of another format"));
         };
         let automatic = match (&document.facts.machine, &document.facts.review) {
@@ -166,22 +177,19 @@ impl Masks<'_> {
             (Some(machine), None) if machine.kind == MachineKind::Predicted => Automation::Automatic,
             _ => Automation::Semiautomatic,
         };
-        let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
-        let how = How { algorithm, automatic, description: entry.name.clone() };
-        let (header, instances) = (series.header()?, series.instances());
-        let source = segmentation::Source { header: &header, instances: &instances, space };
         let order = polycl_image::orient::Reorientation::to_canonical(space);
         let canonical = polycl_image::Volume { space: order.space(space), voxels: document.mask.clone() };
         let mask = order.invert(&canonical, space);
         let shown = names.iter().filter(|(value, _)| document.has(**value));
         let shown: Names = shown.map(|(value, name)| (*value, name.clone())).collect();
-        segmentation::write(&self.folder.join(format!("{}.dcm", entry.name)), &source, &mask, &shown, &how)
+        let file = self.folder.join(format!("{}.dcm", entry.name));
+        storage.write_on(&file, series, &mask, &shown, (&entry.name, automatic))
     }
 
     /// Writes the file that tells the other program what is in the folder.
     fn describe(&self, written: &[&Entry]) -> Result<()> {
         match self.format {
-            Format::Nifti | Format::Seg => Ok(()),
+            Format::Nifti | Format::Seg | Format::Rtstruct => Ok(()),
             Format::Dataset => self.describe_dataset(written),
             Format::Nnunet => {
                 let mut labels = Map::from_iter([("background".to_owned(), json!(0))]);

@@ -118,7 +118,7 @@ pub fn write_record(folder: &Path, case: &str, space: &Space, document: &Documen
     }
     let proposed = facts.machine.as_ref().map(|machine| machine.name.as_str());
     let reviewed = facts.review.as_ref().map(|review| (review.who.as_str(), review.when));
-    review::write(folder, case, &rows, &document.names(), By { proposed, reviewed })
+    review::write(folder, (case, &facts.odd), &rows, &document.names(), By { proposed, reviewed })
 }
 
 fn told(mark: Mark) -> review::Mark {

@@ -175,7 +175,8 @@ impl Scan {
         let scan = (&*entry, &image, &order);
         let mut failed = None;
         let new = || {
-            let (document, error) = begin(scan, &canonical, beginnings, stamp.clone());
+            let (mut document, error) = begin(scan, &canonical, beginnings, stamp.clone());
+            document.facts.odd.clone_from(&odd);
             failed = error;
             document
         };

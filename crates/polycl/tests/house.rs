@@ -43,7 +43,11 @@ const LAWS: [Law; 12] = [
         never: &["clap", "indicatif", "signal-hook", "burn", "ureq"],
     },
     Law { name: "fixtures", uses: &[], never: &["burn"] },
-    Law { name: "", uses: &["app", "base", "data", "image", "metrics", "nn", "phantom", "serve"], never: &["burn", "axum", "tokio"] },
+    Law {
+        name: "",
+        uses: &["app", "base", "data", "image", "metrics", "nn", "phantom", "serve"],
+        never: &["burn", "axum", "tokio"],
+    },
 ];
 
 impl Law {

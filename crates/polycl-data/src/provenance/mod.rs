@@ -46,7 +46,8 @@ impl Maker {
         let found = format!("a mask that a machine made ({whose}), as {record} says");
         let error = Error::new(mask, Kind::Request, expected, found);
         if self.origin == Origin::Reviewed {
-            return error.hint("give --accept-reviewed where agreement with a mended proposal is good enough");
+            return error
+                .hint("give --accept-reviewed where agreement with a mended proposal is good enough");
         }
         error.hint("put a mask that a person has corrected since into another folder, without that file")
     }

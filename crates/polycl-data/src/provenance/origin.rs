@@ -54,6 +54,9 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let named = |origin: &Self| origin.to_string() == text;
-        Self::ALL.into_iter().find(named).ok_or_else(|| "expected hand, reviewed, propagated or predicted".to_owned())
+        Self::ALL
+            .into_iter()
+            .find(named)
+            .ok_or_else(|| "expected hand, reviewed, propagated or predicted".to_owned())
     }
 }

@@ -99,7 +99,13 @@ pub fn check(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// As [`check`]; [`Kind::Io`].
-pub fn write(folder: &Path, case: &str, rows: &[Row], names: &Names, by: By<'_>) -> Result<()> {
+pub fn write(
+    folder: &Path,
+    (case, odd): (&str, &[String]),
+    rows: &[Row],
+    names: &Names,
+    by: By<'_>,
+) -> Result<()> {
     let (reviewer, at) = by.reviewed.unzip();
     let cells = |row: &Row| {
         vec![
@@ -115,7 +121,7 @@ pub fn write(folder: &Path, case: &str, rows: &[Row], names: &Names, by: By<'_>)
             at.map_or_else(String::new, |at| at.to_string()),
         ]
     };
-    TABLE.write(folder, case, rows.iter().map(cells))
+    TABLE.write(folder, (case, odd), rows.iter().map(cells))
 }
 
 /// The rows of one case.

@@ -70,7 +70,8 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         "--tolerance: expected millimetres from 0, found {}",
         args.tolerance
     );
-    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, accept_reviewed, reading } = args;
+    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, accept_reviewed, reading } =
+        args;
     let labels = labels.into_iter().collect();
     let (trust, fill_gaps) = (reading.trust.trust, reading.fill_gaps);
     let request = Request {

@@ -15,6 +15,7 @@ use dicom_dictionary_std::tags;
 use glam::DVec3;
 use polycl_base::{Error, Kind, Result, some};
 
+use super::Series;
 use super::charset;
 use super::contours;
 use super::item::Item;
@@ -52,6 +53,25 @@ impl Storage {
             Self::Segmentation => super::segmentation::write(path, source, mask, names, how),
             Self::Contours => contours::write(path, source, mask, names, how),
         }
+    }
+
+    /// Writes a mask of a series, made by this program; `case` becomes the description.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_on(
+        self,
+        path: &Path,
+        series: &Series,
+        mask: &Mask,
+        names: &Names,
+        (case, automatic): (&str, Automation),
+    ) -> Result<()> {
+        let algorithm = concat!("polycl ", env!("CARGO_PKG_VERSION")).to_owned();
+        let how = How { algorithm, automatic, description: case.to_owned() };
+        let (header, instances) = (series.header()?, series.instances());
+        let source = Source { header: &header, instances: &instances, space: &mask.space };
+        self.write(path, &source, mask, names, &how)
     }
 }
 
