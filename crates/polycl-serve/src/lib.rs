@@ -146,6 +146,7 @@ fn demo(request: &Request, watch: &dyn Watch) -> anyhow::Result<Request> {
         let cohort = phantom::Request {
             out: request.folder.clone(),
             patients: PATIENTS,
+            first: 0,
             domain: Domain::A,
             size: SIDE,
             seed: 0,

@@ -7,6 +7,8 @@ mod browser {
     pub mod served;
 }
 
+use std::time::{Duration, Instant};
+
 use browser::hand::{Drawing, View};
 use browser::page::{Driver, Page};
 use browser::served::Served;
@@ -125,7 +127,11 @@ async fn propagate(page: &Page, drawing: &mut Drawing) {
 
 /// Erases in a slice of the machine's, takes it back, and does it again.
 async fn mend(page: &Page, drawing: &mut Drawing) {
-    page.press_often(Key::Down, 2).await;
+    let proposed = page.number("bench.scan.slicesOf(1).indexOf('p')").await as usize;
+    let here = page.slice().await;
+    let way = if proposed < here { Key::Down } else { Key::Up };
+    page.press_often(way, proposed.abs_diff(here)).await;
+    assert_eq!(page.slice().await, proposed);
     page.press("e").await;
     let view = View::of(page, Plane::Axial).await;
     let path = [[20.0, 20.0], [42.0, 24.0]].map(|at| view.client(at));
@@ -180,13 +186,19 @@ async fn second_scan(page: &Page) -> Vec<u16> {
     drawing.voxels
 }
 
-/// The mask that was written, against what was drawn.
+/// The mask that is written within ten seconds of the last change, against what was drawn.
 fn compare(folder: &std::path::Path, name: &str, drawn: &[u16]) {
     let image = nifti::read_image(&folder.join(format!("{name}.nii.gz"))).unwrap();
-    let mask: Mask = nifti::read_mask(&folder.join(format!("polycl/masks/{name}.nii.gz"))).unwrap();
     let order = Reorientation::to_canonical(&image.space);
     let expected =
         order.invert(&Volume { space: order.space(&image.space), voxels: drawn.to_vec() }, &image.space);
+    let file = folder.join(format!("polycl/masks/{name}.nii.gz"));
+    let start = Instant::now();
+    let is_late = || start.elapsed() > Duration::from_secs(20);
+    while !is_late() && !nifti::read_mask(&file).is_ok_and(|mask| mask.voxels == expected.voxels) {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let mask: Mask = nifti::read_mask(&file).unwrap();
     assert_eq!(mask.space.shape, image.space.shape);
     let away = |corner: DVec3| {
         mask.space

@@ -21,7 +21,7 @@ const STEPS: usize = 500;
 
 fn phantoms(folder: &Path, count: usize) {
     let config = Config { seed: 3, domain: Domain::A, size: SIDE, slices: Some(SLICES) };
-    cohort::write(&config, count, &folder.join("cohort"), &()).unwrap();
+    cohort::write(&config, 0..count, &folder.join("cohort"), &()).unwrap();
 }
 
 /// What a person knows to have done to a scan: the mask now, and those before and after it by undo and redo.

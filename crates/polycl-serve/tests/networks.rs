@@ -43,7 +43,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let config = Config { seed: 5, domain: Domain::A, size: 128, slices: Some(14) };
         let cohort = folder.path().join("cohort");
-        cohort::write(&config, 1, &cohort, &()).unwrap();
+        cohort::write(&config, 0..1, &cohort, &()).unwrap();
         let truth = nifti::read_mask(&only(&cohort.join("labels"))).unwrap();
         let truth = Reorientation::to_canonical(&truth.space).apply(&truth);
         let area = |k: &usize| truth.plane(*k).iter().filter(|label| **label == LIVER).count();
@@ -112,7 +112,7 @@ impl Bench {
             .unwrap();
         let out = self.folder.path().join(format!("volume{}.nii.gz", drawn.len()));
         let request = propagate::Request {
-            scan: ScanPath { image, series: None, trust: None },
+            scan: ScanPath { image, series: None, trust: None, fill_gaps: false },
             annotation: Some(annotation),
             clues: Vec::new(),
             out: out.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use polycl_app::study::{Event, Failed, JobEnd, Planned, Standing};
-use polycl_base::Watch;
+use polycl_base::{Watch, counted};
 
 use crate::{stop, talk};
 
@@ -74,11 +74,14 @@ impl Live {
 fn announce(planned: &Planned) {
     let Planned { methods, budgets, seeds, folds, pretrainings, finetunings, jobs } = planned;
     talk::note(format!(
-        "{methods} methods × {budgets} budgets × {seeds} seeds{}: {} pre-trainings ({} done), {} fine-tunings ({} done), {jobs} at a time",
-        folds.map_or(String::new(), |folds| format!(" × {folds} folds")),
-        pretrainings.all,
+        "{} × {} × {}{}: {} ({} done), {} ({} done), {jobs} at a time",
+        counted(*methods, "method"),
+        counted(*budgets, "budget"),
+        counted(*seeds, "seed"),
+        folds.map_or(String::new(), |folds| format!(" × {}", counted(folds, "fold"))),
+        counted(pretrainings.all, "pre-training"),
         pretrainings.done,
-        finetunings.all,
+        counted(finetunings.all, "fine-tuning"),
         finetunings.done,
     ));
 }

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use polycl_base::counted;
 use polycl_image::nifti;
 use polycl_metrics::{CaseOfFile, SummaryFile, dice_of};
 use polycl_nn::train::RunCard;
@@ -61,12 +62,12 @@ pub fn compared(domain: &str, spread: &[&Score], whole: &[&Score]) -> String {
     let ahead = spread.iter().zip(whole).filter(|(spread, whole)| mean(spread) > mean(whole)).count();
     format!(
         "Hospital {domain}: one slice a scan reaches a mean Dice of {:.3}, as many in one patient {:.3}. One slice a scan is \
-         ahead in {ahead} of {} draws, and {:+.3} on average over {} patients.",
+         ahead in {ahead} of {}, and {:+.3} on average over {}.",
         all(spread),
         all(whole),
-        spread.len(),
+        counted(spread.len(), "draw"),
         all(spread) - all(whole),
-        spread.first().map_or(0, |score| score.patients),
+        counted(spread.first().map_or(0, |score| score.patients), "patient"),
     )
 }
 

@@ -1,5 +1,7 @@
 //! Pixels that the mouse must have drawn, worked out without the page.
 
+use std::time::{Duration, Instant};
+
 use glam::DVec3;
 use polycl_image::orient::Reorientation;
 use polycl_image::{Plane, Space};
@@ -9,6 +11,9 @@ use super::page::Page;
 
 /// The part of a view that the picture fills.
 const FILLED: f64 = 0.98;
+
+/// The time within which the page hears from its server.
+const HEARING: Duration = Duration::from_secs(5);
 
 /// A plane on the screen.
 pub struct View {
@@ -128,9 +133,14 @@ impl Drawing {
         });
     }
 
-    /// Checks that the page shows what must be there.
+    /// Checks that the page shows what must be there, as soon as it has heard of it.
     pub async fn check(&self, page: &Page) {
-        let shown = unpack(&page.mask().await);
+        let start = Instant::now();
+        let mut shown = unpack(&page.mask().await);
+        while shown != self.voxels && start.elapsed() < HEARING {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            shown = unpack(&page.mask().await);
+        }
         let wrong: Vec<usize> = (0..shown.len()).filter(|&at| shown[at] != self.voxels[at]).collect();
         let [nx, ny, _] = self.space.shape;
         let first = wrong.first().map(|at| [at % nx, at / nx % ny, at / nx / ny]);
