@@ -119,15 +119,10 @@ impl Desk {
         self.listing.get().map_or(&[], |listing| &listing.notes)
     }
 
+    /// By id.
     pub fn entries(&self) -> Vec<Arc<Entry>> {
         let listing = self.listing.get();
-        let mut entries: Vec<Arc<Entry>> =
-            listing.into_iter().flat_map(|listing| listing.entries.values().cloned()).collect();
-        entries.sort_by(|a, b| {
-            let ((group, doubt), (other, others)) = (a.rank(), b.rank());
-            group.cmp(&other).then(doubt.total_cmp(&others)).then(a.name.cmp(&b.name))
-        });
-        entries
+        listing.into_iter().flat_map(|listing| listing.entries.values().cloned()).collect()
     }
 
     /// # Errors
@@ -318,7 +313,7 @@ impl Desk {
             "organs": self.request.organs,
             "hint": hint,
             "demo": self.request.demo,
-            "formats": ["nifti", "seg", "dataset", "nnunet"],
+            "formats": ["nifti", "seg", "rtstruct", "dataset", "nnunet"],
             "notes": self.notes(),
         })
     }

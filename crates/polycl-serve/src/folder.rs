@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::document::Facts;
 use crate::journal;
 use crate::locked::locked;
+use crate::queue::Greys;
 
 /// A scan in the queue.
 pub struct Entry {
@@ -195,7 +196,16 @@ impl Entry {
         })
     }
 
-    /// The place in the queue: what has most pixels in doubt first, done scans and unreadable ones last.
+    pub fn greys_file(&self) -> PathBuf {
+        self.folder.join("greys")
+    }
+
+    /// The greys of its small picture, once that is made.
+    pub fn greys(&self) -> Option<Greys> {
+        std::fs::read(self.greys_file()).ok()?.try_into().ok()
+    }
+
+    /// The group in the queue, and the pixels in doubt, most of them first; done scans and unreadable ones are last.
     pub fn rank(&self) -> (u8, f64) {
         let doubt = locked(&self.row).facts.as_ref().map_or(0.0, |facts| facts.doubt);
         let group = match self.state() {

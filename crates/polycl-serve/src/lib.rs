@@ -16,6 +16,7 @@ mod locked;
 mod marks;
 mod page;
 mod publish;
+mod queue;
 mod refusal;
 mod routes;
 mod runs;

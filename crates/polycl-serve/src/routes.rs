@@ -26,6 +26,7 @@ use crate::hub::To;
 use crate::locked::locked;
 use crate::page;
 use crate::publish;
+use crate::queue;
 use crate::refusal::{Answer, Refusal};
 use crate::runs;
 use crate::scan::{Focus, Scan};
@@ -161,7 +162,7 @@ async fn sign(State(desk): Shared, headers: HeaderMap, bytes: Body) -> Answer<Re
 
 async fn scans(State(desk): Shared) -> Answer<Response> {
     apart(desk, |desk| {
-        let rows: Vec<Value> = desk.entries().iter().map(|entry| entry.row()).collect();
+        let rows: Vec<Value> = queue::ordered(desk.entries()).iter().map(|entry| entry.row()).collect();
         Ok(json(&json!({"scans": rows, "listing": !desk.is_listed()})))
     })
     .await

@@ -9,6 +9,7 @@ use polycl_image::{Image, Plane};
 use crate::desk::Desk;
 use crate::folder::Entry;
 use crate::hub::To;
+use crate::queue::Greys;
 
 /// Pixels of the longer side.
 const SIDE: usize = 128;
@@ -16,8 +17,7 @@ const SOFT_TISSUE: [f32; 2] = [-160.0, 240.0];
 
 /// Makes the next picture that is not there; false where all are. `done` counts those that were looked at.
 pub fn next(desk: &Desk, done: &mut usize) -> bool {
-    let mut entries = desk.entries();
-    entries.sort_by(|a, b| a.id.cmp(&b.id));
+    let entries = desk.entries();
     while let Some(entry) = entries.get(*done) {
         *done += 1;
         if entry.thumbnail().is_file() || entry.reason().is_some() {
@@ -55,7 +55,25 @@ fn make(entry: &Entry, image: &Image) -> anyhow::Result<()> {
     };
     let rgb: Vec<[u8; 3]> = (0..width * height).map(pixel).collect();
     let png = picture::encode([width, height], &rgb)?;
+    output::atomically(&entry.greys_file(), |file| file.write_all(&greys(&rgb, [width, height])))?;
     Ok(output::atomically(&entry.thumbnail(), |file| file.write_all(&png))?)
+}
+
+/// Mean greys of eight by eight fields.
+fn greys(rgb: &[[u8; 3]], [width, height]: [usize; 2]) -> Greys {
+    let mean = |field: usize| {
+        let (columns, rows) = (span(field % 8, width), span(field / 8, height));
+        let count = columns.len() * rows.len();
+        let pixels = rows.flat_map(|y| columns.clone().map(move |x| rgb[x + width * y][0]));
+        (pixels.map(usize::from).sum::<usize>() / count) as u8
+    };
+    std::array::from_fn(mean)
+}
+
+/// The pixels of one of eight parts of a side, at least one.
+fn span(part: usize, side: usize) -> std::ops::Range<usize> {
+    let from = part * side / 8;
+    from..((part + 1) * side / 8).max(from + 1)
 }
 
 fn ends(plane: &[f32]) -> [f32; 2] {

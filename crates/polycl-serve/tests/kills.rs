@@ -296,7 +296,7 @@ fn what_was_acknowledged_outlives_kills() {
 /// `scripts/kill-serve` runs this.
 #[test]
 #[ignore = "takes minutes"]
-fn many_kills() {
+fn many_kills_of_the_server() {
     let number = |name: &str, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().unwrap());
     kill(number("POLYCL_KILLS", 200) as usize, number("POLYCL_KILL_SEED", 7));
 }
