@@ -59,6 +59,9 @@ pub struct Config {
     /// Cross-validation: so many parts of the labelled patients are tested in turn.
     #[serde(default)]
     pub folds: Option<usize>,
+    /// Takes masks, too, that a machine proposed and a person reviewed, as drawn by hand.
+    #[serde(default)]
+    pub accept_reviewed: bool,
     /// Data sets that are tested on.
     #[serde(default, rename = "test")]
     pub tests: Vec<TestSet>,

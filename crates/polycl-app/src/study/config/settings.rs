@@ -94,6 +94,7 @@ impl Config {
         config.self_train.get_or_insert(false);
         config.organs.clone_from(&self.organs);
         config.domain.clone_from(&self.domain);
+        config.accept_reviewed |= self.accept_reviewed;
         Ok(config)
     }
 

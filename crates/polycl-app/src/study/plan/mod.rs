@@ -8,7 +8,7 @@ mod results;
 mod testing;
 mod trainings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind};
@@ -120,15 +120,26 @@ impl StudyPlan {
         self.dataset(TRAINING)
     }
 
-    /// Scans of a data set with masks of all organs, drawn by hand, of one domain or all.
+    /// Scans of a data set with masks of all organs that are truth here, of one domain or all.
     fn by_hand(&self, dataset: usize, domain: Option<&str>) -> Vec<usize> {
         let fits = |scan: &Scan| {
-            let drawn = scan.labelled() && scan.wholly_by_hand(&self.config.organs);
+            let drawn = scan.labelled() && scan.is_truth(&self.config.organs, self.config.accept_reviewed);
             let left_out = dataset == TRAINING && self.config.exclude.contains(&scan.patient);
             drawn && !left_out && scan.of_domain(domain)
         };
         let scans = self.dataset(dataset).index.scans.iter().enumerate();
         scans.filter(|(_, scan)| fits(scan)).map(|(number, _)| number).collect()
+    }
+
+    /// Scans that train or test of which a person reviewed what a machine had proposed.
+    pub fn reviewed(&self) -> usize {
+        let domain = self.config.domain.as_deref();
+        let training = self.by_hand(TRAINING, domain).into_iter().map(|scan| (TRAINING, scan));
+        let testing = self.tests.iter().flat_map(|test| test.scans.iter().map(|&scan| (test.dataset, scan)));
+        let all: BTreeSet<(usize, usize)> = training.chain(testing).collect();
+        let is_reviewed =
+            |&(dataset, scan): &(usize, usize)| !self.dataset(dataset).index.scans[scan].origin.is_hand();
+        all.iter().filter(|scan| is_reviewed(scan)).count()
     }
 
     /// The arm that was settled on beforehand.

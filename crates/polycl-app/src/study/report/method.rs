@@ -1,5 +1,6 @@
 //! "How it was done".
 
+use polycl_base::counted;
 use sha2::{Digest, Sha256};
 
 use super::Writer;
@@ -19,6 +20,13 @@ impl Writer<'_> {
              or its encoder has seen. Masks that a machine drew are never truth.",
             env!("CARGO_PKG_VERSION"),
         ));
+        let reviewed = plan.reviewed();
+        if reviewed > 0 {
+            report.paragraph(&format!(
+                "In {} a person reviewed what a machine had proposed. They count as drawn by hand here, so that scores are agreement in part, not accuracy.",
+                counted(reviewed, "scan"),
+            ));
+        }
         self.draws(report);
         let told = |arm: &&Arm| arm.method.pretraining.as_ref().is_some_and(|p| p.organ.is_some());
         let told: Vec<&str> = plan.arms.iter().filter(told).map(|arm| arm.title.as_str()).collect();
