@@ -5,8 +5,12 @@ mod common;
 use std::path::Path;
 
 use polycl_fixtures::dicom::SEGMENTATIONS;
+use polycl_image::dicom::structures::Structures;
+use polycl_image::files::Reading;
+use polycl_image::names::Names;
+use polycl_image::{Input, nifti};
 
-use common::Folder;
+use common::{Folder, read, text, weights};
 
 /// A folder `export` with a series, and segmentations of it called after their cases.
 fn export(cases: &[&str]) -> Folder {
@@ -70,4 +74,28 @@ fn segmentations_are_scored_as_masks_of_other_formats_are() {
     let dice: Vec<&str> = cases.lines().skip(1).filter_map(|line| line.split(',').nth(3)).collect();
     assert_eq!(dice.len(), 3, "{cases}");
     insta::assert_snapshot!(cases);
+}
+
+#[test]
+fn a_segmentation_is_refined_and_propagated_as_the_same_mask_in_nifti() {
+    let Some(_) = weights() else { return };
+    let folder = export(&["dcmqi"]);
+    let image = Input::open(&folder.at("export/plain"), None).unwrap().image().unwrap();
+    let object = Structures::at(&folder.at("export/dcmqi.dcm")).unwrap().unwrap();
+    let names = Names::from([(1, object.names()[&1].clone())]);
+    let given = format!("--names 1={}", names[&1]);
+    let drawn = object.mask(&image.space, &names, Reading::default()).unwrap();
+    nifti::write_mask(&folder.at("drawn/dcmqi.nii"), &drawn.mask).unwrap();
+    for line in ["refine export/plain --mask MASK --truth MASK", "propagate export/plain --annotation MASK"] {
+        let use_case = line.split(' ').next().unwrap();
+        let [seg, nifti] = ["export/dcmqi.dcm", "drawn/dcmqi.nii"].map(|mask| {
+            let out = format!("{use_case}-{}/a.nii", &mask[..5]);
+            let line = line.replace("MASK", mask);
+            folder.done(&format!("{line} {given} --picture {use_case}-{}.png --out {out}", &mask[..5]));
+            let picture = std::fs::read(folder.at(&format!("{use_case}-{}.png", &mask[..5]))).ok();
+            (read(&folder, &out).voxels, text(&folder, &out.replace(".nii", ".labels.json")), picture)
+        });
+        assert!(seg.0.iter().any(|&label| label > 0));
+        assert!(seg == nifti, "{use_case}: {} and {}", seg.1, nifti.1);
+    }
 }
