@@ -45,6 +45,10 @@ pub struct RunCard {
     pub preprocess: Preprocess,
     /// The organs that a fine-tuned network segments, in the order of its channels.
     pub organs: Vec<Organ>,
+    /// The regions that overlap, where it segments these: in the order of its channels, and of painting. The organs are then
+    /// those as which regions are painted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<PaintedRegion>,
     /// True if training mirrored slices left to right.
     pub flips: bool,
     /// [`Index::fingerprint`] of the data set.
@@ -74,6 +78,19 @@ pub struct Organ {
     pub value: u16,
     pub name: String,
     /// Connected parts that it has in the masks that trained the network, where these tell: 1, or 2 for a pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<usize>,
+}
+
+/// A region of nnU-Net's in written masks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaintedRegion {
+    pub name: String,
+    /// The values that are of it.
+    pub values: BTreeSet<u16>,
+    /// The one of them that its voxels have where they are of no later region.
+    pub painted: u16,
+    /// As of an [`Organ`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<usize>,
 }
@@ -115,6 +132,27 @@ impl RunKind {
 }
 
 impl RunCard {
+    /// The names of the organs that the network segments, or of its regions, in the order of its channels.
+    pub fn names(&self) -> Vec<String> {
+        if self.regions.is_empty() {
+            return self.organs.iter().map(|organ| organ.name.clone()).collect();
+        }
+        self.regions.iter().map(|region| region.name.clone()).collect()
+    }
+
+    /// The value of each class in written masks: of background, then of what [`Self::names`] names.
+    pub fn values(&self) -> Vec<u16> {
+        let organs = self.organs.iter().filter(|_| self.regions.is_empty()).map(|organ| organ.value);
+        std::iter::once(0).chain(organs).chain(self.regions.iter().map(|region| region.painted)).collect()
+    }
+
+    /// For each of these the values that are of it, and as many connected parts as it has.
+    pub fn parts(&self) -> impl Iterator<Item = (BTreeSet<u16>, Option<usize>)> {
+        let organs = self.organs.iter().filter(|_| self.regions.is_empty());
+        let organs = organs.map(|organ| (BTreeSet::from([organ.value]), organ.parts));
+        organs.chain(self.regions.iter().map(|region| (region.values.clone(), region.parts)))
+    }
+
     /// # Errors
     /// [`Kind::Io`] where there is no run, [`Kind::Format`] where its description says what cannot be.
     pub fn read(run: &Path) -> Result<Self> {
@@ -154,15 +192,28 @@ impl RunCard {
         if widths.iter().any(|width| !(1..=MAX_WIDTH).contains(width)) {
             return Err(format!("widths {widths:?}"));
         }
-        if let Some(odd) = self.organs.iter().find(|organ| organ.parts == Some(0)) {
-            return Err(format!("{} of no parts", odd.name));
+        if let Some((odd, _)) =
+            self.names().iter().zip(self.parts()).find(|(_, (_, parts))| *parts == Some(0))
+        {
+            return Err(format!("{odd} of no parts"));
         }
         let values: BTreeSet<u16> = self.organs.iter().map(|organ| organ.value).collect();
-        let expected = match self.model {
-            RunKind::Contrastive(_) | RunKind::Autoencoder(_) => 0,
+        let painted: BTreeSet<u16> = self.regions.iter().map(|region| region.painted).collect();
+        let (expected, regions) = match self.model {
+            RunKind::Contrastive(_) | RunKind::Autoencoder(_) => (0, 0),
             RunKind::Segmenter(config) if config.organs == 0 => return Err("a network of no organ".into()),
-            RunKind::Segmenter(config) => config.organs,
+            RunKind::Segmenter(config) if config.overlap => (painted.len(), config.organs),
+            RunKind::Segmenter(config) => (config.organs, 0),
         };
+        let sound = |region: &PaintedRegion| {
+            region.values.contains(&region.painted) && region.values.is_subset(&values)
+        };
+        if self.regions.len() != regions || !self.regions.iter().all(sound) {
+            return Err(format!(
+                "regions {:?} of organs {:?} for a network of {regions}",
+                self.regions, self.organs
+            ));
+        }
         if values.len() != expected || self.organs.len() != expected || values.contains(&0) {
             return Err(format!("organs {:?} for a network of {expected}", self.organs));
         }
