@@ -239,8 +239,8 @@ impl Work<'_> {
         request.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;
         let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
         settle(out, case, own)?;
-        for (name, map) in predictor.card.names().iter().zip(&probabilities) {
-            let name = name.replace(['/', '\\', '\0'], "_");
+        for (channel, map) in predictor.card.channels().iter().zip(&probabilities) {
+            let name = channel.name.replace(['/', '\\', '\0'], "_");
             nifti::write_image(&out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
         }
         book.finish(case, self.made(stamp))?;

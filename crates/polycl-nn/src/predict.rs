@@ -42,14 +42,14 @@ pub enum Components {
 impl Components {
     /// Makes background of all others in a mask of a network; components of a region may be of several values.
     pub fn keep(self, mask: &mut Mask, network: &RunCard) {
-        for (values, trained) in network.parts() {
+        for channel in network.channels() {
             let count = match self {
-                Self::Trained => trained,
+                Self::Trained => channel.parts,
                 Self::Largest => Some(1),
                 Self::All => None,
             };
             if let Some(count) = count {
-                largest_components(mask, |value| values.contains(&value), count);
+                largest_components(mask, |value| channel.values.contains(&value), count);
             }
         }
     }
@@ -58,7 +58,7 @@ impl Components {
 pub struct Prediction {
     /// In the scan's own grid.
     pub mask: Mask,
-    /// Probabilities of each organ or region, in the order of [`RunCard::names`], in the scan's own grid; empty unless asked for.
+    /// Probabilities of each organ or region, in the order of [`RunCard::channels`], in the scan's own grid; empty unless asked for.
     pub probabilities: Vec<Image>,
 }
 
@@ -89,7 +89,7 @@ impl Predictor {
         let mut network = config.init(&device);
         let checkpoint = Checkpoint::read(&weights(run))?;
         checkpoint.load(&mut network)?;
-        let names = card.names();
+        let names: Vec<String> = card.channels().into_iter().map(|channel| channel.name).collect();
         // Without a channel of background the first organ has the first.
         let first = names.len() + 1 - config.channels();
         let channels = |classes: Vec<u8>| {
@@ -166,7 +166,9 @@ struct Drawing {
 
 impl Drawing {
     fn new(network: &RunCard, grid: Grid, slices: usize, keep: bool) -> Self {
-        let (values, overlap) = (network.values(), !network.regions.is_empty());
+        let painted = network.channels().into_iter().map(|channel| channel.painted);
+        let values: Vec<u16> = std::iter::once(0).chain(painted).collect();
+        let overlap = !network.regions.is_empty();
         let kept = if keep { values.len() - 1 } else { 0 };
         let voxels = grid.shape[0] * grid.shape[1] * slices;
         let labels = Vec::with_capacity(voxels);

@@ -132,25 +132,15 @@ impl RunKind {
 }
 
 impl RunCard {
-    /// The names of the organs that the network segments, or of its regions, in the order of its channels.
-    pub fn names(&self) -> Vec<String> {
-        if self.regions.is_empty() {
-            return self.organs.iter().map(|organ| organ.name.clone()).collect();
-        }
-        self.regions.iter().map(|region| region.name.clone()).collect()
-    }
-
-    /// The value of each class in written masks: of background, then of what [`Self::names`] names.
-    pub fn values(&self) -> Vec<u16> {
-        let organs = self.organs.iter().filter(|_| self.regions.is_empty()).map(|organ| organ.value);
-        std::iter::once(0).chain(organs).chain(self.regions.iter().map(|region| region.painted)).collect()
-    }
-
-    /// For each of these the values that are of it, and as many connected parts as it has.
-    pub fn parts(&self) -> impl Iterator<Item = (BTreeSet<u16>, Option<usize>)> {
-        let organs = self.organs.iter().filter(|_| self.regions.is_empty());
-        let organs = organs.map(|organ| (BTreeSet::from([organ.value]), organ.parts));
-        organs.chain(self.regions.iter().map(|region| (region.values.clone(), region.parts)))
+    /// What the network segments, in the order of its channels: regions, or each organ as one.
+    pub fn channels(&self) -> Vec<PaintedRegion> {
+        let organ = |organ: &Organ| PaintedRegion {
+            name: organ.name.clone(),
+            values: BTreeSet::from([organ.value]),
+            painted: organ.value,
+            parts: organ.parts,
+        };
+        if self.regions.is_empty() { self.organs.iter().map(organ).collect() } else { self.regions.clone() }
     }
 
     /// # Errors
@@ -192,10 +182,8 @@ impl RunCard {
         if widths.iter().any(|width| !(1..=MAX_WIDTH).contains(width)) {
             return Err(format!("widths {widths:?}"));
         }
-        if let Some((odd, _)) =
-            self.names().iter().zip(self.parts()).find(|(_, (_, parts))| *parts == Some(0))
-        {
-            return Err(format!("{odd} of no parts"));
+        if let Some(odd) = self.channels().into_iter().find(|channel| channel.parts == Some(0)) {
+            return Err(format!("{} of no parts", odd.name));
         }
         let values: BTreeSet<u16> = self.organs.iter().map(|organ| organ.value).collect();
         let painted: BTreeSet<u16> = self.regions.iter().map(|region| region.painted).collect();

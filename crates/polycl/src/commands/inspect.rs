@@ -70,8 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
 }
 
 fn run_of(path: &Path, card: &RunCard, last: Option<&Record>, best: Option<f64>) -> String {
-    let values = card.values().into_iter().skip(1);
-    let organs = card.names().into_iter().zip(values).map(|(name, value)| format!("{name} ({value})"));
+    let organs = card.channels().into_iter().map(|channel| format!("{} ({})", channel.name, channel.painted));
     let organs = organs.collect::<Vec<_>>().join(", ");
     let what = if card.regions.is_empty() { "organs" } else { "regions" };
     let segments = matches!(card.model, RunKind::Segmenter(_));

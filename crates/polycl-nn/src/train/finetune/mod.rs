@@ -21,7 +21,7 @@ use super::draw::{self, Example, Turn};
 use super::run::{Organ, Run, RunCard, RunKind, Seen, TEACHER, weights};
 use super::{Begin, State, Task, initialised, slices, train};
 use crate::checkpoint::Checkpoint;
-use crate::loss::NO_TARGET;
+use crate::loss::{NO_TARGET, SegmentationLoss};
 use crate::net::{EncoderConfig, Net, Segmenter, SegmenterConfig};
 use crate::select::SliceId;
 use cohort::{examples, labelled, organs, split};
@@ -29,7 +29,7 @@ pub use config::FinetuneConfig;
 use config::settings_make_sense;
 pub use config::{AVERAGE, ENCODER_RATE, FOREGROUND, RATE, STEPS, WARMUP};
 pub use plan::Plan;
-use regions::{Region, all_painted, mirror_alike, overlapping};
+use regions::Channels;
 use teach::{Taught, Teacher, taught};
 
 /// Refuses what could not be fine-tuned so on `dataset`, without doing anything; whether an encoder fits is
@@ -72,8 +72,8 @@ fn fine_tuned(
     let mut task = Finetuning::new(dataset, config.clone())?;
     task.resolve(encoder.net);
     task.count_parts()?;
-    let segmenter =
-        SegmenterConfig { encoder, organs: task.names().len(), overlap: !task.regions.is_empty() };
+    let Channels { all, overlap } = &task.channels;
+    let segmenter = SegmenterConfig { encoder, organs: all.len(), overlap: *overlap };
     // A masked autoencoder has pre-trained the decoder, too, all but what it ends with.
     let decoder = pretrained.as_ref().is_some_and(|card| matches!(card.model, RunKind::Autoencoder(_)));
     let card = task.card(segmenter, pretrained);
@@ -125,8 +125,8 @@ struct Finetuning<'a> {
     dataset: &'a Dataset,
     config: FinetuneConfig,
     organs: Vec<Organ>,
-    /// Regions of these organs that are channels in their stead; none where the organs are.
-    regions: Vec<Region>,
+    /// The organs, or regions of them.
+    channels: Channels,
     /// The classes after a flip; `None` where it is off.
     mirrored: Option<Vec<u8>>,
     /// True if flips were asked for and cannot be.
@@ -148,7 +148,7 @@ struct Finetuning<'a> {
 impl<'a> Finetuning<'a> {
     fn new(dataset: &'a Dataset, config: FinetuneConfig) -> Result<Self> {
         let organs = organs(dataset, &config.organs)?;
-        let regions = overlapping(dataset, &config.organs, &organs)?;
+        let channels = Channels::of(dataset, &config.organs, &organs)?;
         let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
         let (usable, partial) = labelled(dataset, config.domain.as_deref(), &names)?;
         let split = split(dataset, &config, &usable, &names)?;
@@ -156,8 +156,8 @@ impl<'a> Finetuning<'a> {
             let belongs = |&scan: &usize| patients.contains(&dataset.index.scans[scan].patient);
             usable.iter().copied().filter(belongs).collect()
         };
-        let mirrored = mirrored_classes(&names)
-            .filter(|classes| config.augment.flip && (regions.is_empty() || mirror_alike(&regions, classes)));
+        let mirrored =
+            mirrored_classes(&names).filter(|classes| config.augment.flip && channels.mirror_alike(classes));
         let unflipped = config.augment.flip && mirrored.is_none();
         let (mut training, mut validation) = (of(&split.train), of(&split.validation));
         // A patient who validates may have scans that no person has drawn.
@@ -168,14 +168,14 @@ impl<'a> Finetuning<'a> {
         let examples = examples(dataset, &config, &training, &names)?;
         let taught = taught(dataset, &config, &split, &names, &examples)?;
         if !taught.is_empty() {
-            all_painted(dataset, &regions, &organs)?;
+            channels.paint_all(dataset, &organs)?;
         }
         let masks = Taught::default();
         Ok(Self {
             dataset,
             config,
             organs,
-            regions,
+            channels,
             mirrored,
             unflipped,
             training,
@@ -211,7 +211,7 @@ impl<'a> Finetuning<'a> {
         let mut taught = std::mem::take(&mut self.taught);
         let classes = &|id| Ok(self.slice(id)?.1);
         let (dataset, organs, drawn) = (self.dataset, &*self.organs, &*self.examples);
-        let painted = &self.painted();
+        let painted = &self.channels.painted();
         let teacher = Teacher { dataset, organs, network, painted, drawn, classes, batch, device };
         let Some(masks) = teacher.draw(run, &mut taught, watch)? else {
             return Ok(Some(State { stopped: true, ..state }));
@@ -228,7 +228,7 @@ impl<'a> Finetuning<'a> {
     /// Writes into the settings what was left open, so that the run's file holds what was done.
     fn resolve(&mut self, net: Net) {
         self.config.net = Some(net);
-        self.config.organs = self.names();
+        self.config.organs = self.channels.names();
         self.config.augment.flip = self.mirrored.is_some();
         self.config.foreground.get_or_insert(FOREGROUND);
         let training = &mut self.config.training;
@@ -243,37 +243,15 @@ impl<'a> Finetuning<'a> {
         }
     }
 
-    /// The names of what the network segments.
-    fn names(&self) -> Vec<String> {
-        if self.regions.is_empty() {
-            return self.organs.iter().map(|organ| organ.name.clone()).collect();
-        }
-        self.regions.iter().map(|region| region.name.clone()).collect()
-    }
-
-    /// The classes of slices that are of each of these.
-    fn classes(&self) -> Vec<Vec<u8>> {
-        let organs =
-            (1..).zip(&self.organs).filter(|_| self.regions.is_empty()).map(|(class, _)| vec![class]);
-        let of = |region: &Region| region.organs.iter().map(|&organ| organ as u8 + 1).collect();
-        organs.chain(self.regions.iter().map(of)).collect()
-    }
-
-    /// The class of slices as which each class of the network is painted.
-    fn painted(&self) -> Vec<u8> {
-        let organs = (1..).zip(&self.organs).filter(|_| self.regions.is_empty()).map(|(class, _)| class);
-        let regions = self.regions.iter().map(|region| region.painted as u8 + 1);
-        std::iter::once(0).chain(organs).chain(regions).collect()
-    }
-
     /// Notes of how many parts each organ is, and each region.
     fn count_parts(&mut self) -> Result<()> {
-        let parts = |which: &[usize]| parts::together(self.dataset, &self.examples, &self.organs, which);
-        let of_organs = (0..self.organs.len()).map(|organ| parts(&[organ])).collect::<Result<Vec<_>>>()?;
-        let of_regions =
-            self.regions.iter().map(|region| parts(&region.organs)).collect::<Result<Vec<_>>>()?;
+        let parts = |which: &[u8]| parts::together(self.dataset, &self.examples, &self.organs, which);
+        let of_organs =
+            (1..=self.organs.len()).map(|class| parts(&[class as u8])).collect::<Result<Vec<_>>>()?;
+        let regions = self.channels.all.iter().filter(|_| self.channels.overlap);
+        let of_regions = regions.map(|region| parts(&region.classes)).collect::<Result<Vec<_>>>()?;
         self.organs.iter_mut().zip(of_organs).for_each(|(organ, parts)| organ.parts = parts);
-        self.regions.iter_mut().zip(of_regions).for_each(|(region, parts)| region.parts = parts);
+        self.channels.all.iter_mut().zip(of_regions).for_each(|(region, parts)| region.parts = parts);
         Ok(())
     }
 
@@ -295,10 +273,7 @@ impl<'a> Finetuning<'a> {
 
     fn card(&self, segmenter: SegmenterConfig, pretrained: Option<RunCard>) -> RunCard {
         let index = &self.dataset.index;
-        let (organs, regions) = match &*self.regions {
-            [] => (self.organs.clone(), Vec::new()),
-            regions => regions::painted(regions, &self.organs),
-        };
+        let (organs, regions) = self.channels.in_masks(&self.organs);
         let mut card = RunCard {
             polycl_run: 1,
             model: RunKind::Segmenter(segmenter),
@@ -340,7 +315,7 @@ impl<'a> Finetuning<'a> {
         let mut learnt_from = self.trained();
         learnt_from.extend(draw::scans(&self.taught));
         Plan {
-            organs: self.names(),
+            organs: self.channels.names(),
             training_patients: patients(&self.trained()),
             bare: self.training.iter().filter(|scan| !learnt_from.contains(scan)).count(),
             validation_patients: patients(&self.validation),
@@ -387,10 +362,10 @@ impl<'a> Finetuning<'a> {
 
     fn batch(&self, slices: &[(Vec<f32>, Vec<u8>)], weights: Vec<f32>) -> Batch {
         let size = self.dataset.index.preprocess.size;
-        let mut channels = self.classes();
-        if self.regions.is_empty() && channels.len() > 1 {
-            channels.insert(0, vec![0]);
-        }
+        let Channels { all, overlap } = &self.channels;
+        let background = (!overlap && all.len() > 1).then_some(&[0][..]);
+        let channels =
+            Vec::from_iter(background.into_iter().chain(all.iter().map(|channel| &*channel.classes)));
         let mut target = Vec::with_capacity(channels.len() * slices.len() * size * size);
         for (_, classes) in slices {
             for channel in &channels {
@@ -410,11 +385,8 @@ impl<'a> Finetuning<'a> {
     /// Dice of each organ or region in one scan, all slices together, at the network's resolution; those
     /// that neither truth nor prediction shows have none.
     fn dice(&self, model: &Segmenter, scan: usize, device: &Device) -> Result<Vec<Option<f64>>> {
-        let (classes, painted) = (self.classes(), self.painted());
-        // The organs or regions that a class is of.
-        let of = |class: u8| (0..classes.len()).filter(|&at| classes[at].contains(&class)).collect();
-        let of: Vec<Vec<usize>> = (0..=self.organs.len() as u8).map(of).collect();
-        let mut counts = vec![[0u64; 3]; classes.len()]; // prediction, truth, both
+        let (painted, of) = (self.channels.painted(), self.channels.by_class(self.organs.len()));
+        let mut counts = vec![[0u64; 3]; self.channels.all.len()]; // prediction, truth, both
         for ids in slices(self.dataset, &[scan]).chunks(self.config.training.batch) {
             let slices = ids.iter().map(|&id| self.slice(id)).collect::<Result<Vec<_>>>()?;
             let images = Tensor::from_data(self.images(&slices), device);
@@ -484,16 +456,8 @@ impl Task for Finetuning<'_> {
         let logits = model.forward(Tensor::from_data(batch.images, device));
         let target = Tensor::from_data(batch.target, device);
         let weights = Tensor::from_data(batch.weights, device);
-        let loss = self.config.loss;
-        let regions = !self.regions.is_empty();
-        (
-            model,
-            if regions {
-                loss.of_regions(logits, target, weights)
-            } else {
-                loss.forward(logits, target, weights)
-            },
-        )
+        let of = if self.channels.overlap { SegmentationLoss::of_regions } else { SegmentationLoss::forward };
+        (model, of(self.config.loss, logits, target, weights))
     }
 
     fn rate_of(&self, parameter: &str) -> f64 {

@@ -20,7 +20,7 @@ const SCANS: usize = 40;
 /// Fewer drawn slices say nothing: one of a pair may lie beside them.
 const FEWEST_SLICES: usize = 3;
 
-/// The parts of an organ, or of several together (`which`), in the masks that train and that a person has drawn, if one
+/// The parts of an organ, or of several together, by their classes (`which`), in the masks that train and that a person has drawn, if one
 /// or two hold nearly all of it nearly always. Whole masks are looked at in 3D, those of which only slices were drawn slice by slice.
 ///
 /// # Errors
@@ -29,8 +29,9 @@ pub fn together(
     dataset: &Dataset,
     examples: &[Example],
     organs: &[Organ],
-    which: &[usize],
+    which: &[u8],
 ) -> Result<Option<usize>> {
+    let which: Vec<usize> = which.iter().map(|&class| usize::from(class) - 1).collect();
     let inside = |value: u16| which.iter().any(|&organ| organs[organ].value == value);
     let scans = draw::scans(examples);
     let scans: Vec<usize> = scans.iter().step_by(scans.len().div_ceil(SCANS).max(1)).copied().collect();

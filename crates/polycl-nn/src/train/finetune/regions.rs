@@ -1,4 +1,4 @@
-//! Regions that overlap, trained as nnU-Net trains them: each has a channel, whose truth is some organs together.
+//! The channels of a network: organs that exclude each other, or nnU-Net's regions that overlap.
 
 use std::collections::BTreeSet;
 
@@ -9,72 +9,100 @@ use super::cohort::few_enough;
 use crate::train::augment::mirrored_classes;
 use crate::train::run::{Organ, PaintedRegion};
 
-/// A region that trains.
-pub(super) struct Region {
+/// The channels of a network but for that of background.
+pub(super) struct Channels {
+    pub all: Vec<Channel>,
+    /// True of regions of which two have an organ in common.
+    pub overlap: bool,
+}
+
+/// An organ or a region that a network segments. Classes are those of slices: 1 is the first organ.
+pub(super) struct Channel {
     pub name: String,
-    /// Numbers of its organs, in their order.
-    pub organs: Vec<usize>,
-    /// The organ as which it is painted.
-    pub painted: usize,
-    /// As of an [`Organ`].
+    pub classes: Vec<u8>,
+    /// The class as which it is painted.
+    pub painted: u8,
+    /// Connected parts of a region, as of an [`Organ`].
     pub parts: Option<usize>,
 }
 
-/// The regions asked for, or all, in the order of painting; none where no two have an organ in common.
-pub(super) fn overlapping(dataset: &Dataset, asked: &[String], organs: &[Organ]) -> Result<Vec<Region>> {
-    let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
-    let regions = dataset.index.painted(&names, asked);
-    let among = |organ: &String| regions.iter().filter(|region| region.organs.contains(organ)).count();
-    if names.iter().all(|organ| among(organ) < 2) {
-        return Ok(Vec::new());
+impl Channels {
+    /// The regions asked for, or all, in the order of painting where they overlap; else the organs.
+    pub fn of(dataset: &Dataset, asked: &[String], organs: &[Organ]) -> Result<Self> {
+        let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
+        let regions = dataset.index.painted(&names, asked);
+        let among = |organ: &String| regions.iter().filter(|region| region.organs.contains(organ)).count();
+        if names.iter().all(|organ| among(organ) < 2) {
+            let organ = |(painted, name)| Channel { name, classes: vec![painted], painted, parts: None };
+            return Ok(Self { all: (1..).zip(names).map(organ).collect(), overlap: false });
+        }
+        few_enough(dataset, regions.len())?;
+        let class =
+            |organ: &String| (1..).zip(&names).find_map(|(class, name)| (name == organ).then_some(class));
+        let region = |region: polycl_data::Region| Channel {
+            classes: region.organs.iter().filter_map(class).collect(),
+            painted: class(&region.painted).unwrap_or(0),
+            name: region.name,
+            parts: None,
+        };
+        Ok(Self { all: regions.into_iter().map(region).collect(), overlap: true })
     }
-    few_enough(dataset, regions.len())?;
-    let number =
-        |organ: &String| names.iter().position(|name| name == organ).expect("an organ of the data set");
-    let region = |region: polycl_data::Region| Region {
-        organs: region.organs.iter().map(number).collect(),
-        painted: number(&region.painted),
-        name: region.name,
-        parts: None,
-    };
-    Ok(regions.into_iter().map(region).collect())
-}
 
-/// Refuses to self-train where a teacher could not draw an organ, since no region is painted as it.
-pub(super) fn all_painted(dataset: &Dataset, regions: &[Region], organs: &[Organ]) -> Result<()> {
-    let painted = |number: usize| regions.is_empty() || regions.iter().any(|region| region.painted == number);
-    let Some(organ) = (0..organs.len()).find(|&organ| !painted(organ)) else { return Ok(()) };
-    let expected = format!("a region that is painted as {}, for self-training", organs[organ].name);
-    Err(Error::new(&dataset.dir, Kind::Request, expected, "larger regions alone")
-        .hint("name the smaller regions with --organ, too, or leave self-training out"))
-}
+    pub fn names(&self) -> Vec<String> {
+        self.all.iter().map(|channel| channel.name.clone()).collect()
+    }
 
-/// True if regions have mirror images as their organs have, whose classes after a flip are `mirrored`.
-pub(super) fn mirror_alike(regions: &[Region], mirrored: &[u8]) -> bool {
-    let names: Vec<String> = regions.iter().map(|region| region.name.clone()).collect();
-    let Some(partners) = mirrored_classes(&names) else { return false };
-    let flipped = |&organ: &usize| usize::from(mirrored[organ + 1]) - 1;
-    regions.iter().zip(&partners[1..]).all(|(region, &partner)| {
-        let partner = regions[usize::from(partner) - 1].organs.iter().copied();
-        region.organs.iter().map(flipped).collect::<BTreeSet<_>>() == partner.collect()
-    })
-}
+    /// The class of slices as which each class of the network is painted.
+    pub fn painted(&self) -> Vec<u8> {
+        std::iter::once(0).chain(self.all.iter().map(|channel| channel.painted)).collect()
+    }
 
-/// The organs as which regions are painted, and the regions in masks that show these alone.
-pub(super) fn painted(regions: &[Region], organs: &[Organ]) -> (Vec<Organ>, Vec<PaintedRegion>) {
-    let painted: BTreeSet<usize> = regions.iter().map(|region| region.painted).collect();
-    let shown = |region: &Region| PaintedRegion {
-        name: region.name.clone(),
-        values: region
-            .organs
-            .iter()
-            .filter(|organ| painted.contains(organ))
-            .map(|&o| organs[o].value)
-            .collect(),
-        painted: organs[region.painted].value,
-        parts: region.parts,
-    };
-    let regions = regions.iter().map(shown).collect();
-    // Connected parts are those of regions.
-    (painted.into_iter().map(|organ| Organ { parts: None, ..organs[organ].clone() }).collect(), regions)
+    /// For each class of slices the numbers of the channels that it is of.
+    pub fn by_class(&self, organs: usize) -> Vec<Vec<usize>> {
+        let of =
+            |class: u8| (0..self.all.len()).filter(|&at| self.all[at].classes.contains(&class)).collect();
+        (0..=organs as u8).map(of).collect()
+    }
+
+    /// True if regions have mirror images as their organs have, whose classes after a flip are `mirrored`.
+    pub fn mirror_alike(&self, mirrored: &[u8]) -> bool {
+        let Some(partners) = mirrored_classes(&self.names()) else { return false };
+        let flipped = |class: &u8| mirrored[usize::from(*class)];
+        self.all.iter().zip(&partners[1..]).all(|(channel, &partner)| {
+            let partner = BTreeSet::from_iter(self.all[usize::from(partner) - 1].classes.iter().copied());
+            channel.classes.iter().map(flipped).collect::<BTreeSet<u8>>() == partner
+        })
+    }
+
+    /// Refuses to self-train where a teacher could not draw an organ, since no region is painted as it.
+    pub fn paint_all(&self, dataset: &Dataset, organs: &[Organ]) -> Result<()> {
+        let painted = self.painted();
+        let unpainted = (1..).zip(organs).find(|(class, _)| !painted.contains(class));
+        let Some((_, organ)) = unpainted else { return Ok(()) };
+        let expected = format!("a region that is painted as {}, for self-training", organ.name);
+        Err(Error::new(&dataset.dir, Kind::Request, expected, self.names().join(", "))
+            .hint("name the smaller regions with --organ, too, or give --self-train false"))
+    }
+
+    /// The organs and regions of masks: where regions overlap, those organs alone as which they are painted.
+    pub fn in_masks(&self, organs: &[Organ]) -> (Vec<Organ>, Vec<PaintedRegion>) {
+        if !self.overlap {
+            return (organs.to_vec(), Vec::new());
+        }
+        let value = |class: u8| organs[usize::from(class) - 1].value;
+        let painted = BTreeSet::from_iter(self.all.iter().map(|region| region.painted));
+        let region = |region: &Channel| PaintedRegion {
+            name: region.name.clone(),
+            values: painted
+                .iter()
+                .filter(|class| region.classes.contains(class))
+                .map(|&c| value(c))
+                .collect(),
+            painted: value(region.painted),
+            parts: region.parts,
+        };
+        // Connected parts are those of regions.
+        let organ = |&class: &u8| Organ { parts: None, ..organs[usize::from(class) - 1].clone() };
+        (painted.iter().map(organ).collect(), self.all.iter().map(region).collect())
+    }
 }
