@@ -56,7 +56,8 @@ fn regions_are_trained_painted_and_scored_as_nnunet_does() {
     insta::assert_snapshot!(folder.done("inspect run").lines().take(4).collect::<Vec<_>>().join("\n"));
     folder.done("predict run cohort/images --all-components --probabilities --flip --out masks");
     let labels = json!({"whole": [1, 2, 3], "core": [1, 2], "small": [2]});
-    assert_eq!(read(&folder, "masks/labels.json")["labels"], labels);
+    let labels = json!({"labels": labels, "regions_class_order": [3, 1, 2]});
+    assert_eq!(read(&folder, "masks/labels.json"), labels);
     let painted = mask(&folder, "masks/a000.nii.gz");
     let probabilities = ["whole", "core", "small"].map(|region| {
         nifti::read_image(&folder.at(&format!("masks/probabilities/a000_{region}.nii.gz"))).unwrap().voxels

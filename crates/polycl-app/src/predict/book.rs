@@ -110,10 +110,14 @@ pub fn regions(network: &RunCard) -> Regions {
     network.regions.iter().map(|region| (region.name.clone(), region.values.clone())).collect()
 }
 
-/// Names of values, or nnU-Net's labels with the values of each.
+/// Names of values, or nnU-Net's labels with the values of each and the one as which it is painted.
 fn write_labels(path: &Path, network: &RunCard) -> Result<()> {
     let regions = Map::from_iter(regions(network).into_iter().map(|(name, values)| (name, json!(values))));
-    let labels = if regions.is_empty() { json!(organs(network)) } else { json!({ "labels": regions }) };
+    let painted: Vec<u16> = network.regions.iter().map(|region| region.painted).collect();
+    let labels = match regions.is_empty() {
+        true => json!(organs(network)),
+        false => json!({ "labels": regions, "regions_class_order": painted }),
+    };
     let text = serde_json::to_string_pretty(&labels)
         .map_err(|e| Error::new(path, Kind::Format, "names in JSON", e.to_string()))?;
     output::atomically(path, |file| writeln!(file, "{text}"))
