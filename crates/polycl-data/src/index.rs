@@ -161,7 +161,8 @@ impl Index {
         if let Some((region, _)) = self.regions.iter().find(unknown) {
             return Err(format!("region {region} that is an organ, or is not of organs"));
         }
-        let misplaced = |(label, organ): &&(String, String)| !self.parts(&[label.clone()]).contains(organ);
+        let misplaced =
+            |(label, organ): &&(String, String)| !self.parts(std::slice::from_ref(label)).contains(organ);
         if let Some((label, organ)) = self.painting.iter().find(misplaced) {
             return Err(format!("{label} that is painted as {organ}, which is no part of it"));
         }
