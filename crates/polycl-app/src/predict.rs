@@ -9,6 +9,7 @@ use polycl_data::Records;
 use polycl_data::pairs::{self, Pair};
 use polycl_data::provenance::{Record, refinement, settle};
 use polycl_image::dicom::segmentation::Automation;
+use polycl_image::legend::Legend;
 use polycl_image::names::{self, Names};
 use polycl_image::nifti::Form;
 use polycl_image::{nifti, odd};
@@ -98,7 +99,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     std::fs::create_dir_all(&request.out).map_err(|e| Error::io(&request.out, "make the folder", &e))?;
     output::sweep(&request.out);
     refuse_overwriting(&request.out, &scans)?;
-    check_names(&request.out, &organs(&predictor.card))?;
+    check_names(&request.out, &predictor.card)?;
     if refiner.is_some() {
         refinement::check(&request.out)?;
     }
@@ -233,13 +234,13 @@ impl Work<'_> {
             write_decisions(out, (case, &odd), &organs, &refined.decisions)?;
             watch.partial(&RefineSummary::of(case, &refined.decisions));
             mask = refined.mask;
-            predictor.card.organs.iter().for_each(|organ| components.keep(&mut mask, organ));
+            components.keep(&mut mask, &predictor.card);
         }
         request.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;
         let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
         settle(out, case, own)?;
-        for (organ, map) in predictor.card.organs.iter().zip(&probabilities) {
-            let name = organ.name.replace(['/', '\\', '\0'], "_");
+        for (channel, map) in predictor.card.channels().iter().zip(&probabilities) {
+            let name = channel.name.replace(['/', '\\', '\0'], "_");
             nifti::write_image(&out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
         }
         book.finish(case, self.made(stamp))?;
@@ -265,19 +266,19 @@ fn refuse_overwriting(out: &Path, scans: &[Pair]) -> polycl_base::Result<()> {
 }
 
 /// Names of labels that are there already, for masks that are not this network's, must be the same.
-fn check_names(out: &Path, organs: &Names) -> polycl_base::Result<()> {
+fn check_names(out: &Path, network: &RunCard) -> polycl_base::Result<()> {
     let file = out.join("labels.json");
     if !file.is_file() || out.join(Record::Predict.file()).is_file() {
         return Ok(());
     }
-    let there = names::read(&file)?.names;
-    if there == *organs {
+    let (organs, Legend { names: there, regions, .. }) = (organs(network), names::read(&file)?);
+    if there == organs || !regions.is_empty() && regions == book::regions(network) {
         return Ok(());
     }
     let list = |names: &Names| {
         names.iter().map(|(value, name)| format!("{value}={name}")).collect::<Vec<_>>().join(",")
     };
-    let expected = format!("the names of this network, {}", list(organs));
+    let expected = format!("the names of this network, {}", list(&organs));
     Err(Error::new(file, Kind::Labels, expected, list(&there)).hint("choose another --out"))
 }
 

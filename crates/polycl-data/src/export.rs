@@ -4,14 +4,13 @@
 //! nnU-Net splits by case; `splits_final.json`, to be copied to its folder of preprocessed data, splits
 //! by patient. Masks that a machine drew are told by a `polycl.json` beside them, and never validate.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_base::rng::{Purpose, rng};
 use polycl_base::{Error, Kind, Result, Watch, only, output, some};
-use polycl_image::legend::{self, IGNORE, IGNORED, Legend};
+use polycl_image::legend::{IGNORE, IGNORED, Legend};
 use polycl_image::names::{self, Names};
 use polycl_image::{Image, Input, Mask, files, nifti};
 use rand::seq::SliceRandom;
@@ -19,7 +18,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::provenance::{Origin, Records, prediction};
-use super::{Dataset, Regions, Scan, failed, masks};
+use super::{Dataset, Region, Scan, failed, masks};
 
 const FOLDS: usize = 5;
 
@@ -234,13 +233,13 @@ impl Export<'_> {
     fn describe(&self, folder: &Path, exported: &Exported) -> Result<()> {
         let Exported { organs, ignored, by_hand, by_machine, .. } = exported;
         let values: BTreeMap<&str, u16> = organs.iter().map(String::as_str).zip(1..).collect();
-        let told_labels = labels(&self.dataset.index.regions, &values);
+        let regions = self.dataset.index.painted(organs, &[]);
         let mut labels = serde_json::Map::from_iter([("background".to_owned(), json!(0))]);
-        let value = |values: &BTreeSet<u16>| match values.first() {
-            Some(value) if values.len() == 1 => json!(value),
-            _ => json!(values),
+        let value = |region: &Region| match &*region.organs {
+            [organ] => json!(values[organ.as_str()]),
+            organs => organs.iter().map(|organ| values[organ.as_str()]).collect(),
         };
-        labels.extend(told_labels.iter().map(|(name, values)| (name.clone(), value(values))));
+        labels.extend(regions.iter().map(|region| (region.name.clone(), value(region))));
         labels.extend(ignored.map(|value| (IGNORE.to_owned(), json!(value))));
         let mut told = json!({
             "channel_names": {"0": "CT"},
@@ -248,8 +247,9 @@ impl Export<'_> {
             "numTraining": by_hand.len() + by_machine.len(),
             "file_ending": ".nii.gz",
         });
-        if told_labels.iter().any(|(_, values)| values.len() > 1) {
-            told["regions_class_order"] = json!(class_order(&told_labels));
+        if regions.iter().any(|region| region.organs.len() > 1) {
+            let painted = regions.iter().map(|region| values[region.painted.as_str()]);
+            told["regions_class_order"] = painted.collect();
         }
         write_json(&folder.join("dataset.json"), &told)?;
         write_json(&folder.join("splits_final.json"), &self.folds(exported))?;
@@ -296,32 +296,6 @@ fn is_of_nnunet(name: &str) -> bool {
     number.is_some_and(|(number, name)| {
         number.len() == 3 && number.chars().all(|c| c.is_ascii_digit()) && !name.is_empty()
     })
-}
-
-/// The organs of `dataset.json` and their values: regions that are written whole, the larger before the
-/// smaller, as nnU-Net paints them, and organs that are more than the rest of one.
-fn labels(regions: &Regions, organs: &BTreeMap<&str, u16>) -> legend::Regions {
-    let region = |(name, parts): (&String, &BTreeSet<String>)| {
-        let values = parts.iter().map(|part| organs.get(part.as_str()).copied());
-        Some((name.clone(), values.collect::<Option<BTreeSet<u16>>>()?))
-    };
-    let mut labels: legend::Regions = regions.iter().filter_map(region).collect();
-    labels.sort_by_key(|(_, values)| Reverse(values.len()));
-    let is_rest = |organ: &str| labels.iter().any(|(region, _)| organ.starts_with(&format!("{region} (")));
-    let mut alone: Vec<(u16, &str)> = organs.iter().map(|(&organ, &value)| (value, organ)).collect();
-    alone.retain(|(_, organ)| !is_rest(organ));
-    alone.sort_unstable();
-    labels.extend(alone.into_iter().map(|(value, organ)| (organ.to_owned(), BTreeSet::from([value]))));
-    labels
-}
-
-/// The value that nnU-Net gives to each label where no later one is: one that no later one has, if there is one.
-fn class_order(labels: &legend::Regions) -> Vec<u16> {
-    let own = |(at, (_, values)): (usize, &(String, BTreeSet<u16>))| {
-        let later = |value: &u16| labels[at + 1..].iter().any(|(_, values)| values.contains(value));
-        values.iter().copied().find(|value| !later(value)).or(values.first().copied())
-    };
-    labels.iter().enumerate().filter_map(own).collect()
 }
 
 /// The new number of each old one; what is not among the organs becomes background, and what nobody annotated comes

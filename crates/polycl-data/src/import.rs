@@ -19,7 +19,7 @@ use super::presence::Ranges;
 use super::provenance::{Origin, Records};
 use super::reading::listed;
 use super::store::Writer;
-use super::{DrawnSlices, Index, Regions, Scan, failed, masks, tagged};
+use super::{DrawnSlices, Index, Painting, Regions, Scan, failed, masks, tagged};
 
 /// The scans of a data set and the way to prepare them.
 pub struct Import {
@@ -68,7 +68,7 @@ impl Import {
             drawn.check(&cases, &numbering)?;
         }
         let labels = numbering.iter().map(|(name, &value)| (value, name.clone())).collect();
-        let head = Head::new(self.preprocess.clone(), labels, self.regions()?);
+        let head = Head::new(self.preprocess.clone(), labels, (self.regions()?, self.painting()?));
         let mut journal = Journal::open(out, head, go_on)?;
         let kept = journal.scans().len();
         let missing: Vec<&Pair> =
@@ -227,6 +227,34 @@ impl Import {
             }
         }
         Ok(regions)
+    }
+
+    /// The labels of which every organ is kept, as `regions_class_order` has them painted.
+    fn painting(&self) -> Result<Painting> {
+        let mut painting = Painting::new();
+        for label in self.pairs.iter().filter_map(|pair| pair.label.as_ref()) {
+            let Label::Map(path, Legend { names, regions, class_order, .. }) = label else { continue };
+            if regions.is_empty() || class_order.is_empty() {
+                continue;
+            }
+            let of_each = regions.iter().zip(class_order).all(|((_, values), value)| values.contains(value));
+            if !of_each || regions.len() != class_order.len() {
+                let labels: Vec<&str> = regions.iter().map(|(name, _)| name.as_str()).collect();
+                let expected = format!("a value of each of {} in `regions_class_order`", labels.join(", "));
+                return Err(Error::new(path, Kind::Labels, expected, format!("{class_order:?}"))
+                    .hint("write there a value of each label in the order of `labels`, or leave it out"));
+            }
+            let kept = |values: &BTreeSet<u16>| values.iter().all(|value| self.keeps(&names[value]));
+            let both = regions.iter().zip(class_order).filter(|((_, values), _)| kept(values));
+            let own: Painting = both.map(|((name, _), value)| (name.clone(), names[value].clone())).collect();
+            if !painting.is_empty() && painting != own {
+                let expected = format!("regions painted as beside other masks, {painting:?}");
+                return Err(Error::new(path, Kind::Labels, expected, format!("{own:?}"))
+                    .hint("write the same `regions_class_order` beside all masks"));
+            }
+            painting = own;
+        }
+        Ok(painting)
     }
 
     pub(super) fn keeps(&self, organ: &str) -> bool {

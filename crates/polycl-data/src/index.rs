@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::presence::{in_order, within};
 use super::provenance::{Origin, Trust};
+use super::regions::{Painting, Regions};
 
 /// The layout's version that this code writes and reads.
 pub const VERSION: u32 = 1;
@@ -30,12 +31,12 @@ pub struct Index {
     /// The organs that nnU-Net's regions of several labels are made of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub regions: Regions,
+    /// The labels of nnU-Net's `dataset.json` in its order, where `regions_class_order` says how they are painted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub painting: Painting,
     /// Sorted by case.
     pub scans: Vec<Scan>,
 }
-
-/// Regions by their name: each is some organs together.
-pub type Regions = BTreeMap<String, BTreeSet<String>>;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +160,11 @@ impl Index {
         };
         if let Some((region, _)) = self.regions.iter().find(unknown) {
             return Err(format!("region {region} that is an organ, or is not of organs"));
+        }
+        let misplaced =
+            |(label, organ): &&(String, String)| !self.parts(std::slice::from_ref(label)).contains(organ);
+        if let Some((label, organ)) = self.painting.iter().find(misplaced) {
+            return Err(format!("{label} that is painted as {organ}, which is no part of it"));
         }
         if self.scans.is_empty() {
             return Err("no scans".into());

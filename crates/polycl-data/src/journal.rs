@@ -13,7 +13,7 @@ use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::pair::{Label, Pair};
-use super::{Index, Regions, Scan, VERSION};
+use super::{Index, Painting, Regions, Scan, VERSION};
 
 const FILE: &str = "import.jsonl";
 
@@ -26,15 +26,22 @@ pub(super) struct Head {
     labels: Names,
     #[serde(default, skip_serializing_if = "Regions::is_empty")]
     regions: Regions,
+    #[serde(default, skip_serializing_if = "Painting::is_empty")]
+    painting: Painting,
 }
 
 impl Head {
-    pub(super) fn new(preprocess: Preprocess, labels: Names, regions: Regions) -> Self {
-        Self { polycl_dataset: VERSION, preprocess, labels, regions }
+    pub(super) fn new(
+        preprocess: Preprocess,
+        labels: Names,
+        (regions, painting): (Regions, Painting),
+    ) -> Self {
+        Self { polycl_dataset: VERSION, preprocess, labels, regions, painting }
     }
 
     fn of(index: &Index) -> Self {
-        Self::new(index.preprocess.clone(), index.labels.clone(), index.regions.clone())
+        let regions = (index.regions.clone(), index.painting.clone());
+        Self::new(index.preprocess.clone(), index.labels.clone(), regions)
     }
 
     /// Refuses to go on with what was begun in another way.
@@ -59,6 +66,13 @@ impl Head {
         }
         if begun.regions != self.regions {
             return refused(format!("the regions {:?}", begun.regions), format!("{:?}", self.regions));
+        }
+        // Earlier versions did not keep it.
+        if begun.painting != self.painting && !begun.painting.is_empty() {
+            return refused(
+                format!("regions painted as {:?}", begun.painting),
+                format!("{:?}", self.painting),
+            );
         }
         Ok(())
     }
@@ -167,8 +181,8 @@ impl Journal {
     pub(super) fn index(&self) -> Index {
         let mut scans = self.scans.clone();
         scans.sort_by(|a, b| a.case.cmp(&b.case));
-        let Head { preprocess, labels, regions, .. } = self.head.clone();
-        Index { polycl_dataset: VERSION, preprocess, labels, regions, scans }
+        let Head { preprocess, labels, regions, painting, .. } = self.head.clone();
+        Index { polycl_dataset: VERSION, preprocess, labels, regions, painting, scans }
     }
 
     /// Makes the folder a data set.

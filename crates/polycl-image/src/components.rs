@@ -48,9 +48,10 @@ pub fn components(mask: &Mask, inside: impl Fn(u16) -> bool, connectivity: Conne
     runs.number(mask.voxels.len())
 }
 
-/// Keeps only the `count` largest components (26-connected) of `label`; the rest becomes background.
-pub fn largest_components(mask: &mut Mask, label: u16, count: usize) {
-    let found = components(mask, |l| l == label, Connectivity::Corners);
+/// Keeps only the `count` largest components (26-connected) of the voxels whose label is `inside`; the rest becomes
+/// background.
+pub fn largest_components(mask: &mut Mask, inside: impl Fn(u16) -> bool, count: usize) {
+    let found = components(mask, inside, Connectivity::Corners);
     let kept: Vec<u32> = found.by_size().into_iter().take(count).collect();
     for (voxel, number) in mask.voxels.iter_mut().zip(found.numbers) {
         if number != 0 && !kept.contains(&number) {

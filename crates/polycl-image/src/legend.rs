@@ -23,6 +23,8 @@ pub struct Legend {
     pub names: Names,
     /// Every label in the order of the file where one has several values; nothing where all are plain.
     pub regions: Regions,
+    /// The value that nnU-Net paints for each of them, as `regions_class_order` says; nothing where it says nothing.
+    pub class_order: Vec<u16>,
     /// The value of voxels that nobody annotated: they are neither organ nor background.
     pub ignored: Option<u16>,
 }
@@ -32,7 +34,7 @@ impl Legend {
     pub fn plain(mut names: Names) -> Self {
         let ignored = names.iter().find(|(_, name)| is_ignore(name)).map(|(&value, _)| value);
         ignored.and_then(|value| names.remove(&value));
-        Self { names, regions: Regions::new(), ignored }
+        Self { names, ignored, ..Self::default() }
     }
 
     /// The legend of labels of which some have several values. A value is called after the smallest region that holds it, with the
@@ -41,7 +43,7 @@ impl Legend {
     /// # Errors
     /// [`Kind::Labels`] for a region without a name or with background in it, for one that is called like a part, and
     /// where voxels would be ignored and something else.
-    pub(crate) fn of_regions(mut regions: Regions, file: &Path) -> Result<Self> {
+    pub(crate) fn of_regions(mut regions: Regions, class_order: Vec<u16>, file: &Path) -> Result<Self> {
         let wrong = |found: String| {
             Err(Error::new(file, Kind::Labels, "one meaning for each label value and name", found))
         };
@@ -74,7 +76,7 @@ impl Legend {
         if regions.is_empty() || regions.iter().any(|(name, _)| name.is_empty()) {
             return wrong("no name".into());
         }
-        Ok(Self { names, regions, ignored: ignored.first().copied() })
+        Ok(Self { names, regions, class_order, ignored: ignored.first().copied() })
     }
 
     /// The names of all values, the ignored one among them.

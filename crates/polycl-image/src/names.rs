@@ -52,21 +52,28 @@ pub fn read(file: &Path) -> Result<Legend> {
     if let Some(object) = Structures::at(file)? {
         return Ok(Legend::plain(object.names()));
     }
-    let entries = entries(file)?;
+    let (entries, class_order) = entries(file)?;
     if entries.values().any(|value| value.as_array().is_some_and(|list| list.len() > 1)) {
-        return Legend::of_regions(regions(&entries, file)?, file);
+        return Legend::of_regions(regions(&entries, file)?, class_order, file);
     }
     let pairs = entries.iter().map(|(key, value)| pair(key, value, file));
     collect(pairs.collect::<Result<Vec<_>>>()?, file).map(Legend::plain)
 }
 
-fn entries(file: &Path) -> Result<Map<String, Value>> {
+/// The entries of a table of names, and the `regions_class_order` beside it.
+fn entries(file: &Path) -> Result<(Map<String, Value>, Vec<u16>)> {
     let text = text::decoded(file).map_err(|e| Error::io(file, "read label names", &e))?;
     let mut json = text::json(&text)
         .map_err(|e| Error::caused(file, Kind::Format, "label names as JSON", e).hint(HINT))?;
+    let class_order = match json.get("regions_class_order") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(order) => class_order(order).ok_or_else(|| {
+            Error::new(file, Kind::Labels, "label values in `regions_class_order`", order.to_string())
+        })?,
+    };
     let table = json.get_mut("labels").map(Value::take).unwrap_or(json);
     match table {
-        Value::Object(entries) => Ok(entries),
+        Value::Object(entries) => Ok((entries, class_order)),
         _ => Err(Error::new(file, Kind::Labels, "label names", "JSON of another shape").hint(HINT)),
     }
 }
@@ -79,12 +86,20 @@ fn regions(entries: &Map<String, Value>, file: &Path) -> Result<Regions> {
     Ok(all)
 }
 
-/// The values of an entry, of which there may be a list.
-fn values(name: &str, value: &Value, file: &Path) -> Result<BTreeSet<u16>> {
-    let one = |value: &Value| match value {
+fn class_order(order: &Value) -> Option<Vec<u16>> {
+    order.as_array()?.iter().map(one).collect()
+}
+
+/// A label value, be it written as a number or as text.
+fn one(value: &Value) -> Option<u16> {
+    match value {
         Value::String(text) => number(text),
         other => number(&other.to_string()),
-    };
+    }
+}
+
+/// The values of an entry, of which there may be a list.
+fn values(name: &str, value: &Value, file: &Path) -> Result<BTreeSet<u16>> {
     let values = match value {
         Value::Array(list) => list.iter().map(one).collect::<Option<BTreeSet<u16>>>(),
         other => one(other).map(|value| BTreeSet::from([value])),

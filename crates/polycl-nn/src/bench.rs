@@ -98,7 +98,7 @@ impl Step {
     }
 
     fn segmenter(&self) -> SegmenterConfig {
-        SegmenterConfig { encoder: EncoderConfig::published(self.net), organs: 1 }
+        SegmenterConfig { encoder: EncoderConfig::published(self.net), organs: 1, overlap: false }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::net::Segmenter;
 use crate::net::readout::{decide, floats};
-use crate::train::{Organ, RunCard, RunKind, mirrored_classes, weights};
+use crate::train::{RunCard, RunKind, mirrored_classes, weights};
 
 /// Options of a prediction; the default is the plain network.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,15 +40,17 @@ pub enum Components {
 }
 
 impl Components {
-    /// Makes background of all others.
-    pub fn keep(self, mask: &mut Mask, organ: &Organ) {
-        let count = match self {
-            Self::Trained => organ.parts,
-            Self::Largest => Some(1),
-            Self::All => None,
-        };
-        if let Some(count) = count {
-            largest_components(mask, organ.value, count);
+    /// Makes background of all others in a mask of a network; components of a region may be of several values.
+    pub fn keep(self, mask: &mut Mask, network: &RunCard) {
+        for channel in network.channels() {
+            let count = match self {
+                Self::Trained => channel.parts,
+                Self::Largest => Some(1),
+                Self::All => None,
+            };
+            if let Some(count) = count {
+                largest_components(mask, |value| channel.values.contains(&value), count);
+            }
         }
     }
 }
@@ -56,7 +58,7 @@ impl Components {
 pub struct Prediction {
     /// In the scan's own grid.
     pub mask: Mask,
-    /// Probabilities of each organ, in the run's order, in the scan's own grid; empty unless asked for.
+    /// Probabilities of each organ or region, in the order of [`RunCard::channels`], in the scan's own grid; empty unless asked for.
     pub probabilities: Vec<Image>,
 }
 
@@ -87,12 +89,13 @@ impl Predictor {
         let mut network = config.init(&device);
         let checkpoint = Checkpoint::read(&weights(run))?;
         checkpoint.load(&mut network)?;
-        let names: Vec<String> = card.organs.iter().map(|organ| organ.name.clone()).collect();
-        let mirrored =
-            mirrored_classes(&names).filter(|_| card.flips).map(|classes| match config.channels() {
-                1 => vec![0],
-                _ => classes.into_iter().map(i32::from).collect(),
-            });
+        let names: Vec<String> = card.channels().into_iter().map(|channel| channel.name).collect();
+        // Without a channel of background the first organ has the first.
+        let first = names.len() + 1 - config.channels();
+        let channels = |classes: Vec<u8>| {
+            classes[first..].iter().map(|&class| i32::from(class) - first as i32).collect()
+        };
+        let mirrored = mirrored_classes(&names).filter(|_| card.flips).map(channels);
         let weights = format!("{:08x}", checkpoint.checksum);
         Ok(Self { card, weights, network, device, mirrored })
     }
@@ -111,7 +114,7 @@ impl Predictor {
         let reorientation = Reorientation::to_canonical(&image.space);
         let canonical = reorientation.apply(image);
         let (grid, nz) = (Grid::of(&canonical.space), canonical.space.shape[2]);
-        let mut drawing = Drawing::new(&self.card.organs, grid, nz, options.probabilities);
+        let mut drawing = Drawing::new(&self.card, grid, nz, options.probabilities);
         for first in (0..nz).step_by(BATCH) {
             if watch.stop() {
                 return Ok(None);
@@ -124,7 +127,7 @@ impl Predictor {
         }
         let mut mask = reorientation
             .invert(&Volume { space: canonical.space.clone(), voxels: drawing.labels }, &image.space);
-        self.card.organs.iter().for_each(|organ| options.components.keep(&mut mask, organ));
+        options.components.keep(&mut mask, &self.card);
         let restore =
             |voxels| reorientation.invert(&Volume { space: canonical.space.clone(), voxels }, &image.space);
         let probabilities = drawing.probabilities.into_iter().map(restore).collect();
@@ -152,19 +155,24 @@ impl Predictor {
 }
 
 /// The mask (and probabilities) of a scan in canonical order, filled slice by slice.
-struct Drawing<'a> {
-    organs: &'a [Organ],
+struct Drawing {
+    /// The value of each class.
+    values: Vec<u16>,
+    overlap: bool,
     grid: Grid,
     labels: Vec<u16>,
     probabilities: Vec<Vec<f32>>,
 }
 
-impl<'a> Drawing<'a> {
-    fn new(organs: &'a [Organ], grid: Grid, slices: usize, keep: bool) -> Self {
-        let kept = if keep { organs.len() } else { 0 };
+impl Drawing {
+    fn new(network: &RunCard, grid: Grid, slices: usize, keep: bool) -> Self {
+        let painted = network.channels().into_iter().map(|channel| channel.painted);
+        let values: Vec<u16> = std::iter::once(0).chain(painted).collect();
+        let overlap = !network.regions.is_empty();
+        let kept = if keep { values.len() - 1 } else { 0 };
         let voxels = grid.shape[0] * grid.shape[1] * slices;
         let labels = Vec::with_capacity(voxels);
-        Self { organs, grid, labels, probabilities: vec![Vec::with_capacity(voxels); kept] }
+        Self { values, overlap, grid, labels, probabilities: vec![Vec::with_capacity(voxels); kept] }
     }
 
     /// Resizes the maps of the next slices to the scan's grid, and only then decides.
@@ -174,10 +182,9 @@ impl<'a> Drawing<'a> {
         let restored: Vec<Vec<Vec<f32>>> =
             slices.par_iter().map(|maps| maps.iter().map(restore).collect()).collect();
         for maps in restored {
-            let classes = (0..maps[0].len()).map(|i| decide(maps.len(), |channel| maps[channel][i]));
-            let value = |class: u8| if class == 0 { 0 } else { self.organs[usize::from(class) - 1].value };
-            self.labels.extend(classes.map(value));
-            let foreground = &maps[maps.len() - self.organs.len()..];
+            let class = |i: usize| decide(maps.len(), self.overlap, |channel| maps[channel][i]);
+            self.labels.extend((0..maps[0].len()).map(|i| self.values[usize::from(class(i))]));
+            let foreground = &maps[maps.len() + 1 - self.values.len()..];
             for (kept, map) in self.probabilities.iter_mut().zip(foreground) {
                 kept.extend_from_slice(map);
             }

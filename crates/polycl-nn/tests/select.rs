@@ -46,8 +46,8 @@ fn scan(case: usize, slices: usize, liver: Option<&[[usize; 2]]>) -> Scan {
 }
 
 fn index(scans: Vec<Scan>) -> Index {
-    let (labels, regions) = (BTreeMap::new(), BTreeMap::new());
-    Index { polycl_dataset: 1, preprocess: Preprocess::default(), labels, regions, scans }
+    let (labels, regions, painting) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    Index { polycl_dataset: 1, preprocess: Preprocess::default(), labels, regions, painting, scans }
 }
 
 /// Three scans: one long, one short, one in which the organ is never seen.

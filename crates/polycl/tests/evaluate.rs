@@ -97,6 +97,7 @@ fn run_card() -> String {
         model: RunKind::Contrastive(EncoderConfig::published(Net::Unet)),
         preprocess: Preprocess::default(),
         organs: Vec::new(),
+        regions: Vec::new(),
         flips: false,
         dataset: String::new(),
         training_cases: vec![seen("c_early", "c")],

@@ -7,9 +7,11 @@ use std::path::Path;
 use polycl_base::{Error, Kind, Result, lock, output};
 use polycl_data::provenance::Record;
 use polycl_data::provenance::prediction::{self, SeenBy};
+use polycl_image::legend::Regions;
 use polycl_image::names::Names;
 use polycl_nn::predict::Predictor;
 use polycl_nn::train::{RunCard, Seen};
+use serde_json::{Map, json};
 
 use crate::recipe::MaskRecipe;
 
@@ -72,7 +74,7 @@ impl Book<'_> {
                 group.insert(case.to_owned());
             }
         }
-        write_labels(&self.out.join("labels.json"), &organs(&self.predictor.card))?;
+        write_labels(&self.out.join("labels.json"), &self.predictor.card)?;
         card.write(self.out)
     }
 
@@ -103,8 +105,20 @@ pub fn organs(card: &RunCard) -> Names {
     card.organs.iter().map(|organ| (organ.value, organ.name.clone())).collect()
 }
 
-fn write_labels(path: &Path, names: &Names) -> Result<()> {
-    let text = serde_json::to_string_pretty(names)
+/// The regions of a network by their values in masks, if it has any.
+pub fn regions(network: &RunCard) -> Regions {
+    network.regions.iter().map(|region| (region.name.clone(), region.values.clone())).collect()
+}
+
+/// Names of values, or nnU-Net's labels with the values of each and the one as which it is painted.
+fn write_labels(path: &Path, network: &RunCard) -> Result<()> {
+    let regions = Map::from_iter(regions(network).into_iter().map(|(name, values)| (name, json!(values))));
+    let painted: Vec<u16> = network.regions.iter().map(|region| region.painted).collect();
+    let labels = match regions.is_empty() {
+        true => json!(organs(network)),
+        false => json!({ "labels": regions, "regions_class_order": painted }),
+    };
+    let text = serde_json::to_string_pretty(&labels)
         .map_err(|e| Error::new(path, Kind::Format, "names in JSON", e.to_string()))?;
     output::atomically(path, |file| writeln!(file, "{text}"))
 }

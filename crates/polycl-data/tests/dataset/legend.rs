@@ -173,3 +173,36 @@ fn organs_and_values_that_are_kept_do_not_take_in_the_ignored() {
     let plan = crate::files::plan(from_challenge(&folder.at("raw")).unwrap().0);
     assert_eq!(folder.import(&plan).unwrap_err().kind, Kind::Labels);
 }
+
+/// A `dataset.json` may have another order than that of size: later labels are painted over earlier ones.
+#[test]
+fn regions_are_painted_as_they_were() {
+    let labels = json!({"background": 0, "enhancing": 3, "core": [2, 3], "whole": [1, 2, 3], "ignore": 4});
+    let folder = challenge(&labels, &[(1, [1, 3], 12), (2, [2, 3], 8), (3, [3, 3], 4)]);
+    let told = |order: Value| {
+        let file = folder.at("raw/dataset.json");
+        let mut told: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        told["regions_class_order"] = order;
+        folder.write("raw/dataset.json", &told.to_string());
+        plan(from_challenge(&folder.at("raw")).unwrap().0)
+    };
+    for wrong in [json!([3, 2]), json!([2, 3, 1]), json!([3, 2, 1, 4])] {
+        let error = folder.import(&told(wrong)).unwrap_err();
+        assert!(error.kind == Kind::Labels && error.hint.is_some(), "{error}");
+    }
+    let index = folder.import(&told(json!([3, 2, 1]))).unwrap();
+    let own = |region: polycl_data::Region| (region.name, region.organs.len(), region.painted);
+    let painted = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let organs: Vec<String> = index.labels.values().cloned().collect();
+        Vec::from_iter(index.painted(&organs, &names).into_iter().map(own))
+    };
+    let of = |name: &str, organs, painted: &str| (name.to_owned(), organs, painted.to_owned());
+    let [enhancing, core, whole] =
+        [of("enhancing", 1, "enhancing"), of("core", 2, "core (2)"), of("whole", 3, "whole (1)")];
+    assert_eq!(painted(&[]), [enhancing.clone(), core.clone(), whole.clone()]);
+    assert_eq!(painted(&["whole", "enhancing"]), [enhancing, whole]);
+    let (_, told) = exported(&folder, &[]);
+    assert_eq!(told["labels"], json!({"background": 0, "enhancing": 3, "core": [2, 3], "whole": [1, 2, 3]}));
+    assert_eq!(told["regions_class_order"], json!([3, 2, 1]));
+}

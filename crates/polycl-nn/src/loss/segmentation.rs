@@ -46,6 +46,16 @@ impl SegmentationLoss {
         dice + cross_entropy(logits, target, weights, known).mul_scalar(loss.entropy)
     }
 
+    /// The loss of regions that may overlap, a channel each: the mean of [`Self::forward`] of each as of one organ. It is
+    /// nnU-Net's `DC_and_BCE_loss`, but for the cross-entropy beside `ignore`, which that adds up over the regions.
+    pub fn of_regions(self, logits: Tensor<4>, target: Tensor<4>, weights: Tensor<1>) -> Tensor<1> {
+        let regions = logits.dims()[1];
+        let channel = |x: &Tensor<4>, region| x.clone().narrow(1, region, 1);
+        let each = (0..regions)
+            .map(|region| self.forward(channel(&logits, region), channel(&target, region), weights.clone()));
+        Tensor::cat(each.collect(), 0).mean()
+    }
+
     /// The set that its Dice is taken over, and its share of cross-entropy.
     pub fn parts(self) -> DiceLoss {
         match self {

@@ -2,10 +2,12 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor};
+use polycl_base::Result;
 use serde::{Deserialize, Serialize};
 
 use super::block::ConvBlock;
 use super::map::{Map, convolve};
+use super::readout::{decide, floats};
 use super::{Encoder, EncoderConfig, Net};
 
 /// A U-Net: an encoder, and how many organs its decoder tells apart.
@@ -14,6 +16,9 @@ pub struct SegmenterConfig {
     pub encoder: EncoderConfig,
     /// One organ is a sigmoid; several are a softmax with background as class 0.
     pub organs: usize,
+    /// True if these are regions that may overlap: each is a sigmoid.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overlap: bool,
 }
 
 impl SegmenterConfig {
@@ -23,7 +28,7 @@ impl SegmenterConfig {
 
     /// Channels of the logits.
     pub fn channels(&self) -> usize {
-        if self.organs == 1 { 1 } else { self.organs + 1 }
+        if self.organs == 1 || self.overlap { self.organs } else { self.organs + 1 }
     }
 
     /// Decoder widths from low to high resolution: the encoder's, in reverse, without its deepest;
@@ -48,6 +53,7 @@ pub struct Decoder {
     blocks: Vec<ConvBlock>,
     head: Conv2d,
     half_resolution: bool,
+    overlap: bool,
 }
 
 impl Decoder {
@@ -63,6 +69,7 @@ impl Decoder {
             blocks,
             head: Conv2dConfig::new([channels, config.channels()], [1, 1]).init(device),
             half_resolution: config.encoder.net == Net::Resnet18,
+            overlap: config.overlap,
         }
     }
 
@@ -86,9 +93,22 @@ impl Segmenter {
         self.decoder.stages(self.encoder.features(x)).1
     }
 
-    /// [B, 1, H, W] → probabilities [B, channels, H, W]; with several organs channel 0 is background.
+    /// [B, 1, H, W] → probabilities [B, channels, H, W]; with several organs channel 0 is background, with regions none is.
     pub fn probabilities(&self, x: Tensor<4>) -> Tensor<4> {
-        probabilities(self.forward(x))
+        let logits = self.forward(x);
+        if self.decoder.overlap { sigmoid(logits) } else { probabilities(logits) }
+    }
+
+    /// [B, 1, H, W] → the class of every pixel, [B · H · W]; see [`decide`].
+    pub(crate) fn classes(&self, x: Tensor<4>) -> Result<Vec<u8>> {
+        let probabilities = self.probabilities(x);
+        let [batch, channels, height, width] = probabilities.dims();
+        let (values, pixels) = (floats(probabilities)?, height * width);
+        let class = |i: usize| {
+            let first = i / pixels * channels * pixels + i % pixels;
+            decide(channels, self.decoder.overlap, |channel| values[first + channel * pixels])
+        };
+        Ok((0..batch * pixels).map(class).collect())
     }
 
     /// The same with another probability of dropout while it trains.

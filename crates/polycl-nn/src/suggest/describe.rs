@@ -44,7 +44,7 @@ impl Looks {
         let card = RunCard::read(run)?;
         card.check_intensities(run, &dataset.index.preprocess)?;
         let (config, device) = (card.model.encoder(), device.open());
-        let mut network = SegmenterConfig { encoder: config, organs: 1 }.init(&device);
+        let mut network = SegmenterConfig { encoder: config, organs: 1, overlap: false }.init(&device);
         Checkpoint::read(&weights(run))?.load_part(&mut network, "encoder.")?;
         Ok(Self::Encoder { encoder: network.encoder, config, device })
     }

@@ -45,6 +45,10 @@ pub struct RunCard {
     pub preprocess: Preprocess,
     /// The organs that a fine-tuned network segments, in the order of its channels.
     pub organs: Vec<Organ>,
+    /// The regions that overlap, where it segments these: in the order of its channels, and of painting. The organs are then
+    /// those as which regions are painted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<PaintedRegion>,
     /// True if training mirrored slices left to right.
     pub flips: bool,
     /// [`Index::fingerprint`] of the data set.
@@ -74,6 +78,19 @@ pub struct Organ {
     pub value: u16,
     pub name: String,
     /// Connected parts that it has in the masks that trained the network, where these tell: 1, or 2 for a pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<usize>,
+}
+
+/// A region of nnU-Net's in written masks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaintedRegion {
+    pub name: String,
+    /// The values that are of it.
+    pub values: BTreeSet<u16>,
+    /// The one of them that its voxels have where they are of no later region.
+    pub painted: u16,
+    /// As of an [`Organ`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<usize>,
 }
@@ -115,6 +132,17 @@ impl RunKind {
 }
 
 impl RunCard {
+    /// What the network segments, in the order of its channels: regions, or each organ as one.
+    pub fn channels(&self) -> Vec<PaintedRegion> {
+        let organ = |organ: &Organ| PaintedRegion {
+            name: organ.name.clone(),
+            values: BTreeSet::from([organ.value]),
+            painted: organ.value,
+            parts: organ.parts,
+        };
+        if self.regions.is_empty() { self.organs.iter().map(organ).collect() } else { self.regions.clone() }
+    }
+
     /// # Errors
     /// [`Kind::Io`] where there is no run, [`Kind::Format`] where its description says what cannot be.
     pub fn read(run: &Path) -> Result<Self> {
@@ -154,15 +182,26 @@ impl RunCard {
         if widths.iter().any(|width| !(1..=MAX_WIDTH).contains(width)) {
             return Err(format!("widths {widths:?}"));
         }
-        if let Some(odd) = self.organs.iter().find(|organ| organ.parts == Some(0)) {
+        if let Some(odd) = self.channels().into_iter().find(|channel| channel.parts == Some(0)) {
             return Err(format!("{} of no parts", odd.name));
         }
         let values: BTreeSet<u16> = self.organs.iter().map(|organ| organ.value).collect();
-        let expected = match self.model {
-            RunKind::Contrastive(_) | RunKind::Autoencoder(_) => 0,
+        let painted: BTreeSet<u16> = self.regions.iter().map(|region| region.painted).collect();
+        let (expected, regions) = match self.model {
+            RunKind::Contrastive(_) | RunKind::Autoencoder(_) => (0, 0),
             RunKind::Segmenter(config) if config.organs == 0 => return Err("a network of no organ".into()),
-            RunKind::Segmenter(config) => config.organs,
+            RunKind::Segmenter(config) if config.overlap => (painted.len(), config.organs),
+            RunKind::Segmenter(config) => (config.organs, 0),
         };
+        let sound = |region: &PaintedRegion| {
+            region.values.contains(&region.painted) && region.values.is_subset(&values)
+        };
+        if self.regions.len() != regions || !self.regions.iter().all(sound) {
+            return Err(format!(
+                "regions {:?} of organs {:?} for a network of {regions}",
+                self.regions, self.organs
+            ));
+        }
         if values.len() != expected || self.organs.len() != expected || values.contains(&0) {
             return Err(format!("organs {:?} for a network of {expected}", self.organs));
         }

@@ -84,6 +84,33 @@ fn dice_over_a_batch() {
     }
 }
 
+/// Regions that overlap have a sigmoid each, as nnU-Net trains them, whatever is left out.
+#[test]
+fn regions_that_overlap() {
+    let device = Device::flex().autodiff();
+    let reference = Reference::open("losses/regions");
+    let losses =
+        [("batch", SegmentationLoss::BatchDiceCrossEntropy), ("image", SegmentationLoss::DiceCrossEntropy)];
+    for kind in ["all_known", "few", "none", "large", "some", "whole", "all"] {
+        for (suffix, (over, loss)) in
+            ["", "_uneven"].into_iter().flat_map(|suffix| losses.map(|loss| (suffix, loss)))
+        {
+            let case = format!("{kind}{suffix}_{over}");
+            let logits = reference.tensor::<4>(&format!("{case}.logits"), &device).require_grad();
+            let classes = reference.tensor::<3>(&format!("{case}.classes"), &device).unsqueeze_dim::<4>(1);
+            let region = |region: usize| classes.clone().greater_elem(region as f32).float();
+            let target = Tensor::cat((0..logits.dims()[1]).map(region).collect(), 1);
+            let open = classes.equal_elem(255.0).expand(target.dims());
+            let target = target.mask_fill(open, NO_TARGET);
+            let weights = reference.tensor::<1>(&format!("{case}.weights"), &device);
+            let value = loss.of_regions(logits.clone(), target, weights);
+            let gradients = value.backward();
+            reference.close(&format!("{case}.loss"), value.into_data());
+            reference.close(&format!("{case}.grad.logits"), logits.grad(&gradients).unwrap().into_data());
+        }
+    }
+}
+
 /// What nnU-Net's rule for its label `ignore` gives: one organ by the kernel, several by burn's operations.
 #[test]
 fn what_nobody_annotated_is_left_out() {

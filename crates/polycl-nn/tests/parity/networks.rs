@@ -5,7 +5,11 @@ use polycl_nn::net::{Contrastive, EncoderConfig, Net, Segmenter, SegmenterConfig
 use crate::reference::Reference;
 
 pub fn segmenter(net: Net, weights: &Reference, device: &Device) -> Segmenter {
-    let config = SegmenterConfig { encoder: EncoderConfig { net, widths: weights.widths() }, organs: 1 };
+    let config = SegmenterConfig {
+        encoder: EncoderConfig { net, widths: weights.widths() },
+        organs: 1,
+        overlap: false,
+    };
     let mut model = config.init(device).with_dropout(0.0);
     weights.fill(&mut model, "weight.", |name| !name.starts_with("projection."));
     model

@@ -217,7 +217,7 @@ fn autoencoder(net: &str) {
     let reference = Reference::open(&format!("pretraining/{net}_autoencoder"));
     let batches = Reference::open("pretraining/batches");
     let device = Device::flex().autodiff();
-    let config = SegmenterConfig { encoder: encoder(&reference), organs: 1 };
+    let config = SegmenterConfig { encoder: encoder(&reference), organs: 1, overlap: false };
     let mut model = config.init(&device).with_dropout(0.0);
     reference.fill(&mut model, "initial.", |_| true);
     four_steps(&reference, model, |model, batch| {

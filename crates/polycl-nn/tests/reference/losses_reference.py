@@ -88,3 +88,22 @@ def ignoring(logits, classes, weights, over):
     else:
         dice = (weights.view(-1, 1) * (1 - (2 * overlap + 1) / (total + 1))).mean()
     return dice + (w * entropy * known).sum() / known.sum().clip(min=1)
+
+
+def of_regions(logits, classes, weights, over):
+    """Regions that overlap, a sigmoid each: region r is of classes above r (`whole`, `core`, `enhancing` of classes 1 to 3).
+
+    With weights of 1, over a batch, the value is that of `DC_and_BCE_loss` of nnU-Net 2.8.1 (`batch_dice`, smooth = 1), plus 1. Beside
+    pixels of class 255 that adds up its cross-entropy over the regions; here it stays the mean over them.
+    """
+    known = (classes != IGNORED).unsqueeze(1)
+    t = (classes.unsqueeze(1) > torch.arange(logits.shape[1]).view(1, -1, 1, 1)).to(logits.dtype)
+    w, p = weights.view(-1, 1, 1, 1), logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, t, reduction="none")
+    overlap, total = (p * t * known).sum((2, 3)), ((p + t) * known).sum((2, 3))
+    if over == "batch":
+        overlap, total = (weights.view(-1, 1) * overlap).sum(0), (weights.view(-1, 1) * total).sum(0)
+        dice = (1 - (2 * overlap + 1) / (total + 1)).mean()
+    else:
+        dice = (weights.view(-1, 1) * (1 - (2 * overlap + 1) / (total + 1))).mean()
+    return dice + (w * entropy * known).sum() / (known.sum().clip(min=1) * logits.shape[1])

@@ -13,7 +13,7 @@ use crate::terminal::Terminal;
 /// Train a segmentation network on few or many masks
 ///
 /// Training starts from a pre-trained encoder (--encoder) or from scratch. One organ is a sigmoid; several are a
-/// softmax with background.
+/// softmax with background. Regions of an nnU-Net data set that overlap are a sigmoid each.
 ///
 /// By default all labelled patients train, and the running mean of the weights is the result. With --validate,
 /// one in five labelled patients is kept for validation, which chooses the best checkpoint; with fewer than four

@@ -70,8 +70,9 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
 }
 
 fn run_of(path: &Path, card: &RunCard, last: Option<&Record>, best: Option<f64>) -> String {
-    let organs = card.organs.iter().map(|organ| format!("{} ({})", organ.name, organ.value));
+    let organs = card.channels().into_iter().map(|channel| format!("{} ({})", channel.name, channel.painted));
     let organs = organs.collect::<Vec<_>>().join(", ");
+    let what = if card.regions.is_empty() { "organs" } else { "regions" };
     let segments = matches!(card.model, RunKind::Segmenter(_));
     let kind = match card.model {
         RunKind::Contrastive(encoder) => format!("pre-trained encoder, {}", encoder.net),
@@ -81,7 +82,7 @@ fn run_of(path: &Path, card: &RunCard, last: Option<&Record>, best: Option<f64>)
     let size = card.preprocess.size;
     let mut text = format!("{}: {kind}\n", path.display());
     if !organs.is_empty() {
-        text += &format!("organs      {organs}\n");
+        text += &format!("{what:<12}{organs}\n");
     }
     text += &format!("slices      {size} x {size}, {}\n", preprocess_line(&card.preprocess));
     let groups = [

@@ -122,12 +122,17 @@ pub(super) fn organs(dataset: &Dataset, asked: &[String]) -> Result<Vec<Organ>> 
     let wanted = |name: &String| asked.is_empty() || asked.contains(name);
     let organ = |(&value, name): (&u16, &String)| Organ { value, name: name.clone(), parts: None };
     let organs: Vec<Organ> = labels.iter().filter(|(_, name)| wanted(name)).map(organ).collect();
-    if organs.len() > 254 {
-        let found = organs.len().to_string();
-        return Err(Error::new(&dataset.dir, Kind::Request, "at most 254 organs", found)
-            .hint("name those to segment with --organ"));
-    }
+    few_enough(dataset, organs.len())?;
     Ok(organs)
+}
+
+/// Refuses more organs, or regions, than classes can number.
+pub(super) fn few_enough(dataset: &Dataset, organs: usize) -> Result<()> {
+    if organs <= 254 {
+        return Ok(());
+    }
+    Err(Error::new(&dataset.dir, Kind::Request, "at most 254 organs", organs.to_string())
+        .hint("name those to segment with --organ"))
 }
 
 /// The scans whose masks draw every one of these organs, and how many have masks that do not.

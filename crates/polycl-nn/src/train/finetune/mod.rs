@@ -4,6 +4,7 @@ mod cohort;
 mod config;
 mod parts;
 mod plan;
+mod regions;
 mod teach;
 
 use std::path::Path;
@@ -20,8 +21,7 @@ use super::draw::{self, Example, Turn};
 use super::run::{Organ, Run, RunCard, RunKind, Seen, TEACHER, weights};
 use super::{Begin, State, Task, initialised, slices, train};
 use crate::checkpoint::Checkpoint;
-use crate::loss::NO_TARGET;
-use crate::net::readout::classes;
+use crate::loss::{NO_TARGET, SegmentationLoss};
 use crate::net::{EncoderConfig, Net, Segmenter, SegmenterConfig};
 use crate::select::SliceId;
 use cohort::{examples, labelled, organs, split};
@@ -29,6 +29,7 @@ pub use config::FinetuneConfig;
 use config::settings_make_sense;
 pub use config::{AVERAGE, ENCODER_RATE, FOREGROUND, RATE, STEPS, WARMUP};
 pub use plan::Plan;
+use regions::Channels;
 use teach::{Taught, Teacher, taught};
 
 /// Refuses what could not be fine-tuned so on `dataset`, without doing anything; whether an encoder fits is
@@ -71,7 +72,8 @@ fn fine_tuned(
     let mut task = Finetuning::new(dataset, config.clone())?;
     task.resolve(encoder.net);
     task.count_parts()?;
-    let segmenter = SegmenterConfig { encoder, organs: task.organs.len() };
+    let Channels { all, overlap } = &task.channels;
+    let segmenter = SegmenterConfig { encoder, organs: all.len(), overlap: *overlap };
     // A masked autoencoder has pre-trained the decoder, too, all but what it ends with.
     let decoder = pretrained.as_ref().is_some_and(|card| matches!(card.model, RunKind::Autoencoder(_)));
     let card = task.card(segmenter, pretrained);
@@ -123,6 +125,8 @@ struct Finetuning<'a> {
     dataset: &'a Dataset,
     config: FinetuneConfig,
     organs: Vec<Organ>,
+    /// The organs, or regions of them.
+    channels: Channels,
     /// The classes after a flip; `None` where it is off.
     mirrored: Option<Vec<u8>>,
     /// True if flips were asked for and cannot be.
@@ -144,6 +148,7 @@ struct Finetuning<'a> {
 impl<'a> Finetuning<'a> {
     fn new(dataset: &'a Dataset, config: FinetuneConfig) -> Result<Self> {
         let organs = organs(dataset, &config.organs)?;
+        let channels = Channels::of(dataset, &config.organs, &organs)?;
         let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
         let (usable, partial) = labelled(dataset, config.domain.as_deref(), &names)?;
         let split = split(dataset, &config, &usable, &names)?;
@@ -151,7 +156,8 @@ impl<'a> Finetuning<'a> {
             let belongs = |&scan: &usize| patients.contains(&dataset.index.scans[scan].patient);
             usable.iter().copied().filter(belongs).collect()
         };
-        let mirrored = mirrored_classes(&names).filter(|_| config.augment.flip);
+        let mirrored =
+            mirrored_classes(&names).filter(|classes| config.augment.flip && channels.mirror_alike(classes));
         let unflipped = config.augment.flip && mirrored.is_none();
         let (mut training, mut validation) = (of(&split.train), of(&split.validation));
         // A patient who validates may have scans that no person has drawn.
@@ -161,11 +167,15 @@ impl<'a> Finetuning<'a> {
         }
         let examples = examples(dataset, &config, &training, &names)?;
         let taught = taught(dataset, &config, &split, &names, &examples)?;
+        if !taught.is_empty() {
+            channels.paint_all(dataset, &organs)?;
+        }
         let masks = Taught::default();
         Ok(Self {
             dataset,
             config,
             organs,
+            channels,
             mirrored,
             unflipped,
             training,
@@ -201,7 +211,8 @@ impl<'a> Finetuning<'a> {
         let mut taught = std::mem::take(&mut self.taught);
         let classes = &|id| Ok(self.slice(id)?.1);
         let (dataset, organs, drawn) = (self.dataset, &*self.organs, &*self.examples);
-        let teacher = Teacher { dataset, organs, network, drawn, classes, batch, device };
+        let painted = &self.channels.painted();
+        let teacher = Teacher { dataset, organs, network, painted, drawn, classes, batch, device };
         let Some(masks) = teacher.draw(run, &mut taught, watch)? else {
             return Ok(Some(State { stopped: true, ..state }));
         };
@@ -217,7 +228,7 @@ impl<'a> Finetuning<'a> {
     /// Writes into the settings what was left open, so that the run's file holds what was done.
     fn resolve(&mut self, net: Net) {
         self.config.net = Some(net);
-        self.config.organs = self.organs.iter().map(|organ| organ.name.clone()).collect();
+        self.config.organs = self.channels.names();
         self.config.augment.flip = self.mirrored.is_some();
         self.config.foreground.get_or_insert(FOREGROUND);
         let training = &mut self.config.training;
@@ -232,12 +243,15 @@ impl<'a> Finetuning<'a> {
         }
     }
 
-    /// Notes of how many parts each organ is.
+    /// Notes of how many parts each organ is, and each region.
     fn count_parts(&mut self) -> Result<()> {
-        for (number, organ) in self.organs.iter_mut().enumerate() {
-            let known = (organ.name.as_str(), organ.value);
-            organ.parts = parts::of_organ(self.dataset, &self.examples, number, known)?;
-        }
+        let parts = |which: &[u8]| parts::together(self.dataset, &self.examples, &self.organs, which);
+        let of_organs =
+            (1..=self.organs.len()).map(|class| parts(&[class as u8])).collect::<Result<Vec<_>>>()?;
+        let regions = self.channels.all.iter().filter(|_| self.channels.overlap);
+        let of_regions = regions.map(|region| parts(&region.classes)).collect::<Result<Vec<_>>>()?;
+        self.organs.iter_mut().zip(of_organs).for_each(|(organ, parts)| organ.parts = parts);
+        self.channels.all.iter_mut().zip(of_regions).for_each(|(region, parts)| region.parts = parts);
         Ok(())
     }
 
@@ -259,11 +273,13 @@ impl<'a> Finetuning<'a> {
 
     fn card(&self, segmenter: SegmenterConfig, pretrained: Option<RunCard>) -> RunCard {
         let index = &self.dataset.index;
+        let (organs, regions) = self.channels.in_masks(&self.organs);
         let mut card = RunCard {
             polycl_run: 1,
             model: RunKind::Segmenter(segmenter),
             preprocess: index.preprocess.clone(),
-            organs: self.organs.clone(),
+            organs,
+            regions,
             flips: self.mirrored.is_some(),
             dataset: index.fingerprint(),
             training_cases: Seen::of(index, &self.trained()),
@@ -299,7 +315,7 @@ impl<'a> Finetuning<'a> {
         let mut learnt_from = self.trained();
         learnt_from.extend(draw::scans(&self.taught));
         Plan {
-            organs: self.organs.iter().map(|organ| organ.name.clone()).collect(),
+            organs: self.channels.names(),
             training_patients: patients(&self.trained()),
             bare: self.training.iter().filter(|scan| !learnt_from.contains(scan)).count(),
             validation_patients: patients(&self.validation),
@@ -346,12 +362,15 @@ impl<'a> Finetuning<'a> {
 
     fn batch(&self, slices: &[(Vec<f32>, Vec<u8>)], weights: Vec<f32>) -> Batch {
         let size = self.dataset.index.preprocess.size;
-        let channels = if self.organs.len() == 1 { vec![1] } else { (0..=self.organs.len() as u8).collect() };
+        let Channels { all, overlap } = &self.channels;
+        let background = (!overlap && all.len() > 1).then_some(&[0][..]);
+        let channels =
+            Vec::from_iter(background.into_iter().chain(all.iter().map(|channel| &*channel.classes)));
         let mut target = Vec::with_capacity(channels.len() * slices.len() * size * size);
         for (_, classes) in slices {
             for channel in &channels {
                 let truth = |class: &u8| {
-                    if *class == OPEN { NO_TARGET } else { f32::from(u8::from(class == channel)) }
+                    if *class == OPEN { NO_TARGET } else { f32::from(u8::from(channel.contains(class))) }
                 };
                 target.extend(classes.iter().map(truth));
             }
@@ -363,22 +382,26 @@ impl<'a> Finetuning<'a> {
         }
     }
 
-    /// Dice of each organ in one scan, all slices together, at the network's resolution; organs
+    /// Dice of each organ or region in one scan, all slices together, at the network's resolution; those
     /// that neither truth nor prediction shows have none.
     fn dice(&self, model: &Segmenter, scan: usize, device: &Device) -> Result<Vec<Option<f64>>> {
-        let mut counts = vec![[0u64; 3]; self.organs.len() + 1]; // prediction, truth, both
+        let (painted, of) = (self.channels.painted(), self.channels.by_class(self.organs.len()));
+        let mut counts = vec![[0u64; 3]; self.channels.all.len()]; // prediction, truth, both
         for ids in slices(self.dataset, &[scan]).chunks(self.config.training.batch) {
             let slices = ids.iter().map(|&id| self.slice(id)).collect::<Result<Vec<_>>>()?;
             let images = Tensor::from_data(self.images(&slices), device);
-            let predicted = classes(model.probabilities(images))?;
+            let predicted = model.classes(images)?;
             let truth = slices.iter().flat_map(|(_, classes)| classes);
             for (&predicted, &truth) in predicted.iter().zip(truth).filter(|(_, truth)| **truth != OPEN) {
-                counts[usize::from(predicted)][0] += 1;
-                counts[usize::from(truth)][1] += 1;
-                counts[usize::from(truth)][2] += u64::from(predicted == truth);
+                let predicted = &of[usize::from(painted[usize::from(predicted)])];
+                predicted.iter().for_each(|&at| counts[at][0] += 1);
+                for &at in &of[usize::from(truth)] {
+                    counts[at][1] += 1;
+                    counts[at][2] += u64::from(predicted.contains(&at));
+                }
             }
         }
-        Ok(counts[1..].iter().map(|&[predicted, truth, both]| dice(both, predicted + truth)).collect())
+        Ok(counts.iter().map(|&[predicted, truth, both]| dice(both, predicted + truth)).collect())
     }
 }
 
@@ -432,7 +455,9 @@ impl Task for Finetuning<'_> {
     fn loss(&self, model: Segmenter, batch: Batch, device: &Device) -> (Segmenter, Tensor<1>) {
         let logits = model.forward(Tensor::from_data(batch.images, device));
         let target = Tensor::from_data(batch.target, device);
-        (model, self.config.loss.forward(logits, target, Tensor::from_data(batch.weights, device)))
+        let weights = Tensor::from_data(batch.weights, device);
+        let of = if self.channels.overlap { SegmentationLoss::of_regions } else { SegmentationLoss::forward };
+        (model, of(self.config.loss, logits, target, weights))
     }
 
     fn rate_of(&self, parameter: &str) -> f64 {

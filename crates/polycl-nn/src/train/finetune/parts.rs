@@ -7,6 +7,7 @@ use polycl_image::components::{Connectivity, components};
 use polycl_image::{Mask, Space, Volume};
 
 use crate::train::draw::{self, Example};
+use crate::train::run::Organ;
 
 /// Most parts that are asked for: an organ, or a pair of them.
 const MOST: usize = 2;
@@ -19,35 +20,39 @@ const SCANS: usize = 40;
 /// Fewer drawn slices say nothing: one of a pair may lie beside them.
 const FEWEST_SLICES: usize = 3;
 
-/// The parts of an organ in the masks that train and that a person has drawn, if one or two hold nearly all of it
-/// nearly always. Whole masks are looked at in 3D, those of which only slices were drawn slice by slice.
+/// The parts of an organ, or of several together, by their classes (`which`), in the masks that train and that a person has drawn, if one
+/// or two hold nearly all of it nearly always. Whole masks are looked at in 3D, those of which only slices were drawn slice by slice.
 ///
 /// # Errors
 /// As [`Dataset::mask`].
-pub fn of_organ(
+pub fn together(
     dataset: &Dataset,
     examples: &[Example],
-    organ: usize,
-    (name, label): (&str, u16),
+    organs: &[Organ],
+    which: &[u8],
 ) -> Result<Option<usize>> {
+    let which: Vec<usize> = which.iter().map(|&class| usize::from(class) - 1).collect();
+    let inside = |value: u16| which.iter().any(|&organ| organs[organ].value == value);
     let scans = draw::scans(examples);
     let scans: Vec<usize> = scans.iter().step_by(scans.len().div_ceil(SCANS).max(1)).copied().collect();
     let (mut shares, mut single) = (Vec::new(), Vec::new());
     for scan in scans {
         let described = &dataset.index.scans[scan];
+        let by_hand = |slice| which.iter().all(|&organ| described.by_hand(&organs[organ].name, slice));
         let drawn: Vec<&Example> = examples
             .iter()
-            .filter(|example| example.id.scan == scan && described.by_hand(name, example.id.slice))
+            .filter(|example| example.id.scan == scan && by_hand(example.id.slice))
             // What cuts an organ there need not end it.
             .filter(|example| !described.leaves_open(example.id.slice))
             .collect();
         if drawn.len() == described.slices {
             let slices: Vec<usize> = drawn.iter().map(|example| example.id.slice).collect();
-            shares.extend(largest_parts(dataset, scan, &slices, label)?);
+            shares.extend(largest_parts(dataset, scan, &slices, inside)?);
             continue;
         }
-        for example in drawn.iter().filter(|example| example.shows.contains(&organ)) {
-            single.extend(largest_parts(dataset, scan, &[example.id.slice], label)?);
+        let shows = |example: &&&Example| which.iter().any(|organ| example.shows.contains(organ));
+        for example in drawn.iter().filter(shows) {
+            single.extend(largest_parts(dataset, scan, &[example.id.slice], inside)?);
         }
     }
     if single.len() >= FEWEST_SLICES {
@@ -60,13 +65,13 @@ pub fn of_organ(
     Ok((1..=MOST).find(enough))
 }
 
-/// The fraction of a label's voxels in these slices that its largest part holds, and its two largest; nothing where it
-/// does not show.
+/// The fraction of the voxels of labels that are `inside` that their largest part in these slices holds, and the two
+/// largest; nothing where none shows.
 fn largest_parts(
     dataset: &Dataset,
     scan: usize,
     slices: &[usize],
-    label: u16,
+    inside: impl Fn(u16) -> bool,
 ) -> Result<Option<[f64; MOST]>> {
     let size = dataset.index.preprocess.size;
     let mut voxels = Vec::with_capacity(slices.len() * size * size);
@@ -75,7 +80,7 @@ fn largest_parts(
     }
     let space = Space::new([size, size, slices.len()], DAffine3::IDENTITY);
     let mask: Mask = Volume { space, voxels };
-    let mut sizes = components(&mask, |value| value == label, Connectivity::Corners).sizes;
+    let mut sizes = components(&mask, inside, Connectivity::Corners).sizes;
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     let all: usize = sizes.iter().sum();
     let share = |count: usize| sizes.iter().take(count).sum::<usize>() as f64 / all as f64;

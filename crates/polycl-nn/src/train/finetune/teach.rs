@@ -171,6 +171,8 @@ pub struct Teacher<'a> {
     pub dataset: &'a Dataset,
     pub organs: &'a [Organ],
     pub network: SegmenterConfig,
+    /// The class of organs of each class of the network.
+    pub painted: &'a [u8],
     /// Slices that a person has drawn, and their classes.
     pub drawn: &'a [Example],
     pub classes: &'a dyn Fn(SliceId) -> Result<Vec<u8>>,
@@ -232,13 +234,14 @@ impl Teacher<'_> {
             }
             let images = TensorData::new(pixels, [batch.len(), 1, size, size]);
             let images = Tensor::from_data(images, self.device);
-            let classes = crate::net::readout::classes(network.probabilities(images))?;
+            let classes = network.classes(images)?;
             for (example, classes) in batch.iter().zip(classes.chunks_exact(size * size)) {
                 let believed =
                     |&class: &u8| example.shows.iter().any(|&organ| class_of(organ) == u16::from(class));
                 let first = example.id.slice * size * size;
                 for (voxel, class) in mask.voxels[first..].iter_mut().zip(classes) {
-                    *voxel = if believed(class) { u16::from(*class) } else { 0 };
+                    let class = self.painted[usize::from(*class)];
+                    *voxel = if believed(&class) { u16::from(class) } else { 0 };
                 }
             }
         }
@@ -260,7 +263,7 @@ fn keep_parts(mask: &mut Mask, drawn: &[(usize, Vec<u8>)], organs: &[Organ]) {
     }
     for (number, organ) in organs.iter().enumerate() {
         if let Some(parts) = organ.parts {
-            largest_components(mask, class_of(number), parts);
+            largest_components(mask, |class| class == class_of(number), parts);
         }
     }
 }

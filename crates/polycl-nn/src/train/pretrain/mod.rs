@@ -99,7 +99,7 @@ pub fn pretrain(
         Method::Byol => start.pairs::<Byol>(slices(), &scans, encoder),
         Method::Positional => start.pairs::<Positional>(slices(), &scans, encoder),
         Method::Mae => {
-            let network = SegmenterConfig { encoder, organs: 1 };
+            let network = SegmenterConfig { encoder, organs: 1, overlap: false };
             let task = autoencoder::Autoencoder(slices());
             let items = (task.0.count(), None);
             start.run(&task, &scans, items, RunKind::Autoencoder(network), |device| {
@@ -148,6 +148,7 @@ impl Start<'_> {
             model: kind,
             preprocess: index.preprocess.clone(),
             organs: Vec::new(),
+            regions: Vec::new(),
             flips: false,
             dataset: index.fingerprint(),
             training_cases: Seen::of(index, scans),

@@ -103,7 +103,27 @@ def ignored():
     cases.save(HERE / "ignored.safetensors")
 
 
-FILES = {"ignored": ignored, "contrastive": contrastive, "segmentation": segmentation, "batch_dice": batch_dice}
+def regions():
+    cases = Cases(seed=15)
+    b, h, w, organs = 4, 6, 5, 3
+    weights = {"": torch.ones(b), "_uneven": torch.tensor([0.25, 1.75, 1.0, 0.5])}
+    truth = torch.randint(0, organs + 1, (b, h, w))
+    some = torch.where(torch.rand(b, h, w) < 0.4, losses.IGNORED, truth)
+    whole = truth.clone()
+    whole[2] = losses.IGNORED
+    few = truth.clone()
+    few[1:] = 0
+    kinds = (("all_known", truth, 2), ("few", few, 2), ("none", torch.zeros_like(truth), 2), ("large", truth, 60),
+             ("some", some, 2), ("whole", whole, 2), ("all", torch.full_like(truth, losses.IGNORED), 2))
+    for kind, classes, scale in kinds:
+        for suffix, own in weights.items():
+            for over in ("batch", "image"):
+                inputs = {"logits": scale * torch.randn(b, organs, h, w), "classes": classes, "weights": own}
+                add(cases, f"{kind}{suffix}_{over}", lambda over=over, **t: losses.of_regions(**t, over=over), inputs, ("logits",))
+    cases.save(HERE / "regions.safetensors")
+
+
+FILES = {"ignored": ignored, "regions": regions, "contrastive": contrastive, "segmentation": segmentation, "batch_dice": batch_dice}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FILES:
