@@ -143,6 +143,15 @@ fn delimiter(text: &str) -> u8 {
     [b',', b';', b'\t'].into_iter().find(|&mark| header.contains(char::from(mark))).unwrap_or(b',')
 }
 
+/// A whole number from 0, also as `3.0`: so write programs whose columns have empty cells.
+pub fn whole(text: &str) -> Option<usize> {
+    let is_zeros = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte == b'0');
+    match text.split_once('.') {
+        Some((whole, part)) if is_zeros(part) => whole.parse().ok(),
+        _ => text.parse().ok(),
+    }
+}
+
 /// Refuses a header that has one of the `known` columns twice: which of them is meant cannot be told.
 pub fn once(file: &Path, columns: &[String], known: &[&str]) -> Result<()> {
     let twice = |known: &&&str| columns.iter().filter(|column| column == *known).count() > 1;

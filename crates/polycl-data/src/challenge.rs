@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Result, only, some};
+use polycl_base::{Error, Kind, Result, counted, only, some};
 use polycl_image::files;
 use polycl_image::legend::Legend;
 use polycl_image::names;
 use polycl_image::{Given, Input};
 use serde_json::{Map, Value};
 
-use super::dataset_json::{FILE, channels, read};
+use super::dataset_json::{FILE, channels, ct, read};
 use super::pair::{Label, Pair};
 use super::pairs;
 
@@ -20,17 +20,16 @@ use super::pairs;
 /// Also sentences about what a person should know.
 ///
 /// # Errors
-/// As [`pairs::from_folders`] and [`names::read`]; [`Kind::Format`] where `dataset.json` tells of anything
-/// but one channel of CT.
+/// As [`pairs::from_folders`] and [`names::read`]; [`Kind::Format`] where `dataset.json` tells of no channel of CT.
 pub fn from_challenge(dir: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
     let file = dir.join(FILE);
     let told = read(&file)?;
-    check_channel(&told, &file)?;
+    let channel = channel(&told, &file)?;
     let legend = names::read(&file)?;
     let listed = told.get("dataset").and_then(Value::as_object);
     let labels = Some(dir.join("labelsTr")).filter(|folder| listed.is_none() && folder.is_dir());
     let (mut pairs, mut notes) = match listed {
-        Some(cases) => (from_list(cases, dir, &legend)?, Vec::new()),
+        Some(cases) => (from_list(cases, dir, (&legend, channel))?, Vec::new()),
         None => pairs::from_folders(&dir.join("imagesTr"), labels.as_deref(), Some(&Given::Values(legend)))?,
     };
     if let Some(stated) = told.get("numTraining").and_then(Value::as_u64)
@@ -76,14 +75,21 @@ fn add_tests(pairs: &mut Vec<Pair>, folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The scans of nnU-Net's `dataset`, which tells of every case where its files lie.
-fn from_list(cases: &Map<String, Value>, dir: &Path, legend: &Legend) -> Result<Vec<Pair>> {
+fn from_list(
+    cases: &Map<String, Value>,
+    dir: &Path,
+    (legend, channel): (&Legend, usize),
+) -> Result<Vec<Pair>> {
     let pair = |(case, files): (&String, &Value)| {
         let wrong = |found: String| {
-            let expected = format!("\"images\" with one path, and \"label\", of the case {case}");
+            let expected =
+                format!("\"images\" with a path for each channel, and \"label\", of the case {case}");
             Error::new(dir.join(FILE), Kind::Format, expected, found)
         };
         let images = files.get("images").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let [Value::String(image)] = images else { return Err(wrong(format!("{} images", images.len()))) };
+        let Some(Value::String(image)) = images.get(channel) else {
+            return Err(wrong(counted(images.len(), "image")));
+        };
         let label = files.get("label").map(|label| label.as_str().ok_or_else(|| wrong(label.to_string())));
         let label = label.transpose()?.map(|label| Label::Map(files::named(dir.join(label)), legend.clone()));
         let image = Input::open(&files::named(dir.join(image)), None)?;
@@ -92,15 +98,11 @@ fn from_list(cases: &Map<String, Value>, dir: &Path, legend: &Legend) -> Result<
     pairs::sorted(cases.iter().map(pair).collect::<Result<_>>()?)
 }
 
-/// CT and nothing else: windows are in Hounsfield units.
-fn check_channel(told: &Map<String, Value>, file: &Path) -> Result<()> {
+/// The number of the channel that is a CT: windows are in Hounsfield units.
+fn channel(told: &Map<String, Value>, file: &Path) -> Result<usize> {
     let names = channels(told).unwrap_or_default();
-    let is_ct = |name: &&str| {
-        name.to_ascii_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == "ct")
-    };
-    match names.as_slice() {
-        [name] if is_ct(name) => Ok(()),
-        names => Err(Error::new(file, Kind::Format, "one channel named CT", only(names, "channel"))
-            .hint("use --images and --labels for scans in HU under another name")),
-    }
+    ct(&names).ok_or_else(|| {
+        Error::new(file, Kind::Format, "a channel named CT", only(&names, "channel"))
+            .hint("use --images and --labels for scans in HU under another name")
+    })
 }

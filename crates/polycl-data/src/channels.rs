@@ -9,7 +9,7 @@ use polycl_image::files::{case_name, is_segmentation};
 
 use super::dataset_json;
 
-/// The channel that is taken: of a CT there is no other.
+/// The channel that is taken where nothing else is told, and the number with which channels begin.
 const FIRST: &str = "0000";
 
 /// The images that are scans, with their names.
@@ -42,10 +42,16 @@ pub(super) fn scans<'a>(images: Vec<PathBuf>, masks: impl Iterator<Item = &'a st
         let groups = Groups::of(&images);
         let several: Vec<&str> = groups.several().collect();
         let channels = !several.is_empty() && groups.are_channels(&several, masks.clone(), &folder);
+        let told = told_channels(&folder);
+        let ct = told.as_ref().and_then(|names| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            dataset_json::ct(&names)
+        });
+        let taken = format!("{:04}", ct.unwrap_or(0));
         if let Some(first) = several.first() {
             let what = if channels {
                 format!(
-                    "numbers such as those of {first} are channels: {FIRST} is taken, the others are left out"
+                    "numbers such as those of {first} are channels: {taken} is taken, the others are left out"
                 )
             } else {
                 format!("numbers such as those of {first} are patients, not channels of one")
@@ -56,8 +62,13 @@ pub(super) fn scans<'a>(images: Vec<PathBuf>, masks: impl Iterator<Item = &'a st
             let name = case_name(&image).unwrap_or_default();
             let case = match split(&name) {
                 Some((stem, _)) if !channels && several.binary_search(&stem).is_ok() => name,
+                Some((stem, number)) if channels && several.binary_search(&stem).is_ok() => {
+                    if number != taken {
+                        continue;
+                    }
+                    stem.to_owned()
+                }
                 Some((stem, FIRST)) => stem.to_owned(),
-                Some((stem, _)) if channels && several.binary_search(&stem).is_ok() => continue,
                 _ => name,
             };
             found.scans.push((image, case));
@@ -112,8 +123,8 @@ impl Groups {
         if of_scans {
             return true;
         }
-        if let Some(channels) = [folder, &folder.join("..")].into_iter().find_map(channels) {
-            return channels > 1;
+        if let Some(channels) = told_channels(folder) {
+            return channels.len() > 1;
         }
         let from_0 = |numbers: &&BTreeSet<String>| {
             (2..=MOST).contains(&numbers.len())
@@ -124,8 +135,10 @@ impl Groups {
     }
 }
 
-/// The number of channels that the `dataset.json` of a folder tells of.
-fn channels(folder: &Path) -> Option<usize> {
-    let told = dataset_json::read(&folder.join(dataset_json::FILE)).ok()?;
-    dataset_json::channels(&told).map(|channels| channels.len())
+/// The channels that the `dataset.json` of a folder, or of the one around it, tells of.
+fn told_channels(folder: &Path) -> Option<Vec<String>> {
+    [folder, &folder.join("..")].into_iter().find_map(|folder| {
+        let told = dataset_json::read(&folder.join(dataset_json::FILE)).ok()?;
+        Some(dataset_json::channels(&told)?.into_iter().map(str::to_owned).collect())
+    })
 }

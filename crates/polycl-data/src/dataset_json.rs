@@ -20,15 +20,31 @@ pub(super) fn read(file: &Path) -> Result<Map<String, Value>> {
     }
 }
 
-/// Names of the channels; `None` where `dataset.json` does not tell. Usually it has {"0": "CT"}; people also write
-/// {"CT": 0}, ["CT"] and "CT".
+/// Names of the channels in their order; `None` where `dataset.json` does not tell. Usually it has {"0": "CT"}; people
+/// also write {"CT": 0}, ["CT"] and "CT".
 pub(super) fn channels(told: &Map<String, Value>) -> Option<Vec<&str>> {
     Some(match told.get("channel_names").or_else(|| told.get("modality"))? {
         Value::Object(channels) => {
-            channels.iter().map(|(key, value)| value.as_str().unwrap_or(key)).collect()
+            let mut numbered: Vec<(Option<u64>, &str)> = channels
+                .iter()
+                .map(|(key, value)| match value.as_str() {
+                    Some(name) => (key.parse().ok(), name),
+                    None => (value.as_u64(), key.as_str()),
+                })
+                .collect();
+            numbered.sort_by_key(|(number, _)| *number);
+            numbered.into_iter().map(|(_, name)| name).collect()
         }
         Value::Array(channels) => channels.iter().filter_map(Value::as_str).collect(),
         Value::String(channel) => vec![channel],
         _ => Vec::new(),
     })
+}
+
+/// The number of the first channel that is a CT by its name.
+pub(super) fn ct(channels: &[&str]) -> Option<usize> {
+    let is_ct = |name: &&str| {
+        name.to_ascii_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == "ct")
+    };
+    channels.iter().position(is_ct)
 }

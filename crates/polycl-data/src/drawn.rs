@@ -28,7 +28,8 @@ impl DrawnSlices {
         let mut known: BTreeMap<String, BTreeSet<_>> = BTreeMap::new();
         for row in table::read(file, &["scan", "slice"], &["organ"])? {
             let text = row.need("slice", file)?;
-            let slice = text.parse().map_err(|_| row.error(file, Kind::Format, "a slice from 0", text))?;
+            let slice =
+                table::whole(text).ok_or_else(|| row.error(file, Kind::Format, "a slice from 0", text))?;
             let organ = row.get("organ").map(str::to_owned);
             known.entry(row.need("scan", file)?.to_owned()).or_default().insert((slice, organ));
         }

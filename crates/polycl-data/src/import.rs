@@ -146,7 +146,7 @@ impl Import {
                 return Err(Error::new(label.path(), Kind::Geometry, expected, "a mask in another order")
                     .hint("propagate on this scan: propagate.csv counts slices in the mask's order"));
             }
-            making.notes = headers.notes(&pair.image)?;
+            making.notes.extend(headers.notes(&pair.image)?);
             making.notes.extend(belongs);
             Ok(making)
         };

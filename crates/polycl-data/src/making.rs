@@ -42,12 +42,12 @@ impl Making {
     ) -> Result<Self> {
         let parts = pair.label.iter().flat_map(Label::parts);
         let parts: Vec<_> = parts.filter(|(organ, ..)| numbering.contains_key(*organ)).collect();
-        let mut makers = BTreeMap::new();
+        let (mut makers, mut overridden) = (BTreeMap::new(), BTreeSet::new());
         // Of a DICOM object each structure has a maker, of other files all that is in them.
         let key = |mask: &'_ Path, value: Option<u16>| value.filter(|_| files::case_name(mask).is_none());
         for &(_, mask, value) in &parts {
             if let Entry::Vacant(entry) = makers.entry((mask, key(mask, value))) {
-                entry.insert(maker((mask, key(mask, value)), pair.origin, records)?);
+                entry.insert(maker((mask, key(mask, value)), pair.origin, records, &mut overridden)?);
             }
         }
         let told = makers.values().flatten().map(|maker| maker.origin).max().unwrap_or_default();
@@ -56,7 +56,8 @@ impl Making {
             .flatten()
             .filter_map(|maker| Some((maker.record.clone(), maker.program?, maker.origin)));
         let programs = programs.collect();
-        let mut making = Self { origin: pair.origin.unwrap_or(told), programs, ..Self::default() };
+        let notes = overridden.into_iter().collect();
+        let mut making = Self { origin: pair.origin.unwrap_or(told), programs, notes, ..Self::default() };
         for (organ, mask, value) in parts {
             let maker = makers[&(mask, key(mask, value))].as_ref();
             if let Some(propagation) = maker.and_then(|maker| maker.propagation.as_ref()) {
@@ -112,13 +113,21 @@ fn maker(
     (mask, value): (&Path, Option<u16>),
     stated: Option<Origin>,
     records: &mut Records,
+    overridden: &mut BTreeSet<String>,
 ) -> Result<Option<Maker>> {
     match records.maker_of(mask, value)? {
         Some(maker) if stated == Some(Origin::Hand) && maker.program.is_none() => {
             Err(maker.refused(mask, "a mask drawn by hand, as --origin or the manifest states"))
         }
         // Nobody but a person can know that a mask was corrected since.
-        Some(_) if stated == Some(Origin::Hand) => Ok(None),
+        Some(Maker { record, origin, program, .. }) if stated == Some(Origin::Hand) => {
+            overridden.insert(format!(
+                "its mask counts as drawn by hand, as stated, though {} says that {} made it ({origin})",
+                record.display(),
+                program.unwrap_or("a machine"),
+            ));
+            Ok(None)
+        }
         maker => Ok(maker),
     }
 }

@@ -45,6 +45,7 @@ pub fn from_folders(
     }
     let Scans { scans, mut notes } = channels::scans(files, masks.keys().map(String::as_str));
     notes.extend(beside_dicom(images));
+    notes.extend(deeper(images)?);
     notes.extend(named_by);
     let pair = |(image, case): (PathBuf, String)| {
         let own = case_name(&image).and_then(|name| masks.remove(&name));
@@ -96,6 +97,27 @@ fn beside_dicom(folder: &Path) -> Option<String> {
     })
 }
 
+/// Words in the names of folders that hold no further scans.
+const OF_MASKS: [&str; 5] = ["label", "mask", "seg", "predict", "polycl"];
+
+/// A sentence about the folders in a folder of scans that hold scans, too, and are not searched.
+fn deeper(folder: &Path) -> Result<Option<String>> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let of_masks = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        OF_MASKS.iter().any(|word| name.contains(word)) || name.starts_with('.')
+    };
+    let scan = |below: PathBuf| files::scans(&below).ok()?.into_iter().next();
+    let folders = entries(folder)?.into_iter().filter(|path| path.is_dir() && !of_masks(path));
+    let scans = Vec::from_iter(folders.filter_map(scan));
+    Ok((!scans.is_empty()).then(|| {
+        let scans: Vec<String> = scans.iter().map(|scan| scan.display().to_string()).collect();
+        format!("{}: folders in it are not searched, and hold scans, too: {}", folder.display(), some(&scans))
+    }))
+}
+
 /// Names scans, or all those of folders, as [`from_manifest`] does, without masks. A folder without image
 /// files, and a file of no ending that we know, hold DICOM: see [`from_dicom`].
 ///
@@ -115,6 +137,7 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
             match Folder::of(path)? {
                 Folder::Files(found) => {
                     files.extend(found);
+                    notes.extend(deeper(path)?);
                     continue;
                 }
                 Folder::Dicom { left_out: found } => left_out = found,

@@ -108,7 +108,7 @@ fn range(row: &Row, file: &Path) -> Result<Option<[usize; 2]>> {
         return Ok(None);
     }
     let text = format!("{}..{}", first.unwrap_or(""), last.unwrap_or(""));
-    let number = |cell: Option<&str>| cell.and_then(|cell| cell.parse::<usize>().ok());
+    let number = |cell: Option<&str>| cell.and_then(table::whole);
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => Ok(Some([first, last])),
         _ => Err(row.error(file, Kind::Format, "a first slice and a last one that is not before it", text)),

@@ -79,6 +79,16 @@ fn series(dir: &Path, found: Found, wanted: &[String]) -> Result<(Vec<Series>, V
         let modalities: Vec<&str> = modalities.into_iter().collect();
         notes.push(format!("{} series are no CT and are passed over: {}", passed.len(), some(&modalities)));
     }
+    let is_volume = |series: &Series| !wanted.is_empty() || series.no_volume().is_none();
+    let (series, series_of_others): (Vec<_>, Vec<_>) = series.into_iter().partition(is_volume);
+    // Where there is no other, the import says what each lacks.
+    let (series, others) =
+        if series.is_empty() { (series_of_others, Vec::new()) } else { (series, series_of_others) };
+    if !others.is_empty() {
+        let kinds: BTreeSet<&str> = others.iter().filter_map(Series::no_volume).collect();
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        notes.push(format!("{} series are no volumes and are left out: {}", others.len(), kinds.join(", ")));
+    }
     if series.is_empty() {
         return Err(Error::new(dir, Kind::Pairing, "a series of CT", "no such series")
             .hint("name a series of another modality by --series if it holds HU all the same"));

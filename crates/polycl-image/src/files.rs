@@ -61,7 +61,11 @@ impl Format {
                 path,
                 Kind::Format,
                 format!("a file name that ends in one of {endings}"),
-                "another ending",
+                match () {
+                    () if path.is_dir() => "a folder",
+                    () if path.exists() => "another ending",
+                    () => "no such file",
+                },
             )
             .hint("name the file after its format, or convert it to .nii.gz")
         })

@@ -22,9 +22,11 @@ pub struct Fit {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Part {
     /// The place of its first voxel in the common order.
-    first: [usize; 3],
+    first: [i64; 3],
     /// The shapes of the part and of the whole, where a person does not expect a part.
     told: Option<[[usize; 3]; 2]>,
+    /// Some of it lies outside the whole.
+    beyond: bool,
 }
 
 /// mm between corners from which a person is told; less is what single precision leaves.
@@ -42,35 +44,38 @@ pub fn fit(grid: &Space, other: &Space, path: &Path) -> std::result::Result<Fit,
         return Ok(Fit { orders: Some(orders), part: None, moved: ours.corner_distance(&theirs) });
     }
     let part = (!is_placeless(other)).then(|| part(&ours, &theirs)).flatten();
-    let (first, moved) = part.ok_or(disagreement)?;
+    // Only 3D Slicer draws beyond a scan, on the grid of another one.
+    let part = part.filter(|(_, _, beyond)| !beyond || files::is_segmentation(path));
+    let (first, moved, beyond) = part.ok_or(disagreement)?;
     let told = (!files::is_segmentation(path)).then_some([other.shape, grid.shape]);
-    Ok(Fit { orders: Some(orders), part: Some(Part { first, told }), moved })
+    Ok(Fit { orders: Some(orders), part: Some(Part { first, told, beyond }), moved })
 }
 
-/// The place of a part's first voxel in the whole, and how far its corners are away from there.
-fn part(whole: &Space, part: &Space) -> Option<([usize; 3], f64)> {
+/// The place of a part's first voxel in the whole, how far its corners are away from there, and whether some of it lies
+/// outside.
+fn part(whole: &Space, part: &Space) -> Option<([i64; 3], f64, bool)> {
     let at = whole.world_from_voxel.inverse().transform_point3(part.world_from_voxel.translation).round();
     let first = at.to_array();
     let inside =
         |axis: usize| first[axis] >= 0.0 && first[axis] + part.shape[axis] as f64 <= whole.shape[axis] as f64;
-    if ![0, 1, 2].into_iter().all(inside) {
-        return None;
-    }
+    let beyond = ![0, 1, 2].into_iter().all(inside);
     let mut place = Space::new(part.shape, whole.world_from_voxel);
     place.world_from_voxel.translation = whole.world_from_voxel.transform_point3(DVec3::from_array(first));
-    place.disagreement(part).is_none().then(|| (first.map(|i| i as usize), place.corner_distance(part)))
+    place.disagreement(part).is_none().then(|| (first.map(|i| i as i64), place.corner_distance(part), beyond))
 }
 
 impl Fit {
     /// A note for a person; `None` where the grids are the same. That 3D Slicer keeps parts is nothing to know.
     pub fn note(&self) -> Option<String> {
         let reordered = self.orders.is_some() && self.part.is_none();
-        let reordered = reordered.then(|| "its axes ran in another order and were reordered".to_owned());
+        let reordered = reordered.then(|| "same voxels, axes in another order: reordered".to_owned());
+        let beyond = self.part.is_some_and(|part| part.beyond);
+        let beyond = beyond.then(|| "it reaches beyond the scan, and what lies there is left out".to_owned());
         let part = self.part.and_then(|part| part.told).map(|[part, whole]| {
             format!("only {part:?} of {whole:?} voxels are there, and the others count as background")
         });
         let moved = (self.moved > TOLD).then(|| format!("the corners are up to {:.2} mm apart", self.moved));
-        let said = Vec::from_iter([reordered, part, moved].into_iter().flatten());
+        let said = Vec::from_iter([reordered, part, beyond, moved].into_iter().flatten());
         (!said.is_empty()).then(|| said.join(", and "))
     }
 
@@ -92,9 +97,16 @@ impl Fit {
         let space = ours.space(grid);
         let mut whole = Volume { voxels: vec![T::default(); space.voxels()], space };
         let ([nx, ny, _], [width, height, _]) = (other.space.shape, whole.space.shape);
+        let depth = whole.space.shape[2];
+        let within = |at: i64, side: usize| usize::try_from(at).ok().filter(|&at| at < side);
+        let skipped = usize::try_from(-x).unwrap_or(0).min(nx);
+        let from = usize::try_from(x).unwrap_or(0);
+        let held = (nx - skipped).min(width.saturating_sub(from));
         for (row, voxels) in other.voxels.chunks_exact(nx.max(1)).enumerate() {
-            let (j, k) = (y + row % ny, z + row / ny);
-            whole.voxels[x + width * (j + height * k)..][..nx].copy_from_slice(voxels);
+            let (j, k) = (within(y + (row % ny) as i64, height), within(z + (row / ny) as i64, depth));
+            let (Some(j), Some(k)) = (j, k) else { continue };
+            whole.voxels[from + width * (j + height * k)..][..held]
+                .copy_from_slice(&voxels[skipped..][..held]);
         }
         ours.invert(&whole, grid)
     }
@@ -205,9 +217,17 @@ mod tests {
             found.apply(cropped.clone(), &rotated()).voxels,
             order.invert(&expected, &rotated()).voxels
         );
-        let mut outside = cropped.space;
-        outside.world_from_voxel.translation =
-            outside.world_from_voxel.transform_point3(DVec3::new(3.0, 0.0, 0.0));
-        assert!(fit(&rotated(), &outside, Path::new("a.seg.nrrd")).is_err());
+        // Three voxels on, a third of it is still inside.
+        let mut outside = cropped;
+        outside.space.world_from_voxel.translation =
+            outside.space.world_from_voxel.transform_point3(DVec3::new(0.0, 0.0, 3.0));
+        assert!(fit(&rotated(), &outside.space, Path::new("a.nii.gz")).is_err());
+        let found = fit(&rotated(), &outside.space, Path::new("a.seg.nrrd")).unwrap();
+        assert_eq!(found.note().unwrap(), "it reaches beyond the scan, and what lies there is left out");
+        let mut expected = Volume { space: whole.space.clone(), voxels: vec![0; 60] };
+        for i in [1, 2] {
+            expected.voxels[i + 4 * (2 + 3 * 4)] = outside.voxels[i - 1];
+        }
+        assert_eq!(found.apply(outside, &rotated()).voxels, order.invert(&expected, &rotated()).voxels);
     }
 }

@@ -1,6 +1,8 @@
 //! Oddities of a scan or a mask, told by every command that reads one. What cannot be right is refused by the
 //! readers, and what they had to assume stands in their notes.
 
+use std::ops::RangeInclusive;
+
 use glam::DVec3;
 use polycl_base::Result;
 
@@ -24,6 +26,9 @@ pub(crate) const SHEARED: f64 = 0.05;
 /// Ratio of slice distance to pixel size from which a person is told: the thickest slices of the finest pixels have half.
 const FAR: f64 = 60.0;
 
+/// Sides of voxels, in mm, beyond which a person is told.
+const LENGTHS: RangeInclusive<f64> = 0.02..=100.0;
+
 /// Sentences about a grid that scanners do not make.
 pub(crate) fn lattice(space: &Space) -> Vec<String> {
     let mut found = Vec::new();
@@ -38,6 +43,11 @@ pub(crate) fn lattice(space: &Space) -> Vec<String> {
             "sheared: its axes are up to {sheared:.2} degrees from right angles (gantry tilt?); distances are measured as if \
              they stood at right angles"
         ));
+    }
+    let lengths = space.spacing();
+    if lengths.iter().any(|mm| !LENGTHS.contains(mm)) {
+        let [x, y, z] = lengths;
+        found.push(format!("voxels of {x} × {y} × {z} mm: is that the unit?"));
     }
     let (spacing, axis) = (space.spacing(), Reorientation::to_canonical(space).slice_axis());
     let [x, y] = [(axis + 1) % 3, (axis + 2) % 3].map(|axis| spacing[axis]);
@@ -56,6 +66,9 @@ const HEAPED: usize = 4;
 /// Share of voxels above the CT range from which a person is told: metal fills less.
 const ABOVE: f64 = 0.005;
 
+/// Range of values that is too narrow for air and soft tissue.
+const NARROW: f32 = 256.0;
+
 /// A sentence about values that are no HU, for air is below 0, or that were cut off.
 fn values(voxels: &[f32]) -> Option<String> {
     let [least, most] =
@@ -65,6 +78,12 @@ fn values(voxels: &[f32]) -> Option<String> {
     }
     if least >= 0.0 {
         return Some(format!("no value below 0, from {least} to {most}: these may be no HU"));
+    }
+    if most - least < NARROW {
+        return Some(format!("values from {least} to {most}, too near each other for HU"));
+    }
+    if !voxels.iter().any(|&value| least < value && value < 0.0) {
+        return Some(format!("no value below 0 but {least}, which may be padding: these may be no HU"));
     }
     let count = |is: &dyn Fn(f32) -> bool| voxels.iter().filter(|&&value| is(value)).count();
     let share = |count: usize| count as f64 / voxels.len() as f64;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-/// Who was scanned. Identifying: neither part may reach an index, a log or an error.
+/// Who was scanned. Identifying: no part may reach an index, a log or an error.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Patient {
     pub id: String,
     pub name: String,
+    /// Date of birth, as it stands there.
+    pub born: String,
 }
 
 /// Says nothing of the patient, on purpose.

@@ -16,7 +16,7 @@ const SAME_SPACING: f64 = 1e-3;
 /// Odd images are left out where the others are at least this many times as many.
 const FEW: usize = 4;
 /// How the classes of secondary captures begin.
-const CAPTURES: &str = "1.2.840.10008.5.1.4.1.1.7";
+pub(super) const CAPTURES: &str = "1.2.840.10008.5.1.4.1.1.7";
 
 /// The planes of the series' one stack: localizers and the few images of another kind, size or orientation left out,
 /// copies of one image once. What was left out is told in `notes`.

@@ -12,12 +12,19 @@ use polycl_base::{Error, Kind, Result};
 use super::charset;
 use super::instance::Instance;
 use super::patient::Patient;
+use super::place::Place;
 use super::read;
 use super::scan::Element;
+use super::select::CAPTURES;
 use super::slice::{Shot, parse};
 use super::source::{Head, open};
 use super::stack::{Stack, stack};
 use crate::{Image, Space};
+
+/// Most images without a place that are screens and protocols rather than slices.
+const FEW: usize = 3;
+/// Images nearer to each other than this, in mm, show one place at several times.
+const ONE_PLACE_MM: f64 = 0.01;
 
 /// The images of one series, in no order yet: each question below puts them in order by their headers.
 pub struct Series {
@@ -71,6 +78,9 @@ impl Series {
         if shots.iter().any(|shot| shot.study != first.study || shot.patient != first.patient) {
             warnings.push("its images name several studies or patients".to_owned());
         }
+        if shots.iter().any(|shot| shot.frame_of_reference != first.frame_of_reference) {
+            warnings.push("its images have several frames of reference".to_owned());
+        }
         Self {
             uid,
             description: first.description.clone(),
@@ -82,6 +92,23 @@ impl Series {
             warnings,
             shots,
         }
+    }
+
+    /// The images of a series that nobody meant as a volume, such as localizers; `None` of one that may be one.
+    pub fn no_volume(&self) -> Option<&'static str> {
+        let shots: Vec<&Shot> = self.shots.iter().filter(|shot| !shot.localizer).collect();
+        let places = || shots.iter().flat_map(|shot| &shot.frames).filter_map(|frame| frame.place);
+        let Some(first) = places().next() else {
+            let screens = shots.iter().all(|shot| shot.class.starts_with(CAPTURES));
+            return match () {
+                () if shots.is_empty() => Some("localizers"),
+                // Of many, a person should hear that their places were lost.
+                () if screens || shots.len() <= FEW => Some("images without a place"),
+                () => None,
+            };
+        };
+        let at_first = |place: Place| place.position.distance(first.position) < ONE_PLACE_MM;
+        (places().count() > 1 && places().all(at_first)).then_some("images at one place")
     }
 
     fn stack(&self) -> Result<Stack<'_>> {

@@ -34,7 +34,10 @@ pub(super) struct Shot {
     pub instance: String,
     pub kernel: String,
     pub localizer: bool,
-    pub padded: bool,
+    /// The stored value of pixels outside the scan, if one is set.
+    pub padding: Option<f64>,
+    /// The unit of rescaled values; empty where none is told.
+    pub unit: String,
     pub tilt: f64,
     pub thickness: Option<f64>,
     pub layout: Layout,
@@ -140,7 +143,11 @@ pub(super) fn shot(path: &Path, head: &Head, pixels: Element) -> Result<Shot> {
     ];
     Ok(Shot {
         path: path.to_owned(),
-        patient: Patient { id: text(tags::PATIENT_ID), name: text(tags::PATIENT_NAME) },
+        patient: Patient {
+            id: text(tags::PATIENT_ID),
+            name: text(tags::PATIENT_NAME),
+            born: text(tags::PATIENT_BIRTH_DATE),
+        },
         study: text(tags::STUDY_INSTANCE_UID),
         series: text(tags::SERIES_INSTANCE_UID),
         frame_of_reference: text(tags::FRAME_OF_REFERENCE_UID),
@@ -150,7 +157,8 @@ pub(super) fn shot(path: &Path, head: &Head, pixels: Element) -> Result<Shot> {
         instance: text(tags::SOP_INSTANCE_UID),
         kernel: text(tags::CONVOLUTION_KERNEL),
         localizer: text(tags::IMAGE_TYPE).split('\\').any(|word| word.trim() == "LOCALIZER"),
-        padded: object.get(tags::PIXEL_PADDING_VALUE).is_some(),
+        padding: numbers(&object, tags::PIXEL_PADDING_VALUE).first().copied(),
+        unit: text(tags::RESCALE_TYPE),
         tilt: numbers(&object, tags::GANTRY_DETECTOR_TILT).first().copied().unwrap_or(0.0),
         thickness: positive(&object, tags::SLICE_THICKNESS),
         layout: Layout::of(&object, head),

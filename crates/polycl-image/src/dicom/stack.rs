@@ -10,13 +10,13 @@ use super::plane::Plane;
 use super::select::planes;
 use super::slice::Shot;
 use super::{copies, counts};
+use crate::preprocess::HU_RANGE;
 use crate::{Space, odd};
 
-/// How far a slice may lie from its place in the regular grid: the larger of 0.06 mm (positions are often
-/// written with one decimal) and 1% of the spacing. Where the line from the first slice to the last is too far from one,
-/// since these two are rounded as well, the line that fits all is tried. ITK only warns of uneven spacing, and dcm2niix writes
+/// How far a slice may lie from its place in the regular grid: the larger of 0.09 mm (positions are often
+/// written with one decimal, in three coordinates) and 1% of the spacing. ITK only warns of uneven spacing, and dcm2niix writes
 /// such stacks with a mean spacing or resampled; we refuse, since a mask would lie beside its organ.
-const UNEVEN_MM: f64 = 0.06;
+const UNEVEN_MM: f64 = 0.09;
 const UNEVEN: f64 = 0.01;
 /// What is not worth a note: slices within this many mm of the grid.
 const EXACT_MM: f64 = 0.01;
@@ -170,11 +170,13 @@ impl Line {
     }
 }
 
-/// The line on which all slices lie in their places: from the first to the last, or, where rounding of these two is what
-/// is wrong, the fitted one.
+/// The line on which all slices lie in their places: from the first to the last, or the fitted one where positions are
+/// rounded, since these two are rounded as well.
 fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<Line> {
     let ends = Line::through_ends(at);
-    let line = [ends, Line::fitted(at)].into_iter().find(|line| line.is_regular(at));
+    let exact = ends.worst(at).1 <= EXACT_MM;
+    let lines = if exact { vec![ends] } else { vec![Line::fitted(at), ends] };
+    let line = lines.into_iter().find(|line| line.is_regular(at));
     let Some(line) = line else {
         let (worst, off) = ends.worst(at);
         return Err(Error::new(
@@ -222,12 +224,22 @@ fn scales(planes: &[Plane], root: &Path, notes: &mut Vec<String>) -> Result<()> 
     if planes[0].shot.modality != "CT" {
         return Ok(());
     }
-    if without > 0 {
-        notes.push(
-            "no rescale slope and intercept: values are as they are stored, and may be no HU".to_owned(),
-        );
-    }
     let first = &planes[0].says;
+    if without > 0 {
+        notes.push(format!(
+            "no rescale slope and intercept in every slice: slope {} and intercept {} are taken, and values may be no HU",
+            first.slope, first.intercept
+        ));
+    }
+    if first.slope < 0.0 {
+        notes.push(format!("the rescale slope is {}: these may be no HU", first.slope));
+    }
+    let unit = &planes[0].shot.unit;
+    if !unit.is_empty() && !["HU", "US"].contains(&unit.as_str()) {
+        let is_term = unit.len() <= 16 && unit.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let unit = if is_term { unit } else { "another one" };
+        notes.push(format!("the unit of values (rescale type) is {unit}, not HU"));
+    }
     let same = |plane: &Plane| (plane.says.slope, plane.says.intercept) == (first.slope, first.intercept);
     if !planes.iter().all(same) {
         notes.push("slices have several rescale slopes or intercepts".to_owned());
@@ -245,11 +257,12 @@ fn oddities(planes: &[Plane]) -> Vec<String> {
     if planes.iter().any(|plane| plane.shot.layout.inverted) {
         notes.push("MONOCHROME1: shown inverted by viewers; values are kept as they are".to_owned());
     }
-    if planes.iter().any(|plane| plane.shot.padded) {
-        notes.push(
-            "a padding value is set: voxels outside the scan may hold it, and are kept as they are"
-                .to_owned(),
-        );
+    let padding = |plane: &Plane| Some(plane.shot.padding? * plane.says.slope + plane.says.intercept);
+    // What lies below the range of HU is air to us, too.
+    if let Some(value) = planes.iter().filter_map(padding).find(|value| *value > f64::from(HU_RANGE[0])) {
+        notes.push(format!(
+            "the padding value is {value} HU: voxels outside the scan may hold it, and are kept as they are"
+        ));
     }
     if planes.iter().any(|plane| plane.shot.commas) {
         notes.push("numbers with a decimal comma are read as if with a point".to_owned());

@@ -4,7 +4,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// Elements of the top level that are looked at. The others are never handed to dicom-rs.
-pub(super) const WANTED: [Tag; 39] = [
+pub(super) const WANTED: [Tag; 41] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
@@ -13,6 +13,7 @@ pub(super) const WANTED: [Tag; 39] = [
     tags::SERIES_DESCRIPTION,
     tags::PATIENT_NAME,
     tags::PATIENT_ID,
+    tags::PATIENT_BIRTH_DATE,
     tags::SLICE_THICKNESS,
     tags::GANTRY_DETECTOR_TILT,
     tags::IMAGER_PIXEL_SPACING,
@@ -40,6 +41,7 @@ pub(super) const WANTED: [Tag; 39] = [
     tags::PIXEL_PADDING_VALUE,
     tags::RESCALE_INTERCEPT,
     tags::RESCALE_SLOPE,
+    tags::RESCALE_TYPE,
     tags::MODALITY_LUT_SEQUENCE,
     tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE,
     tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,

@@ -68,14 +68,23 @@ impl Geometry {
     /// The form that says where voxels lie; `None` where the header has neither.
     pub(super) fn taken(&self, trust: Option<Form>) -> Option<Form> {
         let sform = self.in_mm(self.sform());
-        // Numbers that are none are damage, for the reader to refuse.
-        let has_sform = self.sform_code > 0 && (spans_space(&sform) || !sform.is_finite());
         let has_qform = self.qform_code > 0;
+        // Where nothing else says it, numbers that are none are damage, for the reader to refuse.
+        let is_damaged = !sform.is_finite() && !has_qform;
+        let has_sform = self.sform_code > 0 && (spans_space(&sform) || is_damaged);
         match () {
             () if has_qform && (trust == Some(Form::Qform) || !has_sform) => Some(Form::Qform),
             () if has_sform => Some(Form::Sform),
             () => None,
         }
+    }
+
+    /// As it is written: without a sform that counts as none.
+    pub(super) fn for_writing(mut self) -> Self {
+        if self.sform_code > 0 && self.taken(None) != Some(Form::Sform) {
+            self.sform_code = 0;
+        }
+        self
     }
 
     fn in_mm(&self, native: DAffine3) -> DAffine3 {

@@ -160,7 +160,7 @@ impl Fields {
 fn geometry(space: &Space) -> (Geometry, bool) {
     let unchanged = |native: &Geometry| native.world_from_voxel(space.shape) == space.world_from_voxel;
     match space.native.filter(unchanged) {
-        Some(native) => (native, true),
+        Some(native) => (native.for_writing(), true),
         None => (Geometry::from_affine(&space.world_from_voxel), false),
     }
 }

@@ -73,9 +73,11 @@ impl Encoding {
 
     /// A sentence about labels that were scaled, as programs do that keep them as fractions.
     pub fn rounded(&self) -> Option<String> {
-        (self.rounding() > WHOLE).then(|| {
-            format!("its header scales labels by {}, and labels are rounded to whole numbers", self.slope)
-        })
+        let Self { slope, intercept, .. } = self;
+        let added = if *intercept == 0.0 { String::new() } else { format!(" and adds {intercept}") };
+        let rounded = if self.rounding() > WHOLE { ", and labels are rounded to whole numbers" } else { "" };
+        ((*slope, *intercept) != (1.0, 0.0))
+            .then(|| format!("its header scales labels by {slope}{added}{rounded}"))
     }
 
     /// Numbers that are the values.
