@@ -158,10 +158,22 @@ async fn review(page: &Page) {
     page.until("bench.scan.state === 'reviewed'").await;
 }
 
+/// A scan on which nothing is drawn is not reviewed with one key.
+async fn empty_review_is_asked_about(page: &Page) {
+    page.press("m").await;
+    page.until("document.getElementById('ask-dialog').open").await;
+    let question = page.ask("document.getElementById('ask-text').textContent").await;
+    assert_eq!(question, "This scan has no mask. Mark it as reviewed with nothing in it?");
+    page.press(Key::Enter).await;
+    page.until("!document.querySelector('dialog[open]')").await;
+    assert_eq!(page.ask("bench.scan.state").await, "untouched");
+}
+
 /// Opens the next scan, and draws a polygon in a coronal plane and a lasso in a sagittal one.
 async fn second_scan(page: &Page) -> Vec<u16> {
     page.press("n").await;
     page.until("bench.scan?.name === 'b-sheared' && bench.scan.loaded").await;
+    empty_review_is_asked_about(page).await;
     let mut drawing = Drawing::new(&scans()[1].1);
     for (plane, tool) in [(Plane::Coronal, "g"), (Plane::Sagittal, "l")] {
         page.press("o").await;
@@ -173,7 +185,9 @@ async fn second_scan(page: &Page) -> Vec<u16> {
             for corner in corners {
                 page.click_at(corner).await;
             }
-            page.press_with(Key::Shift, Key::Enter).await;
+            // The second press of a double click on the last corner.
+            page.click_at(corners[3]).await;
+            page.until("bench.toolAtWork.points.length === 0").await;
         } else {
             page.drag(&corners).await;
         }
