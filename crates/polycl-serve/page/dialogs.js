@@ -31,6 +31,8 @@ export async function askName() {
 export async function startSession() {
   bench.session = await get("/api/session");
   bench.emit("session");
+  // The network is loaded while the page is there already.
+  if (!bench.session.network.ready && !bench.session.hint) setTimeout(() => startSession().catch(() => {}), 2000);
 }
 
 export function setUpSaid() {

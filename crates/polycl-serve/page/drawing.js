@@ -63,6 +63,7 @@ export function setUpDrawing() {
   by("clear-above").addEventListener("click", () => clearBeyond(1));
   by("clear-below").addEventListener("click", () => clearBeyond(-1));
   bench.on("tool", showTool);
+  bench.on("session", showTool);
   bench.on("brush", showBrush);
   bench.on("show", showShow);
   bench.on("window", showWindow);

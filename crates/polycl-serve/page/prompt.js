@@ -26,7 +26,7 @@ function ask(view, back) {
     const { box, points } = prompts;
     bench.emit("waiting", true);
     try {
-      const change = await bench.scan.api.post("prompt", { label: bench.active, plane: view.name, k: view.slice, box, points });
+      const change = await bench.scan.api.post("prompt", { label: bench.active, plane: view.name, k: view.slice, box, points, over: bench.brush.over });
       bench.scan.apply(change);
       bench.say(`Segmented with confidence ${change.predicted_iou.toFixed(2)}.`);
     } catch (refusal) {

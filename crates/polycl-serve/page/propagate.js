@@ -74,7 +74,7 @@ function show() {
   if (!bench.scan) return;
   const { job, writer } = bench.scan;
   const label = activeLabel();
-  const ready = bench.session.network?.ready;
+  const ready = bench.session?.network?.ready;
   by("propagate").hidden = Boolean(job);
   by("propagate").disabled = !writer || !ready || !label;
   by("stop").hidden = !job;
@@ -98,7 +98,7 @@ const nameOf = ({ plane, n }) => `${plane === "axial" ? "" : `${plane} `}slice $
 function words(job, label, ready) {
   if (job) return `${job.kind === "predict" ? "Predicting" : `Propagating through ${job.plane} slices`}: ${howFar(job)}`;
   began = null;
-  if (!ready) return sentence(bench.session.hint ?? "No network is loaded: draw and interpolate.");
+  if (!ready) return sentence(bench.session?.hint ?? "The network is being loaded. Drawing and interpolation work already.");
   if (!label) return "Add a label to start.";
   const next = nextSlice();
   if (next) return `Correcting ${nameOf(next)} helps most: most pixels are in doubt there.`;

@@ -11,14 +11,13 @@ const SIDES: [usize; 2] = [360, 360];
 ///
 /// # Errors
 /// Those of the encoder.
-pub fn picture(
-    mask: &Mask,
-    turn: f32,
-    colors: &BTreeMap<u16, [u8; 3]>,
-) -> anyhow::Result<Option<Vec<u8>>> {
+pub fn picture(mask: &Mask, turn: f32, colors: &BTreeMap<u16, [u8; 3]>) -> anyhow::Result<Option<Vec<u8>>> {
     let Some(own) = cut(mask, colors) else { return Ok(None) };
     let own = turned(&own, turn);
-    Ok(Some(picture::encode(SIDES, &surface::view(&own, SIDES, |label| colors.get(&label).copied().unwrap_or_default()))?))
+    Ok(Some(picture::encode(
+        SIDES,
+        &surface::view(&own, SIDES, |label| colors.get(&label).copied().unwrap_or_default()),
+    )?))
 }
 
 /// The box that holds labels, without any other.

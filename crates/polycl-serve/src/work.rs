@@ -37,6 +37,13 @@ pub struct Prompt {
     pub area: Option<[usize; 4]>,
     #[serde(default)]
     pub points: Vec<Point>,
+    /// Takes pixels of other labels, too.
+    #[serde(default = "yes")]
+    pub over: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +82,8 @@ pub fn prompt(desk: &Desk, scan: &Scan, asked: &Prompt) -> Answer<Value> {
             let voxel = view.voxel(asked.k, pixel);
             let old = document.mask[voxel];
             match inside {
-                true if !locked.contains(&old) => wanted.push((voxel, asked.label)),
+                true if old != 0 && old != asked.label && (locked.contains(&old) || !asked.over) => {}
+                true => wanted.push((voxel, asked.label)),
                 false if old == asked.label => wanted.push((voxel, 0)),
                 _ => {}
             }

@@ -182,11 +182,11 @@ async fn second_scan(page: &Page) -> Vec<u16> {
         let corners =
             [[0.3, 0.3], [0.7, 0.35], [0.6, 0.75], [0.35, 0.6]].map(|part| view.client(view.part(part)));
         if tool == "g" {
-            for corner in corners {
+            let [first, second, third, last] = corners;
+            for corner in [first, second, third] {
                 page.click_at(corner).await;
             }
-            // The second press of a double click on the last corner.
-            page.click_at(corners[3]).await;
+            page.double_click_at(last).await;
             page.until("bench.toolAtWork.points.length === 0").await;
         } else {
             page.drag(&corners).await;

@@ -145,9 +145,15 @@ fn a_label_goes_with_its_pixels_and_comes_back() {
         let back = server.post(&of(&id, "undo"), json!({"tab": "a"})).await.json();
         let names: Vec<&str> =
             back["labels"].as_array().unwrap().iter().map(|label| label["name"].as_str().unwrap()).collect();
-        assert_eq!((names, &back["slices"]["1"]), (vec!["liver again", "spleen", "Liver"], &json!("...d....")));
+        assert_eq!(
+            (names, &back["slices"]["1"]),
+            (vec!["liver again", "spleen", "Liver"], &json!("...d...."))
+        );
         assert_eq!(mask(&server, &id).await, before);
-        assert_eq!(server.post(&of(&id, "remove"), json!({"tab": "a", "label": 9})).await.code(), "no_such_label");
+        assert_eq!(
+            server.post(&of(&id, "remove"), json!({"tab": "a", "label": 9})).await.code(),
+            "no_such_label"
+        );
     });
 }
 
