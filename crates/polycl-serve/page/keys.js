@@ -17,6 +17,9 @@ import { PLANE_NAMES } from "./geometry.js";
 const move = (by) => () => bench.goTo(bench.slice() + by);
 const choose = (name) => () => bench.setTool(name);
 
+/// Steps as the server calls them, in words.
+const STEPS = { clear: "clearing", remove: "removal", prompt: "outline", interpolate: "interpolation", propagate: "propagation", predict: "prediction" };
+
 export function step(way) {
   if (!bench.scan?.writer) return undefined;
   return attempt(async () => {
@@ -25,7 +28,7 @@ export function step(way) {
     const about = (change.about ?? []).map((value) => scan.label(value)?.name ?? names.get(value)).filter(Boolean).join(", ");
     const where = change.patches?.length === 1 ? ` in slice ${change.patches[0].z + 1}` : "";
     const news = state === scan.state ? "" : scan.state === "reviewed" ? " Marked as reviewed again." : state === "reviewed" ? " No longer marked as reviewed." : "";
-    bench.say(`${way === "undo" ? "Undone" : "Redone"}: ${change.what}${about ? ` of ${about}` : ""}${where}.${news}`);
+    bench.say(`${way === "undo" ? "Undone" : "Redone"}: ${STEPS[change.what] ?? change.what}${about ? ` of ${about}` : ""}${where}.${news}`);
   });
 }
 

@@ -14,7 +14,7 @@ export function setUpLabels() {
     renaming = null;
     const first = bench.scan.labels[0]?.value ?? null;
     if (!bench.scan.label(bench.active)) bench.choose(first);
-    bench.scan.on("labels", show);
+    bench.scan.on("labels", () => (bench.scan.label(bench.active) ? show() : bench.choose(bench.scan.labels[0]?.value ?? null)));
     bench.scan.on("writer", show);
     show();
   });

@@ -26,8 +26,7 @@ export class Scan extends Bus {
     this.previewed = new Set();
     /// Planes that the propagation at work has found.
     this.found = new Set();
-    this.job = null;
-    this.loaded = false;
+    [this.job, this.loaded] = [null, false];
   }
 
   /// Loads the mask, then listens to the server; what it says is told on as events of this scan.
@@ -125,9 +124,7 @@ export class Scan extends Bus {
 
   async setLabels(labels) {
     const said = await this.api.post("labels", { labels });
-    this.labels = said.labels;
-    this.slices = said.slices;
-    this.revision = said.revision;
+    for (const name of ["labels", "slices", "revision"]) this[name] = said[name];
     this.emit("labels");
     this.emit("slices");
   }
