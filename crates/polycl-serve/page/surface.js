@@ -45,9 +45,10 @@ function found(any) {
 }
 
 function show() {
-  const labels = bench.scan ? bench.scan.labels.filter((label) => label.visible && bench.show.mask) : [];
+  const drawn = ({ value, visible }) => visible && bench.show.mask && /[^.s]/.test(bench.scan.slicesOf(value));
+  const labels = bench.scan ? bench.scan.labels.filter(drawn) : [];
   const names = labels.map((label) => label.name).join(", ");
-  by("surface-name").textContent = `3D: ${names || "no visible label"}`;
+  by("surface-name").textContent = `3D: ${names || "no label to show"}`;
   if (!labels.length) {
     shown = "";
     return found(false);
