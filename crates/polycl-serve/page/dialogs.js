@@ -29,7 +29,9 @@ export async function askName() {
 }
 
 export async function startSession() {
-  bench.session = await get("/api/session");
+  const said = await get("/api/session");
+  // A name may have been given meanwhile.
+  bench.session = { ...said, who: said.who ?? bench.session?.who ?? null };
   bench.emit("session");
   // The network is loaded while the page is there already.
   if (!bench.session.network.ready && !bench.session.hint) setTimeout(() => startSession().catch(() => {}), 2000);

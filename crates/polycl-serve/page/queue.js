@@ -10,6 +10,7 @@ let rows = [];
 let state = null;
 let hush = null;
 let frame = null;
+let drawn = "";
 
 export function setUpQueue(open) {
   by("search").addEventListener("input", show);
@@ -91,7 +92,7 @@ function soon() {
   frame ??= setTimeout(() => {
     frame = null;
     if (document.activeElement?.closest?.("#rows textarea")) soon();
-    else show();
+    else if (picture() !== drawn) show();
   }, 250);
 }
 
@@ -108,7 +109,11 @@ function chosen() {
   return order ? found.sort(order) : found;
 }
 
+/// All that the table shows, as a text: where it is the same, nothing moves under the mouse.
+const picture = () => JSON.stringify([rows, state, Math.floor(Date.now() / 60000)]);
+
 function show() {
+  drawn = picture();
   const focused = document.activeElement?.closest?.("tr")?.dataset.id;
   by("filters").replaceChildren(filter(null, "all", rows.length), ...STATES.map((name) => filter(name, name, rows.filter((row) => row.state === name).length)).filter(Boolean));
   const shown = chosen();
