@@ -1,8 +1,10 @@
 // The server's API (API.md beside this folder). An answer that is no success is thrown as `Refusal`.
 
+import { sentence } from "./dom.js";
+
 export class Refusal extends Error {
   constructor(status, { error, message, hint }) {
-    super(hint ? `${message} ${hint}` : message);
+    super(hint ? `${sentence(message)} ${sentence(hint)}` : message);
     this.status = status;
     this.code = error;
   }
@@ -74,6 +76,8 @@ export function scanApi(id) {
     get: () => get(`${path}?tab=${tab}`),
     bytes: (what) => bytes(`${path}/${what}`),
     post: (what, body = {}) => post(`${path}/${what}`, { tab, ...body }),
+    /// Said while the page goes away.
+    leave: () => navigator.sendBeacon(`${path}/close`, new Blob([JSON.stringify({ tab })], { type: "application/json" })),
     link: (what) => `${path}/${what}`,
   };
 }

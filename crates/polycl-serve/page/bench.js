@@ -3,6 +3,8 @@
 import { Bus } from "./bus.js";
 import { clamp } from "./geometry.js";
 
+export const READ_ONLY = "Read-only: another tab is drawing on this scan.";
+
 class Bench extends Bus {
   scan = null;
   session = null;
@@ -12,7 +14,7 @@ class Bench extends Bus {
   tool = "navigate";
   large = "axial";
   single = false;
-  brush = { size: 10, limited: false, low: -100, high: 200, over: true };
+  brush = { size: 10, limited: false, low: -100, high: 200, over: false };
   show = { mask: true, fill: 35, smooth: true, cross: true };
 
   setScan(scan) {
@@ -77,13 +79,13 @@ class Bench extends Bus {
   /// Why nothing can be drawn now, in one sentence, or null.
   hindrance() {
     const label = this.scan.label(this.active);
-    if (!this.scan.writer) return "Another tab has this scan: take over to draw.";
+    if (!this.scan.writer) return READ_ONLY;
     if (!this.scan.loaded) return "The mask is still loading.";
     if (this.scan.job) return "Propagation is running: stop it to draw.";
     if (this.scan.outbox.trouble) return `Not stored: ${this.scan.outbox.trouble}`;
     if (!label) return "Add a label first.";
     if (label.locked) return `${label.name} is locked: unlock it to draw.`;
-    if (!label.visible || !this.show.mask) return "The label is hidden: show it to draw.";
+    if (!label.visible || !this.show.mask) return `${label.name} is hidden: show it to draw.`;
     return null;
   }
 

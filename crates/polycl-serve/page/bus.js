@@ -6,6 +6,11 @@ export class Bus {
     this.#listeners.set(name, [...known, listener]);
   }
 
+  /// Tells nobody any more.
+  mute() {
+    this.#listeners.clear();
+  }
+
   emit(name, detail) {
     for (const listener of this.#listeners.get(name) ?? []) listener(detail);
   }

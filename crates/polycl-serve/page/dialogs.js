@@ -1,6 +1,6 @@
 import { get, post } from "./api.js";
 import { attempt, bench } from "./bench.js";
-import { by, make } from "./dom.js";
+import { by, capital, make } from "./dom.js";
 
 /// Asks with buttons; resolves with the value of the one pressed, or null.
 export function choose(title, text, buttons) {
@@ -20,7 +20,7 @@ export async function askName() {
   dialog.showModal();
   await new Promise((tell) => dialog.addEventListener("close", tell, { once: true }));
   const who = by("name").value.trim();
-  if (!who || who === bench.session.who) return;
+  if (dialog.returnValue === "cancel" || !who || who === bench.session.who) return;
   await attempt(async () => {
     bench.session = await post("/api/session", { who });
     localStorage.setItem("who", who);
@@ -29,8 +29,12 @@ export async function askName() {
 }
 
 export async function startSession() {
-  bench.session = await get("/api/session");
+  const said = await get("/api/session");
+  // A name may have been given meanwhile.
+  bench.session = { ...said, who: said.who ?? bench.session?.who ?? null };
   bench.emit("session");
+  // The network is loaded while the page is there already.
+  if (!bench.session.network.ready && !bench.session.hint) setTimeout(() => startSession().catch(() => {}), 2000);
 }
 
 export function setUpSaid() {
@@ -39,7 +43,7 @@ export function setUpSaid() {
   const hush = () => (said.hidden = true);
   bench.on("say", ({ text, kind }) => {
     clearTimeout(timer);
-    said.firstElementChild.textContent = text;
+    said.firstElementChild.textContent = capital(text);
     said.className = kind;
     said.hidden = false;
     timer = setTimeout(hush, kind === "error" ? 12000 : 4000);

@@ -31,6 +31,12 @@ export function icon(name) {
   return svg;
 }
 
+/// A text that begins as a sentence does; names of files stay as they are.
+export const capital = (text) => text.replace(/^\p{Ll}(?=\p{L}*[ ,])/u, (letter) => letter.toUpperCase());
+
+/// A text as a sentence.
+export const sentence = (text) => (/[.!?…]$/.test(text) ? capital(text) : `${capital(text)}.`);
+
 export function press(button, on) {
   button.setAttribute("aria-pressed", String(on));
 }

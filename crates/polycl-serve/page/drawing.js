@@ -1,8 +1,8 @@
 // The panel of the drawing tools and the bar above the views.
 
-import { bench } from "./bench.js";
+import { bench, READ_ONLY } from "./bench.js";
 import { by, make, press } from "./dom.js";
-import { clearSlice, copyFrom, interpolate } from "./fill.js";
+import { clearBeyond, clearSlice, copyFrom, interpolate } from "./fill.js";
 import { clamp } from "./geometry.js";
 import { fitAll, toggleSingle } from "./views.js";
 
@@ -14,7 +14,7 @@ const HINTS = {
   brush: "Paint. Shift erases; [ and ] change the size.",
   eraser: "Erase the active label.",
   lasso: "Draw around the organ in one go; the inside is filled. Shift removes.",
-  polygon: "Click corners; the first corner or a double click closes. Shift removes.",
+  polygon: "Click corners; a double click or Enter closes. Shift removes.",
   fill: "Click inside a closed outline.",
   box: "Drag a box around the organ: the network outlines it.",
   points: "Click on what is missing, with Shift on what is wrong.",
@@ -38,7 +38,11 @@ export const toggleLimit = () => bench.setBrush({ limited: !bench.brush.limited 
 export function setUpDrawing() {
   for (const button of document.querySelectorAll(".tool")) button.addEventListener("click", () => bench.setTool(button.dataset.tool));
   const number = (id, use) => by(id).addEventListener("change", () => by(id).value !== "" && use(Number(by(id).value)));
-  by("preset").addEventListener("change", () => chooseWindow(Number(by("preset").value)));
+  by("preset").addEventListener("change", () => {
+    chooseWindow(Number(by("preset").value));
+    by("preset").blur();
+  });
+  for (const id of ["centre-hu", "width-hu", "low", "high"]) by(id).addEventListener("keydown", leaveField);
   number("centre-hu", (centre) => bench.setWindow(centre, bench.window.width));
   number("width-hu", (width) => bench.setWindow(bench.window.centre, width));
   by("opacity").addEventListener("input", () => bench.setShow({ fill: Number(by("opacity").value) }));
@@ -56,13 +60,16 @@ export function setUpDrawing() {
   by("copy-above").addEventListener("click", () => copyFrom(1));
   by("interpolate").addEventListener("click", interpolate);
   by("clear").addEventListener("click", clearSlice);
+  by("clear-above").addEventListener("click", () => clearBeyond(1));
+  by("clear-below").addEventListener("click", () => clearBeyond(-1));
   bench.on("tool", showTool);
+  bench.on("session", showTool);
   bench.on("brush", showBrush);
   bench.on("show", showShow);
   bench.on("window", showWindow);
   bench.on("scan", () => {
     if (!bench.scan) return;
-    by("preset").replaceChildren(make("option", { value: "", hidden: true }, "own"), ...bench.scan.windows.map((one, at) => make("option", { value: at }, one.name)));
+    by("preset").replaceChildren(make("option", { value: "", hidden: true }, "custom"), ...bench.scan.windows.map((one, at) => make("option", { value: at }, one.name)));
     by("unit").textContent = bench.scan.values.hu ? "HU" : "";
     showWindow();
     bench.scan.on("writer", showTool);
@@ -72,6 +79,14 @@ export function setUpDrawing() {
   showBrush();
   showShow();
 }
+
+/// Enter takes a number and Esc takes it back; both give the keys back to the views.
+function leaveField(event) {
+  if (event.key === "Escape") [showWindow, showBrush].forEach((show) => show());
+  if (event.key === "Escape" || event.key === "Enter") event.target.blur();
+}
+
+const CHANGES = ["copy-below", "copy-above", "interpolate", "clear", "clear-above", "clear-below"];
 
 export function single() {
   toggleSingle();
@@ -83,8 +98,11 @@ function showTool() {
   const networkReady = bench.session?.network?.ready ?? false;
   for (const button of document.querySelectorAll(".tool")) {
     press(button, button.dataset.tool === bench.tool);
-    if (["box", "points"].includes(button.dataset.tool)) button.disabled = !networkReady;
+    const looks = button.closest(".group") === document.querySelector("#tools .group");
+    button.disabled = (!looks && bench.scan?.writer === false) || (["box", "points"].includes(button.dataset.tool) && !networkReady);
   }
+  for (const id of CHANGES) by(id).disabled = bench.scan?.writer === false;
+  if (bench.scan?.writer === false) by("tool-hint").textContent = READ_ONLY;
 }
 
 function showBrush() {

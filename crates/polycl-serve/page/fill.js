@@ -1,5 +1,7 @@
 import { attempt, bench } from "./bench.js";
+import { count } from "./dom.js";
 import { flood } from "./raster.js";
+import { runsWhere } from "./runs.js";
 import { Stroke } from "./stroke.js";
 
 /// Fills the hole, or the part of another label, under the pointer; with the limit on, the connected tissue.
@@ -10,6 +12,8 @@ export class Fill {
     const stroke = Stroke.begin(view, event.shiftKey);
     if (!stroke) return;
     const from = stroke.before[y * view.plane.width + x];
+    const outside = beyondLimit(view, x, y);
+    if (outside && !stroke.erase) return bench.say(outside, "error");
     const inside = bench.brush.limited && !stroke.erase ? (pixel) => stroke.allowed[pixel] : (pixel) => stroke.before[pixel] === from;
     const open = flood(stroke.flags, view.plane, x, y, inside);
     if (open && from === 0 && !bench.brush.limited) return bench.say("Nothing encloses this place: close the outline first.", "error");
@@ -20,6 +24,15 @@ export class Fill {
   move() {}
   release() {}
   cancel() {}
+}
+
+/// Why the limit of values keeps a place from being filled, in one sentence.
+function beyondLimit({ plane, slice }, x, y) {
+  const { limited, low, high } = bench.brush;
+  const value = bench.scan.voxels.value(plane.index(x, y, slice));
+  if (!limited || (value >= low && value <= high)) return null;
+  const unit = bench.scan.values.hu ? " HU" : "";
+  return `This place has ${Math.round(value)}${unit}, and only voxels within ${low} to ${high}${unit} are filled.`;
 }
 
 /// Adds the active label of the nearest slice on one side to the slice in view.
@@ -45,7 +58,28 @@ export function clearSlice() {
   if (!stroke) return;
   stroke.flags.fill(1);
   stroke.paint();
-  if (!stroke.end()) bench.say("This slice has nothing of the label.");
+  if (!stroke.end("clear")) bench.say("This slice has nothing of the label.");
+}
+
+/// Removes the active label from every slice on one side of the slice in view, as one step.
+export function clearBeyond(side) {
+  const { scan, active: label } = bench;
+  const hindrance = bench.hindrance();
+  if (hindrance) return bench.say(hindrance, "error");
+  const plane = bench.plane(), planes = [];
+  const values = new scan.mask.constructor(plane.width * plane.height);
+  for (let k = bench.slice() + side; k >= 0 && k < plane.depth; k += side) {
+    plane.read(scan.mask, k, values);
+    const clear = runsWhere(values.length, (at) => values[at] === label);
+    if (clear.length) planes.push({ k, set: [], clear });
+  }
+  const where = side < 0 ? "below" : "above", { name } = scan.label(label);
+  if (!planes.length) return bench.say(`No slice ${where} has ${name}.`);
+  const edit = { plane: plane.name, label, over: false, what: "clear", planes };
+  scan.paint(edit);
+  scan.emit("mask");
+  scan.outbox.put(edit);
+  bench.say(`${name} was cleared from ${count(planes.length, "slice")} ${where}.`);
 }
 
 export function interpolate() {
@@ -55,6 +89,6 @@ export function interpolate() {
     await bench.scan.outbox.settle();
     const change = await bench.scan.api.post("interpolate", { label: bench.active, plane: bench.large });
     bench.scan.apply(change);
-    bench.say(`Interpolated ${change.patches.length} slices.`);
+    bench.say(`Interpolated ${count(change.patches.length, "slice")}.`);
   });
 }

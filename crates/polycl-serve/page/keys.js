@@ -5,6 +5,7 @@ import { by, make } from "./dom.js";
 import { chooseWindow, single, sizeBy, toggleCross, toggleLimit, toggleMask } from "./drawing.js";
 import { openExport } from "./export.js";
 import { clearSlice, copyFrom, interpolate } from "./fill.js";
+import { legend } from "./legend.js";
 import { addLabel, rename, toggleLocked, toggleVisible } from "./labels.js";
 import { goToNext, propagate, stop } from "./propagate.js";
 import { focusQueue } from "./queue.js";
@@ -16,9 +17,25 @@ import { PLANE_NAMES } from "./geometry.js";
 const move = (by) => () => bench.goTo(bench.slice() + by);
 const choose = (name) => () => bench.setTool(name);
 
+/// Steps as the server calls them, in words.
+const STEPS = { clear: "clearing", remove: "removal", prompt: "outline", interpolate: "interpolation", propagate: "propagation", predict: "prediction" };
+
 export function step(way) {
   if (!bench.scan?.writer) return undefined;
-  return attempt(async () => bench.say(`${way === "undo" ? "Undone" : "Redone"}: ${await bench.scan.step(way)}.`));
+  return attempt(async () => {
+    const { scan } = bench, { state } = scan, names = new Map(scan.labels.map((label) => [label.value, label.name]));
+    const change = await scan.step(way);
+    const about = (change.about ?? []).map((value) => scan.label(value)?.name ?? names.get(value)).filter(Boolean).join(", ");
+    const where = change.patches?.length === 1 ? ` in slice ${change.patches[0].z + 1}` : "";
+    const news = state === scan.state ? "" : scan.state === "reviewed" ? " Marked as reviewed again." : state === "reviewed" ? " No longer marked as reviewed." : "";
+    bench.say(`${way === "undo" ? "Undone" : "Redone"}: ${STEPS[change.what] ?? change.what}${about ? ` of ${about}` : ""}${where}.${news}`);
+  });
+}
+
+/// Enter: the polygon that the mouse draws is closed; else the pen goes down and up at the crosshair.
+function enter() {
+  if (bench.tool === "polygon" && tool().points.length && tool().byMouse) tool().closeIfWhole();
+  else penKey(largeView(), false);
 }
 
 /// To the nearest slice on one side that a person drew.
@@ -52,7 +69,7 @@ function table({ toQueue, nextScan }) {
       ["v", "V", "Navigate: move the crosshair", choose("navigate")], ["w", "W", "Window: drag (or the right button)", choose("window")],
       ["h", "H", "Pan (or the middle button, or Space)", choose("pan")], ["z", "Z", "Zoom (or Ctrl and wheel)", choose("zoom")],
       ["b", "B", "Brush (Shift erases)", choose("brush")], ["e", "E", "Eraser", choose("eraser")], ["l", "L", "Lasso", choose("lasso")],
-      ["g", "G", "Polygon: Enter adds a corner, Shift+Enter closes", choose("polygon")], ["f", "F", "Fill", choose("fill")],
+      ["g", "G", "Polygon: a double click or Enter closes", choose("polygon")], ["f", "F", "Fill", choose("fill")],
       ["r", "R", "Box for the network", choose("box")], ["t", "T", "Points for the network (Shift: not this)", choose("points")],
     ]],
     ["Slices", [
@@ -65,7 +82,7 @@ function table({ toQueue, nextScan }) {
     ["Drawing", [
       ["Shift+ArrowUp", "Shift+↑", null, () => moveCross(largeView(), 0, -1)], ["Shift+ArrowDown", "Shift+↓", null, () => moveCross(largeView(), 0, 1)],
       ["Shift+ArrowLeft", "Shift+←", null, () => moveCross(largeView(), -1, 0)], ["Shift+ArrowRight", "Shift+arrows", "Move the crosshair, and the pen with it", () => moveCross(largeView(), 1, 0)],
-      ["Enter", "Enter", "Pen down and up at the crosshair", () => penKey(largeView(), false)],
+      ["Enter", "Enter", "Close the polygon of the mouse; else pen down and up at the crosshair", enter],
       ["Shift+Enter", "Shift+Enter", "Close the polygon; else the pen removes", () => (tool().points?.length > 2 && bench.tool === "polygon" ? tool().close() : penKey(largeView(), true))],
       ["Backspace", "Backspace", "Take back a corner of the polygon", back], ["Escape", "Esc", "Cancel what is being drawn, or stop", escape],
       ["[", "[", "Smaller brush", () => sizeBy(1 / 1.2)], ["]", "]", "Larger brush", () => sizeBy(1.2)], ["u", "U", "Only values within limits, or all", toggleLimit],
@@ -78,7 +95,7 @@ function table({ toQueue, nextScan }) {
       ["a", "A", "Add a label", addLabel], ["F2", "F2", "Rename the label", () => rename()], ["j", "J", "Hide or show the label", () => toggleVisible()], ["k", "K", "Lock or unlock the label", () => toggleLocked()],
     ]],
     ["Network and review", [
-      ["p", "P", "Propagate", propagate], ["s", "S", "Stop", stop], ["m", "M", "Mark reviewed, or open again", toggleReview],
+      ["p", "P", "Propagate", propagate], ["s", "S", "Stop", stop], ["m", "M", "Mark reviewed, or unmark", toggleReview],
       ["n", "N", "Next scan", nextScan], ["q", "Q", "Queue", toQueue],
     ]],
     ["Display", [
@@ -95,8 +112,11 @@ export function setUpKeys(ways) {
   const groups = table(ways);
   const onScan = new Map(groups.flatMap(([, keys]) => keys.map(([key, , , run]) => [key, run])));
   const onQueue = new Map(QUEUE_KEYS.filter(([, , , run]) => run).map(([key, , , run]) => [key, run]));
-  const showHelp = () => by("help").showModal();
-  by("keys").replaceChildren(...groups.map(([name, keys]) => section(name, keys)), section("Queue", QUEUE_KEYS));
+  const showHelp = () => {
+    by("help").showModal();
+    by("help").scrollTop = 0;
+  };
+  by("keys").replaceChildren(...groups.map(([name, keys]) => section(name, keys)), section("Queue", QUEUE_KEYS), make("section", {}, make("h3", {}, "Strip beside the slices"), legend()));
   by("help-open").addEventListener("click", showHelp);
   freeKeys();
   window.addEventListener("keyup", (event) => event.key === " " && holdSpace(false));

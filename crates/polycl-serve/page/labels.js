@@ -1,9 +1,10 @@
 // The table of labels: choose, add, rename, colour, hide, lock, remove.
 
 import { attempt, bench } from "./bench.js";
-import { by, icon, make } from "./dom.js";
+import { choose } from "./dialogs.js";
+import { by, count, icon, make } from "./dom.js";
 
-const COLORS = ["#ff9e3d", "#4cc9f0", "#80ed99", "#f15bb5", "#fee440", "#9b8cff", "#ff6b6b", "#2ec4b6", "#c0d860", "#e0a3ff"];
+const COLORS = ["#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#bfef45", "#fabed4", "#469990", "#dcbeff", "#9a6324"];
 let renaming = null;
 
 export function setUpLabels() {
@@ -13,7 +14,7 @@ export function setUpLabels() {
     renaming = null;
     const first = bench.scan.labels[0]?.value ?? null;
     if (!bench.scan.label(bench.active)) bench.choose(first);
-    bench.scan.on("labels", show);
+    bench.scan.on("labels", () => (bench.scan.label(bench.active) ? show() : bench.choose(bench.scan.labels[0]?.value ?? null)));
     bench.scan.on("writer", show);
     show();
   });
@@ -66,7 +67,18 @@ export function rename(value = bench.active) {
 }
 
 async function remove(value) {
-  if (await save(bench.scan.labels.filter((label) => label.value !== value))) bench.choose(bench.scan.labels[0]?.value ?? null);
+  const { scan } = bench, { name } = scan.label(value);
+  const pixels = scan.shape[0] * scan.shape[1], slices = new Set();
+  scan.mask.forEach((own, at) => own === value && slices.add(Math.floor(at / pixels)));
+  if (slices.size) {
+    const text = `${name} is drawn in ${count(slices.size, "slice")}, which lose it. Undo brings it back.`;
+    if ((await choose(`Remove ${name}?`, text, [["", "Cancel"], ["remove", "Clear it and remove it"]])) !== "remove") return;
+  }
+  await attempt(async () => {
+    await scan.remove(value);
+    bench.choose(scan.labels[0]?.value ?? null);
+    bench.say(`${name} was removed. Undo brings it back.`);
+  });
 }
 
 function show() {
@@ -78,6 +90,7 @@ function show() {
   list.querySelector(".name")?.focus();
   list.querySelector(".name")?.select();
   if (focused) list.querySelector(`[data-key="${focused}"]`)?.focus();
+  list.querySelector(".active")?.scrollIntoView({ block: "nearest" });
 }
 
 function row(label, at) {

@@ -1,12 +1,13 @@
 // Starts the page and goes between the queue (no hash) and a scan (#id).
 
-import { attempt, bench } from "./bench.js";
+import { attempt, bench, READ_ONLY } from "./bench.js";
 import { askName, setUpSaid, setUpTheme, startSession } from "./dialogs.js";
 import { by } from "./dom.js";
 import { setUpDrawing } from "./drawing.js";
 import { setUpExport } from "./export.js";
 import { setUpKeys, step } from "./keys.js";
 import { setUpLabels } from "./labels.js";
+import { setUpLegend } from "./legend.js";
 import { recall, remember } from "./memory.js";
 import { setUpPropagate } from "./propagate.js";
 import { focusQueue, leaveQueue, scanAfter, setUpQueue, showQueue } from "./queue.js";
@@ -14,6 +15,7 @@ import { setUpReview } from "./review.js";
 import { Scan } from "./scan.js";
 import { setUpSlider } from "./slider.js";
 import { setUpSurface } from "./surface.js";
+import { finishTool } from "./tools.js";
 import { setUpViews } from "./views.js";
 
 const toQueue = () => (location.hash = "");
@@ -39,6 +41,7 @@ async function route() {
 function leave() {
   leaveQueue();
   if (!bench.scan) return;
+  finishTool();
   remember();
   bench.scan.close();
   by("banner").hidden = true;
@@ -78,7 +81,7 @@ async function enter(id) {
 function showWriter() {
   const { writer } = bench.scan;
   by("banner").hidden = writer;
-  by("banner").firstElementChild.textContent = "This scan is open in another tab, which draws. Here it can be looked at.";
+  by("banner").firstElementChild.textContent = READ_ONLY;
   showHistory();
 }
 
@@ -92,7 +95,7 @@ function showStored() {
   const stored = by("stored");
   const { state, trouble } = bench.scan.outbox;
   stored.className = state;
-  stored.textContent = { stored: "✓ stored", storing: "storing…", held: "✗ not stored" }[state];
+  stored.textContent = { stored: "✓ Stored", storing: "Storing…", held: "✗ Not stored" }[state];
   by("held").hidden = state !== "held";
   by("held").firstElementChild.textContent = `Your last stroke is not stored: ${trouble}`;
 }
@@ -105,6 +108,7 @@ function setUp() {
   setUpLabels();
   setUpPropagate();
   setUpSlider();
+  setUpLegend();
   setUpSurface();
   setUpReview();
   setUpExport();
@@ -121,7 +125,10 @@ function setUp() {
   bench.on("session", () => (by("who").textContent = bench.session.who ?? "Who?"));
   bench.on("cursor", () => bench.scan?.voxels.look(bench.cursor[2]));
   window.addEventListener("hashchange", route);
-  window.addEventListener("pagehide", remember);
+  window.addEventListener("pagehide", () => {
+    remember();
+    bench.scan?.leave();
+  });
 }
 
 setUp();

@@ -5,6 +5,8 @@ import { fillPolygon } from "./raster.js";
 import { Stroke } from "./stroke.js";
 
 const NEAR = 8;
+/// The time and the way between two presses that are one double click.
+const TWICE = { ms: 450, pixels: 6 };
 
 class Outline {
   points = [];
@@ -18,8 +20,8 @@ class Outline {
 
   close() {
     const { view, points, slice } = this;
-    if (points.length > 2 && view.slice === slice) {
-      const stroke = Stroke.begin(view, this.erase);
+    if (points.length > 2) {
+      const stroke = Stroke.begin({ plane: view.plane, slice }, this.erase);
       if (stroke) {
         fillPolygon(stroke.flags, view.plane, points);
         stroke.paint();
@@ -70,7 +72,9 @@ export class Polygon extends Outline {
   loose = true;
 
   press(view, at, event) {
-    if (this.points.length && (view !== this.view || view.slice !== this.slice)) this.cancel();
+    const twice = this.#isSecond(event);
+    this.byMouse = !event.byKey;
+    if (this.points.length && (view !== this.view || view.slice !== this.slice)) this.finish();
     if (!this.points.length) {
       const hindrance = bench.hindrance();
       if (hindrance) bench.say(hindrance, "error");
@@ -79,9 +83,27 @@ export class Polygon extends Outline {
     }
     const first = view.toScreen(this.points[0].x, this.points[0].y), here = view.toScreen(at.x, at.y);
     const closes = Math.hypot(first.x - here.x, first.y - here.y) < NEAR * view.unit;
-    if (closes || event.detail > 1) this.close();
+    if (closes || twice) this.closeIfWhole();
     else this.points.push(at);
     view.touch("above");
+  }
+
+  /// True of the second press of a double click, whose first has put a corner.
+  #isSecond({ byKey, timeStamp, clientX, clientY }) {
+    const { last } = this;
+    this.last = byKey ? null : { timeStamp, clientX, clientY };
+    return Boolean(last && this.last) && timeStamp - last.timeStamp < TWICE.ms && Math.hypot(clientX - last.clientX, clientY - last.clientY) < TWICE.pixels;
+  }
+
+  closeIfWhole() {
+    if (this.points.length > 2) this.close();
+    else bench.say("A polygon needs three corners or more.");
+  }
+
+  /// Closes what is open, as a person would have.
+  finish() {
+    if (this.points.length > 2) bench.say(`The open polygon in slice ${this.slice + 1} was closed.`);
+    this.close();
   }
 
   move() {}
@@ -89,6 +111,7 @@ export class Polygon extends Outline {
 
   back() {
     this.points.pop();
-    this.view?.touch("above");
+    this.view.pointer = this.view.mouse ?? this.view.pointer;
+    this.view.touch("above");
   }
 }

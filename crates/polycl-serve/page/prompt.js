@@ -19,15 +19,19 @@ function refuse() {
   return Boolean(hindrance);
 }
 
-function ask(view) {
+/// Asks with the box and the points; `back` takes those away again that were refused.
+function ask(view, back) {
   return attempt(async () => {
     await bench.scan.outbox.settle();
     const { box, points } = prompts;
     bench.emit("waiting", true);
     try {
-      const change = await bench.scan.api.post("prompt", { label: bench.active, plane: view.name, k: view.slice, box, points });
+      const change = await bench.scan.api.post("prompt", { label: bench.active, plane: view.name, k: view.slice, box, points, over: bench.brush.over });
       bench.scan.apply(change);
-      bench.say(`Segmented; the network expects an overlap of ${change.predicted_iou.toFixed(2)}.`);
+      bench.say(`Segmented with confidence ${change.predicted_iou.toFixed(2)}.`);
+    } catch (refusal) {
+      back();
+      throw refusal;
     } finally {
       bench.emit("waiting", false);
       view.touch("above");
@@ -58,7 +62,7 @@ export class Box {
     if (Math.abs(x1 - x0) < 2 || Math.abs(y1 - y0) < 2) return bench.say("Drag a box around the organ.");
     freshen(view);
     Object.assign(prompts, { box: [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)], points: [] });
-    ask(view);
+    ask(view, () => (prompts.box = null));
   }
 
   cancel() {
@@ -77,8 +81,9 @@ export class Points {
   press(view, at, event) {
     if (refuse()) return;
     freshen(view);
-    prompts.points.push({ at: pixel(view, at), on: !event.shiftKey && !event.altKey });
-    ask(view);
+    const point = { at: pixel(view, at), on: !event.shiftKey && !event.altKey };
+    prompts.points.push(point);
+    ask(view, () => (prompts.points = prompts.points.filter((one) => one !== point)));
   }
 
   move() {}

@@ -1,9 +1,11 @@
 import { attempt, bench } from "./bench.js";
-import { by, count } from "./dom.js";
+import { by, count, sentence } from "./dom.js";
 import { activeLabel } from "./labels.js";
 
 const FOCUS_EVERY = 600;
 let focus = null;
+/// When the page first heard how far the work is, and how far it was then.
+let began = null;
 
 export function propagate() {
   return attempt(async () => {
@@ -50,7 +52,8 @@ export function setUpPropagate() {
   bench.on("scan", () => {
     if (!bench.scan) return;
     for (const name of ["job", "slices", "labels", "writer"]) bench.scan.on(name, show);
-    bench.scan.on("server-job", ({ error }) => error || bench.say("Propagation has ended."));
+    began = null;
+    bench.scan.on("server-job", ({ error, ended }) => error || bench.say(ending(bench.scan, ended)));
     show();
   });
   bench.on("active", show);
@@ -71,7 +74,7 @@ function show() {
   if (!bench.scan) return;
   const { job, writer } = bench.scan;
   const label = activeLabel();
-  const ready = bench.session.network?.ready;
+  const ready = bench.session?.network?.ready;
   by("propagate").hidden = Boolean(job);
   by("propagate").disabled = !writer || !ready || !label;
   by("stop").hidden = !job;
@@ -84,18 +87,37 @@ function show() {
   by("next-slice").hidden = !next;
   by("go-next").hidden = !next || Boolean(job);
   if (next) {
-    by("go-next").textContent = `Go to slice ${next.n + 1}`;
+    by("go-next").textContent = `Go to ${nameOf(next)}`;
     by("next-slice").textContent = `▶ ${next.n + 1}`;
     by("next-slice").setAttribute("aria-label", `Draw next: ${next.plane} slice ${next.n + 1}`);
   }
 }
 
+const nameOf = ({ plane, n }) => `${plane === "axial" ? "" : `${plane} `}slice ${n + 1}`;
+
 function words(job, label, ready) {
-  if (job) return `${job.kind === "predict" ? "Predicting" : "Following"}: ${job.done} of ${job.of} slices.`;
-  if (!ready) return bench.session.hint ?? "No network is loaded: draw and interpolate.";
+  if (job) return `${job.kind === "predict" ? "Predicting" : `Propagating through ${job.plane} slices`}: ${howFar(job)}`;
+  began = null;
+  if (!ready) return sentence(bench.session?.hint ?? "The network is being loaded. Drawing and interpolation work already.");
   if (!label) return "Add a label to start.";
   const next = nextSlice();
-  if (next) return `Least sure at slice ${next.n + 1}: correct it and propagate again.`;
+  if (next) return `Correcting ${nameOf(next)} helps most: most pixels are in doubt there.`;
   const drawn = ["axial", "coronal", "sagittal"].reduce((sum, plane) => sum + bench.scan.drawnIn(label.value, plane).length, 0);
   return drawn ? `${count(drawn, "slice")} of ${label.name} drawn: propagate fills the others.` : `Outline ${label.name} in one slice, then propagate.`;
+}
+
+/// Per cent, and the time that is left as long as it can be told.
+function howFar({ done, of }) {
+  if (!of) return "starting…";
+  began ??= { at: Date.now(), done };
+  const gone = done - began.done, seconds = Math.ceil(((Date.now() - began.at) / 1000 / gone) * (of - done));
+  const left = seconds > 90 ? `${Math.round(seconds / 60)} min` : `${seconds} s`;
+  return `${Math.floor((100 * done) / of)} %${gone > 2 && done < of ? `, about ${left} left` : ""}.`;
+}
+
+/// How propagation ended, in words.
+function ending({ found }, ended) {
+  if (ended?.kind === "predict") return ended.stopped ? "Stopped." : "The network's prediction is there.";
+  if (!ended?.stopped) return `Propagation is done: ${count(found.size, "slice")}.`;
+  return found.size ? `Stopped: ${count(found.size, "slice")} done. Propagate goes on from there.` : "Stopped before the first slice was done.";
 }

@@ -2,7 +2,7 @@
 
 import { get, listen } from "./api.js";
 import { attempt, bench } from "./bench.js";
-import { ago, by, make, press, STATES } from "./dom.js";
+import { ago, by, capital, make, press, sentence, STATES } from "./dom.js";
 import { saveNote } from "./review.js";
 
 const pictures = new Map();
@@ -10,6 +10,7 @@ let rows = [];
 let state = null;
 let hush = null;
 let frame = null;
+let drawn = "";
 
 export function setUpQueue(open) {
   by("search").addEventListener("input", show);
@@ -35,7 +36,7 @@ export async function showQueue() {
   hush = listen(null, (name, data) => hear(name, data));
   const said = [bench.session.hint, ...(bench.session.notes ?? [])].filter(Boolean);
   by("hint").hidden = !said.length;
-  by("hint").textContent = said.join(" ");
+  by("hint").textContent = said.map(sentence).join(" ");
   show();
   focusQueue();
 }
@@ -57,6 +58,13 @@ export async function scanAfter(id) {
 }
 
 export const shownScans = () => chosen().map((row) => row.id);
+
+/// How many scans an export of each kind would take.
+export function counts() {
+  const reviewed = rows.filter((row) => row.state === "reviewed").length;
+  const masked = rows.filter((row) => row.state === "reviewed" || row.labels?.length).length;
+  return { reviewed, all: masked, shown: chosen().length };
+}
 
 const rowOf = (id) => rows.find((row) => row.id === id);
 
@@ -84,7 +92,7 @@ function soon() {
   frame ??= setTimeout(() => {
     frame = null;
     if (document.activeElement?.closest?.("#rows textarea")) soon();
-    else show();
+    else if (picture() !== drawn) show();
   }, 250);
 }
 
@@ -101,7 +109,11 @@ function chosen() {
   return order ? found.sort(order) : found;
 }
 
+/// All that the table shows, as a text: where it is the same, nothing moves under the mouse.
+const picture = () => JSON.stringify([rows, state, Math.floor(Date.now() / 60000)]);
+
 function show() {
+  drawn = picture();
   const focused = document.activeElement?.closest?.("tr")?.dataset.id;
   by("filters").replaceChildren(filter(null, "all", rows.length), ...STATES.map((name) => filter(name, name, rows.filter((row) => row.state === name).length)).filter(Boolean));
   const shown = chosen();
@@ -123,13 +135,13 @@ function line(row) {
   const note = make("textarea", { rows: 1, maxlength: 4000, "aria-label": `Note on ${row.name}`, onchange: (event) => { row.note = event.target.value; saveNote(row.id, row.note); } }, row.note);
   return make("tr", { "data-id": row.id },
     make("td", {}, pictureOf(row)),
-    make("td", {}, make("div", {}, row.name), make("div", { class: readable ? "soft" : "reason" }, readable ? size : row.reason)),
-    make("td", {}, make("span", { class: "chip", "data-state": row.state }, row.state), row.open ? make("div", { class: "soft" }, "open in a tab") : null),
+    make("td", {}, make("div", {}, row.name), make("div", { class: readable ? "soft" : "reason" }, readable ? size : capital(row.reason))),
+    make("td", {}, make("span", { class: "chip", "data-state": row.state }, row.empty ? `${row.state}, empty` : row.state), row.open ? make("div", { class: "soft" }, "open in a tab") : null),
     make("td", {}, (row.labels ?? []).join(", ")),
     make("td", {}, row.who ?? "", row.when ? make("div", { class: "soft", title: new Date(row.when * 1000).toLocaleString() }, ago(row.when)) : null),
     make("td", {}, doubtOf(row)),
     make("td", {}, note),
-    make("td", {}, readable ? make("button", { class: "open", "aria-label": `Open ${row.name}` }, row.state === "reviewed" ? "Reopen" : "Open") : null));
+    make("td", {}, readable ? make("button", { class: "open", "aria-label": `Open ${row.name}` }, "Open") : null));
 }
 
 /// The picture of a scan, which is asked for once.

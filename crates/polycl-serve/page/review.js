@@ -1,9 +1,9 @@
 // Who has looked at what: slices that were on the screen, the mark "reviewed", the note.
 
 import { scanApi } from "./api.js";
-import { attempt, bench } from "./bench.js";
+import { attempt, bench, READ_ONLY } from "./bench.js";
 import { askName, choose } from "./dialogs.js";
-import { ago, by, count } from "./dom.js";
+import { ago, by, count, sentence } from "./dom.js";
 
 const LOOKED = 500;
 const REPORT = 1500;
@@ -19,7 +19,8 @@ export function setUpReview() {
     looked = new Set();
     by("note").value = bench.scan.note;
     for (const name of ["slices", "labels", "writer", "review"]) bench.scan.on(name, show);
-    bench.scan.on("server-row", (row) => row.id === bench.scan?.id && learn(row));
+    bench.scan.on("server-row", (row) => row.id === bench.scan?.id && bench.scan.know(row));
+    bench.scan.on("unreviewed", () => bench.say("No longer marked as reviewed."));
     show();
   });
   setInterval(report, REPORT);
@@ -66,12 +67,17 @@ export function unseen() {
 
 export async function toggleReview() {
   const { scan } = bench;
-  if (!scan.writer) return bench.say("Another tab has this scan: take over to review.", "error");
+  if (!scan.writer) return bench.say(READ_ONLY, "error");
+  if (!scan.loaded) return bench.say("The mask is still loading.", "error");
   const reviewed = scan.state !== "reviewed";
   if (reviewed && !bench.session.who) await askName();
   await report();
   const missing = unseen();
-  if (reviewed && missing.length) {
+  if (reviewed && !bench.session.who) return;
+  if (reviewed && scan.mask.every((label) => !label)) {
+    const text = "This scan has no mask. Mark it as reviewed with nothing in it?";
+    if ((await choose("Mark as reviewed?", text, [["", "Cancel"], ["mark", "Mark as reviewed"]])) !== "mark") return;
+  } else if (reviewed && missing.length) {
     const text = `${count(missing.length, "slice")} of the network's mask ${missing.length === 1 ? "has" : "have"} not been on the screen. They are recorded as unseen.`;
     const answer = await choose("Mark as reviewed?", text, [["look", "Show the first of them"], ["mark", "Mark anyway"], ["", "Cancel"]]);
     if (answer === "look") bench.goTo(missing[0], "axial");
@@ -80,14 +86,9 @@ export async function toggleReview() {
   await attempt(async () => {
     await scan.outbox.settle();
     const { row } = await scan.api.post("review", { reviewed });
-    learn(row);
-    bench.say(reviewed ? "Reviewed. N opens the next scan." : "Open again.");
+    scan.know(row);
+    if (reviewed) bench.say(`Marked as reviewed${row.empty ? ", with nothing in it" : ""}. N opens the next scan.`);
   });
-}
-
-function learn(row) {
-  Object.assign(bench.scan, { state: row.state, who: row.who, when: row.when });
-  bench.scan.emit("review");
 }
 
 function show() {
@@ -97,12 +98,14 @@ function show() {
   chip.textContent = scan.state;
   chip.dataset.state = scan.state;
   const reviewed = scan.state === "reviewed";
-  by("review").textContent = reviewed ? "↺ Open again" : "✓ Mark reviewed";
+  by("review").textContent = reviewed ? "Unmark review" : "✓ Mark reviewed";
+  by("review").title = reviewed ? "Take back that this scan is reviewed (M)" : "Mark this scan as reviewed (M)";
+  by("note").disabled = !scan.writer;
   by("review").disabled = !scan.writer;
   const missing = unseen().length;
   const whom = scan.who ? `Last: ${scan.who}${scan.when ? `, ${ago(scan.when)}` : ""}.` : "Nobody has drawn yet.";
   by("review-state").textContent = missing ? `${whom} ${count(missing, "slice")} not yet viewed.` : whom;
   by("review").classList.toggle("main", !missing && ["propagated", "predicted"].includes(scan.state));
   const size = scan.shape.join(" × "), spacing = scan.spacing.map((mm) => Number(mm.toFixed(3))).join(" × ");
-  by("facts").textContent = [`${size} voxels of ${spacing} mm.`, scan.turned ? `Turned by ${scan.turned.toFixed(1)}°.` : "", ...(scan.odd ?? [])].join(" ");
+  by("facts").textContent = [`${size} voxels of ${spacing} mm.`, scan.turned >= 0.05 ? `Turned by ${scan.turned.toFixed(1)}°.` : "", ...(scan.odd ?? []).map(sentence)].join(" ");
 }

@@ -4,6 +4,7 @@ import { listen, scanApi, tab } from "./api.js";
 import { Bus } from "./bus.js";
 import { planesOf } from "./geometry.js";
 import { Outbox } from "./outbox.js";
+import { preview } from "./preview.js";
 import { fromBase64, unpack } from "./runs.js";
 import { Voxels } from "./voxels.js";
 
@@ -23,25 +24,34 @@ export class Scan extends Bus {
     this.id = id;
     this.api = scanApi(id);
     this.previewed = new Set();
-    this.job = null;
-    this.loaded = false;
+    /// Planes that the propagation at work has found.
+    this.found = new Set();
+    [this.job, this.loaded] = [null, false];
   }
 
   /// Loads the mask, then listens to the server; what it says is told on as events of this scan.
   async start() {
     await this.#loadMask();
-    for (const edit of this.outbox.waiting) this.#paint(edit);
+    for (const edit of this.outbox.waiting) this.paint(edit);
     this.#tellAll();
     if (this.voxels.closed) return;
     this.hush = listen(this.id, (name, data) => this.#hear(name, data));
     this.outbox.send();
   }
 
-  close() {
+  /// Stores what is on its way, and gives the scan back.
+  async close() {
     this.hush?.();
     this.voxels.closed = true;
+    for (const bus of [this, this.outbox]) bus.mute();
+    await this.outbox.settle().catch(() => {});
     this.outbox.close();
-    this.api.post("close").catch(() => {});
+    await this.api.post("close").catch(() => {});
+  }
+
+  /// Gives the scan back as the page goes away.
+  leave() {
+    if (this.writer && !this.outbox.waiting.length) this.api.leave();
   }
 
   async takeOver() {
@@ -55,7 +65,7 @@ export class Scan extends Bus {
     return this.labels.find((label) => label.value === value);
   }
 
-  /// Letters of a label, one for each axial slice (API.md): `.sdecvp`.
+  /// Letters of a label, one for each axial slice (API.md).
   slicesOf(value) {
     return this.slices[value] ?? "";
   }
@@ -79,6 +89,8 @@ export class Scan extends Bus {
     this.slices = change.slices;
     this.planesDrawn = change.planes;
     this.confidence = change.confidence;
+    if (change.labels && JSON.stringify(change.labels) !== JSON.stringify(this.labels)) this.#relabel(change.labels);
+    if (change.state) this.know(change);
     if (change.patches?.length) this.emit("mask");
     this.emit("slices");
     this.emit("history");
@@ -87,8 +99,21 @@ export class Scan extends Bus {
   async step(way) {
     await this.outbox.settle();
     const change = await this.api.post(way);
-    this.apply(change);
-    return change.what;
+    return this.apply(change), change;
+  }
+
+  /// Takes a label out of the table, with all its pixels.
+  async remove(label) {
+    await this.outbox.settle();
+    this.apply(await this.api.post("remove", { label }));
+  }
+
+  /// Learns how far the scan is; tells where it is no longer reviewed.
+  know({ state, who, when }) {
+    const taken = this.state === "reviewed" && state !== "reviewed";
+    Object.assign(this, { state, who, when });
+    this.emit("review");
+    if (taken) this.emit("unreviewed");
   }
 
   async reloadMask() {
@@ -99,9 +124,7 @@ export class Scan extends Bus {
 
   async setLabels(labels) {
     const said = await this.api.post("labels", { labels });
-    this.labels = said.labels;
-    this.slices = said.slices;
-    this.revision = said.revision;
+    for (const name of ["labels", "slices", "revision"]) this[name] = said[name];
     this.emit("labels");
     this.emit("slices");
   }
@@ -119,16 +142,15 @@ export class Scan extends Bus {
 
   async #loadMask() {
     const { bytes, revision } = await this.api.bytes("mask");
-    const mask = this.#emptyMask();
-    unpack(bytes, mask);
-    this.mask = mask;
+    this.mask = this.#emptyMask();
+    unpack(bytes, this.mask);
     this.loaded = true;
     this.revision = revision || this.revision;
     this.previewed.clear();
   }
 
   /// Shows an edit that the server does not have yet.
-  #paint({ plane: name, label, planes }) {
+  paint({ plane: name, label, planes }) {
     const plane = this.planes[name];
     const each = (k, runs, paint) => {
       for (const [start, length] of runs) {
@@ -156,7 +178,7 @@ export class Scan extends Bus {
     const heard = {
       hello: () => this.#resume(data),
       change: () => (data.tab === tab ? null : this.apply(data)),
-      found: () => this.#preview(data),
+      found: () => preview(this, data),
       progress: () => this.#progress(data),
       job: () => this.#ended(data),
       writer: () => this.#writes(data.tab === tab),
@@ -177,12 +199,11 @@ export class Scan extends Bus {
   }
 
   #writes(mine) {
-    if (mine === this.writer) return;
-    this.writer = mine;
-    this.emit("writer");
+    if (mine !== this.writer) this.writer = mine, this.emit("writer");
   }
 
   #progress(job) {
+    if (!this.job) this.found.clear();
     this.job = job;
     this.emit("job");
   }
@@ -192,31 +213,5 @@ export class Scan extends Bus {
     this.emit("job");
     if (error) this.emit("trouble", error);
     if (this.previewed.size) await this.reloadMask();
-  }
-
-  /// Shows what propagation finds before it is in the mask. Pixels of other labels stay.
-  #preview({ plane: name, k, labels, confidence }) {
-    const plane = this.planes[name];
-    const flags = new Uint8Array(plane.width * plane.height);
-    for (const [label, runs] of Object.entries(labels)) {
-      const value = Number(label);
-      unpack(fromBase64(runs), flags);
-      for (let y = 0, at = 0; y < plane.height; y++) {
-        for (let x = 0; x < plane.width; x++, at++) {
-          const voxel = plane.index(x, y, k);
-          const now = this.mask[voxel];
-          if (now === value && !flags[at]) this.mask[voxel] = 0;
-          if (now === 0 && flags[at]) this.mask[voxel] = value;
-        }
-      }
-      const known = this.confidence[value]?.plane === name ? this.confidence[value] : { plane: name, values: Array(plane.depth).fill(null), next: null };
-      known.values[k] = confidence?.[label] ?? known.values[k];
-      this.confidence[value] = known;
-    }
-    if (name === "axial") this.previewed.add(k);
-    else for (let z = 0; z < this.shape[2]; z++) this.previewed.add(z);
-    this.emit("found", { plane: name, k });
-    this.emit("mask");
-    this.emit("slices");
   }
 }

@@ -5,7 +5,7 @@ import { by } from "./dom.js";
 import { clamp } from "./geometry.js";
 import { nextSlice } from "./propagate.js";
 
-const WORDS = { d: "drawn", e: "edited", c: "drawn in another plane", v: "viewed", p: "not yet viewed" };
+const WORDS = { d: "drawn", e: "edited", c: "partly drawn", k: "copied", v: "viewed", p: "not yet viewed" };
 /// Colours that stand for themselves, where those of the same meaning for words would be too dark.
 const BARS = { good: "good-bar", warn: "warn-bar", bad: "bad-bar" };
 let frame = null;
@@ -76,8 +76,8 @@ function drawBars(canvas, ratio, plane, seen, sure) {
   const context = picture.getContext("2d");
   const style = getComputedStyle(document.documentElement);
   const unit = (ratio * parseFloat(style.fontSize)) / 13;
-  const color = Object.fromEntries(["accent", "good", "warn", "bad", "raised", "line", "edge", "text", "panel"].map((name) => [name, style.getPropertyValue(`--${BARS[name] ?? name}`)]));
-  const marks = { d: color.accent, e: color.accent, c: color.accent, v: color.good, p: color.warn };
+  const color = Object.fromEntries(["accent", "seen", "unseen", "good", "warn", "bad", "raised", "line", "edge", "text", "panel"].map((name) => [name, style.getPropertyValue(`--${BARS[name] ?? name}`)]));
+  const marks = { d: color.accent, e: color.accent, c: color.accent, k: color.accent, v: color.seen, p: color.unseen };
   const step = height / plane.depth;
   const strip = width * 0.2, start = strip + 4 * ratio, room = width - start;
   const tall = Math.max(step - (step > 4 ? 1 : 0), 1);

@@ -1,9 +1,8 @@
 import { bench } from "./bench.js";
 import { by } from "./dom.js";
 import { clamp } from "./geometry.js";
-import { activeLabel } from "./labels.js";
 
-const SETTLED = 800;
+const SETTLED = 200;
 let timer = null;
 let shown = "";
 
@@ -25,7 +24,7 @@ export function setUpSurface() {
     show();
   });
   picture.addEventListener("pointerup", () => (from = null));
-  bench.on("active", soon);
+  bench.on("show", soon);
   bench.on("scan", () => {
     found(false);
     shown = "";
@@ -46,12 +45,18 @@ function found(any) {
 }
 
 function show() {
-  const label = activeLabel();
-  if (!label) return found(false);
+  const drawn = ({ value, visible }) => visible && bench.show.mask && /[^.s]/.test(bench.scan.slicesOf(value));
+  const labels = bench.scan ? bench.scan.labels.filter(drawn) : [];
+  const names = labels.map((label) => label.name).join(", ");
+  by("surface-name").textContent = `3D: ${names || "no label to show"}`;
+  if (!labels.length) {
+    shown = "";
+    return found(false);
+  }
   const turn = (Number(by("turn").value) + 360) % 360;
-  const link = bench.scan.api.link(`surface?label=${label.value}&turn=${turn}&v=${bench.scan.revision}-${label.color.slice(1)}`);
+  const link = bench.scan.api.link(`surface?labels=${labels.map((label) => label.value)}&turn=${turn}&v=${bench.scan.revision}-${labels.map((label) => label.color.slice(1)).join("")}`);
   if (link === shown) return;
   shown = link;
-  by("surface-picture").alt = `Surface of ${label.name}, turned by ${turn} degrees`;
+  by("surface-picture").alt = `Surface of ${names}, turned by ${turn} degrees`;
   by("surface-picture").src = link;
 }

@@ -14,7 +14,7 @@ export const tools = {
   box: new Box(), points: new Points(),
 };
 
-const NO_KEYS = { shiftKey: false, altKey: false, detail: 1, clientX: 0, clientY: 0 };
+const NO_KEYS = { byKey: true, shiftKey: false, altKey: false, detail: 1, clientX: 0, clientY: 0 };
 let held = null;
 let spaceHeld = false;
 
@@ -39,14 +39,14 @@ export function attachPointer(view) {
     event.preventDefault();
     above.setPointerCapture(event.pointerId);
     held = { tool: chosen, view };
-    view.pointer = view.toPlane(event);
+    view.pointer = view.mouse = view.toPlane(event);
     chosen.press(view, view.pointer, event);
     view.touch("above");
   });
   above.addEventListener("pointermove", (event) => {
     if (!bench.scan) return;
     for (const step of held?.view === view ? event.getCoalescedEvents?.() ?? [] : []) held.tool.move(view, view.toPlane(step), step);
-    view.pointer = view.toPlane(event);
+    view.pointer = view.mouse = view.toPlane(event);
     if (held?.view === view) held.tool.move(view, view.pointer, event);
     view.touch("above");
   });
@@ -62,7 +62,7 @@ export function attachPointer(view) {
     held = null;
   });
   above.addEventListener("pointerleave", () => {
-    view.pointer = null;
+    view.pointer = view.mouse = null;
     view.touch("above");
   });
   above.addEventListener("wheel", (event) => {
@@ -111,6 +111,12 @@ export function cancelTool(name = bench.tool) {
   (held?.tool ?? tools[name]).cancel();
   held = null;
   return busy;
+}
+
+/// Ends what is being drawn before a person turns to something else: an open polygon is closed, the rest let go.
+export function finishTool(name = bench.tool) {
+  if (!held && tools[name].finish) tools[name].finish();
+  else cancelTool(name);
 }
 
 export const isHeld = () => Boolean(held);

@@ -2,7 +2,7 @@
 
 import { bench } from "./bench.js";
 import { PLANE_NAMES } from "./geometry.js";
-import { attachPointer, cancelTool, tool } from "./tools.js";
+import { attachPointer, finishTool, tool } from "./tools.js";
 import { View } from "./view.js";
 
 export const views = {};
@@ -32,7 +32,7 @@ export function setUpViews() {
   bench.on("cursor", () => all("above"));
   bench.on("brush", () => all("above"));
   bench.on("tool", (before) => {
-    cancelTool(before);
+    finishTool(before);
     bench.toolAtWork = tool();
     document.getElementById("views").dataset.tool = bench.tool;
     all("above");

@@ -48,6 +48,7 @@ pub fn tell_row(desk: &Desk, scan: &Scan, document: &Document) {
 /// As [`store`].
 pub fn relabel(desk: &Desk, scan: &Scan, sheet: &mut Sheet, tab: &str, labels: Vec<Label>) -> Answer<()> {
     sheet.act(tab, None, desk.who().as_deref(), Act::Labels(labels))?;
+    desk.keep_labels(&sheet.document.facts.labels)?;
     let id = &scan.entry.id;
     let event = json!({"scan": id, "labels": sheet.document.facts.labels});
     desk.hub.tell(To::Others { scan: id, tab }, "labels", &event);
@@ -67,6 +68,11 @@ fn told(document: &Document, touched: &Touched) -> Value {
         "undo": document.undo.len(),
         "redo": document.redo.len(),
         "what": touched.what,
+        "about": touched.labels,
+        "labels": document.facts.labels,
+        "state": document.facts.state(),
+        "who": document.facts.who,
+        "when": document.facts.when,
         "patches": touched.slices.iter().map(patch).collect::<Vec<_>>(),
     });
     marks(document).into_iter().for_each(|(key, value)| told[key] = value);

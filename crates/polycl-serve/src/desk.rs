@@ -15,7 +15,7 @@ use polycl_nn::propagate::{Follower, NetworkName};
 use polycl_nn::sam::Model;
 use serde_json::{Value, json};
 
-use crate::document::Document;
+use crate::document::{Document, Label};
 use crate::folder::{self, Entry, Listing};
 use crate::hub::{Hub, To};
 use crate::journal::{self, Journal};
@@ -30,6 +30,8 @@ const OPEN: usize = 3;
 /// The time in which one of them must come to rest for another to be opened.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOCK: &str = ".polycl-serve.lock";
+/// The file of the labels that the next new scan begins with.
+const LAST: &str = "labels.json";
 
 pub struct Desk {
     pub request: Request,
@@ -42,6 +44,8 @@ pub struct Desk {
     follower: OnceLock<std::result::Result<Follower, Error>>,
     pub predictor: Option<Arc<Predictor>>,
     who: Mutex<Option<String>>,
+    /// Labels of the scan that was opened last.
+    last: Mutex<Vec<Label>>,
     /// Requests and jobs that a person waits for; other work waits for them.
     pub waited_for: AtomicUsize,
     pub stopping: AtomicBool,
@@ -66,6 +70,7 @@ impl Desk {
         let predictor =
             request.network.as_deref().map(|run| Predictor::load(run, Device::Cpu)).transpose()?;
         let who = std::fs::read_to_string(work.join("who")).ok().filter(|who| !who.is_empty());
+        let last = std::fs::read(work.join(LAST)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Ok(Self {
             out,
             hub: Arc::default(),
@@ -75,6 +80,7 @@ impl Desk {
             follower: OnceLock::new(),
             predictor: predictor.map(Arc::new),
             who: Mutex::new(who),
+            last: Mutex::new(last.unwrap_or_default()),
             waited_for: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             request,
@@ -148,7 +154,8 @@ impl Desk {
         }
         self.make_room()?;
         let structures = self.listing.get().map_or(&NO_STRUCTURES, |listing| &listing.structures);
-        let beginnings = Beginnings { organs: &self.request.organs, structures };
+        let last = locked(&self.last).clone();
+        let beginnings = Beginnings { organs: &self.request.organs, structures, last: &last };
         let scan = Scan::open(Arc::clone(&entry), &beginnings).map_err(|error| {
             entry.fail(error.to_string());
             self.hub.tell(To::All, "row", &entry.row());
@@ -160,7 +167,6 @@ impl Desk {
         let scan = Arc::new(scan);
         locked(&self.open).push(Arc::clone(&scan));
         entry.mend();
-        entry.set_open(true);
         self.hub.tell(To::All, "row", &entry.row());
         Ok(scan)
     }
@@ -283,6 +289,27 @@ impl Desk {
                 Err(Refusal::conflict("no_network", "The network is still being loaded.")
                     .hint("wait a moment"))
             }
+        }
+    }
+
+    /// Keeps the labels of a scan that a person works on: the next new scan begins with them.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]
+    pub fn keep_labels(&self, labels: &[Label]) -> Result<()> {
+        let mut last = locked(&self.last);
+        if *last != labels {
+            let text = serde_json::to_vec(labels).expect("labels are plain data");
+            output::atomically(&self.work().join(LAST), |file| file.write_all(&text))?;
+            *last = labels.to_vec();
+        }
+        Ok(())
+    }
+
+    /// Tells the queue if a scan has come to be open in a tab, or is no longer.
+    pub fn tell_open(&self, scan: &Scan) {
+        if scan.entry.set_open(scan.holder(&self.hub).is_some()) {
+            self.hub.tell(To::All, "row", &scan.entry.row());
         }
     }
 

@@ -49,6 +49,9 @@ pub struct Review {
     pub who: String,
     /// Seconds since 1970.
     pub when: u64,
+    /// True if no voxel had a label.
+    #[serde(default)]
+    pub empty: bool,
 }
 
 /// Everything but voxels and steps: small, and read for the queue.
@@ -113,6 +116,8 @@ pub enum Act {
 pub struct Touched {
     pub slices: BTreeSet<usize>,
     pub what: Option<What>,
+    /// Labels that the change is about.
+    pub labels: Vec<u16>,
 }
 
 impl Document {
@@ -185,20 +190,20 @@ impl Document {
             (self.facts.who, self.facts.when) = (who, Some(when));
         }
         match act {
-            Act::Step(step) => {
+            Act::Step(mut step) => {
                 self.redo.clear();
-                let touched = self.perform(&step, true);
+                let touched = self.perform(&mut step, true);
                 self.undo.push(step);
                 self.forget();
                 touched
             }
-            Act::Undo => self.undo.pop().map_or_else(Touched::default, |step| {
-                let touched = self.perform(&step, false);
+            Act::Undo => self.undo.pop().map_or_else(Touched::default, |mut step| {
+                let touched = self.perform(&mut step, false);
                 self.redo.push(step);
                 touched
             }),
-            Act::Redo => self.redo.pop().map_or_else(Touched::default, |step| {
-                let touched = self.perform(&step, true);
+            Act::Redo => self.redo.pop().map_or_else(Touched::default, |mut step| {
+                let touched = self.perform(&mut step, true);
                 self.undo.push(step);
                 touched
             }),
@@ -215,13 +220,17 @@ impl Document {
                 Touched::default()
             }
             Act::Review(review) => {
+                if review.is_none() {
+                    // Whoever takes the word back means that no undoing brings it again.
+                    self.undo.iter_mut().chain(&mut self.redo).for_each(|step| step.review = None);
+                }
                 self.facts.review = review;
                 Touched::default()
             }
         }
     }
 
-    fn perform(&mut self, step: &Step, forth: bool) -> Touched {
+    fn perform(&mut self, step: &mut Step, forth: bool) -> Touched {
         let pixels = self.facts.shape[0] * self.facts.shape[1];
         let mut slices = BTreeSet::new();
         for &Change { start, length, old, new } in &step.changes {
@@ -234,9 +243,32 @@ impl Document {
             self.facts.marks.insert(label, marks[at].clone());
         }
         self.facts.machine = step.machine[at].clone();
-        // A mask that was changed since is not the one that a person vouched for.
-        self.facts.review = None;
-        Touched { slices, what: Some(step.what) }
+        // A mask that was changed since is not the one that a person vouched for; undone, it is that one again.
+        if forth {
+            step.review = self.facts.review.take();
+        } else {
+            self.facts.review.clone_from(&step.review);
+        }
+        if let Some(label) = &step.removes {
+            self.put_label(label, forth);
+        }
+        Touched { slices, what: Some(step.what), labels: step.about() }
+    }
+
+    /// Takes a label out of the table, or puts it back under a name that no other has.
+    fn put_label(&mut self, label: &Label, out: bool) {
+        let labels = &mut self.facts.labels;
+        labels.retain(|own| own.value != label.value);
+        if out {
+            self.facts.marks.remove(&label.value);
+            return;
+        }
+        let mut label = label.clone();
+        while labels.iter().any(|own| own.name.to_lowercase() == label.name.to_lowercase()) {
+            label.name.push_str(" again");
+        }
+        let at = labels.partition_point(|own| own.value < label.value);
+        labels.insert(at, label);
     }
 
     /// Marks what was on the screen as looked at.

@@ -49,8 +49,8 @@ impl Edit {
     pub fn step(&self, document: &Document) -> Answer<(Option<Step>, bool)> {
         let label = self.label;
         check_label(document, label)?;
-        if ![What::Stroke, What::Copy].contains(&self.what) {
-            return Err(Refusal::senseless("what", "An edit is a stroke or a copy."));
+        if ![What::Stroke, What::Copy, What::Clear].contains(&self.what) {
+            return Err(Refusal::senseless("what", "An edit is a stroke, a copy or a clearing."));
         }
         let view = document.view(self.plane);
         let locked: BTreeSet<u16> =
@@ -111,6 +111,21 @@ pub fn check_label(document: &Document, label: u16) -> Answer<()> {
     }
 }
 
+/// The step that takes a label out of the table, with all its pixels.
+///
+/// # Errors
+/// `no_such_label`, `locked`.
+pub fn removal(document: &Document, label: u16) -> Answer<Step> {
+    check_label(document, label)?;
+    let own = document.mask.iter().enumerate().filter(|(_, own)| **own == label).map(|(voxel, _)| (voxel, 0));
+    let changes = changes(&document.mask, own);
+    let marks = BTreeMap::from([(label, [document.marks(label), Marks::new(document.facts.shape[2])])]);
+    let machine = document.facts.machine.clone();
+    let machine = [machine.clone(), machine];
+    let removes = document.label(label).cloned();
+    Ok(Step { what: What::Remove, changes, marks, machine, label: Some(label), review: None, removes })
+}
+
 /// The step of a person in planes of one kind.
 pub fn by_hand(
     document: &Document,
@@ -130,27 +145,31 @@ pub fn by_hand(
         let mark = &mut after.slices[z];
         let left = document.slice(z).iter().filter(|own| **own == label_of).count() as i64 + gained;
         *mark = match (plane, what) {
-            (Plane::Axial, What::Copy) if label_of == label => Mark::Viewed,
+            (Plane::Axial, What::Copy) if label_of == label => Mark::Copied,
             (Plane::Axial, What::Prompt) if label_of == label => Mark::Edited,
             (Plane::Axial, _) if label_of == label => mark.drawn(),
             // A stroke of another label took some of it.
-            (Plane::Axial, _) if mark.is_machine() => Mark::Edited,
-            (Plane::Axial, _) => *mark,
-            (_, _) if mark.is_hand() => *mark,
+            (_, _) if label_of != label && mark.is_machine() => Mark::Crossed,
+            (_, _) if label_of != label || mark.is_hand() => *mark,
             (_, _) => Mark::Crossed,
         };
-        if left == 0 && matches!(*mark, Mark::Drawn | Mark::Crossed | Mark::Viewed) {
+        if left == 0 && matches!(*mark, Mark::Drawn | Mark::Crossed | Mark::Viewed | Mark::Copied) {
             *mark = Mark::Empty;
         }
     }
     let own = marks.entry(label).or_insert_with(|| [document.marks(label), document.marks(label)]);
+    // The plane that would help most is mended.
+    if let Some(confidence) = own[1].confidence.as_mut().filter(|own| own.plane == plane) {
+        confidence.next = confidence.next.filter(|next| !planes.contains(next));
+    }
     match plane {
         Plane::Axial => {}
         Plane::Coronal => own[1].coronal.extend(planes),
         Plane::Sagittal => own[1].sagittal.extend(planes),
     }
     let machine = document.facts.machine.clone();
-    Step { what, changes, marks, machine: [machine.clone(), machine] }
+    let machine = [machine.clone(), machine];
+    Step { what, changes, marks, machine, label: Some(label), review: None, removes: None }
 }
 
 /// Pixels that each label gains in each axial slice that changes.
@@ -220,7 +239,15 @@ impl Proposal<'_> {
         let same = marks.values().all(|[before, after]| before == after);
         let before = document.facts.machine.clone();
         let machine = [before.clone(), self.machine.or(before)];
-        (!changes.is_empty() || !same).then_some(Step { what: self.what, changes, marks, machine })
+        (!changes.is_empty() || !same).then_some(Step {
+            what: self.what,
+            changes,
+            marks,
+            machine,
+            label: None,
+            review: None,
+            removes: None,
+        })
     }
 }
 

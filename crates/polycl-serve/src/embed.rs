@@ -98,6 +98,7 @@ pub fn run(desk: &Arc<Desk>) {
 fn put_away_quiet(desk: &Desk) {
     for id in desk.all_open() {
         let Some(scan) = desk.opened(&id) else { continue };
+        desk.tell_open(&scan);
         let is_at_work = locked(&scan.job).is_some();
         if scan.idle() > QUIET
             && !is_at_work

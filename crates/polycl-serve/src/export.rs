@@ -40,6 +40,24 @@ pub enum Format {
     Nnunet,
 }
 
+impl Format {
+    /// The reason for which a scan cannot be exported so, in words for a person.
+    fn refuses(self, entry: &Entry, document: &Document) -> Option<String> {
+        let object = match self {
+            Self::Seg => Storage::Segmentation,
+            Self::Rtstruct => Storage::Contours,
+            Self::Nifti | Self::Dataset | Self::Nnunet => return None,
+        };
+        let name = &entry.name;
+        if !matches!(entry.input, Input::Series { .. }) {
+            let kind = entry.kind();
+            return Some(format!("{name} is {kind}; a DICOM {object} needs a DICOM series"));
+        }
+        let is_empty = document.mask.iter().all(|label| *label == 0);
+        is_empty.then(|| format!("The mask of {name} is empty; a DICOM {object} needs a label in it"))
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Which {
@@ -80,7 +98,7 @@ pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
                 }
             }
             Ok(_) if matches!(asked.scans, Which::Group(_)) => {}
-            Ok(_) => left_out.push(reason(&entry, "nothing is drawn on it")),
+            Ok(_) => left_out.push(reason(&entry, "Nothing is drawn on it")),
             Err(error) => left_out.push(reason(&entry, &error.to_string())),
         }
     }
@@ -92,10 +110,15 @@ pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
     let names: BTreeSet<String> =
         chosen.iter().flat_map(|(_, document)| publish::shown(document).into_values()).collect();
     let values = (1..).zip(names).map(|(value, name)| (name, value)).collect();
-    let written = output::folder_atomically(&desk.out.join(&name), |folder| {
+    let mut written: Vec<&Entry> = Vec::new();
+    let path = desk.out.join(&name);
+    let done = output::folder_atomically(&path, |folder| {
         let masks = Masks { folder, format: asked.format, values };
-        let mut written: Vec<&Entry> = Vec::new();
         for (entry, document) in &chosen {
+            if let Some(why) = asked.format.refuses(entry, document) {
+                left_out.push(reason(entry, &why));
+                continue;
+            }
             match masks.write(entry, document) {
                 Ok(()) => written.push(entry),
                 // A full disk is the folder's, not the scan's.
@@ -108,11 +131,30 @@ pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
                 Err(error) => left_out.push(reason(entry, &error.to_string())),
             }
         }
-        masks.describe(&written)?;
-        Ok(written.len())
-    })?;
+        if written.is_empty() {
+            // No folder is left then.
+            return Err(Error::new(folder, Kind::Request, "a scan that can be exported", "no such scan"));
+        }
+        masks.describe(&written)
+    });
+    if written.is_empty() && done.as_ref().is_err_and(|error| error.kind == Kind::Request) {
+        return Ok(json!({"folder": null, "path": null, "written": 0, "empty": [], "left_out": left_out}));
+    }
+    done?;
+    let is_empty = |entry: &Entry| {
+        let own = chosen.iter().find(|(own, _)| own.id == entry.id);
+        own.is_some_and(|(_, document)| document.mask.iter().all(|label| *label == 0))
+    };
+    let empty: Vec<&str> =
+        written.iter().filter(|entry| is_empty(entry)).map(|entry| entry.name.as_str()).collect();
     let out = desk.out.file_name().map_or_else(|| "polycl".into(), |name| name.to_string_lossy());
-    Ok(json!({"folder": format!("{out}/{name}"), "written": written, "left_out": left_out}))
+    Ok(json!({
+        "folder": format!("{out}/{name}"),
+        "path": path.canonicalize().unwrap_or(path),
+        "written": written.len(),
+        "empty": empty,
+        "left_out": left_out,
+    }))
 }
 
 fn entries(desk: &Desk, which: &Which) -> Answer<Vec<Arc<Entry>>> {

@@ -50,6 +50,8 @@ struct Summary {
     doubt: f64,
     note: String,
     labels: Vec<String>,
+    /// Reviewed, and without any voxel.
+    empty: bool,
 }
 
 /// A folder's scans.
@@ -141,8 +143,9 @@ impl Entry {
         locked(&self.row).facts = Some(Summary::of(facts));
     }
 
-    pub fn set_open(&self, open: bool) {
-        locked(&self.row).open = open;
+    /// Notes if a tab has the scan open; true if that is new.
+    pub fn set_open(&self, open: bool) -> bool {
+        std::mem::replace(&mut locked(&self.row).open, open) != open
     }
 
     pub fn fail(&self, reason: String) {
@@ -152,6 +155,18 @@ impl Entry {
     /// Takes the reason back: the scan was read.
     pub fn mend(&self) {
         locked(&self.row).reason = None;
+    }
+
+    /// The kind of its file, in words.
+    pub fn kind(&self) -> &'static str {
+        match self.format {
+            "nifti" => "a NIfTI file",
+            "nrrd" => "an NRRD file",
+            "metaimage" => "a MetaImage file",
+            "npz" => "an NPZ file",
+            "dicom" => "a DICOM series",
+            _ => "a file of another format",
+        }
     }
 
     pub fn reason(&self) -> Option<String> {
@@ -192,6 +207,7 @@ impl Entry {
             "note": facts.map_or("", |facts| facts.note.as_str()),
             "labels": facts.map_or(&[][..], |facts| &facts.labels),
             "thumbnail": thumbnail,
+            "empty": facts.is_some_and(|facts| facts.empty),
             "open": row.open,
         })
     }
@@ -222,7 +238,7 @@ impl Entry {
 impl Summary {
     fn of(facts: &Facts) -> Self {
         let has = |value: &u16| {
-            facts.marks.get(value).is_some_and(|marks| marks.text().contains(['d', 'e', 'c', 'v', 'p']))
+            facts.marks.get(value).is_some_and(|marks| marks.text().contains(['d', 'e', 'c', 'v', 'k', 'p']))
         };
         let labels = facts.labels.iter().filter(|label| has(&label.value)).map(|label| label.name.clone());
         Self {
@@ -232,6 +248,7 @@ impl Summary {
             doubt: facts.doubt(),
             note: facts.note.clone(),
             labels: labels.collect(),
+            empty: facts.review.as_ref().is_some_and(|review| review.empty),
         }
     }
 }

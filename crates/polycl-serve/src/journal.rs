@@ -216,7 +216,15 @@ mod tests {
 
     fn stroke(document: &Document, voxels: std::ops::Range<usize>, label: u16) -> Entry {
         let changes = changes(&document.mask, voxels.map(|at| (at, label)));
-        let step = Step { what: What::Stroke, changes, marks: Default::default(), machine: [None, None] };
+        let step = Step {
+            what: What::Stroke,
+            changes,
+            marks: Default::default(),
+            machine: [None, None],
+            label: None,
+            review: None,
+            removes: None,
+        };
         document.entry("tab", Some(document.facts.revision), None, Act::Step(step))
     }
 

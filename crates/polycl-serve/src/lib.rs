@@ -152,6 +152,7 @@ fn demo(request: &Request, watch: &dyn Watch) -> anyhow::Result<Request> {
             size: SIDE,
             seed: 0,
         };
+        watch.note("making phantoms…");
         phantom::run(&cohort, watch)?;
     }
     let out = request.out.clone().or_else(|| Some(request.folder.join("polycl")));

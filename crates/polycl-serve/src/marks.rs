@@ -17,22 +17,25 @@ pub enum Mark {
     Drawn,
     /// A machine's, which a person has mended.
     Edited,
-    /// A person drew a part of it in another plane.
+    /// A person drew a part of it: in another plane, or another label over it.
     Crossed,
     /// A machine's, which a person has looked at.
     Viewed,
+    /// A neighbour's, which a person copied.
+    Copied,
     /// A machine's, which nobody has looked at.
     Proposed,
 }
 
 impl Mark {
-    const LETTERS: [(Self, char); 7] = [
+    const LETTERS: [(Self, char); 8] = [
         (Self::Unknown, '.'),
         (Self::Empty, 's'),
         (Self::Drawn, 'd'),
         (Self::Edited, 'e'),
         (Self::Crossed, 'c'),
         (Self::Viewed, 'v'),
+        (Self::Copied, 'k'),
         (Self::Proposed, 'p'),
     ];
 
@@ -50,7 +53,7 @@ impl Mark {
     }
 
     pub fn is_machine(self) -> bool {
-        matches!(self, Self::Viewed | Self::Proposed)
+        matches!(self, Self::Viewed | Self::Copied | Self::Proposed)
     }
 
     /// After a person drew in the slice itself.

@@ -125,7 +125,7 @@ fn told(mark: Mark) -> review::Mark {
     match mark {
         Mark::Drawn => review::Mark::Drawn,
         Mark::Edited | Mark::Crossed => review::Mark::Edited,
-        Mark::Viewed | Mark::Empty => review::Mark::Viewed,
+        Mark::Viewed | Mark::Copied | Mark::Empty => review::Mark::Viewed,
         Mark::Proposed | Mark::Unknown => review::Mark::Unseen,
     }
 }

@@ -33,7 +33,7 @@ pub fn ordered(mut entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
 fn varied(looks: &[Option<Greys>], seen: &[Greys]) -> Vec<usize> {
     let known: Vec<(usize, Greys)> =
         looks.iter().enumerate().filter_map(|(at, look)| Some((at, (*look)?))).collect();
-    let to_all = |look: &Greys| known.iter().map(|(_, other)| distance(look, other)).sum::<u64>();
+    let to_all = |look: &Greys| known.iter().map(|(_, other)| distance(look, other).isqrt()).sum::<u64>();
     let mut apart: Vec<u64> = match known.iter().min_by_key(|(_, look)| to_all(look)) {
         Some((typical, _)) if seen.is_empty() => {
             known.iter().map(|(at, _)| if at == typical { u64::MAX } else { u64::MAX - 1 }).collect()

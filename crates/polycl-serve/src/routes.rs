@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::change;
 use crate::desk::Desk;
 use crate::document::{Act, Label, Review};
-use crate::edit::Edit;
+use crate::edit::{Edit, removal};
 use crate::export;
 use crate::hub::To;
 use crate::locked::locked;
@@ -30,6 +30,7 @@ use crate::queue;
 use crate::refusal::{Answer, Refusal};
 use crate::runs;
 use crate::scan::{Focus, Scan};
+use crate::step::Step;
 use crate::work;
 
 /// Bytes of a request's body, and of one with the pixels of an edit.
@@ -71,6 +72,7 @@ pub fn all(desk: Arc<Desk>) -> Router {
         .route("/api/scans/{id}/predict", post(predict))
         .route("/api/scans/{id}/stop", post(stop))
         .route("/api/scans/{id}/labels", post(labels))
+        .route("/api/scans/{id}/remove", post(remove))
         .route("/api/scans/{id}/viewed", post(viewed))
         .route("/api/scans/{id}/focus", post(focus))
         .route("/api/scans/{id}/note", post(note))
@@ -241,6 +243,8 @@ async fn open(
         if scan.write(&tab, take, &desk.hub) && before.as_ref() != Some(&tab) {
             desk.hub.tell(To::Scan(&id), "writer", &json!({"scan": id, "tab": tab}));
         }
+        desk.tell_open(&scan);
+        desk.keep_labels(&scan.peek(|sheet| sheet.document.facts.labels.clone()))?;
         Ok(json(&change::scan(desk, &scan, Some(&tab))))
     })
     .await
@@ -257,6 +261,7 @@ async fn close(
         desk.entry(&id)?;
         if let Some(scan) = desk.opened(&id).filter(|scan| scan.give_back(&tab)) {
             desk.hub.tell(To::Scan(&id), "writer", &json!({"scan": id, "tab": null}));
+            desk.tell_open(&scan);
             publish::put_away(desk, &scan)?;
         }
         Ok(json(&json!({})))
@@ -343,7 +348,8 @@ async fn surface(
     Path(id): Path<String>,
     query: Query<std::collections::BTreeMap<String, String>>,
 ) -> Answer<Response> {
-    let label = query.get("label").and_then(|text| text.parse::<u16>().ok()).unwrap_or(0);
+    let labels = query.get("labels").or(query.get("label")).map_or("", String::as_str);
+    let labels: BTreeSet<u16> = labels.split(',').filter_map(|text| text.parse().ok()).collect();
     let turn = query
         .get("turn")
         .and_then(|text| text.parse::<f32>().ok())
@@ -351,7 +357,7 @@ async fn surface(
         .unwrap_or(0.0);
     apart(desk, move |desk| {
         let scan = desk.scan(&id)?;
-        Ok(work::surface(&scan, label, turn)?.map_or_else(|| StatusCode::NO_CONTENT.into_response(), png))
+        Ok(work::surface(&scan, &labels, turn)?.map_or_else(|| StatusCode::NO_CONTENT.into_response(), png))
     })
     .await
 }
@@ -557,6 +563,9 @@ fn table(wanted: Vec<Wanted>, sheet: &crate::scan::Sheet) -> Answer<Vec<Label>> 
     let wrong = |text: String| Refusal::senseless("bad_labels", text);
     let mut taken: BTreeSet<u16> = wanted.iter().filter_map(|label| label.value).collect();
     taken.extend(document.facts.labels.iter().map(|label| label.value));
+    // Undoing would bring these again.
+    let steps = || document.undo.iter().chain(&document.redo);
+    taken.extend(steps().flat_map(Step::about));
     let (mut labels, mut names): (Vec<Label>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
     for (number, Wanted { value, name, color, visible, locked, window }) in wanted.into_iter().enumerate() {
         let name = name.trim().to_owned();
@@ -601,13 +610,37 @@ fn table(wanted: Vec<Wanted>, sheet: &crate::scan::Sheet) -> Answer<Vec<Label>> 
     }
     let gone = document.facts.labels.iter().filter(|old| labels.iter().all(|label| label.value != old.value));
     for label in gone {
-        let held =
-            document.undo.iter().chain(&document.redo).any(|step| step.marks.contains_key(&label.value));
+        let held = steps().any(|step| step.marks.contains_key(&label.value));
         if held || document.has(label.value) {
-            return Err(Refusal::conflict("in_use", format!("The label {} is in use.", label.name)));
+            return Err(Refusal::conflict("in_use", format!("The label {} is in use.", label.name))
+                .hint("remove it with all its pixels"));
         }
     }
     Ok(labels)
+}
+
+/// Takes a label out of the table with all its pixels, as one step.
+async fn remove(
+    State(desk): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    bytes: Body,
+) -> Answer<Response> {
+    #[derive(Deserialize)]
+    struct Asked {
+        tab: String,
+        label: u16,
+    }
+    let Asked { tab, label } = body(&headers, bytes)?;
+    apart(desk, move |desk| {
+        let scan = desk.scan(&id)?;
+        scan.check_writer(&tab, &desk.hub)?;
+        scan.with(|sheet| {
+            let step = removal(&sheet.document, label)?;
+            Ok(json(&change::store(desk, &scan, sheet, &tab, None, Act::Step(step))?))
+        })
+    })
+    .await
 }
 
 async fn viewed(
@@ -710,7 +743,8 @@ async fn review(
         })?;
         scan.with(|sheet| {
             let entry = sheet.document.entry(&tab, None, Some(&who), Act::Undo);
-            let review = reviewed.then(|| Review { who: who.clone(), when: entry.when });
+            let empty = sheet.document.mask.iter().all(|label| *label == 0);
+            let review = reviewed.then(|| Review { who: who.clone(), when: entry.when, empty });
             sheet.act(&tab, None, Some(&who), Act::Review(review))?;
             change::tell_row(desk, &scan, &sheet.document);
             Answer::Ok(())

@@ -158,6 +158,8 @@ impl Sheet {
 pub struct Beginnings<'a> {
     pub organs: &'a [String],
     pub structures: &'a BTreeMap<String, u16>,
+    /// Those of the scan that was opened last, where nothing else gives any.
+    pub last: &'a [Label],
 }
 
 impl Scan {
@@ -194,7 +196,7 @@ impl Scan {
                 .hint("put the file back, or choose another --out"));
         }
         if document.facts.stamp != stamp {
-            odd.push("the file has changed since it was first drawn on".to_owned());
+            odd.push("The file has changed since it was first drawn on.".to_owned());
         }
         if !journal.is_empty() {
             journal.fold(&document)?;
@@ -373,6 +375,11 @@ fn begin(
             let value = (1..).find(|value| !names.contains_key(value)).unwrap_or(u16::MAX);
             names.insert(value, organ.clone());
         }
+    }
+    if names.is_empty() && !beginnings.last.is_empty() {
+        let as_new = |label: &Label| Label { visible: true, locked: false, ..label.clone() };
+        document.facts.labels = beginnings.last.iter().map(as_new).collect();
+        return (document, None);
     }
     if names.is_empty() {
         names.insert(1, "organ".to_owned());

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::document::Machine;
+use crate::document::{Label, Machine, Review};
 use crate::marks::Marks;
 
 /// Neighbouring voxels that had one label and have another.
@@ -23,6 +23,10 @@ pub struct Change {
 pub enum What {
     Stroke,
     Copy,
+    /// A label taken out of one plane or many.
+    Clear,
+    /// A label taken out of the table, with all its pixels.
+    Remove,
     Prompt,
     Interpolate,
     Propagate,
@@ -38,6 +42,22 @@ pub struct Step {
     /// Before and after, of labels that change.
     pub marks: BTreeMap<u16, [Marks; 2]>,
     pub machine: [Option<Machine>; 2],
+    /// The label that a person worked on; without it, the step is about all of `marks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<u16>,
+    /// The word that the scan is done, which the step took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
+    /// The label that the step takes out of the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removes: Option<Label>,
+}
+
+impl Step {
+    /// The labels that the step is about.
+    pub fn about(&self) -> Vec<u16> {
+        self.label.map_or_else(|| self.marks.keys().copied().collect(), |label| vec![label])
+    }
 }
 
 /// The changes from one mask to another, whose voxels come in order; those that are left out stay.

@@ -1,26 +1,34 @@
-//! The surface of a label as a picture.
+//! The surface of labels as a picture.
+
+use std::collections::BTreeMap;
 
 use polycl_app::figures::{picture, surface};
 use polycl_image::{Mask, Space, Volume};
 
 const SIDES: [usize; 2] = [360, 360];
 
-/// A PNG of a label of a mask in canonical order, turned by some degrees; nothing where it has no voxel.
+/// A PNG of labels of a mask in canonical order by their colours, turned by some degrees; nothing where they have no voxel.
 ///
 /// # Errors
 /// Those of the encoder.
-pub fn picture(mask: &Mask, label: u16, turn: f32, rgb: [u8; 3]) -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(own) = cut(mask, label) else { return Ok(None) };
+pub fn picture(mask: &Mask, turn: f32, colors: &BTreeMap<u16, [u8; 3]>) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(own) = cut(mask, colors) else { return Ok(None) };
     let own = turned(&own, turn);
-    Ok(Some(picture::encode(SIDES, &surface::view(&own, SIDES, |_| rgb))?))
+    Ok(Some(picture::encode(
+        SIDES,
+        &surface::view(&own, SIDES, |label| colors.get(&label).copied().unwrap_or_default()),
+    )?))
 }
 
-/// The box that holds a label.
-fn cut(mask: &Mask, label: u16) -> Option<Mask> {
+/// The box that holds labels, without any other.
+fn cut(mask: &Mask, colors: &BTreeMap<u16, [u8; 3]>) -> Option<Mask> {
+    let mut shown = vec![false; usize::from(u16::MAX) + 1];
+    colors.keys().for_each(|&label| shown[usize::from(label)] = true);
+    let is_shown = |own: u16| shown[usize::from(own)];
     let [nx, ny, _] = mask.space.shape;
     let at = |voxel: usize| [voxel % nx, voxel / nx % ny, voxel / (nx * ny)];
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    for voxel in (0..mask.voxels.len()).filter(|&voxel| mask.voxels[voxel] == label).map(at) {
+    for voxel in (0..mask.voxels.len()).filter(|&voxel| is_shown(mask.voxels[voxel])).map(at) {
         for axis in 0..3 {
             low[axis] = low[axis].min(voxel[axis]);
             high[axis] = high[axis].max(voxel[axis]);
@@ -34,7 +42,7 @@ fn cut(mask: &Mask, label: u16) -> Option<Mask> {
     for z in low[2]..=high[2] {
         for y in low[1]..=high[1] {
             let row = &mask.voxels[low[0] + nx * (y + ny * z)..][..shape[0]];
-            voxels.extend(row.iter().map(|&own| if own == label { label } else { 0 }));
+            voxels.extend(row.iter().map(|&own| if is_shown(own) { own } else { 0 }));
         }
     }
     Some(Volume { space: Space::new(shape, mask.space.world_from_voxel), voxels })

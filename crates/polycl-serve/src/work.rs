@@ -18,7 +18,7 @@ use crate::edit::{Proposal, by_hand, check_label};
 use crate::embed;
 use crate::hub::To;
 use crate::locked::locked;
-use crate::marks::Confidence;
+use crate::marks::{Confidence, Mark};
 use crate::publish;
 use crate::refusal::{Answer, Refusal};
 use crate::runs;
@@ -37,6 +37,13 @@ pub struct Prompt {
     pub area: Option<[usize; 4]>,
     #[serde(default)]
     pub points: Vec<Point>,
+    /// Takes pixels of other labels, too.
+    #[serde(default = "yes")]
+    pub over: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +82,8 @@ pub fn prompt(desk: &Desk, scan: &Scan, asked: &Prompt) -> Answer<Value> {
             let voxel = view.voxel(asked.k, pixel);
             let old = document.mask[voxel];
             match inside {
-                true if !locked.contains(&old) => wanted.push((voxel, asked.label)),
+                true if old != 0 && old != asked.label && (locked.contains(&old) || !asked.over) => {}
+                true => wanted.push((voxel, asked.label)),
                 false if old == asked.label => wanted.push((voxel, 0)),
                 _ => {}
             }
@@ -215,7 +223,9 @@ fn start(
         };
         *locked(&scan.job) = None;
         let id = &scan.entry.id;
-        desk.hub.tell(To::Scan(id), "job", &json!({"scan": id, "job": null, "error": error}));
+        let mut end = told(&job);
+        end["stopped"] = json!(job.is_stopped());
+        desk.hub.tell(To::Scan(id), "job", &json!({"scan": id, "job": null, "ended": end, "error": error}));
         if let Err(error) = publish::put_away(&desk, &scan) {
             desk.trouble(Some(id), &error.to_string());
         }
@@ -342,6 +352,10 @@ impl Following {
         {
             confidence.next = Some(order.slice_to_canonical(own.slice, space));
         }
+        if !whole {
+            // Planes that were not come to keep what was known of them.
+            scan.with(|sheet| keep_known(&mut confidence, &sheet.document, self.plane));
+        }
         let machine = Machine { kind: MachineKind::Propagated, name: machine.to_owned() };
         let proposal =
             Proposal { what: What::Propagate, labels: &self.labels, machine: Some(machine), confidence };
@@ -354,6 +368,20 @@ impl Following {
             let is_left = !(from..=to).contains(&k) || !whole && old != 0 && !looked.contains(&(old, k));
             if is_left { old } else { result[voxel] }
         })
+    }
+}
+
+/// Takes over what is known of planes that have no confidence yet.
+fn keep_known(confidence: &mut BTreeMap<u16, Option<Confidence>>, document: &Document, plane: Plane) {
+    for (label, own) in confidence.iter_mut().filter_map(|(label, own)| Some((label, own.as_mut()?))) {
+        let Some(before) = document.marks(*label).confidence.filter(|before| before.plane == plane) else {
+            continue;
+        };
+        for k in (0..own.values.len().min(before.values.len())).filter(|&k| before.values[k].is_some()) {
+            if own.values[k].is_none() {
+                (own.values[k], own.pixels[k]) = (before.values[k], before.pixels[k]);
+            }
+        }
     }
 }
 
@@ -455,11 +483,17 @@ pub fn interpolate(desk: &Desk, scan: &Scan, tab: &str, label: u16, plane: Plane
             return Err(refusal.hint("draw two slices with some between them"));
         }
         let view = document.view(plane);
+        let marks = document.marks(label);
+        let pixels = document.facts.shape[0] * document.facts.shape[1];
+        let is_copied = |voxel: usize| marks.slices[voxel / pixels] == Mark::Copied;
         let mut result: Vec<u16> =
             document.mask.iter().map(|&own| if own == label { own } else { 0 }).collect();
         for (k, inside) in &found {
             for (pixel, inside) in inside.iter().enumerate() {
-                result[view.voxel(*k, pixel)] = if *inside { label } else { 0 };
+                let voxel = view.voxel(*k, pixel);
+                if !is_copied(voxel) {
+                    result[voxel] = if *inside { label } else { 0 };
+                }
             }
         }
         let labels = BTreeSet::from([label]);
@@ -474,18 +508,24 @@ pub fn interpolate(desk: &Desk, scan: &Scan, tab: &str, label: u16, plane: Plane
     })
 }
 
-/// A surface picture of a label, turned about the body's long axis; nothing where the label has no voxel.
+/// A surface picture of labels, turned about the body's long axis; nothing where they have no voxel.
 ///
 /// # Errors
 /// `no_such_label`; what the picture says.
-pub fn surface(scan: &Scan, label: u16, turn: f32) -> Answer<Option<Vec<u8>>> {
-    let color = scan.with(|sheet| sheet.document.label(label).map(|label| label.color.clone()));
-    let color = color.ok_or_else(|| Refusal::missing("no_such_label", "There is no such label."))?;
-    let voxels = scan.with(|sheet| sheet.document.mask.clone());
+pub fn surface(scan: &Scan, labels: &BTreeSet<u16>, turn: f32) -> Answer<Option<Vec<u8>>> {
+    let rgb = |color: &str| {
+        [1, 3, 5].map(|at| u8::from_str_radix(color.get(at..at + 2).unwrap_or("c8"), 16).unwrap_or(200))
+    };
+    let (colors, voxels) = scan.with(|sheet| {
+        let known = sheet.document.facts.labels.iter().filter(|label| labels.contains(&label.value));
+        let colors: BTreeMap<u16, [u8; 3]> = known.map(|label| (label.value, rgb(&label.color))).collect();
+        (colors, sheet.document.mask.clone())
+    });
+    if labels.is_empty() || colors.len() < labels.len() {
+        return Err(Refusal::missing("no_such_label", "There is no such label."));
+    }
     let mask = Volume { space: scan.canonical.clone(), voxels };
-    let rgb =
-        [1, 3, 5].map(|at| u8::from_str_radix(color.get(at..at + 2).unwrap_or("c8"), 16).unwrap_or(200));
-    Ok(crate::surface::picture(&mask, label, turn, rgb)?)
+    Ok(crate::surface::picture(&mask, turn, &colors)?)
 }
 
 /// Asks the job of a scan to stop, if there is one.

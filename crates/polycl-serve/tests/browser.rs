@@ -158,10 +158,22 @@ async fn review(page: &Page) {
     page.until("bench.scan.state === 'reviewed'").await;
 }
 
+/// A scan on which nothing is drawn is not reviewed with one key.
+async fn empty_review_is_asked_about(page: &Page) {
+    page.press("m").await;
+    page.until("document.getElementById('ask-dialog').open").await;
+    let question = page.ask("document.getElementById('ask-text').textContent").await;
+    assert_eq!(question, "This scan has no mask. Mark it as reviewed with nothing in it?");
+    page.press(Key::Enter).await;
+    page.until("!document.querySelector('dialog[open]')").await;
+    assert_eq!(page.ask("bench.scan.state").await, "untouched");
+}
+
 /// Opens the next scan, and draws a polygon in a coronal plane and a lasso in a sagittal one.
 async fn second_scan(page: &Page) -> Vec<u16> {
     page.press("n").await;
     page.until("bench.scan?.name === 'b-sheared' && bench.scan.loaded").await;
+    empty_review_is_asked_about(page).await;
     let mut drawing = Drawing::new(&scans()[1].1);
     for (plane, tool) in [(Plane::Coronal, "g"), (Plane::Sagittal, "l")] {
         page.press("o").await;
@@ -170,10 +182,12 @@ async fn second_scan(page: &Page) -> Vec<u16> {
         let corners =
             [[0.3, 0.3], [0.7, 0.35], [0.6, 0.75], [0.35, 0.6]].map(|part| view.client(view.part(part)));
         if tool == "g" {
-            for corner in corners {
+            let [first, second, third, last] = corners;
+            for corner in [first, second, third] {
                 page.click_at(corner).await;
             }
-            page.press_with(Key::Shift, Key::Enter).await;
+            page.double_click_at(last).await;
+            page.until("bench.toolAtWork.points.length === 0").await;
         } else {
             page.drag(&corners).await;
         }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod drawing;
 mod safety;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

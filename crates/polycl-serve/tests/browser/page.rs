@@ -176,6 +176,16 @@ impl Page {
         self.drag(&[at]).await;
     }
 
+    pub async fn double_click_at(&self, [x, y]: [f64; 2]) {
+        let mouse = MouseActions::new("mouse".to_owned())
+            .then(PointerAction::MoveTo { duration: None, x, y })
+            .then(PointerAction::Down { button: 0 })
+            .then(PointerAction::Up { button: 0 })
+            .then(PointerAction::Down { button: 0 })
+            .then(PointerAction::Up { button: 0 });
+        self.client.perform_actions(Actions::from(mouse)).await.unwrap();
+    }
+
     /// Presses the left button at the first place, and lets go at the last.
     pub async fn drag(&self, places: &[[f64; 2]]) {
         let mut mouse = MouseActions::new("mouse".to_owned());
