@@ -70,7 +70,7 @@ impl Fit {
         let reordered = self.orders.is_some() && self.part.is_none();
         let reordered = reordered.then(|| "same voxels, axes in another order: reordered".to_owned());
         let beyond = self.part.is_some_and(|part| part.beyond);
-        let beyond = beyond.then(|| "it reaches beyond the scan, and what lies there is left out".to_owned());
+        let beyond = beyond.then(|| "the part beyond the scan is left out".to_owned());
         let part = self.part.and_then(|part| part.told).map(|[part, whole]| {
             format!("only {part:?} of {whole:?} voxels are there, and the others count as background")
         });
@@ -223,7 +223,7 @@ mod tests {
             outside.space.world_from_voxel.transform_point3(DVec3::new(0.0, 0.0, 3.0));
         assert!(fit(&rotated(), &outside.space, Path::new("a.nii.gz")).is_err());
         let found = fit(&rotated(), &outside.space, Path::new("a.seg.nrrd")).unwrap();
-        assert_eq!(found.note().unwrap(), "it reaches beyond the scan, and what lies there is left out");
+        assert_eq!(found.note().unwrap(), "the part beyond the scan is left out");
         let mut expected = Volume { space: whole.space.clone(), voxels: vec![0; 60] };
         for i in [1, 2] {
             expected.voxels[i + 4 * (2 + 3 * 4)] = outside.voxels[i - 1];

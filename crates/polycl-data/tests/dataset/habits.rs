@@ -176,7 +176,10 @@ fn masks_of_other_programs_are_no_truth_unless_a_person_says_so() {
         assert_eq!(folder.import(&plan).unwrap().scans[0].origin, Origin::Predicted, "{record}");
         std::fs::remove_dir_all(folder.at("dataset")).unwrap();
         plan.pairs[0].origin = Some(Origin::Hand);
-        assert_eq!(folder.import(&plan).unwrap().scans[0].origin, Origin::Hand, "{record}, corrected");
+        let index = folder.import(&plan).unwrap();
+        assert_eq!(index.scans[0].origin, Origin::Hand, "{record}, corrected");
+        let overridden = format!("that {program} made it (predicted)");
+        assert!(index.scans[0].notes.iter().any(|note| note.ends_with(&overridden)), "{record}");
     }
 }
 
@@ -236,6 +239,22 @@ fn segmentations_of_slicer_are_masks_with_their_own_names() {
     assert_eq!((error.kind, error.found.as_str()), (Kind::Labels, "layers of liver; spleen"));
 }
 
+#[test]
+fn scans_in_folders_below_are_told() {
+    let folder = Folder::new();
+    for name in ["images/a.nii.gz", "images/p1/b.nii.gz", "images/masks/a.nii.gz"] {
+        image(&folder.at(name), &space(LPS));
+    }
+    let images = folder.at("images");
+    let told = format!(
+        "{}: folders in it are not searched, and hold scans, too: {}",
+        images.display(),
+        images.join("p1/b.nii.gz").display()
+    );
+    assert_eq!(pairs::from_folders(&images, None, None).unwrap().1, [told.clone()]);
+    assert_eq!(pairs::unlabelled(&[images], &salt()).unwrap().1, [told]);
+}
+
 /// The cases of images of these names, and what is said of them.
 fn cases(names: &[&str], told: Option<&str>) -> (Vec<String>, Vec<String>) {
     let folder = Folder::new();
@@ -268,6 +287,11 @@ fn channels_of_a_scan_are_told_from_numbered_patients() {
     // What the folder says counts.
     let two = r#"{"channel_names": {"0": "CT", "1": "PET"}}"#;
     assert_eq!(cases(&["a_0000", "a_0001"], Some(two)).0, ["a"]);
+    // The CT is not always the first.
+    let turned = r#"{"channel_names": {"0": "PET", "1": "CT"}}"#;
+    let (found, notes) = cases(&["a_0000", "a_0001"], Some(turned));
+    assert_eq!(found, ["a"]);
+    assert!(notes[0].contains("channels: 0001 is taken"), "{notes:?}");
     let one = r#"{"channel_names": {"0": "CT"}}"#;
     assert_eq!(cases(&["a_0000", "a_0001", "b_0000", "b_0001"], Some(one)).0.len(), 4);
 }

@@ -19,7 +19,8 @@ fn scan(signs: [f64; 3]) -> Folder {
 
 #[test]
 fn file_order_becomes_feet_to_head() {
-    let rows = "a,liver,0,1\na,kidney,1,2\na,kidney,4,4\na,spleen,,\n";
+    // As pandas writes a column with empty cells.
+    let rows = "a,liver,0.0,1.0\na,kidney,1,2\na,kidney,4,4\na,spleen,,\n";
     let up = import(&scan(LPS), rows).unwrap();
     assert_eq!(up.scans[0].presence["liver"], [[0, 1]]);
     assert_eq!(up.scans[0].presence["kidney"], [[1, 2], [4, 4]]);
@@ -42,6 +43,7 @@ fn ranges_that_cannot_be_are_refused() {
         ("a,liver,1,\n", Kind::Format),
         ("a,,1,2\n", Kind::Format),
         ("a,liver,1\n", Kind::Format),
+        ("a,liver,1.5,2\n", Kind::Format),
     ] {
         assert_eq!(import(&scan(LPS), rows).unwrap_err().kind, kind, "{rows}");
     }

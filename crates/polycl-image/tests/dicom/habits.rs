@@ -413,12 +413,16 @@ fn rounded_positions_are_fitted() {
     let affine = image.space.world_from_voxel;
     assert!((affine.translation.z - 0.02).abs() < 1e-9 && (affine.matrix3.z_axis.z - 0.88).abs() < 1e-9);
     assert_eq!(notes, ["uneven spacing: slices lie up to 0.040 mm from a regular grid"]);
-    // Where the ends are as good as the fit, they decide, as ever.
+    // Also where the line through the ends would do: these two are rounded as well.
     let (image, _) = read(at_heights([0.0, 0.9, 1.8, 2.6, 3.5]).path());
+    let affine = image.space.world_from_voxel;
+    assert!((affine.translation.z - 0.02).abs() < 1e-9 && (affine.matrix3.z_axis.z - 0.87).abs() < 1e-9);
+    // Of exact places the ends decide, to the last bit.
+    let (image, _) = read(at_heights([0.0, 0.9, 1.8, 2.7, 3.6]).path());
     assert_eq!(image.space.world_from_voxel.translation.z, 0.0);
     let told = refused(at_heights([0.0, 0.9, 1.9, 2.7, 3.5]).path());
     assert!(
-        told.contains("slices every 0.875 mm in a straight line, to 0.06 mm, found slice 3 of 5 0.15 mm"),
+        told.contains("slices every 0.875 mm in a straight line, to 0.09 mm, found slice 3 of 5 0.15 mm"),
         "{told}"
     );
 }
@@ -518,4 +522,65 @@ fn name_in_segmentation(series: &Series) -> String {
     segmentation::write(&path, &source, &mask, &[(1, "Überblick".to_owned())].into(), &how).unwrap();
     let file = dicom_object::open_file(path).unwrap();
     file.element(tags::PATIENT_NAME).unwrap().to_str().unwrap().trim().to_owned()
+}
+
+/// A slice of the case `axial` with more elements before the one of `tag`, and another slope.
+fn with_values(padding: i16, unit: &str, slope: &str, born: &str) -> TempDir {
+    patched("axial", |k, file| {
+        let padding = short((0x28, 0x120), "SS", &padding.to_le_bytes());
+        let file = insert(file, (0x28, 0x1052), &padding);
+        let file = replace(&file, (0x28, 0x1053), &short((0x28, 0x1053), "DS", slope.as_bytes()));
+        let file = insert(&file, (0x7FE0, 0x10), &short((0x28, 0x1054), "LO", unit.as_bytes()));
+        let born = if k == 0 { born } else { "19500101" };
+        insert(&file, (0x20, 0xD), &short((0x10, 0x30), "DA", born.as_bytes()))
+    })
+}
+
+#[test]
+fn values_that_headers_say_are_no_hu_are_told() {
+    let notes = |padding, unit, slope, born| {
+        with_series(with_values(padding, unit, slope, born).path(), Series::notes)
+    };
+    let (_, before) = read(patched("axial", |_, file| file.to_vec()).path());
+    assert_eq!(notes(-2000, "HU", "1", "19500101"), before);
+    assert_eq!(notes(-2000, "US", "1", "19500101"), before);
+    for (said, told) in [
+        ((50, "HU", "1", "19500101"), "the padding value is "),
+        ((-2000, "Z_EFF", "1", "19500101"), "the unit of values (rescale type) is Z_EFF, not HU"),
+        (
+            (-2000, "Doe^Jane of 1950", "1", "19500101"),
+            "the unit of values (rescale type) is another one, not HU",
+        ),
+        ((-2000, "HU", "-1", "19500101"), "the rescale slope is -1: these may be no HU"),
+        ((-2000, "HU", "1", "19600101"), "its images name several studies or patients"),
+    ] {
+        let (padding, unit, slope, born) = said;
+        let notes = notes(padding, unit, slope, born);
+        assert!(notes.iter().any(|note| note.starts_with(told)), "{told}: {notes:?}");
+    }
+}
+
+#[test]
+fn series_that_nobody_meant_as_a_volume_are_known() {
+    let kind = |folder: TempDir| {
+        let found = find(folder.path()).unwrap();
+        found.series[0].no_volume()
+    };
+    let one_place =
+        |_: usize, file: &[u8]| replace(file, (0x20, 0x32), &short((0x20, 0x32), "DS", b"-100.5\\-80.25\\7"));
+    let few = |nowhere: usize| {
+        let folder = TempDir::new().unwrap();
+        for (k, (_, file)) in files("axial").enumerate().take(nowhere) {
+            std::fs::write(folder.path().join(format!("{k}")), replace(file, (0x20, 0x32), b"")).unwrap();
+        }
+        folder
+    };
+    let localizers =
+        |_: usize, file: &[u8]| replace(file, (8, 8), &short((8, 8), "CS", b"ORIGINAL\\PRIMARY\\LOCALIZER"));
+    assert_eq!(kind(patched("axial", |_, file| file.to_vec())), None);
+    assert_eq!(kind(patched("axial", one_place)), Some("images at one place"));
+    assert_eq!(kind(patched("axial", localizers)), Some("localizers"));
+    assert_eq!(kind(few(1)), Some("images without a place"));
+    // Of many images the places were lost, which a person must hear.
+    assert_eq!(kind(few(5)), None);
 }

@@ -12,7 +12,7 @@ use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
 
-/// Open the workbench: draw one slice in a browser, watch it become a volume
+/// Open the workbench: draw, propagate and review in a browser
 ///
 /// Serves the scans of a folder to a page on this computer. A person draws in it, a network follows what is drawn
 /// through the scan, and the person corrects and accepts. Every stroke is on disk before it is acknowledged. Masks

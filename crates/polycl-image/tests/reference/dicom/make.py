@@ -356,7 +356,7 @@ def padded(ds, k):
 
 
 itk("monochrome1", make("monochrome1", each=monochrome1), voxels_agree=False, notes=["MONOCHROME1: shown inverted by viewers; values are kept as they are"])
-itk("padding", make("padding", each=padded), notes=["a padding value is set: voxels outside the scan may hold it, and are kept as they are"])
+itk("padding", make("padding", each=padded))  # below the range of HU: nothing to tell
 
 # Stacks that are not quite regular.
 tilted = frames(step=(0, -0.7, STEP))
