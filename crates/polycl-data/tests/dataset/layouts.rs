@@ -54,8 +54,11 @@ fn what_cannot_be_right_is_refused_or_told() {
         (error.kind, error.found)
     };
     assert_eq!(refused(&NNUNET.replace("\"CT\"", "\"T1\"")), (Kind::Format, "only T1".to_owned()));
-    let two = NNUNET.replace("\"0\": \"CT\"", "\"0\": \"CT\", \"1\": \"PET\"");
-    assert_eq!(refused(&two), (Kind::Format, "only CT, PET".to_owned()));
+    let two = NNUNET.replace("\"0\": \"CT\"", "\"0\": \"T1\", \"1\": \"PET\"");
+    assert_eq!(refused(&two), (Kind::Format, "only T1, PET".to_owned()));
+    // Of a CT among other channels the CT is taken.
+    let two = two.replace("T1", "CT");
+    assert_eq!(from_challenge(&challenge("_0000", &two).at("raw")).unwrap().0.len(), 3);
     assert_eq!(refused("{").0, Kind::Format);
     let folder = challenge("_0000", &NNUNET.replace("\"numTraining\": 2", "\"numTraining\": 41"));
     std::fs::remove_file(folder.at("raw/labelsTr/b.nii.gz")).unwrap();
