@@ -78,7 +78,7 @@ fn wanted(legend: &Legend, numbering: &BTreeMap<String, u16>) -> Names {
 /// overlap.
 ///
 /// # Errors
-/// As [`read`].
+/// [`Kind::Labels`] or [`Kind::Geometry`] where they cannot be on it; as [`Reading::mask`].
 pub fn structures_on(
     label: &Label,
     image: &Path,

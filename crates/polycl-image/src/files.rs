@@ -57,17 +57,15 @@ impl Format {
             let endings =
                 ENDINGS.map(|(ending, _)| ending).into_iter().filter(|ending| *ending != SEGMENTATION);
             let endings = Vec::from_iter(endings).join(", ");
-            Error::new(
-                path,
-                Kind::Format,
-                format!("a file name that ends in one of {endings}"),
-                match () {
-                    () if path.is_dir() => "a folder",
-                    () if path.exists() => "another ending",
-                    () => "no such file",
-                },
-            )
-            .hint("name the file after its format, or convert it to .nii.gz")
+            let (found, hint) = match () {
+                () if path.is_dir() => ("a folder", "name a file: DICOM images are a scan, not a mask"),
+                () if path.exists() => {
+                    ("another ending", "name the file after its format, or convert it to .nii.gz")
+                }
+                () => ("no such file", "check the path"),
+            };
+            let expected = format!("a file name that ends in one of {endings}");
+            Error::new(path, Kind::Format, expected, found).hint(hint)
         })
     }
 }

@@ -251,7 +251,7 @@ fn scans_in_folders_below_are_told() {
         images.display(),
         images.join("p1/b.nii.gz").display()
     );
-    assert_eq!(pairs::from_folders(&images, None, None).unwrap().1, [told.clone()]);
+    assert_eq!(pairs::from_folders(&images, None, None).unwrap().1, [told.as_str()]);
     assert_eq!(pairs::unlabelled(&[images], &salt()).unwrap().1, [told]);
 }
 

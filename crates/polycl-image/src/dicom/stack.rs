@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use glam::{DAffine3, DMat3, DVec3};
-use polycl_base::{Error, Kind, Result};
+use polycl_base::{Error, Kind, Result, counted};
 
 use super::plane::Plane;
 use super::select::planes;
@@ -92,7 +92,12 @@ fn apart(planes: &[Plane], normal: DVec3, root: &Path) -> Result<()> {
         root,
         Kind::Geometry,
         "one image at each position",
-        format!("two images at {:.2} mm along the normal, and {} more such pairs", along(&pair[0]), several.len() - 1),
+        match several.len() - 1 {
+            0 => format!("two images at {:.2} mm along the normal", along(&pair[0])),
+            more => {
+                format!("two images at {:.2} mm along the normal, and {} more", along(&pair[0]), counted(more, "such pair"))
+            }
+        },
     )
     .hint(
         "put the files of one time point, energy or reconstruction into a folder of their own: the series holds several",
@@ -215,7 +220,7 @@ fn scales(planes: &[Plane], root: &Path, notes: &mut Vec<String>) -> Result<()> 
             .hint("export the series again: without these, values are no HU"))
     };
     if without > 0 && without < planes.len() {
-        let found = format!("{without} slices of {} without", planes.len());
+        let found = format!("{} of {} without", counted(without, "slice"), planes.len());
         return refused("a rescale slope and intercept in every slice", found);
     }
     if planes.iter().any(|plane| plane.says.slope == 0.0) {

@@ -113,7 +113,8 @@ fn tables_of_labels_are_checked() {
             (&added["labels"][2]["value"], &added["labels"][2]["name"]),
             (&json!(3), &json!("kidney"))
         );
-        let cases: [(fn(&mut Vec<Value>), &str); 7] = [
+        type Change = fn(&mut Vec<Value>);
+        let cases: [(Change, &str); 7] = [
             (|all| all.truncate(1), "in_use"),
             (|all| all[0]["name"] = json!("Spleen "), "bad_labels"),
             (|all| all[0]["name"] = json!(""), "bad_labels"),
