@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Watch, output, some};
-use polycl_data::Records;
+use polycl_data::{Maker, Record, Records};
 use polycl_image::dicom::Series;
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::dicom::structures::{Drawn, Storage, Structures};
@@ -282,9 +282,13 @@ pub(crate) fn spare_hands(records: &mut Records, mask: &Path) -> polycl_base::Re
     if !mask.exists() {
         return Ok(());
     }
-    let found = match records.maker(mask)?.map(|maker| maker.program) {
-        Some(None) => return Ok(()),
-        Some(Some(program)) => format!("a mask by {program}"),
+    let review = Path::new(Record::Review.file());
+    let found = match records.maker(mask)? {
+        Some(maker) if maker.record.file_name() == Some(review.as_os_str()) => {
+            "a mask that a person worked on in `polycl serve`".to_owned()
+        }
+        Some(Maker { program: None, .. }) => return Ok(()),
+        Some(Maker { program: Some(program), .. }) => format!("a mask by {program}"),
         None => "a mask without a record of its maker, which a person may have drawn".to_owned(),
     };
     Err(Error::new(mask, Kind::Request, "no such file yet, or a mask that a machine made", found)

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polycl_base::some;
+use polycl_base::{counted, some};
 use polycl_image::files::{case_name, is_segmentation};
 
 use super::dataset_json;
@@ -42,12 +42,10 @@ pub(super) fn scans<'a>(images: Vec<PathBuf>, masks: impl Iterator<Item = &'a st
         let groups = Groups::of(&images);
         let several: Vec<&str> = groups.several().collect();
         let channels = !several.is_empty() && groups.are_channels(&several, masks.clone(), &folder);
-        let told = told_channels(&folder);
-        let ct = told.as_ref().and_then(|names| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            dataset_json::ct(&names)
-        });
-        let taken = format!("{:04}", ct.unwrap_or(0));
+        // Whatever else is there: of a case that lacks the CT nothing else is taken for it.
+        let ct = told_channels(&folder).and_then(|told| told.ct);
+        let taken = ct.map_or(FIRST.to_owned(), |number| format!("{number:04}"));
+        let others = taken != FIRST;
         if let Some(first) = several.first() {
             let what = if channels {
                 format!(
@@ -58,12 +56,14 @@ pub(super) fn scans<'a>(images: Vec<PathBuf>, masks: impl Iterator<Item = &'a st
             };
             found.notes.push(format!("{}: {what} ({})", folder.display(), some(&several)));
         }
+        let mut left_out = 0;
         for image in images {
             let name = case_name(&image).unwrap_or_default();
             let case = match split(&name) {
                 Some((stem, _)) if !channels && several.binary_search(&stem).is_ok() => name,
-                Some((stem, number)) if channels && several.binary_search(&stem).is_ok() => {
+                Some((stem, number)) if others || channels && several.binary_search(&stem).is_ok() => {
                     if number != taken {
+                        left_out += usize::from(others && several.binary_search(&stem).is_err());
                         continue;
                     }
                     stem.to_owned()
@@ -72,6 +72,13 @@ pub(super) fn scans<'a>(images: Vec<PathBuf>, masks: impl Iterator<Item = &'a st
                 _ => name,
             };
             found.scans.push((image, case));
+        }
+        if left_out > 0 {
+            let files = counted(left_out, "file");
+            found.notes.push(format!(
+                "{}: channel {taken} is the CT; {files} of others without it are left out",
+                folder.display()
+            ));
         }
     }
     found
@@ -123,8 +130,8 @@ impl Groups {
         if of_scans {
             return true;
         }
-        if let Some(channels) = told_channels(folder) {
-            return channels.len() > 1;
+        if let Some(told) = told_channels(folder) {
+            return told.count > 1;
         }
         let from_0 = |numbers: &&BTreeSet<String>| {
             (2..=MOST).contains(&numbers.len())
@@ -135,10 +142,18 @@ impl Groups {
     }
 }
 
+/// The channels of a `dataset.json`.
+struct Told {
+    count: usize,
+    /// The number of the CT.
+    ct: Option<usize>,
+}
+
 /// The channels that the `dataset.json` of a folder, or of the one around it, tells of.
-fn told_channels(folder: &Path) -> Option<Vec<String>> {
+fn told_channels(folder: &Path) -> Option<Told> {
     [folder, &folder.join("..")].into_iter().find_map(|folder| {
         let told = dataset_json::read(&folder.join(dataset_json::FILE)).ok()?;
-        Some(dataset_json::channels(&told)?.into_iter().map(str::to_owned).collect())
+        let channels = dataset_json::channels(&told)?;
+        Some(Told { count: channels.len(), ct: dataset_json::ct(&channels) })
     })
 }

@@ -120,11 +120,10 @@ fn maker(
             Err(maker.refused(mask, "a mask drawn by hand, as --origin or the manifest states"))
         }
         // Nobody but a person can know that a mask was corrected since.
-        Some(Maker { record, origin, program, .. }) if stated == Some(Origin::Hand) => {
+        Some(Maker { record, origin, program: Some(program), .. }) if stated == Some(Origin::Hand) => {
             overridden.insert(format!(
-                "its mask counts as drawn by hand, as stated, though {} says that {} made it ({origin})",
+                "its mask counts as drawn by hand, as stated, though {} says that {program} made it ({origin})",
                 record.display(),
-                program.unwrap_or("a machine"),
             ));
             Ok(None)
         }

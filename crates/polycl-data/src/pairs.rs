@@ -45,7 +45,7 @@ pub fn from_folders(
     }
     let Scans { scans, mut notes } = channels::scans(files, masks.keys().map(String::as_str));
     notes.extend(beside_dicom(images));
-    notes.extend(deeper(images)?);
+    notes.extend(deeper(images, labels)?);
     notes.extend(named_by);
     let pair = |(image, case): (PathBuf, String)| {
         let own = case_name(&image).and_then(|name| masks.remove(&name));
@@ -98,16 +98,30 @@ fn beside_dicom(folder: &Path) -> Option<String> {
 }
 
 /// Words in the names of folders that hold no further scans.
-const OF_MASKS: [&str; 5] = ["label", "mask", "seg", "predict", "polycl"];
+const OF_MASKS: [&str; 10] = [
+    "labels",
+    "label",
+    "masks",
+    "mask",
+    "seg",
+    "segmentations",
+    "segmentation",
+    "predictions",
+    "predicted",
+    "polycl",
+];
 
-/// A sentence about the folders in a folder of scans that hold scans, too, and are not searched.
-fn deeper(folder: &Path) -> Result<Option<String>> {
+/// A sentence about the folders in a folder of scans that hold scans, too, and are not searched; `labels` holds none.
+fn deeper(folder: &Path, labels: Option<&Path>) -> Result<Option<String>> {
     if !folder.is_dir() {
         return Ok(None);
     }
+    let labels = labels.and_then(|labels| labels.canonicalize().ok());
     let of_masks = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        OF_MASKS.iter().any(|word| name.contains(word)) || name.starts_with('.')
+        let mut words = name.split(|c: char| !c.is_alphabetic());
+        let is_labels = labels.as_ref().is_some_and(|l| path.canonicalize().is_ok_and(|p| l.starts_with(p)));
+        words.any(|word| OF_MASKS.contains(&word)) || name.starts_with('.') || is_labels
     };
     let scan = |below: PathBuf| files::scans(&below).ok()?.into_iter().next();
     let folders = entries(folder)?.into_iter().filter(|path| path.is_dir() && !of_masks(path));
@@ -137,7 +151,7 @@ pub fn unlabelled(paths: &[PathBuf], salt: &Salt) -> Result<(Vec<Pair>, Vec<Stri
             match Folder::of(path)? {
                 Folder::Files(found) => {
                     files.extend(found);
-                    notes.extend(deeper(path)?);
+                    notes.extend(deeper(path, None)?);
                     continue;
                 }
                 Folder::Dicom { left_out: found } => left_out = found,

@@ -27,16 +27,24 @@ impl Index {
     /// smaller, each painted as an organ that no later one has, if there is one.
     pub fn painted(&self, organs: &[String], names: &[String]) -> Vec<Region> {
         let whole = self.regions.iter().filter(|(_, parts)| parts.iter().all(|part| organs.contains(part)));
-        let whole = whole.map(|(region, _)| region);
-        let is_rest = |organ: &String| whole.clone().any(|region| organ.starts_with(&format!("{region} (")));
+        let is_rest_of = |organ: &String, (region, parts): (&String, &BTreeSet<String>)| {
+            parts.contains(organ) && organ.starts_with(&format!("{region} ("))
+        };
+        let is_rest = |organ: &String| whole.clone().any(|region| is_rest_of(organ, region));
         let wanted = |name: &&String| if names.is_empty() { !is_rest(name) } else { names.contains(name) };
         let parts = |name: &String| match self.regions.get(name) {
             Some(parts) => organs.iter().filter(|organ| parts.contains(*organ)).cloned().collect(),
             None => vec![name.clone()],
         };
         let told = |name: &String| self.painting.iter().position(|(label, _)| label == name);
-        let mut labels =
-            Vec::from_iter(whole.clone().chain(organs).filter(wanted).map(|name| (name, parts(name))));
+        let mut labels = Vec::from_iter(
+            whole
+                .clone()
+                .map(|(region, _)| region)
+                .chain(organs)
+                .filter(wanted)
+                .map(|name| (name, parts(name))),
+        );
         labels.sort_by_key(|(name, parts)| (told(name).unwrap_or(usize::MAX), Reverse(parts.len())));
         let region = |(at, (name, parts)): (usize, &(&String, Vec<String>))| {
             let later = |organ: &&String| labels[at + 1..].iter().any(|(_, parts)| parts.contains(organ));

@@ -49,13 +49,13 @@ pub fn components(mask: &Mask, inside: impl Fn(u16) -> bool, connectivity: Conne
 }
 
 /// Keeps only the `count` largest components (26-connected) of the voxels whose label is `inside`; the rest becomes
-/// background.
-pub fn largest_components(mask: &mut Mask, inside: impl Fn(u16) -> bool, count: usize) {
+/// `instead`.
+pub fn largest_components(mask: &mut Mask, inside: impl Fn(u16) -> bool, count: usize, instead: u16) {
     let found = components(mask, inside, Connectivity::Corners);
     let kept: Vec<u32> = found.by_size().into_iter().take(count).collect();
     for (voxel, number) in mask.voxels.iter_mut().zip(found.numbers) {
         if number != 0 && !kept.contains(&number) {
-            *voxel = 0;
+            *voxel = instead;
         }
     }
 }

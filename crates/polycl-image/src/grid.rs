@@ -58,6 +58,12 @@ fn part(whole: &Space, part: &Space) -> Option<([i64; 3], f64, bool)> {
     let first = at.to_array();
     let inside =
         |axis: usize| first[axis] >= 0.0 && first[axis] + part.shape[axis] as f64 <= whole.shape[axis] as f64;
+    let overlaps =
+        |axis: usize| first[axis] < whole.shape[axis] as f64 && first[axis] + part.shape[axis] as f64 > 0.0;
+    // Written so that a place that is no number is refused as well.
+    if ![0, 1, 2].into_iter().all(overlaps) {
+        return None;
+    }
     let beyond = ![0, 1, 2].into_iter().all(inside);
     let mut place = Space::new(part.shape, whole.world_from_voxel);
     place.world_from_voxel.translation = whole.world_from_voxel.transform_point3(DVec3::from_array(first));

@@ -72,11 +72,11 @@ fn rows_do_not_touch_around_their_ends() {
 #[test]
 fn largest_component_keeps_other_labels() {
     let mut labels = mask([9, 1, 1], vec![1, 0, 1, 1, 2, 0, 2, 0, 1]);
-    largest_components(&mut labels, |label| label == 1, 1);
+    largest_components(&mut labels, |label| label == 1, 1, 0);
     assert_eq!(labels.voxels, [0, 0, 1, 1, 2, 0, 2, 0, 0]);
-    largest_components(&mut labels, |label| label == 2, 1);
+    largest_components(&mut labels, |label| label == 2, 1, 0);
     assert_eq!(labels.voxels, [0, 0, 1, 1, 2, 0, 0, 0, 0], "the first of equally large ones stays");
     let before = labels.voxels.clone();
-    largest_components(&mut labels, |label| label == 7, 1);
+    largest_components(&mut labels, |label| label == 7, 1, 0);
     assert_eq!(labels.voxels, before);
 }

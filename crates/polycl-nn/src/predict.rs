@@ -40,16 +40,20 @@ pub enum Components {
 }
 
 impl Components {
-    /// Makes background of all others in a mask of a network; components of a region may be of several values.
+    /// Makes background of all others in a mask of a network; components of a region may be of several values, and what is
+    /// left of one within another is the other's.
     pub fn keep(self, mask: &mut Mask, network: &RunCard) {
-        for channel in network.channels() {
+        let channels = network.channels();
+        for (number, channel) in channels.iter().enumerate() {
             let count = match self {
                 Self::Trained => channel.parts,
                 Self::Largest => Some(1),
                 Self::All => None,
             };
             if let Some(count) = count {
-                largest_components(mask, |value| channel.values.contains(&value), count);
+                let around = channels[..number].iter().rev().find(|o| o.values.is_superset(&channel.values));
+                let instead = around.map_or(0, |around| around.painted);
+                largest_components(mask, |value| channel.values.contains(&value), count, instead);
             }
         }
     }

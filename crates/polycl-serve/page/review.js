@@ -39,7 +39,10 @@ function look() {
   clearTimeout(timer);
   if (!bench.scan || (bench.single && bench.large !== "axial")) return;
   const z = bench.cursor[2];
-  timer = setTimeout(() => bench.scan?.voxels.have[z] && looked.add(z), LOOKED);
+  timer = setTimeout(() => {
+    const { scan } = bench;
+    if (scan?.voxels.have[z] && scan.loaded && !scan.job && bench.show.mask) looked.add(z);
+  }, LOOKED);
 }
 
 async function report() {
@@ -52,11 +55,11 @@ async function report() {
     Object.assign(scan, { slices, revision });
     scan.emit("slices");
   } catch {
-    for (const slice of z) looked.add(slice);
+    if (scan === bench.scan) for (const slice of z) looked.add(slice);
   }
 }
 
-/// Slices of visible labels that a machine drew and nobody has looked at.
+/// Slices with labels that a machine drew and nobody has looked at.
 export function unseen() {
   const slices = new Set();
   for (const { value } of bench.scan.labels) {

@@ -32,7 +32,6 @@ export class Scan extends Bus {
   /// Loads the mask, then listens to the server; what it says is told on as events of this scan.
   async start() {
     await this.#loadMask();
-    for (const edit of this.outbox.waiting) this.paint(edit);
     this.#tellAll();
     if (this.voxels.closed) return;
     this.hush = listen(this.id, (name, data) => this.#hear(name, data));
@@ -144,6 +143,7 @@ export class Scan extends Bus {
     const { bytes, revision } = await this.api.bytes("mask");
     this.mask = this.#emptyMask();
     unpack(bytes, this.mask);
+    for (const edit of this.outbox.waiting) this.paint(edit);
     this.loaded = true;
     this.revision = revision || this.revision;
     this.previewed.clear();

@@ -56,7 +56,11 @@ impl Edit {
         let locked: BTreeSet<u16> =
             document.facts.labels.iter().filter(|own| own.locked).map(|own| own.value).collect();
         let (mut wanted, mut as_asked) = (Vec::new(), true);
+        let mut named = BTreeSet::new();
         for Pixels { k, set, clear } in &self.planes {
+            if !named.insert(*k) {
+                return Err(Refusal::senseless("bad_runs", "A plane is named twice."));
+            }
             if *k >= view.count() {
                 let message = format!("There is no plane {k}: the scan has {}.", view.count());
                 return Err(Refusal::senseless("no_such_slice", message));

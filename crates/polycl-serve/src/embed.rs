@@ -100,7 +100,7 @@ fn put_away_quiet(desk: &Desk) {
         let Some(scan) = desk.opened(&id) else { continue };
         desk.tell_open(&scan);
         let is_at_work = locked(&scan.job).is_some();
-        if scan.idle() > QUIET
+        if scan.quiet() > QUIET
             && !is_at_work
             && scan.is_unpublished()
             && let Err(error) = publish::put_away(desk, &scan)

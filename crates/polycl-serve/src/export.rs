@@ -189,8 +189,15 @@ impl Masks<'_> {
                 let value =
                     |own: u16| names.get(&own).and_then(|name| self.values.get(name)).copied().unwrap_or(0);
                 numbered.mask.iter_mut().for_each(|own| *own = value(*own));
+                // The record speaks of the same values as the mask.
+                let facts = &mut numbered.facts;
+                facts.labels.retain(|label| value(label.value) > 0);
+                facts.labels.iter_mut().for_each(|label| label.value = value(label.value));
+                let marks = std::mem::take(&mut facts.marks);
+                facts.marks = marks.into_iter().map(|(own, marks)| (value(own), marks)).collect();
+                facts.marks.remove(&0);
                 let folder = self.folder.join("labelsTr");
-                write_record(&folder, case, &space, document)?;
+                write_record(&folder, case, &space, &numbered)?;
                 write_mask(&folder.join(format!("{case}.nii.gz")), &space, numbered.mask)
             }
         }

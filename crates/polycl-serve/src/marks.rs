@@ -58,7 +58,8 @@ impl Mark {
 
     /// After a person drew in the slice itself.
     pub fn drawn(self) -> Self {
-        if self.is_machine() || self == Self::Edited { Self::Edited } else { Self::Drawn }
+        let machines = self.is_machine() || matches!(self, Self::Edited | Self::Crossed);
+        if machines { Self::Edited } else { Self::Drawn }
     }
 
     /// After a person looked at the slice.

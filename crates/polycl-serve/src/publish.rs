@@ -15,6 +15,7 @@ use crate::desk::Desk;
 use crate::document::{Document, Facts};
 use crate::folder::Entry;
 use crate::journal::{self, Journal};
+use crate::locked::locked;
 use crate::marks::Mark;
 use crate::scan::Scan;
 
@@ -27,6 +28,8 @@ const PUBLISHED: &str = "published";
 /// [`Kind::Io`]; [`Kind::Request`] where a mask of others is in the way.
 pub fn put_away(desk: &Desk, scan: &Scan) -> Result<()> {
     let entry = &scan.entry;
+    // An older mask must not land after a newer one.
+    let _one_at_a_time = locked(&scan.publishing);
     let document = scan.with(|sheet| {
         sheet.fold()?;
         let behind = published(entry) != Some(sheet.document.facts.revision);
@@ -58,7 +61,8 @@ fn published(entry: &Entry) -> Option<u64> {
 }
 
 fn publish(desk: &Desk, entry: &Entry, space: &Space, document: Document) -> Result<()> {
-    if is_blank(&document.facts) {
+    // What was written once follows the document, also where everything was taken back.
+    if is_blank(&document.facts) && published(entry).is_none() {
         return Ok(());
     }
     let path = mask_file(desk, entry);
@@ -115,6 +119,11 @@ pub fn write_record(folder: &Path, case: &str, space: &Space, document: &Documen
                 confidence: axial.and_then(|own| *own.values.get(z)?).filter(|_| machine),
             });
         }
+    }
+    // A case without a row would count as a person's.
+    if rows.is_empty() {
+        let label = facts.labels.first().map_or(1, |label| label.value);
+        rows.push(Row { label, slice: 0, mark: review::Mark::Unseen, pixels: 0, confidence: None });
     }
     let proposed = facts.machine.as_ref().map(|machine| machine.name.as_str());
     let reviewed = facts.review.as_ref().map(|review| (review.who.as_str(), review.when));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use polycl_base::{Error, Kind, Result};
 use polycl_data::pairs::Label as Drawn;
-use polycl_data::{Origin, Records, masks};
+use polycl_data::{Origin, Record, Records, masks};
 use polycl_image::files::Reading;
 use polycl_image::names::Names;
 use polycl_image::orient::Reorientation;
@@ -50,6 +50,9 @@ pub struct Scan {
     pub caches: Mutex<Vec<(Plane, Option<Cache>)>>,
     /// True once the mask could not be written, until something changes.
     unpublishable: AtomicBool,
+    last_change: Mutex<Instant>,
+    /// Held while its mask is written for other programs.
+    pub publishing: Mutex<()>,
     used: Mutex<Instant>,
     stamp: Mutex<(Instant, String)>,
 }
@@ -216,13 +219,22 @@ impl Scan {
             focus: Mutex::new(focus),
             caches: Mutex::default(),
             unpublishable: AtomicBool::new(false),
+            last_change: Mutex::new(Instant::now()),
+            publishing: Mutex::new(()),
             used: Mutex::new(Instant::now()),
             stamp: Mutex::new((Instant::now(), stamp)),
         })
     }
 
     pub fn with<T>(&self, work: impl FnOnce(&mut Sheet) -> T) -> T {
-        let result = work(&mut locked(&self.sheet));
+        let mut sheet = locked(&self.sheet);
+        let before = sheet.document.facts.revision;
+        let result = work(&mut sheet);
+        if sheet.document.facts.revision != before {
+            self.unpublishable.store(false, Ordering::Relaxed);
+            *locked(&self.last_change) = Instant::now();
+        }
+        drop(sheet);
         *locked(&self.used) = Instant::now();
         result
     }
@@ -240,6 +252,11 @@ impl Scan {
 
     pub fn give_up_publishing(&self) {
         self.unpublishable.store(true, Ordering::Relaxed);
+    }
+
+    /// The time since the last change.
+    pub fn quiet(&self) -> Duration {
+        locked(&self.last_change).elapsed()
     }
 
     pub fn idle(&self) -> Duration {
@@ -388,19 +405,27 @@ fn begin(
         names.iter().enumerate().map(|(number, (&value, name))| label(value, name, number)).collect();
     let (Some(mask), Some(drawn)) = (mask, &entry.label) else { return (document, None) };
     document.mask = order.apply(&mask).voxels;
-    let maker = match Records::default().maker(drawn_path(drawn)) {
-        Ok(maker) => maker,
+    let mut records = Records::default();
+    let makers = drawn_paths(drawn).into_iter().map(|path| records.maker(path)).collect::<Result<Vec<_>>>();
+    let maker = match makers {
+        Ok(makers) => makers.into_iter().flatten().max_by_key(|maker| maker.origin),
         Err(error) => return (document, Some(error)),
     };
-    let mark = if maker.is_some() { Mark::Proposed } else { Mark::Drawn };
-    document.facts.machine = maker.map(|maker| Machine {
-        kind: if maker.origin == Origin::Predicted {
-            MachineKind::Predicted
-        } else {
-            MachineKind::Propagated
-        },
-        name: maker.program.unwrap_or("polycl").to_owned(),
-    });
+    // Of a mask without a record of ours nobody knows whether a person drew it: a click must not make it drawn by hand.
+    let is_ours = drawn_paths(drawn).iter().any(|path| path.with_file_name(Record::Review.file()).is_file());
+    let mark = if maker.is_none() && is_ours { Mark::Drawn } else { Mark::Proposed };
+    document.facts.machine = match maker {
+        None if is_ours => None,
+        None => Some(Machine { kind: MachineKind::Predicted, name: "a maker unknown".to_owned() }),
+        Some(maker) => Some(Machine {
+            kind: if maker.origin == Origin::Predicted {
+                MachineKind::Predicted
+            } else {
+                MachineKind::Propagated
+            },
+            name: maker.program.unwrap_or("polycl").to_owned(),
+        }),
+    };
     for (value, pixels) in document.pixels() {
         let mut marks = Marks::new(canonical.shape[2]);
         let held = marks.slices.iter_mut().zip(pixels).filter(|(_, pixels)| *pixels > 0);
@@ -410,10 +435,10 @@ fn begin(
     (document, None)
 }
 
-fn drawn_path(drawn: &Drawn) -> &Path {
+fn drawn_paths(drawn: &Drawn) -> Vec<&Path> {
     match drawn {
-        Drawn::Map(path, _) => path,
-        Drawn::Structures(files) => files.values().next().map_or(Path::new(""), |path| path),
+        Drawn::Map(path, _) => vec![path],
+        Drawn::Structures(files) => files.values().map(|path| path.as_path()).collect(),
     }
 }
 

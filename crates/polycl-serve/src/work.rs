@@ -393,6 +393,11 @@ fn commit(
     result: impl Fn(usize, u16) -> u16,
 ) -> Answer<()> {
     scan.with(|sheet| {
+        // A person may have locked or removed labels since the work began.
+        let open = sheet.document.facts.labels.iter().filter(|label| !label.locked);
+        let open: BTreeSet<u16> = open.map(|label| label.value).collect();
+        let labels: BTreeSet<u16> = proposal.labels.intersection(&open).copied().collect();
+        let proposal = Proposal { labels: &labels, ..proposal };
         let Some(step) = proposal.step(&sheet.document, result) else { return Ok(()) };
         change::store(desk, scan, sheet, "", None, Act::Step(step)).map(drop)
     })

@@ -82,7 +82,7 @@ fn regions_are_trained_painted_and_scored_as_nnunet_does() {
     // Connected parts are those of regions: one of `whole`, whatever is painted within it.
     folder.done("predict run cohort/images --largest --flip --out largest");
     let mut whole = nifti::read_mask(&folder.at("masks/a000.nii.gz")).unwrap();
-    largest_components(&mut whole, |value| value > 0, 1);
+    largest_components(&mut whole, |value| value > 0, 1, 0);
     let largest = mask(&folder, "largest/a000.nii.gz");
     assert!(largest.contains(&3) && largest.iter().zip(&whole.voxels).all(|(l, w)| *l == 0 || l == w));
 }

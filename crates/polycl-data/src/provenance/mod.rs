@@ -45,11 +45,11 @@ impl Maker {
         let whose = self.program.map_or_else(|| self.origin.to_string(), |program| format!("by {program}"));
         let found = format!("a mask that a machine made ({whose}), as {record} says");
         let error = Error::new(mask, Kind::Request, expected, found);
-        if self.origin == Origin::Reviewed {
-            return error
-                .hint("give --accept-reviewed where agreement with a mended proposal is good enough");
+        match self.origin {
+            Origin::Reviewed => error,
+            _ => error
+                .hint("put a mask that a person has corrected since into another folder, without that file"),
         }
-        error.hint("put a mask that a person has corrected since into another folder, without that file")
     }
 }
 
@@ -63,7 +63,7 @@ impl Records {
     /// drew it.
     ///
     /// # Errors
-    /// [`Kind::Format`] or [`Kind::Io`] for a `propagate.csv`, `polycl.json` or `refine.csv` that
+    /// [`Kind::Format`] or [`Kind::Io`] for a `propagate.csv`, `polycl.json`, `refine.csv` or `reviewed.csv` that
     /// cannot be read: a mask beside it must not become truth by a slip.
     pub fn maker(&mut self, mask: &Path) -> Result<Option<Maker>> {
         self.maker_of(mask, None)
@@ -101,8 +101,14 @@ impl Records {
     /// # Errors
     /// [`Kind::Request`] for such a mask; as [`Self::maker`].
     pub fn check_truth(&mut self, mask: &Path) -> Result<()> {
-        let refused = |maker: Maker| maker.refused(mask, "a mask drawn by hand, for only that is truth");
-        self.maker(mask)?.map_or(Ok(()), |maker| Err(refused(maker)))
+        let Some(maker) = self.maker(mask)? else { return Ok(()) };
+        let refused = maker.refused(mask, "a mask drawn by hand, for only that is truth");
+        Err(match maker.origin {
+            Origin::Reviewed => refused.hint(
+                "`evaluate` takes it with --accept-reviewed, where agreement with a mended proposal is good enough",
+            ),
+            _ => refused,
+        })
     }
 
     /// As [`Self::check_truth`], where masks that a person has reviewed will do; true of such a mask.

@@ -292,6 +292,10 @@ fn channels_of_a_scan_are_told_from_numbered_patients() {
     let (found, notes) = cases(&["a_0000", "a_0001"], Some(turned));
     assert_eq!(found, ["a"]);
     assert!(notes[0].contains("channels: 0001 is taken"), "{notes:?}");
+    // A PET alone is no CT for lack of another.
+    let (found, notes) = cases(&["a_0000", "a_0001", "b_0000", "c_0001"], Some(turned));
+    assert_eq!(found, ["a", "c"]);
+    assert!(notes.iter().any(|note| note.contains("1 file of others without it")), "{notes:?}");
     let one = r#"{"channel_names": {"0": "CT"}}"#;
     assert_eq!(cases(&["a_0000", "a_0001", "b_0000", "b_0001"], Some(one)).0.len(), 4);
 }

@@ -6,7 +6,7 @@
 //!
 //! The grid: the first axis runs along a row, the second down a column, the third along the normal (row x
 //! column), as ITK orders slices. The third column of the affine is the mean step from slice to slice, so that a
-//! stack made with a tilted gantry has a sheared affine. Slices may lie up to the larger of 0.09 mm and 1% of
+//! stack made with a tilted gantry has a sheared affine. Slices may lie up to the larger of 0.06 mm and 1% of
 //! the spacing from the grid. DICOM's LPS is turned into RAS+ here.
 //!
 //! Values are those of the file (the stored bits, times slope, plus intercept, of each slice), neither clipped

@@ -22,7 +22,7 @@ use super::stack::{Stack, stack};
 use crate::{Image, Space};
 
 /// Most images without a place that are screens and protocols rather than slices.
-const FEW: usize = 3;
+const FEW: u32 = 3;
 /// Images nearer to each other than this, in mm, show one place at several times.
 const ONE_PLACE_MM: f64 = 0.01;
 
@@ -75,10 +75,14 @@ impl Series {
                 warnings.push(format!("{count} {what} {files} beside it: slices of it may be missing"));
             }
         }
-        if shots.iter().any(|shot| shot.study != first.study || shot.patient != first.patient) {
+        let others = |shot: &Shot| shot.study != first.study || !shot.patient.may_be(&first.patient);
+        if shots.iter().any(others) {
             warnings.push("its images name several studies or patients".to_owned());
         }
-        if shots.iter().any(|shot| shot.frame_of_reference != first.frame_of_reference) {
+        let scans = shots.iter().filter(|shot| !shot.localizer);
+        let frames: HashSet<&str> =
+            scans.map(|shot| shot.frame_of_reference.as_str()).filter(|uid| !uid.is_empty()).collect();
+        if frames.len() > 1 {
             warnings.push("its images have several frames of reference".to_owned());
         }
         Self {
@@ -97,13 +101,14 @@ impl Series {
     /// The images of a series that nobody meant as a volume, such as localizers; `None` of one that may be one.
     pub fn no_volume(&self) -> Option<&'static str> {
         let shots: Vec<&Shot> = self.shots.iter().filter(|shot| !shot.localizer).collect();
+        let frames: u32 = shots.iter().map(|shot| shot.layout.frames).sum();
         let places = || shots.iter().flat_map(|shot| &shot.frames).filter_map(|frame| frame.place);
         let Some(first) = places().next() else {
             let screens = shots.iter().all(|shot| shot.class.starts_with(CAPTURES));
             return match () {
                 () if shots.is_empty() => Some("localizers"),
                 // Of many, a person should hear that their places were lost.
-                () if screens || shots.len() <= FEW => Some("images without a place"),
+                () if screens || frames <= FEW => Some("images without a place"),
                 () => None,
             };
         };

@@ -10,16 +10,20 @@ use super::plane::Plane;
 use super::select::planes;
 use super::slice::Shot;
 use super::{copies, counts};
-use crate::preprocess::HU_RANGE;
 use crate::{Space, odd};
 
-/// How far a slice may lie from its place in the regular grid: the larger of 0.09 mm (positions are often
-/// written with one decimal, in three coordinates) and 1% of the spacing. ITK only warns of uneven spacing, and dcm2niix writes
+/// How far a slice may lie from its place on the line from the first slice to the last: the larger of 0.06 mm (positions are
+/// often written with one decimal) and 1% of the spacing. Other programs take this line, and so do masks that they made.
+/// Where it is too far off, since these two are rounded as well, the line that fits all is tried, to 0.09 mm: positions
+/// of a turned series are rounded in three coordinates. ITK only warns of uneven spacing, and dcm2niix writes
 /// such stacks with a mean spacing or resampled; we refuse, since a mask would lie beside its organ.
-const UNEVEN_MM: f64 = 0.09;
+const UNEVEN_MM: f64 = 0.06;
+pub(super) const FITTED_MM: f64 = 0.09;
 const UNEVEN: f64 = 0.01;
 /// What is not worth a note: slices within this many mm of the grid.
 const EXACT_MM: f64 = 0.01;
+/// HU from which a padding value is taken for tissue.
+const AIR: f64 = -900.0;
 /// Steps this much longer than the median are looked at as missing slices.
 const GAP: f64 = 1.5;
 
@@ -165,23 +169,22 @@ impl Line {
         off.fold((0, 0.0), |a, b| if b.1 > a.1 { b } else { a })
     }
 
-    fn allowed(&self) -> f64 {
-        UNEVEN_MM.max(UNEVEN * self.step.length())
+    fn allowed(&self, mm: f64) -> f64 {
+        mm.max(UNEVEN * self.step.length())
     }
 
     // Written so that a distance that is no number is refused as well.
-    fn is_regular(&self, at: &[DVec3]) -> bool {
-        self.worst(at).1 <= self.allowed()
+    fn is_regular(&self, at: &[DVec3], mm: f64) -> bool {
+        self.worst(at).1 <= self.allowed(mm)
     }
 }
 
-/// The line on which all slices lie in their places: from the first to the last, or the fitted one where positions are
-/// rounded, since these two are rounded as well.
+/// The line on which all slices lie in their places: from the first to the last, or, where rounding of these two is what
+/// is wrong, the fitted one.
 fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<Line> {
     let ends = Line::through_ends(at);
-    let exact = ends.worst(at).1 <= EXACT_MM;
-    let lines = if exact { vec![ends] } else { vec![Line::fitted(at), ends] };
-    let line = lines.into_iter().find(|line| line.is_regular(at));
+    let lines = [(ends, UNEVEN_MM), (Line::fitted(at), FITTED_MM)];
+    let line = lines.into_iter().find(|(line, mm)| line.is_regular(at, *mm)).map(|(line, _)| line);
     let Some(line) = line else {
         let (worst, off) = ends.worst(at);
         return Err(Error::new(
@@ -190,7 +193,7 @@ fn even(at: &[DVec3], root: &Path, notes: &mut Vec<String>) -> Result<Line> {
             format!(
                 "slices every {:.3} mm in a straight line, to {:.2} mm",
                 ends.step.length(),
-                ends.allowed()
+                ends.allowed(UNEVEN_MM)
             ),
             format!("slice {} of {} {off:.2} mm from its place", worst + 1, at.len()),
         )
@@ -232,7 +235,7 @@ fn scales(planes: &[Plane], root: &Path, notes: &mut Vec<String>) -> Result<()> 
     let first = &planes[0].says;
     if without > 0 {
         notes.push(format!(
-            "no rescale slope and intercept in every slice: slope {} and intercept {} are taken, and values may be no HU",
+            "no slice has both a rescale slope and an intercept: {} and {} are taken, and values may be no HU",
             first.slope, first.intercept
         ));
     }
@@ -263,8 +266,8 @@ fn oddities(planes: &[Plane]) -> Vec<String> {
         notes.push("MONOCHROME1: shown inverted by viewers; values are kept as they are".to_owned());
     }
     let padding = |plane: &Plane| Some(plane.shot.padding? * plane.says.slope + plane.says.intercept);
-    // What lies below the range of HU is air to us, too.
-    if let Some(value) = planes.iter().filter_map(padding).find(|value| *value > f64::from(HU_RANGE[0])) {
+    // What is no more than air is air to us, too.
+    if let Some(value) = planes.iter().filter_map(padding).find(|value| *value > AIR) {
         notes.push(format!(
             "the padding value is {value} HU: voxels outside the scan may hold it, and are kept as they are"
         ));

@@ -82,7 +82,7 @@ impl Geometry {
     /// As it is written: without a sform that counts as none.
     pub(super) fn for_writing(mut self) -> Self {
         if self.sform_code > 0 && self.taken(None) != Some(Form::Sform) {
-            self.sform_code = 0;
+            (self.sform_code, self.rows) = (0, [[0.0; 4]; 3]);
         }
         self
     }

@@ -413,16 +413,15 @@ fn rounded_positions_are_fitted() {
     let affine = image.space.world_from_voxel;
     assert!((affine.translation.z - 0.02).abs() < 1e-9 && (affine.matrix3.z_axis.z - 0.88).abs() < 1e-9);
     assert_eq!(notes, ["uneven spacing: slices lie up to 0.040 mm from a regular grid"]);
-    // Also where the line through the ends would do: these two are rounded as well.
+    // Where the ends will do, they decide, as in other programs: masks lie there.
     let (image, _) = read(at_heights([0.0, 0.9, 1.8, 2.6, 3.5]).path());
-    let affine = image.space.world_from_voxel;
-    assert!((affine.translation.z - 0.02).abs() < 1e-9 && (affine.matrix3.z_axis.z - 0.87).abs() < 1e-9);
-    // Of exact places the ends decide, to the last bit.
-    let (image, _) = read(at_heights([0.0, 0.9, 1.8, 2.7, 3.6]).path());
     assert_eq!(image.space.world_from_voxel.translation.z, 0.0);
+    // Three rounded coordinates are off by more than one.
+    let (image, _) = read(at_heights([0.0, 1.0, 1.8, 2.7, 3.6]).path());
+    assert!((image.space.world_from_voxel.matrix3.z_axis.z - 0.89).abs() < 1e-9);
     let told = refused(at_heights([0.0, 0.9, 1.9, 2.7, 3.5]).path());
     assert!(
-        told.contains("slices every 0.875 mm in a straight line, to 0.09 mm, found slice 3 of 5 0.15 mm"),
+        told.contains("slices every 0.875 mm in a straight line, to 0.06 mm, found slice 3 of 5 0.15 mm"),
         "{told}"
     );
 }

@@ -17,7 +17,7 @@ use crate::terminal::Terminal;
 /// These files lie beside the masks or one level up.
 ///
 /// Provenance, which is who drew a mask, comes from --origin or the column `origin`. Otherwise it comes from the
-/// record files beside the mask: propagate.csv, polycl.json or refine.csv. Masks of nnU-Net, TotalSegmentator and
+/// record files beside the mask: propagate.csv, polycl.json, refine.csv or reviewed.csv. Masks of nnU-Net, TotalSegmentator and
 /// MONAI Label are recognised by the files that these programs leave. All other masks count as drawn by hand. Only
 /// masks drawn by hand validate.
 ///

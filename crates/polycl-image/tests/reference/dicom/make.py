@@ -198,12 +198,6 @@ def formula(iop, positions, spacing=SPACING):
     return np.diag([-1, -1, 1, 1]) @ affine
 
 
-def fitted(iop, positions):
-    """Rounded positions: the line that fits all of them."""
-    step, first = np.polyfit(np.arange(len(positions)), np.array(positions), 1)
-    return formula(iop, [first + k * step for k in range(len(positions))])
-
-
 def pack(case):
     for path in sorted((TMP / case).rglob("*")):
         if path.is_file():
@@ -372,8 +366,8 @@ leaning = frames(oblique, step=oblique @ np.array([0.3, 0.4, 2.0]))
 by_hand("tilt_oblique", in_order(make("tilt_oblique", oblique, leaning), oblique[:, 2]), formula(oblique, leaning),
         ["sheared: its axes are up to 14.04 degrees from right angles (gantry tilt?); distances are measured as if they stood at right angles"])
 rounded = [np.round(p, 1) for p in frames(step=(0, 0, 1.25))]
-by_hand("rounded", in_order(make("rounded", positions=rounded), z), fitted(np.eye(3), rounded),
-        ["uneven spacing: slices lie up to 0.040 mm from a regular grid"])
+by_hand("rounded", in_order(make("rounded", positions=rounded), z), formula(np.eye(3), rounded),
+        ["uneven spacing: slices lie up to 0.050 mm from a regular grid"])
 alone = frames(slices=1)
 by_hand("single", in_order(make("single", positions=alone), z), formula(np.eye(3), alone),
         ["a single slice: its thickness of 5 mm is taken as the spacing"])

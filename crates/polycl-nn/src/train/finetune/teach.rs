@@ -263,7 +263,7 @@ fn keep_parts(mask: &mut Mask, drawn: &[(usize, Vec<u8>)], organs: &[Organ]) {
     }
     for (number, organ) in organs.iter().enumerate() {
         if let Some(parts) = organ.parts {
-            largest_components(mask, |class| class == class_of(number), parts);
+            largest_components(mask, |class| class == class_of(number), parts, 0);
         }
     }
 }

@@ -8,6 +8,7 @@ use polycl_base::{Error, Kind, Result};
 use super::frames::Frames;
 use crate::Space;
 use crate::dicom::place::Place;
+use crate::dicom::stack::FITTED_MM;
 
 /// Nobody is longer, in mm, and no scan has thinner slices: a header that says so would claim memory for nothing.
 const LONGEST: f64 = 4000.0;
@@ -57,7 +58,7 @@ pub(super) fn of(path: &Path, held: u64, frames: &Frames) -> Result<Space> {
         // Written so that a distance that is no number is refused as well.
         places
             .iter()
-            .all(|place| off(place) <= (0.1 * step).max(0.06).min(step / 4.0))
+            .all(|place| off(place) <= (0.1 * step).max(FITTED_MM).min(step / 4.0))
             .then_some((slices, way))
     };
     let Some((slices, way)) = steps.into_iter().filter(usable).find_map(way) else {

@@ -4,11 +4,12 @@ use glam::{DAffine3, DVec3};
 
 use crate::Space;
 use crate::dicom::place::Place;
+use crate::dicom::stack::FITTED_MM;
 
 /// How far pixels may lie from voxels, as a part of these: what [`Space::disagreement`] allows.
 const OFF: f64 = 0.1;
 /// Slices may lie unevenly by this many mm, however near they are to each other.
-const OFF_MM: f64 = 0.06;
+const OFF_MM: f64 = FITTED_MM;
 
 /// The voxels of a frame: where its first pixel lies, and the way to the next column and the next row.
 #[derive(Debug, Clone, Copy, PartialEq)]
