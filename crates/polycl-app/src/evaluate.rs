@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Result, Subject, Watch};
+use polycl_base::{Error, Kind, Result, Subject, Watch, counted};
 use polycl_data::Records;
 use polycl_data::provenance::Record;
 use polycl_data::provenance::prediction::SeenBy;
@@ -85,8 +85,8 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     let mut report = evaluate(&pairs, &seen, &options, watch)?;
     if !reviewed.is_empty() {
         report.notes.push(format!(
-            "{} references are proposals of a machine that a person reviewed: scores against them are agreement",
-            reviewed.len()
+            "proposals of a machine that a person reviewed are among the references ({}): scores against them are agreement",
+            counted(reviewed.len(), "mask"),
         ));
     }
     report.notes.iter().for_each(|text| watch.note(&format!("note: {text}")));

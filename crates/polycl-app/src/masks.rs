@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Watch, output, some};
-use polycl_data::{Maker, Record, Records};
+use polycl_data::{Maker, Records};
 use polycl_image::dicom::Series;
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::dicom::structures::{Drawn, Storage, Structures};
@@ -282,11 +282,8 @@ pub(crate) fn spare_hands(records: &mut Records, mask: &Path) -> polycl_base::Re
     if !mask.exists() {
         return Ok(());
     }
-    let review = Path::new(Record::Review.file());
     let found = match records.maker(mask)? {
-        Some(maker) if maker.record.file_name() == Some(review.as_os_str()) => {
-            "a mask that a person worked on in `polycl serve`".to_owned()
-        }
+        Some(maker) if maker.is_reviews() => "a mask that a person worked on in `polycl serve`".to_owned(),
         Some(Maker { program: None, .. }) => return Ok(()),
         Some(Maker { program: Some(program), .. }) => format!("a mask by {program}"),
         None => "a mask without a record of its maker, which a person may have drawn".to_owned(),

@@ -192,3 +192,25 @@ fn labels_are_matched_by_name() {
     folder.write("masks/labels.json", r#"{"2": "liver"}"#);
     insta::assert_snapshot!(folder.refused("evaluate --reference truth --prediction masks --out other"));
 }
+
+/// The record of `polycl serve` beside a reference.
+fn reviewed(folder: &Folder, done: &str) {
+    let columns = "case,label,name,slice,mark,pixels,confidence,proposed_by,reviewed_by,reviewed_at,odd";
+    let row = format!("a,1,liver,1,viewed,120,0.9000,litemedsam,{done},");
+    folder.write("reference/reviewed.csv", &format!("{columns}\n{row}\n"));
+}
+
+#[test]
+fn reviewed_references_count_on_request_alone_and_are_not_replaced() {
+    let folder = one();
+    reviewed(&folder, "Ann,1");
+    let refused = folder.polycl(FOLDERS);
+    let accepted = folder.polycl(&format!("{FOLDERS} --accept-reviewed"));
+    // Nobody has called this one done.
+    reviewed(&folder, ",");
+    let undone = folder.polycl(&format!("{FOLDERS} --accept-reviewed"));
+    folder.image("a.nii.gz");
+    reviewed(&folder, "Ann,1");
+    let replaced = folder.polycl("propagate a.nii.gz --box 1,5,8,14,19 --out reference/a.nii.gz");
+    insta::assert_snapshot!([refused, accepted, undone, replaced].join("\n"));
+}

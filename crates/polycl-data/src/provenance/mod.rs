@@ -39,6 +39,11 @@ pub struct Maker {
 }
 
 impl Maker {
+    /// True of a mask that a person worked on in `polycl serve`.
+    pub fn is_reviews(&self) -> bool {
+        self.record.file_name().is_some_and(|name| name == Record::Review.file())
+    }
+
     /// The error of a mask that should have been drawn by hand.
     pub fn refused(&self, mask: &Path, expected: &str) -> Error {
         let record = self.record.display();
@@ -47,6 +52,7 @@ impl Maker {
         let error = Error::new(mask, Kind::Request, expected, found);
         match self.origin {
             Origin::Reviewed => error,
+            _ if self.is_reviews() => error.hint("mark the scan as reviewed in `polycl serve` first"),
             _ => error
                 .hint("put a mask that a person has corrected since into another folder, without that file"),
         }
@@ -105,7 +111,7 @@ impl Records {
         let refused = maker.refused(mask, "a mask drawn by hand, for only that is truth");
         Err(match maker.origin {
             Origin::Reviewed => refused.hint(
-                "`evaluate` takes it with --accept-reviewed, where agreement with a mended proposal is good enough",
+                "give `evaluate` --accept-reviewed where agreement with a mended proposal is good enough",
             ),
             _ => refused,
         })

@@ -138,7 +138,10 @@ fn a_series_mixed_of_scaled_and_unscaled_slices_is_refused_and_one_without_scale
     assert_eq!(without_scale(2).0.unwrap(), "2 slices of 5 without");
     let (refused, notes) = without_scale(5);
     assert_eq!(refused, None);
-    assert!(notes[0].starts_with("no rescale slope"), "{notes:?}");
+    assert!(
+        notes[0].starts_with("no slice has both a rescale slope and an intercept: 1 and 0 are taken"),
+        "{notes:?}"
+    );
 }
 
 #[cfg(unix)]
