@@ -52,7 +52,7 @@ impl Maker {
         let error = Error::new(mask, Kind::Request, expected, found);
         match self.origin {
             Origin::Reviewed => error,
-            _ if self.is_reviews() => error.hint("mark the scan as reviewed in `polycl serve` first"),
+            _ if self.is_reviews() => error.hint("call the scan reviewed in `polycl serve` first"),
             _ => error
                 .hint("put a mask that a person has corrected since into another folder, without that file"),
         }
