@@ -1,12 +1,13 @@
 //! The routes of API.md. Whatever reads a disk or computes is done in a thread for such work.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use axum::response::sse::{KeepAlive, Sse};
@@ -107,24 +108,56 @@ async fn apart<T: Send + 'static>(
     })
 }
 
-/// The JSON of a body.
-fn body<T: DeserializeOwned>(headers: &HeaderMap, bytes: Result<Bytes, BytesRejection>) -> Answer<T> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().unwrap_or_default().trim() != "application/json" {
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(Refusal::new(status, "not_json", "The body must be of the type application/json."));
+/// A request's body, not read yet.
+struct Sent {
+    headers: HeaderMap,
+    bytes: Result<Bytes, BytesRejection>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Infallible> {
+        let headers = request.headers().clone();
+        Ok(Self { headers, bytes: Bytes::from_request(request, state).await })
     }
-    let bytes = bytes.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "The body is larger than the route takes.",
-        ),
-        _ => Refusal::new(StatusCode::BAD_REQUEST, "cut_off", "The body did not arrive whole."),
-    })?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        Refusal::new(StatusCode::BAD_REQUEST, "not_json", format!("The body is not as API.md says: {e}"))
+}
+
+impl Sent {
+    /// The JSON in it.
+    fn read<T: DeserializeOwned>(self) -> Answer<T> {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().unwrap_or_default().trim() != "application/json" {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Refusal::new(status, "not_json", "The body must be of the type application/json."));
+        }
+        let bytes = self.bytes.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "The body is larger than the route takes.",
+            ),
+            _ => Refusal::new(StatusCode::BAD_REQUEST, "cut_off", "The body did not arrive whole."),
+        })?;
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Refusal::new(StatusCode::BAD_REQUEST, "not_json", format!("The body is not as API.md says: {e}"))
+        })
+    }
+}
+
+/// Does something on a scan that the tab writes, in a thread for it.
+async fn writing(
+    desk: Arc<Desk>,
+    id: String,
+    tab: String,
+    work: impl FnOnce(&Arc<Desk>, &Arc<Scan>, &str) -> Answer<Response> + Send + 'static,
+) -> Answer<Response> {
+    apart(desk, move |desk| {
+        let scan = desk.scan(&id)?;
+        scan.check_writer(&tab, &desk.hub)?;
+        work(desk, &scan, &tab)
     })
+    .await
 }
 
 fn json(value: &Value) -> Response {
@@ -139,18 +172,16 @@ fn png(bytes: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "image/png")], bytes).into_response()
 }
 
-type Body = Result<Bytes, BytesRejection>;
-
 async fn session(State(desk): Shared) -> Response {
     json(&desk.session())
 }
 
-async fn sign(State(desk): Shared, headers: HeaderMap, bytes: Body) -> Answer<Response> {
+async fn sign(State(desk): Shared, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Name {
         who: String,
     }
-    let Name { who } = body(&headers, bytes)?;
+    let Name { who } = sent.read()?;
     let who = who.trim().to_owned();
     if who.is_empty() || who.chars().count() > NAME || who.chars().any(char::is_control) {
         return Err(Refusal::senseless("who", format!("A name has 1 to {NAME} characters.")));
@@ -223,19 +254,14 @@ async fn scan(
     .await
 }
 
-async fn open(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn open(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Open {
         tab: String,
         #[serde(default)]
         take: bool,
     }
-    let Open { tab, take } = body(&headers, bytes)?;
+    let Open { tab, take } = sent.read()?;
     check_tab(&tab)?;
     apart(desk, move |desk| {
         let scan = desk.scan(&id)?;
@@ -250,13 +276,8 @@ async fn open(
     .await
 }
 
-async fn close(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
-    let Tab { tab } = body(&headers, bytes)?;
+async fn close(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
+    let Tab { tab } = sent.read()?;
     apart(desk, move |desk| {
         desk.entry(&id)?;
         if let Some(scan) = desk.opened(&id).filter(|scan| scan.give_back(&tab)) {
@@ -362,12 +383,7 @@ async fn surface(
     .await
 }
 
-async fn edit(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn edit(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         tab: String,
@@ -377,19 +393,17 @@ async fn edit(
         #[serde(flatten)]
         edit: Edit,
     }
-    let Asked { tab, seq, quiet, edit } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
+    let Asked { tab, seq, quiet, edit } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, tab| {
         scan.with(|sheet| {
-            if sheet.document.last_seq(&tab).is_some_and(|last| seq <= last) {
+            if sheet.document.last_seq(tab).is_some_and(|last| seq <= last) {
                 let mut again = change::unchanged(&sheet.document);
                 again["again"] = json!(true);
                 return Ok(json(&again));
             }
             let (step, as_asked) = edit.step(&sheet.document)?;
             let Some(step) = step else { return Ok(json(&change::unchanged(&sheet.document))) };
-            let mut answer = change::store(desk, &scan, sheet, &tab, Some(seq), Act::Step(step))?;
+            let mut answer = change::store(desk, scan, sheet, tab, Some(seq), Act::Step(step))?;
             if quiet && as_asked {
                 answer["patches"] = json!([]);
             }
@@ -399,44 +413,31 @@ async fn edit(
     .await
 }
 
-async fn undo(state: Shared, id: Path<String>, headers: HeaderMap, bytes: Body) -> Answer<Response> {
-    go(state, id, headers, bytes, true).await
+async fn undo(state: Shared, id: Path<String>, sent: Sent) -> Answer<Response> {
+    go(state, id, sent, true).await
 }
 
-async fn redo(state: Shared, id: Path<String>, headers: HeaderMap, bytes: Body) -> Answer<Response> {
-    go(state, id, headers, bytes, false).await
+async fn redo(state: Shared, id: Path<String>, sent: Sent) -> Answer<Response> {
+    go(state, id, sent, false).await
 }
 
 /// Goes a step back or forth.
-async fn go(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-    back: bool,
-) -> Answer<Response> {
-    let Tab { tab } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
+async fn go(State(desk): Shared, Path(id): Path<String>, sent: Sent, back: bool) -> Answer<Response> {
+    let Tab { tab } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, tab| {
         scan.with(|sheet| {
             let steps = if back { &sheet.document.undo } else { &sheet.document.redo };
             if steps.is_empty() {
                 return Err(Refusal::conflict("nothing_to_undo", "There is no further step."));
             }
             let act = if back { Act::Undo } else { Act::Redo };
-            Ok(json(&change::store(desk, &scan, sheet, &tab, None, act)?))
+            Ok(json(&change::store(desk, scan, sheet, tab, None, act)?))
         })
     })
     .await
 }
 
-async fn interpolate(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn interpolate(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         tab: String,
@@ -444,67 +445,32 @@ async fn interpolate(
         #[serde(default)]
         plane: Plane,
     }
-    let Asked { tab, label, plane } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
-        Ok(json(&work::interpolate(desk, &scan, &tab, label, plane)?))
+    let Asked { tab, label, plane } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, tab| {
+        Ok(json(&work::interpolate(desk, scan, tab, label, plane)?))
     })
     .await
 }
 
-async fn prompt(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
-    let asked: work::Prompt = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&asked.tab, &desk.hub)?;
-        Ok(json(&work::prompt(desk, &scan, &asked)?))
-    })
-    .await
+async fn prompt(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
+    let asked: work::Prompt = sent.read()?;
+    writing(desk, id, asked.tab.clone(), move |desk, scan, _| Ok(json(&work::prompt(desk, scan, &asked)?)))
+        .await
 }
 
-async fn propagate(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
-    let asked: work::Propagate = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&asked.tab, &desk.hub)?;
-        Ok(json(&work::propagate(desk, &scan, &asked)?))
-    })
-    .await
+async fn propagate(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
+    let asked: work::Propagate = sent.read()?;
+    writing(desk, id, asked.tab.clone(), move |desk, scan, _| Ok(json(&work::propagate(desk, scan, &asked)?)))
+        .await
 }
 
-async fn predict(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
-    let Tab { tab } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
-        Ok(json(&work::predict(desk, &scan)?))
-    })
-    .await
+async fn predict(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
+    let Tab { tab } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, _| Ok(json(&work::predict(desk, scan)?))).await
 }
 
-async fn stop(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
-    let Tab { tab } = body(&headers, bytes)?;
+async fn stop(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
+    let Tab { tab } = sent.read()?;
     apart(desk, move |desk| {
         desk.entry(&id)?;
         if let Some(scan) = desk.opened(&id) {
@@ -516,26 +482,19 @@ async fn stop(
     .await
 }
 
-async fn labels(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn labels(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         tab: String,
         labels: Vec<Wanted>,
     }
-    let Asked { tab, labels } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
+    let Asked { tab, labels } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, tab| {
         scan.with(|sheet| {
             let labels = table(labels, sheet)?;
-            change::relabel(desk, &scan, sheet, &tab, labels)
+            change::relabel(desk, scan, sheet, tab, labels)
         })?;
-        Ok(json(&change::scan(desk, &scan, Some(&tab))))
+        Ok(json(&change::scan(desk, scan, Some(tab))))
     })
     .await
 }
@@ -620,44 +579,30 @@ fn table(wanted: Vec<Wanted>, sheet: &crate::scan::Sheet) -> Answer<Vec<Label>> 
 }
 
 /// Takes a label out of the table with all its pixels, as one step.
-async fn remove(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn remove(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         tab: String,
         label: u16,
     }
-    let Asked { tab, label } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
+    let Asked { tab, label } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, tab| {
         scan.with(|sheet| {
             let step = removal(&sheet.document, label)?;
-            Ok(json(&change::store(desk, &scan, sheet, &tab, None, Act::Step(step))?))
+            Ok(json(&change::store(desk, scan, sheet, tab, None, Act::Step(step))?))
         })
     })
     .await
 }
 
-async fn viewed(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn viewed(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         tab: String,
         z: BTreeSet<usize>,
     }
-    let Asked { tab, z } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
+    let Asked { tab, z } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, tab| {
         if z.last().is_some_and(|z| *z >= scan.canonical.shape[2]) {
             return Err(Refusal::senseless("no_such_slice", "The scan has no such slice."));
         }
@@ -667,7 +612,7 @@ async fn viewed(
                 z.iter().any(|&z| marks.slices[z] != marks.slices[z].viewed())
             });
             if news {
-                sheet.act(&tab, None, desk.who().as_deref(), Act::Viewed(z))?;
+                sheet.act(tab, None, desk.who().as_deref(), Act::Viewed(z))?;
             }
             let [(_, slices), ..] = change::marks(&sheet.document);
             Ok(json(&json!({"slices": slices, "revision": sheet.document.facts.revision})))
@@ -676,12 +621,7 @@ async fn viewed(
     .await
 }
 
-async fn focus(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn focus(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         label: Option<u16>,
@@ -689,73 +629,59 @@ async fn focus(
         plane: Plane,
         k: usize,
     }
-    let Asked { label, plane, k } = body(&headers, bytes)?;
+    let Asked { label, plane, k } = sent.read()?;
     let scan =
         desk.opened(&id).ok_or_else(|| Refusal::missing("no_such_scan", "There is no such open scan."))?;
     *locked(&scan.focus) = Focus { label, plane, k };
     Ok(json(&json!({})))
 }
 
-async fn note(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn note(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         tab: String,
         note: String,
     }
-    let Asked { tab, note } = body(&headers, bytes)?;
+    let Asked { tab, note } = sent.read()?;
     if note.chars().count() > NOTE {
         return Err(Refusal::senseless("note", format!("A note has at most {NOTE} characters.")));
     }
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
+    writing(desk, id, tab, move |desk, scan, tab| {
         scan.with(|sheet| {
-            sheet.act(&tab, None, desk.who().as_deref(), Act::Note(note))?;
-            change::tell_row(desk, &scan, &sheet.document);
+            sheet.act(tab, None, desk.who().as_deref(), Act::Note(note))?;
+            change::tell_row(desk, scan, &sheet.document);
             Ok(json(&json!({})))
         })
     })
     .await
 }
 
-async fn review(
-    State(desk): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    bytes: Body,
-) -> Answer<Response> {
+async fn review(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Asked {
         tab: String,
         reviewed: bool,
     }
-    let Asked { tab, reviewed } = body(&headers, bytes)?;
-    apart(desk, move |desk| {
-        let scan = desk.scan(&id)?;
-        scan.check_writer(&tab, &desk.hub)?;
+    let Asked { tab, reviewed } = sent.read()?;
+    writing(desk, id, tab, move |desk, scan, tab| {
         let who = desk.who().ok_or_else(|| {
             Refusal::conflict("who", "Nobody has said who reviews.").hint("give your name first")
         })?;
         scan.with(|sheet| {
-            let entry = sheet.document.entry(&tab, None, Some(&who), Act::Undo);
+            let entry = sheet.document.entry(tab, None, Some(&who), Act::Undo);
             let empty = sheet.document.mask.iter().all(|label| *label == 0);
             let review = reviewed.then(|| Review { who: who.clone(), when: entry.when, empty });
-            sheet.act(&tab, None, Some(&who), Act::Review(review))?;
-            change::tell_row(desk, &scan, &sheet.document);
+            sheet.act(tab, None, Some(&who), Act::Review(review))?;
+            change::tell_row(desk, scan, &sheet.document);
             Answer::Ok(())
         })?;
-        publish::put_away(desk, &scan)?;
+        publish::put_away(desk, scan)?;
         Ok(json(&json!({"row": scan.entry.row()})))
     })
     .await
 }
 
-async fn export_masks(State(desk): Shared, headers: HeaderMap, bytes: Body) -> Answer<Response> {
-    let asked: export::Export = body(&headers, bytes)?;
+async fn export_masks(State(desk): Shared, sent: Sent) -> Answer<Response> {
+    let asked: export::Export = sent.read()?;
     apart(desk, move |desk| Ok(json(&export::export(desk, &asked)?))).await
 }
