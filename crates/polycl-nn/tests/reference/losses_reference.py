@@ -65,6 +65,18 @@ def batch_dice_ce(logits, target, weights):
 IGNORED = 255
 
 
+def together(p, t, entropy, known, weights, over):
+    """Dice and the mean cross-entropy of the pixels that are known, over all of its channels."""
+    overlap, total = (p * t * known).sum((2, 3)), ((p + t) * known).sum((2, 3))
+    if over == "batch":
+        overlap, total = (weights.view(-1, 1) * overlap).sum(0), (weights.view(-1, 1) * total).sum(0)
+        dice = (1 - (2 * overlap + 1) / (total + 1)).mean()
+    else:
+        dice = (weights.view(-1, 1) * (1 - (2 * overlap + 1) / (total + 1))).mean()
+    w = weights.view(-1, 1, 1, 1)
+    return dice + (w * entropy * known).sum() / (known.sum().clip(min=1) * entropy.shape[1])
+
+
 def ignoring(logits, classes, weights, over):
     """`batch-dice+ce` (over the batch) and `dice+ce` (over images) where pixels of class 255 are ignored.
 
@@ -73,7 +85,6 @@ def ignoring(logits, classes, weights, over):
     cross-entropy of the pixels that are not ignored.
     """
     known = (classes != IGNORED).unsqueeze(1)
-    w = weights.view(-1, 1, 1, 1)
     if logits.shape[1] == 1:
         p, t = logits.sigmoid(), (classes == 1).unsqueeze(1).to(logits.dtype)
         entropy = F.binary_cross_entropy_with_logits(logits, t, reduction="none")
@@ -81,13 +92,7 @@ def ignoring(logits, classes, weights, over):
         channels = torch.arange(1, logits.shape[1]).view(1, -1, 1, 1)
         p, t = logits.softmax(1)[:, 1:], (classes.unsqueeze(1) == channels).to(logits.dtype)
         entropy = F.cross_entropy(logits, classes, reduction="none", ignore_index=IGNORED).unsqueeze(1)
-    overlap, total = (p * t * known).sum((2, 3)), ((p + t) * known).sum((2, 3))
-    if over == "batch":
-        overlap, total = (weights.view(-1, 1) * overlap).sum(0), (weights.view(-1, 1) * total).sum(0)
-        dice = (1 - (2 * overlap + 1) / (total + 1)).mean()
-    else:
-        dice = (weights.view(-1, 1) * (1 - (2 * overlap + 1) / (total + 1))).mean()
-    return dice + (w * entropy * known).sum() / known.sum().clip(min=1)
+    return together(p, t, entropy, known, weights, over)
 
 
 def of_regions(logits, classes, weights, over):
@@ -98,12 +103,6 @@ def of_regions(logits, classes, weights, over):
     """
     known = (classes != IGNORED).unsqueeze(1)
     t = (classes.unsqueeze(1) > torch.arange(logits.shape[1]).view(1, -1, 1, 1)).to(logits.dtype)
-    w, p = weights.view(-1, 1, 1, 1), logits.sigmoid()
+    p = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, t, reduction="none")
-    overlap, total = (p * t * known).sum((2, 3)), ((p + t) * known).sum((2, 3))
-    if over == "batch":
-        overlap, total = (weights.view(-1, 1) * overlap).sum(0), (weights.view(-1, 1) * total).sum(0)
-        dice = (1 - (2 * overlap + 1) / (total + 1)).mean()
-    else:
-        dice = (weights.view(-1, 1) * (1 - (2 * overlap + 1) / (total + 1))).mean()
-    return dice + (w * entropy * known).sum() / (known.sum().clip(min=1) * logits.shape[1])
+    return together(p, t, entropy, known, weights, over)
