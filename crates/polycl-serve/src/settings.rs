@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use polycl_app::fetch::Environment;
 use polycl_nn::propagate::NetworkName;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Scans of any format, DICOM series among them.
     pub folder: PathBuf,

@@ -12,7 +12,7 @@ use super::slice::Shot;
 use super::{copies, counts};
 use crate::{Space, odd};
 
-/// How far a slice may lie from its place on the line from the first slice to the last: the larger of 0.06 mm (positions are
+/// Distance in mm of a slice from its place on the line from the first slice to the last, at most: the larger of 0.06 mm (positions are
 /// often written with one decimal) and 1% of the spacing. Other programs take this line, and so do masks that they made.
 /// Where it is too far off, since these two are rounded as well, the line that fits all is tried, to 0.09 mm: positions
 /// of a turned series are rounded in three coordinates. ITK only warns of uneven spacing, and dcm2niix writes

@@ -31,7 +31,7 @@ impl<'a> Desk<'a> {
     /// Finds an object by boxes and clicks, whose columns and rows are those of plane `k` as [`Plane`] counts and shows it.
     ///
     /// # Errors
-    /// What the device or the cache says.
+    /// Errors of the device or the cache.
     pub fn prompt(&self, k: usize, window: [f32; 2], places: &[Place]) -> Result<Prompted> {
         let scene = &self.scene;
         let plane = scene.plane(k);

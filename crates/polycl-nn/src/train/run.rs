@@ -132,7 +132,7 @@ impl RunKind {
 }
 
 impl RunCard {
-    /// What the network segments, in the order of its channels: regions, or each organ as one.
+    /// The regions that the network segments, or each organ as one, in the order of its channels.
     pub fn channels(&self) -> Vec<PaintedRegion> {
         let organ = |organ: &Organ| PaintedRegion {
             name: organ.name.clone(),

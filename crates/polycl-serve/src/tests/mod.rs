@@ -53,18 +53,10 @@ impl Answered {
 pub fn request(folder: &Path) -> Request {
     Request {
         folder: folder.to_path_buf(),
-        labels: None,
-        out: None,
-        port: 0,
         organs: vec!["liver".to_owned(), "spleen".to_owned()],
-        model: None,
         weights: Some(PathBuf::from("no such weights")),
-        network: None,
-        demo: false,
-        listen: None,
-        host_names: Vec::new(),
-        cache_limit: 0,
         environment: Environment([("POLYCL_SALT".into(), folder.join(".salt").into())].into()),
+        ..Request::default()
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use polycl_app::fetch::Environment;
 use polycl_base::Watch;
 use polycl_serve::{Address, Request};
 
@@ -39,18 +38,9 @@ impl Served {
     pub fn start(folder: &Path) -> Self {
         let request = Request {
             folder: folder.to_owned(),
-            labels: None,
-            out: None,
-            port: 0,
             organs: vec!["liver".to_owned()],
-            model: None,
-            weights: None,
-            network: None,
-            demo: false,
-            listen: None,
-            host_names: Vec::new(),
             cache_limit: 1 << 30,
-            environment: Environment::default(),
+            ..Request::default()
         };
         let stop = Arc::new(AtomicBool::new(false));
         let (address, told) = channel();

@@ -27,18 +27,10 @@ fn serve_where_asked() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let request = Request {
         folder: PathBuf::from(folder),
-        labels: None,
-        out: None,
-        port: 0,
         organs: vec!["liver".to_owned(), "spleen".to_owned()],
-        model: None,
-        weights: None,
-        network: None,
-        demo: false,
-        listen: None,
-        host_names: Vec::new(),
         cache_limit: 1 << 28,
         environment: Environment::of_process(),
+        ..Request::default()
     };
     polycl_serve::run(&request, &Spoken).unwrap();
 }
