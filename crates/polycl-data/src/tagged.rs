@@ -80,10 +80,9 @@ fn series(dir: &Path, found: Found, wanted: &[String]) -> Result<(Vec<Series>, V
         notes.push(format!("{} series are no CT and are passed over: {}", passed.len(), some(&modalities)));
     }
     let is_volume = |series: &Series| !wanted.is_empty() || series.no_volume().is_none();
-    let (series, series_of_others): (Vec<_>, Vec<_>) = series.into_iter().partition(is_volume);
-    // Where there is no other, the import says what each lacks.
-    let (series, others) =
-        if series.is_empty() { (series_of_others, Vec::new()) } else { (series, series_of_others) };
+    // Without any volume all stay, and the import says what each lacks.
+    let any = series.iter().any(is_volume);
+    let (series, others): (Vec<_>, Vec<_>) = series.into_iter().partition(|series| !any || is_volume(series));
     if !others.is_empty() {
         let kinds: BTreeSet<&str> = others.iter().filter_map(Series::no_volume).collect();
         let kinds: Vec<&str> = kinds.into_iter().collect();
