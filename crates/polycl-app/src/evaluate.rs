@@ -1,6 +1,6 @@
 //! Scores of predicted masks against those that people drew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, Subject, Watch, counted};
@@ -9,7 +9,7 @@ use polycl_data::provenance::Record;
 use polycl_data::provenance::prediction::SeenBy;
 use polycl_image::files::Reading;
 use polycl_image::nifti::Form;
-use polycl_metrics::{EmptyPolicy, Options, Pairs, Seen, SeenCases, evaluate};
+use polycl_metrics::{EmptyPolicy, Options, Pair, Pairs, Seen, SeenCases, evaluate};
 use polycl_nn::train::{self, RunCard};
 use serde::{Deserialize, Serialize};
 
@@ -60,17 +60,17 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     }
     let mut records = Records::default();
     let reading = Reading { trust: request.trust, fill_gaps: request.fill_gaps };
-    let mut reviewed = BTreeSet::new();
+    let mut reviewed = BTreeMap::new();
     let is_truth = |mask: &Path| {
         if !request.accept_reviewed {
             return records.check_truth(mask);
         }
-        if records.check_reviewed(mask)? {
-            reviewed.insert(mask.to_path_buf());
+        if let Some(maker) = records.check_reviewed(mask)? {
+            reviewed.insert(mask.to_path_buf(), maker.machines);
         }
         Ok(())
     };
-    let Pairs { pairs, extra } = Pairs::find(&request.reference, &request.prediction, reading, is_truth)?;
+    let Pairs { mut pairs, extra } = Pairs::find(&request.reference, &request.prediction, reading, is_truth)?;
     for file in extra {
         watch.note(&format!("note: no reference for {}", file.display()));
     }
@@ -81,6 +81,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         seed: request.seed,
     };
     let seen = seen(request, watch)?;
+    leave_out_own(&mut pairs, &mut reviewed, &seen, &mut records, watch)?;
     watch.task("evaluate");
     let mut report = evaluate(&pairs, &seen, &options, watch)?;
     if !reviewed.is_empty() {
@@ -94,6 +95,45 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     watch.partial(&report);
     written?;
     Ok(Outcome { cases: request.out.join("cases.csv"), summary: request.out.join("summary.json") })
+}
+
+/// Leaves out reviewed references of cases that the model has seen, or whose mask it proposed first: scores against them
+/// would tell how far a person left it alone.
+fn leave_out_own(
+    pairs: &mut Vec<Pair>,
+    reviewed: &mut BTreeMap<PathBuf, BTreeSet<String>>,
+    seen: &SeenCases,
+    records: &mut Records,
+    watch: &dyn Watch,
+) -> Result<()> {
+    let mut own = Vec::new();
+    for pair in pairs.iter() {
+        let Some(proposed_by) = reviewed.get(&pair.reference) else { continue };
+        let maker = records.maker(&pair.prediction)?;
+        let is_own = maker.is_some_and(|maker| !maker.machines.is_disjoint(proposed_by));
+        if is_own || seen.of(&pair.case).trained() {
+            own.push(pair.reference.clone());
+        }
+    }
+    if own.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> =
+        pairs.iter().filter(|pair| own.contains(&pair.reference)).map(|pair| &*pair.case).collect();
+    let names = names.join(", ");
+    pairs.retain(|pair| !own.contains(&pair.reference));
+    reviewed.retain(|mask, _| !own.contains(mask));
+    if pairs.is_empty() {
+        let expected = "a reference that this network neither proposed nor trained on";
+        let found = format!("only reviewed masks that it did: {names}");
+        return Err(Error::new(own.swap_remove(0), Kind::Request, expected, found)
+            .hint("give masks drawn by hand, or scans that the network has not seen"));
+    }
+    watch.note(&format!(
+        "note: {} left out, which this network proposed first or trained on: {names}",
+        counted(own.len(), "reviewed reference"),
+    ));
+    Ok(())
 }
 
 /// The cases that made the model, by the predictions' folder or the run.

@@ -193,6 +193,32 @@ fn labels_are_matched_by_name() {
     insta::assert_snapshot!(folder.refused("evaluate --reference truth --prediction masks --out other"));
 }
 
+#[test]
+fn references_that_the_network_proposed_itself_are_left_out() {
+    let folder = one();
+    folder.mask("reference/b.nii.gz", &liver(1)).mask("prediction/b.nii.gz", &liver(0));
+    let columns = "case,label,name,slice,mark,pixels,confidence,proposed_by,reviewed_by,reviewed_at,odd";
+    let row = |case: &str, by: &str| format!("{case},1,liver,1,viewed,120,,{by},Ann,1,\n");
+    let record = |a: &str, b: &str| {
+        folder.write("reference/reviewed.csv", &format!("{columns}\n{}{}", row("a", a), row("b", b)));
+    };
+    let made = |trained: &str| {
+        let rest = r#""cases": ["a", "b"], "validated_on": [], "pretrained_on": []"#;
+        let card = format!(r#"{{"weights": "1f", "trained_on": {trained}, {rest}}}"#);
+        folder.write("prediction/polycl.json", &card);
+    };
+    let evaluate = || folder.polycl(&format!("{FOLDERS} --accept-reviewed"));
+    made("[]");
+    record("run 1f; interpolation", "run 2e");
+    let one_proposed = evaluate();
+    record("run 1f", "litemedsam; run 1f");
+    let both_proposed = evaluate();
+    record("run 2e", "run 2e");
+    made(r#"["b"]"#);
+    let one_trained = evaluate();
+    insta::assert_snapshot!([one_proposed, both_proposed, one_trained].join("\n"));
+}
+
 /// The record of `polycl serve` beside a reference.
 fn reviewed(folder: &Folder, done: &str) {
     let columns = "case,label,name,slice,mark,pixels,confidence,proposed_by,reviewed_by,reviewed_at,odd";

@@ -1,5 +1,6 @@
 //! Masks of other programs, known by the files that only predicting leaves beside them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Result, text};
@@ -35,7 +36,13 @@ pub(super) fn object(file: &Path, value: Option<u16>) -> Result<Option<Maker>> {
     let Some(mut object) = Structures::at(file)? else { return Ok(None) };
     object.list.retain(|structure| value.is_none_or(|value| structure.value == value));
     let origin = automation::of(&object).and_then(origin);
-    Ok(origin.map(|origin| Maker { origin, record: object.path, propagation: None, program: Some(OBJECT) }))
+    Ok(origin.map(|origin| Maker {
+        origin,
+        record: object.path,
+        propagation: None,
+        program: Some(OBJECT),
+        machines: BTreeSet::new(),
+    }))
 }
 
 fn origin(automation: Automation) -> Option<Origin> {

@@ -36,6 +36,8 @@ pub struct Maker {
     pub propagation: Option<Propagation>,
     /// The other program whose mask it is; a person who knows better may say so.
     pub program: Option<&'static str>,
+    /// Names of the networks and other machines that proposed parts of it, as far as they are recorded.
+    pub machines: BTreeSet<String>,
 }
 
 impl Maker {
@@ -117,14 +119,14 @@ impl Records {
         })
     }
 
-    /// As [`Self::check_truth`], where masks that a person has reviewed will do; true of such a mask.
+    /// As [`Self::check_truth`], where masks that a person has reviewed will do; the maker of such a mask.
     ///
     /// # Errors
     /// As [`Self::check_truth`].
-    pub fn check_reviewed(&mut self, mask: &Path) -> Result<bool> {
+    pub fn check_reviewed(&mut self, mask: &Path) -> Result<Option<Maker>> {
         match self.maker(mask)? {
-            None => Ok(false),
-            Some(maker) if maker.origin == Origin::Reviewed => Ok(true),
+            None => Ok(None),
+            Some(maker) if maker.origin == Origin::Reviewed => Ok(Some(maker)),
             Some(maker) => Err(maker.refused(mask, "a mask that a person drew or reviewed")),
         }
     }
@@ -148,6 +150,8 @@ struct Folder {
     path: PathBuf,
     propagated: BTreeMap<String, Propagation>,
     predicted: Made,
+    /// The network that did.
+    network: Option<String>,
     refined: BTreeSet<String>,
     reviewed: BTreeMap<String, Reviewed>,
     /// The other program that made all masks there.
@@ -159,12 +163,14 @@ impl Folder {
         let present = |record: Record| Some(folder.join(record.file())).filter(|file| file.is_file());
         let propagated = present(Record::Propagate).map(|file| propagation::read(&file)).transpose()?;
         let predicted = present(Record::Predict).map(|file| prediction::made(&file)).transpose()?;
+        let (predicted, network) = predicted.unwrap_or((Made::None, None));
         let refined = present(Record::Refine).map(|file| refinement::cases(&file)).transpose()?;
         let reviewed = present(Record::Review).map(|file| review::read(&file)).transpose()?;
         Ok(Self {
             path: folder.to_path_buf(),
             propagated: propagated.unwrap_or_default(),
-            predicted: predicted.unwrap_or(Made::None),
+            predicted,
+            network,
             refined: refined.unwrap_or_default(),
             reviewed: reviewed.unwrap_or_default(),
             program: foreign::of_folder(folder),
@@ -179,7 +185,8 @@ impl Folder {
         let known = self.maker(case.trim()).is_some() || self.reviewed.contains_key(case.trim());
         let beside = || foreign::segmentation(&self.path, case).filter(|_| !known);
         let ((record, program), origin) = predicted.or_else(beside)?;
-        Some(Maker { origin, record, propagation: None, program: Some(program) })
+        let machines = BTreeSet::from([program.to_owned()]);
+        Some(Maker { origin, record, propagation: None, program: Some(program), machines })
     }
 
     /// The least believable of several records: one mask may have replaced another.
@@ -190,13 +197,18 @@ impl Folder {
             Made::Cases(cases) => cases.contains(case),
         };
         let propagation = self.propagated.get(case);
+        let mut machines = BTreeSet::new();
         let (origin, record, propagation) = match () {
-            () if predicted => (Origin::Predicted, Record::Predict, None),
+            () if predicted => {
+                machines.extend(self.network.clone());
+                (Origin::Predicted, Record::Predict, None)
+            }
             () if self.refined.contains(case) => (Origin::Predicted, Record::Refine, None),
             () if propagation.is_some() => (Origin::Propagated, Record::Propagate, propagation.cloned()),
             () => {
                 let reviewed = self.reviewed.get(case)?;
-                let origin = match (reviewed.done, reviewed.by_hand) {
+                machines.clone_from(&reviewed.machines);
+                let origin = match (reviewed.done, machines.is_empty()) {
                     (true, true) => return None,
                     (true, false) => Origin::Reviewed,
                     // A part of it may not be drawn yet.
@@ -205,7 +217,7 @@ impl Folder {
                 (origin, Record::Review, Some(reviewed.propagation.clone()))
             }
         };
-        Some(Maker { origin, record: self.path.join(record.file()), propagation, program: None })
+        Some(Maker { origin, record: self.path.join(record.file()), propagation, program: None, machines })
     }
 }
 

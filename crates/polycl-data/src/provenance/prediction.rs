@@ -88,11 +88,18 @@ pub(super) enum Made {
     Cases(BTreeSet<String>),
 }
 
-pub(super) fn made(file: &Path) -> Result<Made> {
+/// The name of a network by the hash of its weights, as records of its proposals have it.
+pub fn network(weights: &str) -> String {
+    format!("run {weights}")
+}
+
+/// The masks of a folder that a network made, and that network's name, where the card has its weights.
+pub(super) fn made(file: &Path) -> Result<(Made, Option<String>)> {
     /// The part of the card that decides over truth; its other fields may be anybody's.
     #[derive(Deserialize)]
     struct Cases {
         cases: Option<BTreeSet<String>>,
+        weights: Option<String>,
     }
     let bytes = text::read(file).map_err(|e| Error::io(file, "read it", &e))?;
     let expected = "a record of the masks that a network made, as `polycl predict` writes it";
@@ -100,7 +107,8 @@ pub(super) fn made(file: &Path) -> Result<Made> {
         serde_json::from_slice(&bytes).map_err(|e| Error::caused(file, Kind::Format, expected, e))?;
     let trimmed =
         |cases: BTreeSet<String>| cases.iter().map(|case| text::composed(case.trim().to_owned())).collect();
-    Ok(card.cases.map_or(Made::All, |cases| Made::Cases(trimmed(cases))))
+    let network = card.weights.as_deref().map(network);
+    Ok((card.cases.map_or(Made::All, |cases| Made::Cases(trimmed(cases))), network))
 }
 
 /// The card of masks that none of our runs made, but another program.

@@ -1,6 +1,6 @@
 //! `reviewed.csv`: what a person did with every slice of the masks beside it, in the workbench.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -77,11 +77,14 @@ pub struct Row {
     pub confidence: Option<f32>,
 }
 
+/// Between the names of machines.
+const AND: &str = "; ";
+
 /// Who stands for a mask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct By<'a> {
-    /// The network that proposed a part of it.
-    pub proposed: Option<&'a str>,
+    /// The machines that proposed parts of it.
+    pub proposed: Vec<&'a str>,
     /// The person who called it done, and when, in seconds since 1970.
     pub reviewed: Option<(&'a str, u64)>,
 }
@@ -107,6 +110,7 @@ pub fn write(
     by: By<'_>,
 ) -> Result<()> {
     let (reviewer, at) = by.reviewed.unzip();
+    let proposed = by.proposed.join(AND);
     let cells = |row: &Row| {
         vec![
             case.to_owned(),
@@ -116,7 +120,7 @@ pub fn write(
             row.mark.to_string(),
             row.pixels.to_string(),
             row.confidence.map_or_else(String::new, |confidence| format!("{confidence:.4}")),
-            by.proposed.unwrap_or_default().to_owned(),
+            proposed.clone(),
             reviewer.unwrap_or_default().to_owned(),
             at.map_or_else(String::new, |at| at.to_string()),
         ]
@@ -129,8 +133,8 @@ pub fn write(
 pub(super) struct Reviewed {
     /// A person has called it done.
     pub(super) done: bool,
-    /// No machine had a part in it.
-    pub(super) by_hand: bool,
+    /// The machines that had a part in it.
+    pub(super) machines: BTreeSet<String>,
     pub(super) propagation: Propagation,
 }
 
@@ -161,10 +165,11 @@ pub(super) fn read(file: &Path) -> Result<BTreeMap<String, Reviewed>> {
             confidence: confidence.transpose()?,
         };
         let done = row.get("reviewed_by").is_some();
-        let empty = || Reviewed { done, by_hand: true, propagation: Propagation::of(file) };
+        let empty = || Reviewed { done, machines: BTreeSet::new(), propagation: Propagation::of(file) };
         let own = cases.entry(case.to_owned()).or_insert_with(empty);
         own.done &= done;
-        own.by_hand &= row.get("proposed_by").is_none();
+        let machines = row.get("proposed_by").into_iter().flat_map(|names| names.split(AND));
+        own.machines.extend(machines.map(str::to_owned));
         own.propagation.rows.extend(known(&row_of, done));
     }
     Ok(cases)

@@ -172,19 +172,21 @@ fn a_reviewed_mask_is_a_person_s_where_no_machine_proposed() {
         row(2, Mark::Viewed, Some(0.75)),
         row(3, Mark::Unseen, None),
     ];
-    let by = By { proposed: Some("litemedsam"), reviewed: None };
-    write(&labels, ("a", &[]), &rows, &names, by).unwrap();
+    let by = By { proposed: vec!["run 1", "litemedsam"], reviewed: None };
+    write(&labels, ("a", &[]), &rows, &names, by.clone()).unwrap();
     let (scan, _) = imported(folder.path());
     assert_eq!(scan.origin, Origin::Propagated);
     assert_eq!(scan.trust["liver"].confidence, [Some(0.25), Some(1.0), Some(0.75), None]);
     write(&labels, ("a", &[]), &rows, &names, By { reviewed: Some(("Ann", 1)), ..by }).unwrap();
+    let maker = Records::default().maker(&labels.join("a.nii.gz")).unwrap().unwrap();
+    assert_eq!(Vec::from_iter(maker.machines), ["litemedsam", "run 1"]);
     let (scan, notes) = imported(folder.path());
     assert_eq!((scan.origin, notes), (Origin::Reviewed, Vec::new()));
     assert_eq!(scan.trust["liver"].confidence, [Some(1.0); 4]);
     assert!(scan.is_truth(&["liver".to_owned()], true) && !scan.is_truth(&["liver".to_owned()], false));
     assert_eq!(scan.trust["liver"].by_hand, [[1, 1]]);
     // Without a machine it is as any mask that a person drew.
-    write(&labels, ("a", &[]), &rows, &names, By { proposed: None, reviewed: Some(("Ann", 1)) }).unwrap();
+    write(&labels, ("a", &[]), &rows, &names, By { reviewed: Some(("Ann", 1)), ..By::default() }).unwrap();
     assert_eq!(imported(folder.path()).0.origin, Origin::Hand);
     // Until it is done, a part of it may not be drawn.
     write(&labels, ("a", &[]), &rows, &names, By::default()).unwrap();
