@@ -222,7 +222,8 @@ impl Work<'_> {
         book.add(case, &fingerprint, &odd)?;
         let components = request.components;
         let options = Options { flip: request.flip, components, probabilities: request.probabilities };
-        let Some(Prediction { mut mask, probabilities }) = predictor.segment(&image, options, watch)? else {
+        let Some(Prediction { mut mask, probabilities, .. }) = predictor.segment(&image, options, watch)?
+        else {
             return Ok(false);
         };
         if let (Some(refiner), Some((_, how))) = (refiner, &request.refinement) {

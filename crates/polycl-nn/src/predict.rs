@@ -64,6 +64,9 @@ pub struct Prediction {
     pub mask: Mask,
     /// Probabilities of each organ or region, in the order of [`RunCard::channels`], in the scan's own grid; empty unless asked for.
     pub probabilities: Vec<Image>,
+    /// Confidence in each organ or region, in the same order, in each axial slice from below: the Dice that its mask has
+    /// with its own probabilities, before components are left out. Nothing where it is not found.
+    pub confidence: Vec<Vec<Option<f32>>>,
 }
 
 /// A trained network, ready for scans.
@@ -89,6 +92,7 @@ impl Predictor {
             return Err(Error::new(run, Kind::Checkpoint, "a fine-tuned run", "a pre-trained encoder alone")
                 .hint("fine-tune it first: polycl finetune DATASET --encoder RUN --out NEW"));
         };
+        card.check_inputs(run)?;
         let device = device.open();
         let mut network = config.init(&device);
         let checkpoint = Checkpoint::read(&weights(run))?;
@@ -135,7 +139,7 @@ impl Predictor {
         let restore =
             |voxels| reorientation.invert(&Volume { space: canonical.space.clone(), voxels }, &image.space);
         let probabilities = drawing.probabilities.into_iter().map(restore).collect();
-        Ok(Some(Prediction { mask, probabilities }))
+        Ok(Some(Prediction { mask, probabilities, confidence: drawing.confidence }))
     }
 
     /// Network-size probability maps [channels][S·S] of each plane.
@@ -166,6 +170,7 @@ struct Drawing {
     grid: Grid,
     labels: Vec<u16>,
     probabilities: Vec<Vec<f32>>,
+    confidence: Vec<Vec<Option<f32>>>,
 }
 
 impl Drawing {
@@ -175,8 +180,14 @@ impl Drawing {
         let overlap = !network.regions.is_empty();
         let kept = if keep { values.len() - 1 } else { 0 };
         let voxels = grid.shape[0] * grid.shape[1] * slices;
-        let labels = Vec::with_capacity(voxels);
-        Self { values, overlap, grid, labels, probabilities: vec![Vec::with_capacity(voxels); kept] }
+        Self {
+            overlap,
+            grid,
+            labels: Vec::with_capacity(voxels),
+            probabilities: vec![Vec::with_capacity(voxels); kept],
+            confidence: vec![Vec::with_capacity(slices); values.len() - 1],
+            values,
+        }
     }
 
     /// Resizes the maps of the next slices to the scan's grid, and only then decides.
@@ -187,11 +198,44 @@ impl Drawing {
             slices.par_iter().map(|maps| maps.iter().map(restore).collect()).collect();
         for maps in restored {
             let class = |i: usize| decide(maps.len(), self.overlap, |channel| maps[channel][i]);
-            self.labels.extend((0..maps[0].len()).map(|i| self.values[usize::from(class(i))]));
+            let classes: Vec<u8> = (0..maps[0].len()).map(class).collect();
+            self.labels.extend(classes.iter().map(|&class| self.values[usize::from(class)]));
             let foreground = &maps[maps.len() + 1 - self.values.len()..];
+            for ((own, map), number) in self.confidence.iter_mut().zip(foreground).zip(1..) {
+                let shows = |(class, p): (&u8, &f32)| if self.overlap { *p > 0.5 } else { *class == number };
+                own.push(expected_dice(map, classes.iter().zip(map).map(shows)));
+            }
             for (kept, map) in self.probabilities.iter_mut().zip(foreground) {
                 kept.extend_from_slice(map);
             }
         }
+    }
+}
+
+/// Dice of a mask with the probabilities that it was made from; nothing where it is empty.
+fn expected_dice(probabilities: &[f32], mask: impl Iterator<Item = bool>) -> Option<f32> {
+    let (mut both, mut all, mut shown) = (0.0_f64, 0.0_f64, 0_u64);
+    for (&p, shows) in probabilities.iter().zip(mask) {
+        all += f64::from(p);
+        if shows {
+            both += f64::from(p);
+            shown += 1;
+        }
+    }
+    (shown > 0).then(|| (2.0 * both / (all + shown as f64)) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_is_sure_is_confident() {
+        let of = |p: &[f32]| expected_dice(p, p.iter().map(|p| *p > 0.5));
+        assert_eq!(of(&[1.0, 1.0, 0.0, 0.0]), Some(1.0));
+        assert_eq!(of(&[0.4, 0.2]), None);
+        // 2 * 0.6 / (1.0 + 1)
+        assert!((of(&[0.6, 0.4]).unwrap() - 0.6).abs() < 1e-6);
+        assert!(of(&[0.9, 0.1, 0.0]) > of(&[0.9, 0.4, 0.4]));
     }
 }

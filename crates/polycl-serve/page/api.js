@@ -32,12 +32,30 @@ function fresh() {
 }
 
 function claim(name) {
-  if (!navigator.locks) return true;
+  if (!navigator.locks) return unopposed(name);
   return new Promise((tell) => {
     navigator.locks.request(`polycl-tab-${name}`, { ifAvailable: true }, (lock) => {
       tell(Boolean(lock));
       return lock ? new Promise(() => {}) : undefined;
     });
+  });
+}
+
+/// Browsers keep no locks for pages that come over plain http from another computer: there the tab that has the name objects.
+function unopposed(name) {
+  const channel = new BroadcastChannel(`polycl-tab-${name}`);
+  return new Promise((tell) => {
+    const timer = setTimeout(() => {
+      channel.onmessage = ({ data }) => data === "whose" && channel.postMessage("mine");
+      tell(true);
+    }, 150);
+    channel.onmessage = ({ data }) => {
+      if (data !== "mine") return;
+      clearTimeout(timer);
+      channel.close();
+      tell(false);
+    };
+    channel.postMessage("whose");
   });
 }
 

@@ -1,4 +1,4 @@
-import { get, post } from "./api.js";
+import { get, post, tab } from "./api.js";
 import { attempt, bench } from "./bench.js";
 import { by, capital, make } from "./dom.js";
 
@@ -22,16 +22,17 @@ export async function askName() {
   const who = by("name").value.trim();
   if (dialog.returnValue === "cancel" || !who || who === bench.session.who) return;
   await attempt(async () => {
-    bench.session = await post("/api/session", { who });
+    bench.session = await post("/api/session", { who, tab });
     localStorage.setItem("who", who);
     bench.emit("session");
   });
 }
 
 export async function startSession() {
-  const said = await get("/api/session");
-  // A name may have been given meanwhile.
-  bench.session = { ...said, who: said.who ?? bench.session?.who ?? null };
+  const name = bench.session?.who ?? localStorage.getItem("who");
+  const said = await get(`/api/session?tab=${tab}`);
+  // Who sits here was told to an earlier server, perhaps, or to this one by somebody else.
+  bench.session = name && name !== said.who ? await post("/api/session", { who: name, tab }) : said;
   bench.emit("session");
   // The network is loaded while the page is there already.
   if (!bench.session.network.ready && !bench.session.hint) setTimeout(() => startSession().catch(() => {}), 2000);

@@ -4,7 +4,7 @@ import { by, make } from "./dom.js";
 
 /// Class of the sample, and words.
 const ROWS = [
-  ["whole hand", "Left: drawn or edited by hand"], ["half hand", "Left: partly drawn, or copied"],
+  ["whole hand", "Left: drawn, edited, or shown by a box"], ["half hand", "Left: partly drawn, or copied"],
   ["half seen", "Left: the network's, viewed"], ["half unseen-bar", "Left: the network's, not yet viewed"],
   ["whole good-bar", "Right: the network is sure (0.85 or more)"], ["whole warn-bar", "Right: less sure (0.60 or more)"], ["whole bad-bar", "Right: unsure"],
   ["triangle", "Correcting this slice helps most"],

@@ -49,6 +49,8 @@ export class Outbox extends Bus {
     }
     this.sending = false;
     this.emit("state");
+    // Others may have drawn while this tab was cut off.
+    if (this.scan.missed && !this.waiting.length && !this.closed) this.scan.reloadMask().catch(() => {});
   }
 
   #refused(refusal) {

@@ -26,7 +26,7 @@ export class Scan extends Bus {
     this.previewed = new Set();
     /// Planes that the propagation at work has found.
     this.found = new Set();
-    [this.job, this.loaded] = [null, false];
+    [this.job, this.loaded, this.missed] = [null, false, false];
   }
 
   /// Loads the mask, then listens to the server; what it says is told on as events of this scan.
@@ -72,7 +72,7 @@ export class Scan extends Bus {
   /// Numbers of the planes of one kind that a person drew or edited for a label.
   drawnIn(value, plane) {
     if (plane !== "axial") return this.planesDrawn[value]?.[plane] ?? [];
-    return Array.from(this.slicesOf(value)).flatMap((letter, z) => ("de".includes(letter) ? [z] : []));
+    return Array.from(this.slicesOf(value)).flatMap((letter, z) => ("deb".includes(letter) ? [z] : []));
   }
 
   apply(change) {
@@ -118,6 +118,7 @@ export class Scan extends Bus {
   async reloadMask() {
     this.#learn(await this.api.get());
     await this.#loadMask();
+    this.missed = false;
     this.#tellAll();
   }
 
@@ -188,9 +189,20 @@ export class Scan extends Bus {
     this.emit(`server-${name}`, data);
   }
 
-  #resume({ revision }) {
-    this.outbox.send();
-    if (revision !== null && revision !== this.revision && !this.outbox.waiting.length) this.reloadMask().catch(() => {});
+  /// Goes on after the connection was lost. A server that was started anew has no job, and the scan not open.
+  async #resume({ revision }) {
+    if (revision === this.revision) return this.outbox.send();
+    const wasGone = revision === null;
+    try {
+      if (wasGone) this.#learn(await this.api.post("open"));
+      this.outbox.send();
+      await this.outbox.settle();
+      await this.reloadMask();
+      if (wasGone) this.emit("writer");
+    } catch {
+      // What waits is told of, and sent again.
+      this.missed = true;
+    }
   }
 
   #relabel(labels) {

@@ -5,7 +5,7 @@ import { by } from "./dom.js";
 import { clamp } from "./geometry.js";
 import { nextSlice } from "./propagate.js";
 
-const WORDS = { d: "drawn", e: "edited", c: "partly drawn", k: "copied", v: "viewed", p: "not yet viewed" };
+const WORDS = { d: "drawn", e: "edited", c: "partly drawn", b: "the network's, by a box", k: "copied", v: "viewed", p: "not yet viewed" };
 /// Colours that stand for themselves, where those of the same meaning for words would be too dark.
 const BARS = { good: "good-bar", warn: "warn-bar", bad: "bad-bar" };
 let frame = null;
@@ -77,7 +77,7 @@ function drawBars(canvas, ratio, plane, seen, sure) {
   const style = getComputedStyle(document.documentElement);
   const unit = (ratio * parseFloat(style.fontSize)) / 13;
   const color = Object.fromEntries(["accent", "seen", "unseen", "good", "warn", "bad", "raised", "line", "edge", "text", "panel"].map((name) => [name, style.getPropertyValue(`--${BARS[name] ?? name}`)]));
-  const marks = { d: color.accent, e: color.accent, c: color.accent, k: color.accent, v: color.seen, p: color.unseen };
+  const marks = { d: color.accent, e: color.accent, c: color.accent, b: color.accent, k: color.accent, v: color.seen, p: color.unseen };
   const step = height / plane.depth;
   const strip = width * 0.2, start = strip + 4 * ratio, room = width - start;
   const tall = Math.max(step - (step > 4 ? 1 : 0), 1);
@@ -88,7 +88,7 @@ function drawBars(canvas, ratio, plane, seen, sure) {
       context.fillRect(x, top, length, tall);
     };
     bar(color.raised, start, room);
-    if (marks[seen[n]]) bar(marks[seen[n]], 0, "de".includes(seen[n]) ? strip : strip / 2);
+    if (marks[seen[n]]) bar(marks[seen[n]], 0, "deb".includes(seen[n]) ? strip : strip / 2);
     if (typeof sure[n] === "number") bar(sure[n] >= 0.85 ? color.good : sure[n] >= 0.6 ? color.warn : color.bad, start, Math.max(room * sure[n], 2));
     else if (bench.scan.previewed.has(n) && bench.scan.job?.plane === plane.name) bar(color.edge, start, room / 4);
     if (plane.name === "axial" && !bench.scan.voxels.have[n]) bar(color.line, width - 2 * ratio, 2 * ratio);

@@ -3,10 +3,18 @@
 import { bench } from "./bench.js";
 import { runsWhere } from "./runs.js";
 
+/// Why a brush that is limited to some values cannot paint in a slice yet, or null.
+function unread({ plane, slice }) {
+  if (!bench.brush.limited) return null;
+  const { have } = bench.scan.voxels;
+  const whole = plane.name === "axial" ? have[slice] : have.every(Boolean);
+  return whole ? null : "The scan is still loading: a limited brush needs its values.";
+}
+
 export class Stroke {
   /// Starts a stroke in the slice that a view shows, or says why not.
   static begin(view, erase = false) {
-    const hindrance = bench.hindrance();
+    const hindrance = bench.hindrance() ?? (erase ? null : unread(view));
     if (hindrance) {
       bench.say(hindrance, "error");
       return null;

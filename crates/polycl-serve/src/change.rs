@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::desk::Desk;
-use crate::document::{Act, Document, Label, Touched};
+use crate::document::{Act, Author, Document, Label, Touched};
 use crate::hub::To;
 use crate::locked::locked;
 use crate::refusal::Answer;
@@ -19,16 +19,15 @@ pub fn store(
     desk: &Desk,
     scan: &Scan,
     sheet: &mut Sheet,
-    tab: &str,
+    author: &Author,
     seq: Option<u64>,
     act: Act,
 ) -> Answer<Value> {
-    let who = desk.who();
-    let touched = sheet.act(tab, seq, who.as_deref(), act)?;
+    let touched = sheet.act(author, seq, act)?;
     let document = &sheet.document;
     let answer = told(document, &touched);
     let mut event = answer.clone();
-    let id = &scan.entry.id;
+    let (id, tab) = (&scan.entry.id, author.tab.as_str());
     event["scan"] = json!(id);
     event["tab"] = json!(tab);
     desk.hub.tell(To::Others { scan: id, tab }, "change", &event);
@@ -46,10 +45,16 @@ pub fn tell_row(desk: &Desk, scan: &Scan, document: &Document) {
 ///
 /// # Errors
 /// As [`store`].
-pub fn relabel(desk: &Desk, scan: &Scan, sheet: &mut Sheet, tab: &str, labels: Vec<Label>) -> Answer<()> {
-    sheet.act(tab, None, desk.who().as_deref(), Act::Labels(labels))?;
+pub fn relabel(
+    desk: &Desk,
+    scan: &Scan,
+    sheet: &mut Sheet,
+    author: &Author,
+    labels: Vec<Label>,
+) -> Answer<()> {
+    sheet.act(author, None, Act::Labels(labels))?;
     desk.keep_labels(&sheet.document.facts.labels)?;
-    let id = &scan.entry.id;
+    let (id, tab) = (&scan.entry.id, author.tab.as_str());
     let event = json!({"scan": id, "labels": sheet.document.facts.labels});
     desk.hub.tell(To::Others { scan: id, tab }, "labels", &event);
     tell_row(desk, scan, &sheet.document);

@@ -15,7 +15,7 @@ use polycl_nn::propagate::{Follower, NetworkName};
 use polycl_nn::sam::Model;
 use serde_json::{Value, json};
 
-use crate::document::{Document, Label};
+use crate::document::{Author, Document, Label};
 use crate::folder::{self, Entry, Listing};
 use crate::hub::{Hub, To};
 use crate::journal::{self, Journal};
@@ -25,6 +25,8 @@ use crate::refusal::{Answer, Refusal};
 use crate::scan::{Beginnings, Scan};
 use crate::settings::Request;
 
+/// Tabs whose names are remembered.
+const TABS: usize = 256;
 /// Scans that are open at once.
 const OPEN: usize = 3;
 /// The time in which one of them must come to rest for another to be opened.
@@ -32,6 +34,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOCK: &str = ".polycl-serve.lock";
 /// The file of the labels that the next new scan begins with.
 const LAST: &str = "labels.json";
+
+/// Who sits in front of which tab.
+#[derive(Default)]
+struct Names {
+    last: Option<String>,
+    /// The latest at the end.
+    tabs: Vec<(String, String)>,
+}
 
 pub struct Desk {
     pub request: Request,
@@ -43,7 +53,8 @@ pub struct Desk {
     opening: Mutex<()>,
     follower: OnceLock<std::result::Result<Follower, Error>>,
     pub predictor: Option<Arc<Predictor>>,
-    who: Mutex<Option<String>>,
+    /// The name that was given last, and those of tabs.
+    who: Mutex<Names>,
     /// Labels of the scan that was opened last.
     last: Mutex<Vec<Label>>,
     /// Requests and jobs that a person waits for; other work waits for them.
@@ -79,7 +90,7 @@ impl Desk {
             opening: Mutex::default(),
             follower: OnceLock::new(),
             predictor: predictor.map(Arc::new),
-            who: Mutex::new(who),
+            who: Mutex::new(Names { last: who, tabs: Vec::new() }),
             last: Mutex::new(last.unwrap_or_default()),
             waited_for: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -212,6 +223,21 @@ impl Desk {
         ids.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// Closes a scan whose file has changed since it was opened: the next to ask for it gets the file as it is now.
+    ///
+    /// # Errors
+    /// `busy`; what writing its mask says.
+    pub fn close_changed(&self, id: &str) -> Answer<()> {
+        let _opening = locked(&self.opening);
+        let Some(scan) = self.opened(id).filter(|scan| scan.has_changed()) else { return Ok(()) };
+        if locked(&scan.job).is_some() {
+            return Err(Refusal::conflict("busy", "The scan is being worked on already."));
+        }
+        publish::put_away(self, &scan)?;
+        locked(&self.open).retain(|own| !Arc::ptr_eq(own, &scan));
+        Ok(())
+    }
+
     /// Closes the scan that was idle for longest, where there is no room for another.
     fn make_room(&self) -> Answer<()> {
         while let Some(scan) = self.take_idle()? {
@@ -313,27 +339,41 @@ impl Desk {
         }
     }
 
-    pub fn who(&self) -> Option<String> {
-        locked(&self.who).clone()
+    /// The person in front of a tab. Where nobody else can reach the server, whoever gave a name last sits there.
+    pub fn author(&self, tab: &str) -> Author {
+        let names = locked(&self.who);
+        let own = names.tabs.iter().find(|(own, _)| own == tab).map(|(_, who)| who.clone());
+        let last = names.last.clone().filter(|_| self.request.listen.is_none());
+        Author { tab: tab.to_owned(), who: own.or(last) }
     }
 
+    /// Keeps the name of whoever sits in front of a tab.
+    ///
     /// # Errors
     /// [`Kind::Io`]
-    pub fn set_who(&self, who: &str) -> Result<()> {
-        output::atomically(&self.work().join("who"), |file| file.write_all(who.as_bytes()))?;
-        *locked(&self.who) = Some(who.to_owned());
+    pub fn set_who(&self, tab: Option<&str>, who: &str) -> Result<()> {
+        let mut names = locked(&self.who);
+        if names.last.as_deref() != Some(who) {
+            output::atomically(&self.work().join("who"), |file| file.write_all(who.as_bytes()))?;
+            names.last = Some(who.to_owned());
+        }
+        let Some(tab) = tab else { return Ok(()) };
+        names.tabs.retain(|(own, _)| own != tab);
+        names.tabs.push((tab.to_owned(), who.to_owned()));
+        let surplus = names.tabs.len().saturating_sub(TABS);
+        names.tabs.drain(..surplus);
         Ok(())
     }
 
     /// The first thing that the page asks.
-    pub fn session(&self) -> Value {
+    pub fn session(&self, tab: &str) -> Value {
         let model = self.request.model.unwrap_or(NetworkName::Sam(Model::LiteMedSam)).to_string();
         let failure = self.follower.get().and_then(|follower| follower.as_ref().err());
         let hint = failure.map(|error| error.hint.clone().unwrap_or_else(|| error.to_string()));
         let run = self.request.network.as_deref().and_then(Path::file_name);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "who": self.who(),
+            "who": self.author(tab).who,
             "network": {"name": model, "ready": self.follower().is_some()},
             "predictor": self.predictor.as_ref().and(run).map(|run| run.to_string_lossy()),
             "out": self.out.file_name().map(|name| name.to_string_lossy()),

@@ -43,6 +43,73 @@ pub enum MachineKind {
     Predicted,
 }
 
+impl Machine {
+    pub fn propagated(name: &str) -> Self {
+        Self { kind: MachineKind::Propagated, name: name.to_owned() }
+    }
+
+    pub fn predicted(name: &str) -> Self {
+        Self { kind: MachineKind::Predicted, name: name.to_owned() }
+    }
+}
+
+/// All machines that have proposed something in a scan, the latest at the end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "KeptMachines")]
+pub struct Machines(Vec<Machine>);
+
+/// Earlier versions kept the latest machine alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeptMachines {
+    All(Vec<Machine>),
+    Latest(Option<Machine>),
+}
+
+impl From<KeptMachines> for Machines {
+    fn from(kept: KeptMachines) -> Self {
+        match kept {
+            KeptMachines::All(all) => Self(all),
+            KeptMachines::Latest(machine) => Self(machine.into_iter().collect()),
+        }
+    }
+}
+
+impl From<Vec<Machine>> for Machines {
+    fn from(all: Vec<Machine>) -> Self {
+        Self(all)
+    }
+}
+
+impl Machines {
+    /// With one that has proposed a whole mask.
+    #[must_use]
+    pub fn then(&self, machine: Machine) -> Self {
+        let mut all = self.clone();
+        all.0.retain(|own| *own != machine);
+        all.0.push(machine);
+        all
+    }
+
+    /// With one that has had a part, which does not change whose mask it is.
+    #[must_use]
+    pub fn and(&self, machine: Machine) -> Self {
+        let mut all = self.clone();
+        if !all.0.contains(&machine) {
+            all.0.insert(0, machine);
+        }
+        all
+    }
+
+    pub fn latest(&self) -> Option<&Machine> {
+        self.0.last()
+    }
+
+    pub fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|machine| machine.name.as_str()).collect()
+    }
+}
+
 /// A person's word that a scan is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Review {
@@ -62,7 +129,8 @@ pub struct Facts {
     pub spacing: [f64; 3],
     pub labels: Vec<Label>,
     pub marks: AllMarks,
-    pub machine: Option<Machine>,
+    #[serde(alias = "machine")]
+    pub machines: Machines,
     pub note: String,
     pub review: Option<Review>,
     pub who: Option<String>,
@@ -84,6 +152,13 @@ pub struct Document {
     pub mask: Vec<u16>,
     pub undo: Vec<Step>,
     pub redo: Vec<Step>,
+}
+
+/// The tab in which something is done, which is empty for a job's result, and the person who sits there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    pub tab: String,
+    pub who: Option<String>,
 }
 
 /// A change as it stands in the journal.
@@ -111,6 +186,12 @@ pub enum Act {
     Review(Option<Review>),
 }
 
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 /// The place and kind of a change.
 #[derive(Debug, Default, PartialEq)]
 pub struct Touched {
@@ -127,7 +208,7 @@ impl Document {
             spacing,
             labels,
             marks: AllMarks::new(),
-            machine: None,
+            machines: Machines::default(),
             note: String::new(),
             review: None,
             who: None,
@@ -156,6 +237,12 @@ impl Document {
         self.facts.marks.get(&label).cloned().unwrap_or_else(|| Marks::new(self.facts.shape[2]))
     }
 
+    /// Values of labels that are in use, or that undoing would bring again.
+    pub fn taken(&self) -> BTreeSet<u16> {
+        let steps = self.undo.iter().chain(&self.redo).flat_map(Step::about);
+        self.facts.labels.iter().map(|label| label.value).chain(steps).collect()
+    }
+
     /// The labels of an axial slice.
     pub fn slice(&self, z: usize) -> &[u16] {
         let pixels = self.facts.shape[0] * self.facts.shape[1];
@@ -163,11 +250,10 @@ impl Document {
     }
 
     /// The next entry of the journal.
-    pub fn entry(&self, tab: &str, seq: Option<u64>, who: Option<&str>, act: Act) -> Entry {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let when = since.map_or(0, |since| since.as_secs());
-        let who = who.map(str::to_owned);
-        Entry { revision: self.facts.revision + 1, tab: tab.to_owned(), seq, who, when, act }
+    pub fn entry(&self, author: &Author, seq: Option<u64>, act: Act) -> Entry {
+        let when = now();
+        let Author { tab, who } = author.clone();
+        Entry { revision: self.facts.revision + 1, tab, seq, who, when, act }
     }
 
     /// The last edit of a tab that is stored.
@@ -242,7 +328,7 @@ impl Document {
         for (&label, marks) in &step.marks {
             self.facts.marks.insert(label, marks[at].clone());
         }
-        self.facts.machine = step.machine[at].clone();
+        self.facts.machines = step.machines[at].clone();
         // A mask that was changed since is not the one that a person vouched for; undone, it is that one again.
         if forth {
             step.review = self.facts.review.take();
@@ -323,7 +409,7 @@ impl Facts {
             self.marks.values().any(|marks| marks.slices.iter().any(|mark| wanted(*mark)))
         };
         let proposed = any(|mark| mark.is_machine() || mark == Mark::Edited);
-        match &self.machine {
+        match self.machines.latest() {
             _ if self.review.is_some() => "reviewed",
             Some(Machine { kind: MachineKind::Predicted, .. }) if proposed => "predicted",
             _ if proposed => "propagated",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use polycl_image::Plane;
 use serde::Deserialize;
 
-use crate::document::Document;
+use crate::document::{Document, Machine};
 use crate::marks::{Mark, Marks};
 use crate::refusal::{Answer, Refusal};
 use crate::step::{Change, Step, What, changes};
@@ -124,10 +124,17 @@ pub fn removal(document: &Document, label: u16) -> Answer<Step> {
     let own = document.mask.iter().enumerate().filter(|(_, own)| **own == label).map(|(voxel, _)| (voxel, 0));
     let changes = changes(&document.mask, own);
     let marks = BTreeMap::from([(label, [document.marks(label), Marks::new(document.facts.shape[2])])]);
-    let machine = document.facts.machine.clone();
-    let machine = [machine.clone(), machine];
     let removes = document.label(label).cloned();
-    Ok(Step { what: What::Remove, changes, marks, machine, label: Some(label), review: None, removes })
+    let machines = document.facts.machines.clone();
+    Ok(Step {
+        what: What::Remove,
+        changes,
+        marks,
+        machines: [machines.clone(), machines],
+        label: Some(label),
+        review: None,
+        removes,
+    })
 }
 
 /// The step of a person in planes of one kind.
@@ -150,8 +157,10 @@ pub fn by_hand(
         let left = document.slice(z).iter().filter(|own| **own == label_of).count() as i64 + gained;
         *mark = match (plane, what) {
             (Plane::Axial, What::Copy) if label_of == label => Mark::Copied,
-            (Plane::Axial, What::Prompt) if label_of == label => Mark::Edited,
+            (Plane::Axial, What::Prompt) if label_of == label => mark.prompted(),
             (Plane::Axial, _) if label_of == label => mark.drawn(),
+            // A network's answer in another plane goes through it.
+            (_, What::Prompt) if label_of == label && *mark == Mark::Drawn => Mark::Edited,
             // A stroke of another label took some of it.
             (_, _) if label_of != label && mark.is_machine() => Mark::Crossed,
             (_, _) if label_of != label || mark.is_hand() => *mark,
@@ -171,9 +180,9 @@ pub fn by_hand(
         Plane::Coronal => own[1].coronal.extend(planes),
         Plane::Sagittal => own[1].sagittal.extend(planes),
     }
-    let machine = document.facts.machine.clone();
-    let machine = [machine.clone(), machine];
-    Step { what, changes, marks, machine, label: Some(label), review: None, removes: None }
+    let before = document.facts.machines.clone();
+    let after = if what == What::Copy { before.and(Machine::propagated("copy")) } else { before.clone() };
+    Step { what, changes, marks, machines: [before, after], label: Some(label), review: None, removes: None }
 }
 
 /// Pixels that each label gains in each axial slice that changes.
@@ -198,7 +207,7 @@ fn gains(document: &Document, changes: &[Change]) -> BTreeMap<(u16, usize), i64>
 pub struct Proposal<'a> {
     pub what: What,
     pub labels: &'a BTreeSet<u16>,
-    pub machine: Option<crate::document::Machine>,
+    pub machine: Machine,
     pub confidence: BTreeMap<u16, Option<crate::marks::Confidence>>,
 }
 
@@ -241,13 +250,13 @@ impl Proposal<'_> {
             marks.insert(label, [before, after]);
         }
         let same = marks.values().all(|[before, after]| before == after);
-        let before = document.facts.machine.clone();
-        let machine = [before.clone(), self.machine.or(before)];
+        let before = document.facts.machines.clone();
+        let after = before.then(self.machine);
         (!changes.is_empty() || !same).then_some(Step {
             what: self.what,
             changes,
             marks,
-            machine,
+            machines: [before, after],
             label: None,
             review: None,
             removes: None,

@@ -75,18 +75,22 @@ pub fn run(desk: &Arc<Desk>) {
             desk.trouble(Some(&entry.id), &error.to_string());
         }
     }
-    let mut embedded = 0;
-    let mut pictured = 0;
+    let (mut embedded, mut pictured) = (0, 0);
+    // The scans for whose embeddings there is no room.
+    let mut full: Option<Vec<String>> = None;
     while !desk.stopping.load(Ordering::Relaxed) {
         if desk.waited_for.load(Ordering::Relaxed) > 0 {
             std::thread::sleep(PAUSE / 10);
             continue;
         }
         put_away_quiet(desk);
-        if embed_next(desk) {
+        let watched = watched(desk);
+        if full.as_ref() != Some(&watched) && embed_next(desk, &watched) {
             embedded += 1;
             if embedded % SLICES == 0 {
-                limit(&desk.cache(), desk.request.cache_limit);
+                let kept: Vec<PathBuf> = watched.iter().flat_map(|id| folders(desk, id)).collect();
+                let has_room = limit(&desk.cache(), desk.request.cache_limit, &kept);
+                full = (!has_room).then_some(watched);
             }
         } else if !thumbnail::next(desk, &mut pictured) {
             std::thread::sleep(PAUSE);
@@ -111,13 +115,25 @@ fn put_away_quiet(desk: &Desk) {
     }
 }
 
+/// The scans that people look at, those first that were used last.
+fn watched(desk: &Desk) -> Vec<String> {
+    desk.all_open().into_iter().filter(|id| desk.hub.is_watched(id)).collect()
+}
+
+/// The folders of a scan's embeddings.
+fn folders(desk: &Desk, id: &str) -> Vec<PathBuf> {
+    let Some(scan) = desk.opened(id) else { return Vec::new() };
+    let known = locked(&scan.caches);
+    known.iter().filter_map(|(_, cache)| Some(cache.as_ref()?.folder().to_path_buf())).collect()
+}
+
 /// Embeds the slice that is nearest to what a person looks at; false where all are.
-fn embed_next(desk: &Desk) -> bool {
+fn embed_next(desk: &Desk, watched: &[String]) -> bool {
     let Some(follower) = desk.follower() else { return false };
     if desk.request.cache_limit == 0 {
         return false;
     }
-    desk.all_open().iter().filter(|id| desk.hub.is_watched(id)).any(|id| {
+    watched.iter().any(|id| {
         let Some(scan) = desk.opened(id) else { return false };
         let focus = *locked(&scan.focus);
         let plane = focus.plane;
@@ -139,8 +155,9 @@ fn embed_next(desk: &Desk) -> bool {
     })
 }
 
-/// Removes the embeddings of scans that were used least lately until the others take no more than `most` bytes.
-pub fn limit(cache: &Path, most: u64) {
+/// Removes the embeddings of scans that were used least lately until the others take no more than `most` bytes; false
+/// where those that are `kept` take more.
+pub fn limit(cache: &Path, most: u64, kept: &[PathBuf]) -> bool {
     let mut folders: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
     for computer in entries(cache) {
         for scan in entries(&computer) {
@@ -156,7 +173,7 @@ pub fn limit(cache: &Path, most: u64) {
     }
     folders.sort();
     let mut size: u64 = folders.iter().map(|folder| folder.1).sum();
-    for (_, own, folder) in folders {
+    for (_, own, folder) in folders.into_iter().filter(|(.., folder)| !kept.contains(folder)) {
         if size <= most {
             break;
         }
@@ -165,6 +182,7 @@ pub fn limit(cache: &Path, most: u64) {
             size -= own;
         }
     }
+    size <= most
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -185,9 +203,13 @@ mod tests {
             let file = std::fs::File::options().write(true).open(path.join("slice")).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + number as u64)).unwrap();
         }
-        limit(folder.path(), 200);
+        let [old, new] = ["old", "new"].map(|scan| folder.path().join("cpu").join(scan));
+        assert!(limit(folder.path(), 200, &[]));
         assert_eq!(entries(&folder.path().join("cpu")).len(), 2);
-        limit(folder.path(), 199);
-        assert_eq!(entries(&folder.path().join("cpu")), [folder.path().join("cpu/new")]);
+        assert!(limit(folder.path(), 199, &[]));
+        assert_eq!(entries(&folder.path().join("cpu")), [new.clone()]);
+        // A scan that is looked at keeps its own, and gets no more.
+        assert!(!limit(folder.path(), 99, &[old, new.clone()]));
+        assert!(new.is_dir());
     }
 }

@@ -42,7 +42,7 @@ pub enum Format {
 
 impl Format {
     /// The reason for which a scan cannot be exported so, in words for a person.
-    fn refuses(self, entry: &Entry, document: &Document) -> Option<String> {
+    fn refuses(self, entry: &Entry, is_empty: bool) -> Option<String> {
         let object = match self {
             Self::Seg => Storage::Segmentation,
             Self::Rtstruct => Storage::Contours,
@@ -53,7 +53,6 @@ impl Format {
             let kind = entry.kind();
             return Some(format!("{name} is {kind}; a DICOM {object} needs a DICOM series"));
         }
-        let is_empty = document.mask.iter().all(|label| *label == 0);
         is_empty.then(|| format!("The mask of {name} is empty; a DICOM {object} needs a label in it"))
     }
 }
@@ -87,14 +86,22 @@ struct Masks<'a> {
 /// `nothing_to_export`, `no_such_scan`; what writing the folder says.
 pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
     let mut left_out: Vec<Value> = Vec::new();
-    let mut chosen: Vec<(Arc<Entry>, Document)> = Vec::new();
+    // One document is held at a time: a cohort's may not fit into memory.
+    let mut chosen: Vec<Arc<Entry>> = Vec::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut empty: BTreeSet<String> = BTreeSet::new();
     for entry in entries(desk, &asked.scans)? {
         match desk.document(&entry) {
             Ok(Some(document)) if !publish::is_blank(&document.facts) => {
                 let wanted =
                     !matches!(asked.scans, Which::Group(Group::Reviewed)) || document.facts.review.is_some();
                 if wanted {
-                    chosen.push((entry, document));
+                    let shown = publish::shown(&document);
+                    if shown.is_empty() {
+                        empty.insert(entry.id.clone());
+                    }
+                    names.extend(shown.into_values());
+                    chosen.push(entry);
                 }
             }
             Ok(_) if matches!(asked.scans, Which::Group(_)) => {}
@@ -107,19 +114,17 @@ pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
             .hint("export all scans, or mark one as reviewed"));
     }
     let name = format!("export-{}", stamp(&desk.out));
-    let names: BTreeSet<String> =
-        chosen.iter().flat_map(|(_, document)| publish::shown(document).into_values()).collect();
     let values = (1..).zip(names).map(|(value, name)| (name, value)).collect();
     let mut written: Vec<&Entry> = Vec::new();
     let path = desk.out.join(&name);
     let done = output::folder_atomically(&path, |folder| {
         let masks = Masks { folder, format: asked.format, values };
-        for (entry, document) in &chosen {
-            if let Some(why) = asked.format.refuses(entry, document) {
+        for entry in &chosen {
+            if let Some(why) = asked.format.refuses(entry, empty.contains(&entry.id)) {
                 left_out.push(reason(entry, &why));
                 continue;
             }
-            match masks.write(entry, document) {
+            match masks.write(desk, entry) {
                 Ok(()) => written.push(entry),
                 // A full disk is the folder's, not the scan's.
                 Err(error)
@@ -141,12 +146,8 @@ pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
         return Ok(json!({"folder": null, "path": null, "written": 0, "empty": [], "left_out": left_out}));
     }
     done?;
-    let is_empty = |entry: &Entry| {
-        let own = chosen.iter().find(|(own, _)| own.id == entry.id);
-        own.is_some_and(|(_, document)| document.mask.iter().all(|label| *label == 0))
-    };
     let empty: Vec<&str> =
-        written.iter().filter(|entry| is_empty(entry)).map(|entry| entry.name.as_str()).collect();
+        written.iter().filter(|entry| empty.contains(&entry.id)).map(|entry| entry.name.as_str()).collect();
     let out = desk.out.file_name().map_or_else(|| "polycl".into(), |name| name.to_string_lossy());
     Ok(json!({
         "folder": format!("{out}/{name}"),
@@ -174,8 +175,9 @@ fn stamp(out: &Path) -> u32 {
 }
 
 impl Masks<'_> {
-    fn write(&self, entry: &Entry, document: &Document) -> Result<()> {
+    fn write(&self, desk: &Desk, entry: &Entry) -> Result<()> {
         let space = entry.input.space()?;
+        let Some(mut document) = desk.document(entry)? else { return Ok(()) };
         let (case, names) = (entry.name.as_str(), document.names());
         match self.format {
             Format::Nifti => self.write_nifti(self.folder, case, &space, document),
@@ -183,30 +185,34 @@ impl Masks<'_> {
             Format::Seg => self.write_object(Storage::Segmentation, entry, &space, document, &names),
             Format::Rtstruct => self.write_object(Storage::Contours, entry, &space, document, &names),
             Format::Nnunet => {
+                if publish::shown(&document).values().any(|name| !self.values.contains_key(name)) {
+                    let (expected, found) = ("the labels with which the export began", "a new one");
+                    return Err(Error::new(entry.input.path(), Kind::Request, expected, found)
+                        .hint("export again once nobody draws on the scan"));
+                }
                 let images = self.folder.join("imagesTr");
                 nifti::write_ct(&images.join(format!("{case}_0000.nii.gz")), &entry.input.image()?)?;
-                let mut numbered = document.clone();
                 let value =
                     |own: u16| names.get(&own).and_then(|name| self.values.get(name)).copied().unwrap_or(0);
-                numbered.mask.iter_mut().for_each(|own| *own = value(*own));
+                document.mask.iter_mut().for_each(|own| *own = value(*own));
                 // The record speaks of the same values as the mask.
-                let facts = &mut numbered.facts;
+                let facts = &mut document.facts;
                 facts.labels.retain(|label| value(label.value) > 0);
                 facts.labels.iter_mut().for_each(|label| label.value = value(label.value));
                 let marks = std::mem::take(&mut facts.marks);
                 facts.marks = marks.into_iter().map(|(own, marks)| (value(own), marks)).collect();
                 facts.marks.remove(&0);
                 let folder = self.folder.join("labelsTr");
-                write_record(&folder, case, &space, &numbered)?;
-                write_mask(&folder.join(format!("{case}.nii.gz")), &space, numbered.mask)
+                write_record(&folder, case, &space, &document)?;
+                write_mask(&folder.join(format!("{case}.nii.gz")), &space, document.mask)
             }
         }
     }
 
-    fn write_nifti(&self, folder: &Path, case: &str, space: &Space, document: &Document) -> Result<()> {
-        write_record(folder, case, space, document)?;
-        write_mask(&folder.join(format!("{case}.nii.gz")), space, document.mask.clone())?;
-        write_names(folder, case, &document.names())
+    fn write_nifti(&self, folder: &Path, case: &str, space: &Space, document: Document) -> Result<()> {
+        write_record(folder, case, space, &document)?;
+        write_names(folder, case, &document.names())?;
+        write_mask(&folder.join(format!("{case}.nii.gz")), space, document.mask)
     }
 
     fn write_object(
@@ -214,23 +220,23 @@ impl Masks<'_> {
         storage: Storage,
         entry: &Entry,
         space: &Space,
-        document: &Document,
+        document: Document,
         names: &Names,
     ) -> Result<()> {
         let Input::Series { series, .. } = &entry.input else {
             let expected = format!("a DICOM series, to which {storage} can refer");
             return Err(Error::new(entry.input.path(), Kind::Request, expected, "a file of another format"));
         };
-        let automatic = match (&document.facts.machine, &document.facts.review) {
+        let automatic = match (document.facts.machines.latest(), &document.facts.review) {
             (None, _) => Automation::Manual,
             (Some(machine), None) if machine.kind == MachineKind::Predicted => Automation::Automatic,
             _ => Automation::Semiautomatic,
         };
         let order = polycl_image::orient::Reorientation::to_canonical(space);
-        let canonical = polycl_image::Volume { space: order.space(space), voxels: document.mask.clone() };
-        let mask = order.invert(&canonical, space);
         let shown = names.iter().filter(|(value, _)| document.has(**value));
         let shown: Names = shown.map(|(value, name)| (*value, name.clone())).collect();
+        let canonical = polycl_image::Volume { space: order.space(space), voxels: document.mask };
+        let mask = order.invert(&canonical, space);
         let file = self.folder.join(format!("{}.dcm", entry.name));
         storage.write_on(&file, series, &mask, &shown, (&entry.name, automatic))
     }

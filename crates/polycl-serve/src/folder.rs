@@ -238,7 +238,10 @@ impl Entry {
 impl Summary {
     fn of(facts: &Facts) -> Self {
         let has = |value: &u16| {
-            facts.marks.get(value).is_some_and(|marks| marks.text().contains(['d', 'e', 'c', 'v', 'k', 'p']))
+            facts
+                .marks
+                .get(value)
+                .is_some_and(|marks| marks.text().contains(['d', 'e', 'c', 'b', 'v', 'k', 'p']))
         };
         let labels = facts.labels.iter().filter(|label| has(&label.value)).map(|label| label.name.clone());
         Self {

@@ -22,6 +22,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Characters of a token that a person chooses.
 pub const SHORTEST: usize = 16;
 
+/// The port that addresses leave out.
+const PLAIN: u16 = 80;
+
 pub struct Guard {
     token: String,
     /// Tokens that open the page once, for the browser that is started with one on its command line.
@@ -59,7 +62,7 @@ impl Guard {
             token,
             once: Mutex::default(),
             cookie: format!("polycl-{port}"),
-            hosts: names.map(|name| format!("{}:{port}", name.to_ascii_lowercase())).collect(),
+            hosts: names.flat_map(|name| hosts(&name.to_ascii_lowercase(), port)).collect(),
             numbers: listen.is_some(),
             port,
         })
@@ -87,7 +90,10 @@ impl Guard {
     fn knows_host(&self, headers: &HeaderMap, uri: &Uri) -> Option<String> {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| uri.authority().map(|authority| authority.as_str()))?.to_ascii_lowercase();
-        let is_number = || host.parse::<SocketAddr>().is_ok_and(|address| address.port() == self.port);
+        let is_number = || match host.parse::<SocketAddr>() {
+            Ok(address) => address.port() == self.port,
+            Err(_) => self.port == PLAIN && host.parse::<IpAddr>().is_ok(),
+        };
         (self.hosts.contains(&host) || self.numbers && is_number()).then_some(host)
     }
 
@@ -123,6 +129,12 @@ impl Guard {
         once.retain(|own| !same(own, token));
         before > once.len() || same(&self.token, token)
     }
+}
+
+/// A host as browsers name it: without the port where it is the one of plain http.
+fn hosts(name: &str, port: u16) -> Vec<String> {
+    let with_port = format!("{name}:{port}");
+    if port == PLAIN { vec![with_port, name.to_owned()] } else { vec![with_port] }
 }
 
 /// Lets a request through, or says why not.

@@ -207,11 +207,15 @@ mod tests {
     use polycl_base::Kind;
 
     use super::*;
-    use crate::document::Act;
+    use crate::document::{Act, Author};
     use crate::step::{Step, What, changes};
 
     fn document() -> Document {
         Document::new([4, 3, 2], [1.0; 3], Vec::new(), String::new())
+    }
+
+    fn author() -> Author {
+        Author { tab: "tab".to_owned(), who: None }
     }
 
     fn stroke(document: &Document, voxels: std::ops::Range<usize>, label: u16) -> Entry {
@@ -220,12 +224,12 @@ mod tests {
             what: What::Stroke,
             changes,
             marks: Default::default(),
-            machine: [None, None],
+            machines: Default::default(),
             label: None,
             review: None,
             removes: None,
         };
-        document.entry("tab", Some(document.facts.revision), None, Act::Step(step))
+        document.entry(&author(), Some(document.facts.revision), Act::Step(step))
     }
 
     fn act(journal: &mut Journal, document: &mut Document, entry: Entry) {
@@ -241,7 +245,7 @@ mod tests {
             let entry = stroke(&own, voxels, label);
             act(&mut journal, &mut own, entry);
         }
-        let undo = own.entry("tab", None, None, Act::Undo);
+        let undo = own.entry(&author(), None, Act::Undo);
         act(&mut journal, &mut own, undo);
         assert_eq!(own.mask[..10], [1, 1, 1, 2, 2, 2, 2, 2, 2, 0]);
         assert_eq!(own.mask[20], 0);
@@ -259,7 +263,7 @@ mod tests {
         fs::write(&path, &whole).unwrap();
         let (mut journal, mut again) = Journal::open(folder.path(), document).unwrap();
         assert_eq!(again, own);
-        let redo = again.entry("tab", None, None, Act::Redo);
+        let redo = again.entry(&author(), None, Act::Redo);
         act(&mut journal, &mut again, redo);
         assert_eq!(again.mask[20..], [1; 4]);
         assert_eq!(Journal::open(folder.path(), document).unwrap().1, again);

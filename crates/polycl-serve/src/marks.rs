@@ -19,6 +19,8 @@ pub enum Mark {
     Edited,
     /// A person drew a part of it: in another plane, or another label over it.
     Crossed,
+    /// A network's answer to a person's box or points.
+    Prompted,
     /// A machine's, which a person has looked at.
     Viewed,
     /// A neighbour's, which a person copied.
@@ -28,12 +30,13 @@ pub enum Mark {
 }
 
 impl Mark {
-    const LETTERS: [(Self, char); 8] = [
+    const LETTERS: [(Self, char); 9] = [
         (Self::Unknown, '.'),
         (Self::Empty, 's'),
         (Self::Drawn, 'd'),
         (Self::Edited, 'e'),
         (Self::Crossed, 'c'),
+        (Self::Prompted, 'b'),
         (Self::Viewed, 'v'),
         (Self::Copied, 'k'),
         (Self::Proposed, 'p'),
@@ -47,19 +50,24 @@ impl Mark {
         Self::LETTERS.into_iter().find(|(_, own)| *own == letter).map_or(Self::Unknown, |(mark, _)| mark)
     }
 
-    /// True if a person stands for every pixel of the slice.
+    /// True if a person stands for every pixel of the slice: it is followed from there, and no proposal changes it.
     pub fn is_hand(self) -> bool {
-        matches!(self, Self::Drawn | Self::Edited)
+        matches!(self, Self::Drawn | Self::Edited | Self::Prompted)
     }
 
     pub fn is_machine(self) -> bool {
-        matches!(self, Self::Viewed | Self::Copied | Self::Proposed)
+        matches!(self, Self::Prompted | Self::Viewed | Self::Copied | Self::Proposed)
     }
 
     /// After a person drew in the slice itself.
     pub fn drawn(self) -> Self {
         let machines = self.is_machine() || matches!(self, Self::Edited | Self::Crossed);
         if machines { Self::Edited } else { Self::Drawn }
+    }
+
+    /// After a network answered a person's box or points in the slice itself.
+    pub fn prompted(self) -> Self {
+        if matches!(self, Self::Drawn | Self::Edited | Self::Crossed) { Self::Edited } else { Self::Prompted }
     }
 
     /// After a person looked at the slice.

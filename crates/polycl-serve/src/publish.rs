@@ -125,7 +125,7 @@ pub fn write_record(folder: &Path, case: &str, space: &Space, document: &Documen
         let label = facts.labels.first().map_or(1, |label| label.value);
         rows.push(Row { label, slice: 0, mark: review::Mark::Unseen, pixels: 0, confidence: None });
     }
-    let proposed = facts.machine.as_ref().map(|machine| machine.name.as_str());
+    let proposed = facts.machines.names();
     let reviewed = facts.review.as_ref().map(|review| (review.who.as_str(), review.when));
     review::write(folder, (case, &facts.odd), &rows, &document.names(), By { proposed, reviewed })
 }
@@ -134,7 +134,7 @@ fn told(mark: Mark) -> review::Mark {
     match mark {
         Mark::Drawn => review::Mark::Drawn,
         Mark::Edited | Mark::Crossed => review::Mark::Edited,
-        Mark::Viewed | Mark::Copied | Mark::Empty => review::Mark::Viewed,
+        Mark::Prompted | Mark::Viewed | Mark::Copied | Mark::Empty => review::Mark::Viewed,
         Mark::Proposed | Mark::Unknown => review::Mark::Unseen,
     }
 }
@@ -144,7 +144,7 @@ pub fn is_blank(facts: &Facts) -> bool {
     let blank = |marks: &crate::marks::Marks| {
         marks.slices.iter().all(|mark| matches!(mark, Mark::Unknown | Mark::Empty))
     };
-    facts.machine.is_none() && facts.review.is_none() && facts.marks.values().all(blank)
+    facts.machines.latest().is_none() && facts.review.is_none() && facts.marks.values().all(blank)
 }
 
 /// The names of labels that have voxels.

@@ -1,6 +1,6 @@
 //! The routes of API.md. Whatever reads a disk or computes is done in a thread for such work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::change;
 use crate::desk::Desk;
-use crate::document::{Act, Label, Review};
+use crate::document::{Act, Author, Label, Review, now};
 use crate::edit::{Edit, removal};
 use crate::export;
 use crate::hub::To;
@@ -31,7 +31,6 @@ use crate::queue;
 use crate::refusal::{Answer, Refusal};
 use crate::runs;
 use crate::scan::{Focus, Scan};
-use crate::step::Step;
 use crate::work;
 
 /// Bytes of a request's body, and of one with the pixels of an edit.
@@ -150,12 +149,12 @@ async fn writing(
     desk: Arc<Desk>,
     id: String,
     tab: String,
-    work: impl FnOnce(&Arc<Desk>, &Arc<Scan>, &str) -> Answer<Response> + Send + 'static,
+    work: impl FnOnce(&Arc<Desk>, &Arc<Scan>, &Author) -> Answer<Response> + Send + 'static,
 ) -> Answer<Response> {
     apart(desk, move |desk| {
         let scan = desk.scan(&id)?;
         scan.check_writer(&tab, &desk.hub)?;
-        work(desk, &scan, &tab)
+        work(desk, &scan, &desk.author(&tab))
     })
     .await
 }
@@ -172,23 +171,25 @@ fn png(bytes: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "image/png")], bytes).into_response()
 }
 
-async fn session(State(desk): Shared) -> Response {
-    json(&desk.session())
+async fn session(State(desk): Shared, query: Query<BTreeMap<String, String>>) -> Response {
+    json(&desk.session(query.get("tab").map_or("", String::as_str)))
 }
 
 async fn sign(State(desk): Shared, sent: Sent) -> Answer<Response> {
     #[derive(Deserialize)]
     struct Name {
         who: String,
+        tab: Option<String>,
     }
-    let Name { who } = sent.read()?;
+    let Name { who, tab } = sent.read()?;
+    tab.as_deref().map_or(Ok(()), check_tab)?;
     let who = who.trim().to_owned();
     if who.is_empty() || who.chars().count() > NAME || who.chars().any(char::is_control) {
         return Err(Refusal::senseless("who", format!("A name has 1 to {NAME} characters.")));
     }
     apart(desk, move |desk| {
-        desk.set_who(&who)?;
-        Ok(json(&desk.session()))
+        desk.set_who(tab.as_deref(), &who)?;
+        Ok(json(&desk.session(tab.as_deref().unwrap_or_default())))
     })
     .await
 }
@@ -244,7 +245,7 @@ struct Tab {
 async fn scan(
     State(desk): Shared,
     Path(id): Path<String>,
-    query: Query<std::collections::BTreeMap<String, String>>,
+    query: Query<BTreeMap<String, String>>,
 ) -> Answer<Response> {
     let tab = query.get("tab").cloned();
     apart(desk, move |desk| {
@@ -264,6 +265,7 @@ async fn open(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer
     let Open { tab, take } = sent.read()?;
     check_tab(&tab)?;
     apart(desk, move |desk| {
+        desk.close_changed(&id)?;
         let scan = desk.scan(&id)?;
         let before = scan.holder(&desk.hub);
         if scan.write(&tab, take, &desk.hub) && before.as_ref() != Some(&tab) {
@@ -321,7 +323,7 @@ async fn plane(
 async fn volume(
     State(desk): Shared,
     Path(id): Path<String>,
-    query: Query<std::collections::BTreeMap<String, String>>,
+    query: Query<BTreeMap<String, String>>,
 ) -> Answer<Response> {
     let number = |key: &str| query.get(key).and_then(|text| text.parse::<usize>().ok());
     let Some((from, to)) = number("from").zip(number("to")) else {
@@ -367,7 +369,7 @@ async fn mask_plane(
 async fn surface(
     State(desk): Shared,
     Path(id): Path<String>,
-    query: Query<std::collections::BTreeMap<String, String>>,
+    query: Query<BTreeMap<String, String>>,
 ) -> Answer<Response> {
     let labels = query.get("labels").or(query.get("label")).map_or("", String::as_str);
     let labels: BTreeSet<u16> = labels.split(',').filter_map(|text| text.parse().ok()).collect();
@@ -394,16 +396,16 @@ async fn edit(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer
         edit: Edit,
     }
     let Asked { tab, seq, quiet, edit } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, tab| {
+    writing(desk, id, tab, move |desk, scan, author| {
         scan.with(|sheet| {
-            if sheet.document.last_seq(tab).is_some_and(|last| seq <= last) {
+            if sheet.document.last_seq(&author.tab).is_some_and(|last| seq <= last) {
                 let mut again = change::unchanged(&sheet.document);
                 again["again"] = json!(true);
                 return Ok(json(&again));
             }
             let (step, as_asked) = edit.step(&sheet.document)?;
             let Some(step) = step else { return Ok(json(&change::unchanged(&sheet.document))) };
-            let mut answer = change::store(desk, scan, sheet, tab, Some(seq), Act::Step(step))?;
+            let mut answer = change::store(desk, scan, sheet, author, Some(seq), Act::Step(step))?;
             if quiet && as_asked {
                 answer["patches"] = json!([]);
             }
@@ -424,14 +426,14 @@ async fn redo(state: Shared, id: Path<String>, sent: Sent) -> Answer<Response> {
 /// Goes a step back or forth.
 async fn go(State(desk): Shared, Path(id): Path<String>, sent: Sent, back: bool) -> Answer<Response> {
     let Tab { tab } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, tab| {
+    writing(desk, id, tab, move |desk, scan, author| {
         scan.with(|sheet| {
             let steps = if back { &sheet.document.undo } else { &sheet.document.redo };
             if steps.is_empty() {
                 return Err(Refusal::conflict("nothing_to_undo", "There is no further step."));
             }
             let act = if back { Act::Undo } else { Act::Redo };
-            Ok(json(&change::store(desk, scan, sheet, tab, None, act)?))
+            Ok(json(&change::store(desk, scan, sheet, author, None, act)?))
         })
     })
     .await
@@ -446,27 +448,31 @@ async fn interpolate(State(desk): Shared, Path(id): Path<String>, sent: Sent) ->
         plane: Plane,
     }
     let Asked { tab, label, plane } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, tab| {
-        Ok(json(&work::interpolate(desk, scan, tab, label, plane)?))
+    writing(desk, id, tab, move |desk, scan, author| {
+        Ok(json(&work::interpolate(desk, scan, author, label, plane)?))
     })
     .await
 }
 
 async fn prompt(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     let asked: work::Prompt = sent.read()?;
-    writing(desk, id, asked.tab.clone(), move |desk, scan, _| Ok(json(&work::prompt(desk, scan, &asked)?)))
-        .await
+    writing(desk, id, asked.tab.clone(), move |desk, scan, author| {
+        Ok(json(&work::prompt(desk, scan, author, &asked)?))
+    })
+    .await
 }
 
 async fn propagate(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     let asked: work::Propagate = sent.read()?;
-    writing(desk, id, asked.tab.clone(), move |desk, scan, _| Ok(json(&work::propagate(desk, scan, &asked)?)))
-        .await
+    writing(desk, id, asked.tab.clone(), move |desk, scan, author| {
+        Ok(json(&work::propagate(desk, scan, author, &asked)?))
+    })
+    .await
 }
 
 async fn predict(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
     let Tab { tab } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, _| Ok(json(&work::predict(desk, scan)?))).await
+    writing(desk, id, tab, move |desk, scan, author| Ok(json(&work::predict(desk, scan, author)?))).await
 }
 
 async fn stop(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer<Response> {
@@ -489,12 +495,12 @@ async fn labels(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answ
         labels: Vec<Wanted>,
     }
     let Asked { tab, labels } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, tab| {
+    writing(desk, id, tab, move |desk, scan, author| {
         scan.with(|sheet| {
             let labels = table(labels, sheet)?;
-            change::relabel(desk, scan, sheet, tab, labels)
+            change::relabel(desk, scan, sheet, author, labels)
         })?;
-        Ok(json(&change::scan(desk, scan, Some(tab))))
+        Ok(json(&change::scan(desk, scan, Some(&author.tab))))
     })
     .await
 }
@@ -520,11 +526,8 @@ fn yes() -> bool {
 fn table(wanted: Vec<Wanted>, sheet: &crate::scan::Sheet) -> Answer<Vec<Label>> {
     let document = &sheet.document;
     let wrong = |text: String| Refusal::senseless("bad_labels", text);
-    let mut taken: BTreeSet<u16> = wanted.iter().filter_map(|label| label.value).collect();
-    taken.extend(document.facts.labels.iter().map(|label| label.value));
-    // Undoing would bring these again.
-    let steps = || document.undo.iter().chain(&document.redo);
-    taken.extend(steps().flat_map(Step::about));
+    let mut taken = document.taken();
+    taken.extend(wanted.iter().filter_map(|label| label.value));
     let (mut labels, mut names): (Vec<Label>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
     for (number, Wanted { value, name, color, visible, locked, window }) in wanted.into_iter().enumerate() {
         let name = name.trim().to_owned();
@@ -569,7 +572,8 @@ fn table(wanted: Vec<Wanted>, sheet: &crate::scan::Sheet) -> Answer<Vec<Label>> 
     }
     let gone = document.facts.labels.iter().filter(|old| labels.iter().all(|label| label.value != old.value));
     for label in gone {
-        let held = steps().any(|step| step.marks.contains_key(&label.value));
+        let mut steps = document.undo.iter().chain(&document.redo);
+        let held = steps.any(|step| step.marks.contains_key(&label.value));
         if held || document.has(label.value) {
             return Err(Refusal::conflict("in_use", format!("The label {} is in use.", label.name))
                 .hint("remove it with all its pixels"));
@@ -586,10 +590,10 @@ async fn remove(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answ
         label: u16,
     }
     let Asked { tab, label } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, tab| {
+    writing(desk, id, tab, move |desk, scan, author| {
         scan.with(|sheet| {
             let step = removal(&sheet.document, label)?;
-            Ok(json(&change::store(desk, scan, sheet, tab, None, Act::Step(step))?))
+            Ok(json(&change::store(desk, scan, sheet, author, None, Act::Step(step))?))
         })
     })
     .await
@@ -602,7 +606,7 @@ async fn viewed(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answ
         z: BTreeSet<usize>,
     }
     let Asked { tab, z } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, tab| {
+    writing(desk, id, tab, move |_, scan, author| {
         if z.last().is_some_and(|z| *z >= scan.canonical.shape[2]) {
             return Err(Refusal::senseless("no_such_slice", "The scan has no such slice."));
         }
@@ -612,7 +616,7 @@ async fn viewed(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answ
                 z.iter().any(|&z| marks.slices[z] != marks.slices[z].viewed())
             });
             if news {
-                sheet.act(tab, None, desk.who().as_deref(), Act::Viewed(z))?;
+                sheet.act(author, None, Act::Viewed(z))?;
             }
             let [(_, slices), ..] = change::marks(&sheet.document);
             Ok(json(&json!({"slices": slices, "revision": sheet.document.facts.revision})))
@@ -646,9 +650,9 @@ async fn note(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer
     if note.chars().count() > NOTE {
         return Err(Refusal::senseless("note", format!("A note has at most {NOTE} characters.")));
     }
-    writing(desk, id, tab, move |desk, scan, tab| {
+    writing(desk, id, tab, move |desk, scan, author| {
         scan.with(|sheet| {
-            sheet.act(tab, None, desk.who().as_deref(), Act::Note(note))?;
+            sheet.act(author, None, Act::Note(note))?;
             change::tell_row(desk, scan, &sheet.document);
             Ok(json(&json!({})))
         })
@@ -663,15 +667,14 @@ async fn review(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answ
         reviewed: bool,
     }
     let Asked { tab, reviewed } = sent.read()?;
-    writing(desk, id, tab, move |desk, scan, tab| {
-        let who = desk.who().ok_or_else(|| {
+    writing(desk, id, tab, move |desk, scan, author| {
+        let who = author.who.clone().ok_or_else(|| {
             Refusal::conflict("who", "Nobody has said who reviews.").hint("give your name first")
         })?;
         scan.with(|sheet| {
-            let entry = sheet.document.entry(tab, None, Some(&who), Act::Undo);
             let empty = sheet.document.mask.iter().all(|label| *label == 0);
-            let review = reviewed.then(|| Review { who: who.clone(), when: entry.when, empty });
-            sheet.act(tab, None, Some(&who), Act::Review(review))?;
+            let review = reviewed.then(|| Review { who, when: now(), empty });
+            sheet.act(author, None, Act::Review(review))?;
             change::tell_row(desk, scan, &sheet.document);
             Answer::Ok(())
         })?;

@@ -16,7 +16,7 @@ use polycl_image::{Image, Input, Mask, Plane, Space, Volume, grid, odd};
 use polycl_nn::sam::{Cache, window_of};
 use rayon::prelude::*;
 
-use crate::document::{Act, Document, Label, Machine, MachineKind, Touched};
+use crate::document::{Act, Author, Document, Label, Machine, Machines, Touched};
 use crate::folder::Entry;
 use crate::hub::Hub;
 use crate::journal::Journal;
@@ -82,13 +82,20 @@ pub struct Job {
     pub kind: &'static str,
     pub labels: Vec<u16>,
     pub plane: Plane,
+    /// The person who asked for it.
+    pub who: Option<String>,
     pub progress: Mutex<(usize, usize)>,
     stop: AtomicBool,
 }
 
 impl Job {
-    pub fn new(kind: &'static str, labels: Vec<u16>, plane: Plane) -> Self {
-        Self { kind, labels, plane, progress: Mutex::new((0, 0)), stop: AtomicBool::new(false) }
+    pub fn new(kind: &'static str, labels: Vec<u16>, plane: Plane, who: Option<String>) -> Self {
+        Self { kind, labels, plane, who, progress: Mutex::new((0, 0)), stop: AtomicBool::new(false) }
+    }
+
+    /// Its result is nobody's edit: every tab hears of it.
+    pub fn author(&self) -> Author {
+        Author { tab: String::new(), who: self.who.clone() }
     }
 
     pub fn stop(&self) {
@@ -138,12 +145,13 @@ impl Sheet {
     ///
     /// # Errors
     /// [`Kind::Io`]; nothing is done then.
-    pub fn act(&mut self, tab: &str, seq: Option<u64>, who: Option<&str>, act: Act) -> Result<Touched> {
-        let entry = self.document.entry(tab, seq, who, act);
+    pub fn act(&mut self, author: &Author, seq: Option<u64>, act: Act) -> Result<Touched> {
+        let entry = self.document.entry(author, seq, act);
         self.journal.append(&entry)?;
         let touched = self.document.apply(entry);
         if self.journal.is_long() {
-            self.journal.fold(&self.document)?;
+            // The change is stored already; the next one tries again.
+            let _ = self.journal.fold(&self.document);
         }
         Ok(touched)
     }
@@ -312,19 +320,25 @@ impl Scan {
     }
 
     fn check_file(&self) -> Answer<()> {
-        let mut known = locked(&self.stamp);
-        if known.0.elapsed() > Duration::from_secs(1) {
-            let now = stamp(&self.entry.input);
-            if now != known.1 {
-                return Err(Refusal::conflict(
-                    "changed",
-                    "The scan's file has changed or is gone since it was opened.",
-                )
+        let fresh = locked(&self.stamp).0.elapsed() <= Duration::from_secs(1);
+        if !fresh && self.has_changed() {
+            let message = "The scan's file has changed or is gone since it was opened.";
+            return Err(Refusal::conflict("changed", message)
                 .hint("put the file back, or close the scan and open it again"));
-            }
-            known.0 = Instant::now();
         }
         Ok(())
+    }
+
+    /// True if its file is no longer the one that was opened; nobody writes to the scan from then on.
+    pub fn has_changed(&self) -> bool {
+        let mut known = locked(&self.stamp);
+        let changed = stamp(&self.entry.input) != known.1;
+        if !changed {
+            known.0 = Instant::now();
+        } else if let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(2)) {
+            known.0 = long_ago;
+        }
+        changed
     }
 
     /// A label map in the order of the scan's file, from one in canonical order.
@@ -414,17 +428,18 @@ fn begin(
     // Of a mask without a record of ours nobody knows whether a person drew it: a click must not make it drawn by hand.
     let is_ours = drawn_paths(drawn).iter().any(|path| path.with_file_name(Record::Review.file()).is_file());
     let mark = if maker.is_none() && is_ours { Mark::Drawn } else { Mark::Proposed };
-    document.facts.machine = match maker {
-        None if is_ours => None,
-        None => Some(Machine { kind: MachineKind::Predicted, name: "a maker unknown".to_owned() }),
-        Some(maker) => Some(Machine {
-            kind: if maker.origin == Origin::Predicted {
-                MachineKind::Predicted
-            } else {
-                MachineKind::Propagated
-            },
-            name: maker.program.unwrap_or("polycl").to_owned(),
-        }),
+    document.facts.machines = match maker {
+        None if is_ours => Machines::default(),
+        None => vec![Machine::predicted("a maker unknown")].into(),
+        Some(maker) => {
+            let predicted = maker.origin == Origin::Predicted;
+            let machine = if predicted { Machine::predicted } else { Machine::propagated };
+            let mut names: Vec<&str> = maker.machines.iter().map(String::as_str).collect();
+            if names.is_empty() {
+                names.push(maker.program.unwrap_or("polycl"));
+            }
+            Vec::from_iter(names.into_iter().map(machine)).into()
+        }
     };
     for (value, pixels) in document.pixels() {
         let mut marks = Marks::new(canonical.shape[2]);

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::document::{Label, Machine, Review};
+use crate::document::{Label, Machines, Review};
 use crate::marks::Marks;
 
 /// Neighbouring voxels that had one label and have another.
@@ -41,7 +41,8 @@ pub struct Step {
     pub changes: Vec<Change>,
     /// Before and after, of labels that change.
     pub marks: BTreeMap<u16, [Marks; 2]>,
-    pub machine: [Option<Machine>; 2],
+    #[serde(alias = "machine")]
+    pub machines: [Machines; 2],
     /// The label that a person worked on; without it, the step is about all of `marks`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<u16>,

@@ -7,28 +7,25 @@ use polycl_image::{Mask, Space, Volume};
 
 const SIDES: [usize; 2] = [360, 360];
 
-/// A PNG of labels of a mask in canonical order by their colours, turned by some degrees; nothing where they have no voxel.
+/// A PNG of labels of a mask in canonical order by their colours, turned by some degrees.
 ///
 /// # Errors
 /// Those of the encoder.
-pub fn picture(mask: &Mask, turn: f32, colors: &BTreeMap<u16, [u8; 3]>) -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(own) = cut(mask, colors) else { return Ok(None) };
-    let own = turned(&own, turn);
-    Ok(Some(picture::encode(
-        SIDES,
-        &surface::view(&own, SIDES, |label| colors.get(&label).copied().unwrap_or_default()),
-    )?))
+pub fn picture(mask: &Mask, turn: f32, colors: &BTreeMap<u16, [u8; 3]>) -> anyhow::Result<Vec<u8>> {
+    let own = turned(mask, turn);
+    let color = |label| colors.get(&label).copied().unwrap_or_default();
+    picture::encode(SIDES, &surface::view(&own, SIDES, color))
 }
 
-/// The box that holds labels, without any other.
-fn cut(mask: &Mask, colors: &BTreeMap<u16, [u8; 3]>) -> Option<Mask> {
+/// The box that holds labels, without any other; nothing where they have no voxel.
+pub fn cut(voxels: &[u16], space: &Space, colors: &BTreeMap<u16, [u8; 3]>) -> Option<Mask> {
     let mut shown = vec![false; usize::from(u16::MAX) + 1];
     colors.keys().for_each(|&label| shown[usize::from(label)] = true);
     let is_shown = |own: u16| shown[usize::from(own)];
-    let [nx, ny, _] = mask.space.shape;
+    let [nx, ny, _] = space.shape;
     let at = |voxel: usize| [voxel % nx, voxel / nx % ny, voxel / (nx * ny)];
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    for voxel in (0..mask.voxels.len()).filter(|&voxel| is_shown(mask.voxels[voxel])).map(at) {
+    for voxel in (0..voxels.len()).filter(|&voxel| is_shown(voxels[voxel])).map(at) {
         for axis in 0..3 {
             low[axis] = low[axis].min(voxel[axis]);
             high[axis] = high[axis].max(voxel[axis]);
@@ -38,14 +35,14 @@ fn cut(mask: &Mask, colors: &BTreeMap<u16, [u8; 3]>) -> Option<Mask> {
         return None;
     }
     let shape = [0, 1, 2].map(|axis| high[axis] - low[axis] + 1);
-    let mut voxels = Vec::with_capacity(shape.iter().product());
+    let mut own = Vec::with_capacity(shape.iter().product());
     for z in low[2]..=high[2] {
         for y in low[1]..=high[1] {
-            let row = &mask.voxels[low[0] + nx * (y + ny * z)..][..shape[0]];
-            voxels.extend(row.iter().map(|&own| if is_shown(own) { own } else { 0 }));
+            let row = &voxels[low[0] + nx * (y + ny * z)..][..shape[0]];
+            own.extend(row.iter().map(|&label| if is_shown(label) { label } else { 0 }));
         }
     }
-    Some(Volume { space: Space::new(shape, mask.space.world_from_voxel), voxels })
+    Some(Volume { space: Space::new(shape, space.world_from_voxel), voxels: own })
 }
 
 /// The mask turned about its long axis, on voxels that are square across it.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use polycl_base::Watch;
-use polycl_image::{Plane, Volume};
+use polycl_data::provenance::prediction;
+use polycl_image::{Plane, Space};
 use polycl_nn::predict::{Options, Predictor};
 use polycl_nn::propagate::{self, Direction, Follower, Found, Journal, Object, Place, Propagated, Request};
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::change;
 use crate::desk::Desk;
-use crate::document::{Act, Document, Machine, MachineKind};
+use crate::document::{Act, Author, Document, Label, Machine};
 use crate::edit::{Proposal, by_hand, check_label};
 use crate::embed;
 use crate::hub::To;
@@ -64,7 +65,7 @@ pub struct Propagate {
 ///
 /// # Errors
 /// `no_network`, `nothing_to_correct`, a place outside the plane; what storing says.
-pub fn prompt(desk: &Desk, scan: &Scan, asked: &Prompt) -> Answer<Value> {
+pub fn prompt(desk: &Desk, scan: &Scan, author: &Author, asked: &Prompt) -> Answer<Value> {
     let follower = desk.needed_follower()?;
     let (places, window) = scan.with(|sheet| places(&sheet.document, asked))?;
     let _waiting = desk.waiting();
@@ -95,8 +96,8 @@ pub fn prompt(desk: &Desk, scan: &Scan, asked: &Prompt) -> Answer<Value> {
         }
         let planes = BTreeSet::from([asked.k]);
         let mut step = by_hand(document, asked.plane, asked.label, &planes, What::Prompt, changes);
-        step.machine[1].get_or_insert(Machine { kind: MachineKind::Propagated, name: machine });
-        change::store(desk, scan, sheet, &asked.tab, None, Act::Step(step))
+        step.machines[1] = step.machines[1].and(Machine::propagated(&machine));
+        change::store(desk, scan, sheet, author, None, Act::Step(step))
     })?;
     answer["predicted_iou"] = json!(found.predicted_iou);
     Ok(answer)
@@ -159,7 +160,7 @@ pub fn told(job: &Job) -> Value {
 ///
 /// # Errors
 /// `no_network`, `busy`, `nothing_drawn`, `no_such_label`, `locked`.
-pub fn propagate(desk: &Arc<Desk>, scan: &Arc<Scan>, asked: &Propagate) -> Answer<Value> {
+pub fn propagate(desk: &Arc<Desk>, scan: &Arc<Scan>, author: &Author, asked: &Propagate) -> Answer<Value> {
     desk.needed_follower()?;
     let (plane, labels) = scan.with(|sheet| {
         let document = &sheet.document;
@@ -177,20 +178,21 @@ pub fn propagate(desk: &Arc<Desk>, scan: &Arc<Scan>, asked: &Propagate) -> Answe
         Ok((plane, asked.labels.iter().copied().collect()))
     })?;
     let work = Following { plane, range: asked.range, labels: asked.labels.clone() };
-    start(desk, scan, Job::new("propagate", labels, plane), move |desk, scan, job| work.run(desk, scan, job))
+    let job = Job::new("propagate", labels, plane, author.who.clone());
+    start(desk, scan, job, move |desk, scan, job| work.run(desk, scan, job))
 }
 
 /// Starts to segment a scan with the network of `--network`.
 ///
 /// # Errors
 /// `no_predictor`, `busy`.
-pub fn predict(desk: &Arc<Desk>, scan: &Arc<Scan>) -> Answer<Value> {
+pub fn predict(desk: &Arc<Desk>, scan: &Arc<Scan>, author: &Author) -> Answer<Value> {
     let predictor = desk.predictor.clone();
     let predictor = predictor.ok_or_else(|| {
         Refusal::conflict("no_predictor", "No trained network was given.")
             .hint("run `polycl serve` with --network RUN")
     })?;
-    let job = Job::new("predict", Vec::new(), Plane::Axial);
+    let job = Job::new("predict", Vec::new(), Plane::Axial, author.who.clone());
     start(desk, scan, job, move |desk, scan, job| segment(desk, scan, job, &predictor))
 }
 
@@ -313,7 +315,7 @@ impl Following {
             Some(found) => found,
             None => propagate::so_far(follower, &request, &journal)?,
         };
-        self.take(desk, scan, (found, whole), &follower.name().to_string())?;
+        self.take(desk, scan, job, (found, whole), &follower.name().to_string())?;
         if whole {
             journal.remove()?;
         }
@@ -325,6 +327,7 @@ impl Following {
         &self,
         desk: &Desk,
         scan: &Scan,
+        job: &Job,
         (found, whole): (Propagated, bool),
         machine: &str,
     ) -> Answer<()> {
@@ -356,14 +359,13 @@ impl Following {
             // Planes that were not come to keep what was known of them.
             scan.with(|sheet| keep_known(&mut confidence, &sheet.document, self.plane));
         }
-        let machine = Machine { kind: MachineKind::Propagated, name: machine.to_owned() };
-        let proposal =
-            Proposal { what: What::Propagate, labels: &self.labels, machine: Some(machine), confidence };
+        let machine = Machine::propagated(machine);
+        let proposal = Proposal { what: What::Propagate, labels: &self.labels, machine, confidence };
         let view = View::new(self.plane, scan.canonical.shape);
         let [from, to] = self.range.unwrap_or([0, count - 1]);
         let looked: BTreeSet<(u16, usize)> =
             rows.iter().map(|row| (row.label, order.slice_to_canonical(row.slice, space))).collect();
-        commit(desk, scan, proposal, |voxel, old| {
+        commit(desk, scan, job, proposal, |voxel, old| {
             let k = view.plane_of(voxel);
             let is_left = !(from..=to).contains(&k) || !whole && old != 0 && !looked.contains(&(old, k));
             if is_left { old } else { result[voxel] }
@@ -389,6 +391,7 @@ fn keep_known(confidence: &mut BTreeMap<u16, Option<Confidence>>, document: &Doc
 fn commit(
     desk: &Desk,
     scan: &Scan,
+    job: &Job,
     proposal: Proposal<'_>,
     result: impl Fn(usize, u16) -> u16,
 ) -> Answer<()> {
@@ -399,7 +402,7 @@ fn commit(
         let labels: BTreeSet<u16> = proposal.labels.intersection(&open).copied().collect();
         let proposal = Proposal { labels: &labels, ..proposal };
         let Some(step) = proposal.step(&sheet.document, result) else { return Ok(()) };
-        change::store(desk, scan, sheet, "", None, Act::Step(step)).map(drop)
+        change::store(desk, scan, sheet, &job.author(), None, Act::Step(step)).map(drop)
     })
 }
 
@@ -409,28 +412,59 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, predictor: &Predictor) -> Answer
     let mut values: BTreeMap<u16, u16> = BTreeMap::new();
     scan.with(|sheet| {
         let mut labels = sheet.document.facts.labels.clone();
+        let mut taken = sheet.document.taken();
         for organ in &predictor.card.organs {
-            let known = labels.iter().find(|label| label.name == organ.name).map(|label| label.value);
-            let value = known.unwrap_or_else(|| {
-                let value =
-                    (1..).find(|value| labels.iter().all(|label| label.value != *value)).unwrap_or(u16::MAX);
-                labels.push(label(value, &organ.name, labels.len()));
-                value
-            });
+            let is_same = |label: &&Label| label.name.to_lowercase() == organ.name.to_lowercase();
+            let value = match labels.iter().find(is_same) {
+                Some(known) => known.value,
+                None => {
+                    let value = (1..u16::MAX).find(|value| !taken.contains(value));
+                    let value = value.ok_or_else(|| {
+                        Refusal::conflict("bad_labels", "No label value is left for the network's organs.")
+                    })?;
+                    taken.insert(value);
+                    labels.push(label(value, &organ.name, labels.len()));
+                    value
+                }
+            };
             values.insert(organ.value, value);
         }
         if labels.len() > sheet.document.facts.labels.len() {
-            change::relabel(desk, scan, sheet, "", labels)?;
+            change::relabel(desk, scan, sheet, &job.author(), labels)?;
         }
         Answer::Ok(())
     })?;
     let labels: BTreeSet<u16> = values.values().copied().collect();
     let result = scan.order.apply(&prediction.mask).voxels;
-    let name = format!("run {}", predictor.weights);
-    let machine = Some(Machine { kind: MachineKind::Predicted, name });
-    let confidence = labels.iter().map(|label| (*label, None)).collect();
+    let machine = Machine::predicted(&prediction::network(&predictor.weights));
+    let pixels = pixels(&result, &scan.canonical, &values);
+    let channels = predictor.card.channels();
+    let of_organ = |organ: u16| {
+        // The innermost region is the one that its pixels were found by.
+        let at = channels.iter().rposition(|channel| channel.values.contains(&organ))?;
+        let (values, pixels) = (prediction.confidence.get(at)?.clone(), pixels.get(&organ)?.clone());
+        let doubt = |&k: &usize| f64::from(1.0 - values[k].unwrap_or(1.0)) * f64::from(pixels[k]);
+        let next = (0..values.len()).filter(|k| doubt(k) > 0.0);
+        let next = next.max_by(|one, other| doubt(one).total_cmp(&doubt(other)));
+        Some(Confidence { plane: Plane::Axial, values, pixels, next })
+    };
+    let confidence = values.iter().map(|(&organ, &label)| (label, of_organ(organ))).collect();
     let proposal = Proposal { what: What::Predict, labels: &labels, machine, confidence };
-    commit(desk, scan, proposal, |voxel, _| values.get(&result[voxel]).copied().unwrap_or(0))
+    commit(desk, scan, job, proposal, |voxel, _| values.get(&result[voxel]).copied().unwrap_or(0))
+}
+
+/// Pixels of each of some values in each axial slice.
+fn pixels(mask: &[u16], space: &Space, values: &BTreeMap<u16, u16>) -> BTreeMap<u16, Vec<u32>> {
+    let [nx, ny, nz] = space.shape;
+    let mut counts: BTreeMap<u16, Vec<u32>> = values.keys().map(|&value| (value, vec![0; nz])).collect();
+    for (k, plane) in mask.chunks_exact(nx * ny).enumerate() {
+        for run in plane.chunk_by(|a, b| a == b) {
+            if let Some(own) = counts.get_mut(&run[0]) {
+                own[k] += run.len() as u32;
+            }
+        }
+    }
+    counts
 }
 
 /// Tells the page of each slice, and asks whether to stop.
@@ -478,7 +512,7 @@ impl Watch for Watching<'_> {
 ///
 /// # Errors
 /// `nothing_between`, `no_such_label`, `locked`; what storing says.
-pub fn interpolate(desk: &Desk, scan: &Scan, tab: &str, label: u16, plane: Plane) -> Answer<Value> {
+pub fn interpolate(desk: &Desk, scan: &Scan, author: &Author, label: u16, plane: Plane) -> Answer<Value> {
     scan.with(|sheet| {
         let document = &sheet.document;
         check_label(document, label)?;
@@ -503,11 +537,11 @@ pub fn interpolate(desk: &Desk, scan: &Scan, tab: &str, label: u16, plane: Plane
         }
         let labels = BTreeSet::from([label]);
         let confidence = BTreeMap::from([(label, None)]);
-        let machine = Some(Machine { kind: MachineKind::Propagated, name: "interpolation".to_owned() });
+        let machine = Machine::propagated("interpolation");
         let proposal = Proposal { what: What::Interpolate, labels: &labels, machine, confidence };
         let step = proposal.step(document, |voxel, _| result[voxel]);
         match step {
-            Some(step) => change::store(desk, scan, sheet, tab, None, Act::Step(step)),
+            Some(step) => change::store(desk, scan, sheet, author, None, Act::Step(step)),
             None => Ok(change::unchanged(&sheet.document)),
         }
     })
@@ -521,16 +555,17 @@ pub fn surface(scan: &Scan, labels: &BTreeSet<u16>, turn: f32) -> Answer<Option<
     let rgb = |color: &str| {
         [1, 3, 5].map(|at| u8::from_str_radix(color.get(at..at + 2).unwrap_or("c8"), 16).unwrap_or(200))
     };
-    let (colors, voxels) = scan.with(|sheet| {
+    let (colors, own) = scan.with(|sheet| {
         let known = sheet.document.facts.labels.iter().filter(|label| labels.contains(&label.value));
         let colors: BTreeMap<u16, [u8; 3]> = known.map(|label| (label.value, rgb(&label.color))).collect();
-        (colors, sheet.document.mask.clone())
+        let own = crate::surface::cut(&sheet.document.mask, &scan.canonical, &colors);
+        (colors, own)
     });
     if labels.is_empty() || colors.len() < labels.len() {
         return Err(Refusal::missing("no_such_label", "There is no such label."));
     }
-    let mask = Volume { space: scan.canonical.clone(), voxels };
-    Ok(crate::surface::picture(&mask, turn, &colors)?)
+    let Some(own) = own else { return Ok(None) };
+    Ok(Some(crate::surface::picture(&own, turn, &colors)?))
 }
 
 /// Asks the job of a scan to stop, if there is one.

@@ -34,6 +34,10 @@ impl Cache {
         Self { folder, shape: [1, side, side, dim] }
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn file(&self, slice: usize, [centre, width]: [f32; 2]) -> PathBuf {
         self.folder.join(format!("slice{slice:04}-window{centre}_{width}.safetensors"))
     }

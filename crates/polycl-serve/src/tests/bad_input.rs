@@ -67,6 +67,26 @@ fn a_scan_that_changes_or_vanishes_takes_no_more_strokes() {
 }
 
 #[test]
+fn a_scan_that_has_changed_is_opened_anew() {
+    runtime().block_on(async {
+        let server = Server::new();
+        let (id, _) = server.open("first", "a").await;
+        let edits = format!("/api/scans/{id}/edits");
+        server.post(&edits, stroke(1, 1, 2, 5, 3)).await;
+        let path = server.folder.path().join("first.nii.gz");
+        let space = nifti::read_image(&path).unwrap().space;
+        let voxels = vec![-7.0; space.voxels()];
+        nifti::write_image(&path, &Volume { space, voxels }).unwrap();
+        let (_, scan) = server.open("first", "a").await;
+        assert!(
+            scan["odd"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains("changed"))
+        );
+        assert_eq!((&scan["values"]["max"], &scan["revision"]), (&json!(-7.0), &json!(1)));
+        assert_eq!(server.post(&edits, stroke(2, 1, 3, 5, 3)).await.json()["slices"]["1"], "..dd....");
+    });
+}
+
+#[test]
 fn a_scan_of_another_shape_is_not_drawn_on() {
     runtime().block_on(async {
         let server = Server::new();

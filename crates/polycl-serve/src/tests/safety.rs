@@ -32,6 +32,25 @@ fn a_foreign_host_is_refused() {
 }
 
 #[test]
+fn browsers_leave_the_port_of_plain_http_out() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::new(request(folder.path())).unwrap());
+        let guard = Arc::new(Guard::new("127.0.0.1:80".parse().unwrap(), None, &[]).unwrap());
+        let token = guard.token().to_owned();
+        let router = guarded(&desk, guard);
+        let hosts =
+            [("127.0.0.1", 200), ("localhost:80", 200), ("evil.example", 403), ("127.0.0.1:8765", 403)];
+        for (host, status) in hosts {
+            let asked = Asked::builder().uri("/api/session").header("host", host);
+            let asked = asked.header("authorization", format!("Bearer {token}"));
+            let answer = router.clone().oneshot(asked.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), status, "{host}");
+        }
+    });
+}
+
+#[test]
 fn another_page_is_refused() {
     runtime().block_on(async {
         let server = Server::new();

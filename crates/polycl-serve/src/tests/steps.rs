@@ -56,6 +56,10 @@ fn a_step_of_an_older_journal_is_read() {
     let old = r#"{"what":"stroke","changes":"","marks":{},"machine":[null,null]}"#;
     let step: crate::step::Step = serde_json::from_str(old).unwrap();
     assert_eq!((step.review, step.removes, step.label), (None, None, None));
+    assert!(step.machines.iter().all(|machines| machines.latest().is_none()));
+    let old = old.replace("[null,null]", r#"[null,{"kind":"predicted","name":"run 1"}]"#);
+    let step: crate::step::Step = serde_json::from_str(&old).unwrap();
+    assert_eq!(step.machines[1].names(), ["run 1"]);
     let review: crate::document::Review = serde_json::from_str(r#"{"who":"Ann","when":5}"#).unwrap();
     assert!(!review.empty);
 }
@@ -191,5 +195,52 @@ fn a_scan_is_open_as_long_as_a_tab_has_it() {
         server.post(&of(&other, "note"), json!({"tab": "b", "note": "look"})).await;
         server.post(&of(&other, "close"), json!({"tab": "b"})).await;
         assert_eq!(row(&server, "second").await["open"], false);
+    });
+}
+
+#[test]
+fn copies_of_a_slice_make_no_mask_drawn_by_hand() {
+    runtime().block_on(async {
+        let server = Server::new();
+        let (id, _) = server.open("first", "a").await;
+        server.post("/api/session", json!({"who": "Ann"})).await;
+        server.post(&of(&id, "edits"), stroke(1, 1, 2, 40, 60)).await;
+        let mut copy = stroke(2, 1, 3, 40, 60);
+        copy["what"] = json!("copy");
+        server.post(&of(&id, "edits"), copy).await;
+        server.post(&of(&id, "review"), json!({"tab": "a", "reviewed": true})).await;
+        let mask = server.folder.path().join("polycl/masks/first.nii.gz");
+        let maker = polycl_data::Records::default().maker(&mask).unwrap().unwrap();
+        assert_eq!((maker.origin, maker.machines.len()), (polycl_data::Origin::Reviewed, 1));
+        // Undone, it is a person's alone.
+        server.post(&of(&id, "undo"), json!({"tab": "a"})).await;
+        server.post(&of(&id, "review"), json!({"tab": "a", "reviewed": true})).await;
+        assert!(polycl_data::Records::default().maker(&mask).unwrap().is_none());
+    });
+}
+
+#[test]
+fn each_tab_has_its_own_annotator() {
+    runtime().block_on(async {
+        for shared in [false, true] {
+            let Server { folder, desk, router, .. } = Server::new();
+            let listen = shared.then(|| ("192.0.2.1".parse().unwrap(), "a-token-of-sixteen".to_owned()));
+            let request = Request { listen, ..desk.request.clone() };
+            drop((router, desk));
+            let server = Server::with(folder, request);
+            for (who, tab) in [("Ann", "a"), ("Bob", "b")] {
+                server.post("/api/session", json!({"who": who, "tab": tab})).await;
+            }
+            let (id, _) = server.open("first", "a").await;
+            let drawn = server.post(&of(&id, "edits"), stroke(1, 1, 2, 40, 60)).await.json();
+            assert_eq!(drawn["who"], "Ann");
+            let (id, _) = server.open("second", "b").await;
+            let asked = json!({"tab": "b", "reviewed": true});
+            let row = server.post(&of(&id, "review"), asked).await.json()["row"].clone();
+            assert_eq!(row["who"], "Bob");
+            // A tab that has given no name is whoever came last, unless others can reach the server.
+            let own = server.get("/api/session?tab=c").await.json()["who"].clone();
+            assert_eq!(own, if shared { json!(null) } else { json!("Bob") });
+        }
     });
 }
