@@ -204,6 +204,11 @@ impl Scan {
         slice_in_file(&self.orientation, self.shape, self.first_slice + slice).expect("a slice of the scan")
     }
 
+    /// Millimetres between slices.
+    pub fn thickness(&self) -> f64 {
+        self.orientation.find(['S', 'I']).map_or(self.spacing[2], |axis| self.spacing[axis])
+    }
+
     /// True if the scan is of this domain; every scan is of none in particular.
     pub fn of_domain(&self, domain: Option<&str>) -> bool {
         domain.is_none() || self.domain.as_deref() == domain

@@ -134,6 +134,27 @@ impl Checkpoint {
             .map_err(|e| broken(&self.path, "a training state that this version knows", &e))
     }
 
+    /// The same for a network that sees so many maps, of which the file's sees the first: the others begin with weights of 0.
+    #[must_use]
+    pub fn seeing(mut self, inputs: usize) -> Self {
+        // Only the convolution that sees the image has one channel to sum over.
+        let first = |(name, data): &(&String, &mut TensorData)| {
+            name.starts_with("encoder.") && matches!(data.shape()[..], [_, 1, _, _])
+        };
+        if let Some((_, weights)) = self.tensors.iter_mut().find(first).filter(|_| inputs > 1)
+            && let (&[outputs, _, height, width], Ok(values)) =
+                (&weights.shape()[..], weights.try_to_vec::<f32>())
+        {
+            let mut wider = Vec::with_capacity(values.len() * inputs);
+            for kernel in values.chunks_exact(height * width) {
+                wider.extend_from_slice(kernel);
+                wider.resize(wider.len() + (inputs - 1) * kernel.len(), 0.0);
+            }
+            *weights = TensorData::new(wider, [outputs, inputs, height, width]);
+        }
+        self
+    }
+
     /// Fills every tensor of `model`.
     ///
     /// # Errors
@@ -233,4 +254,37 @@ fn tensor_data(path: &Path, name: &str, view: &TensorView<'_>) -> Result<TensorD
 
 fn broken(path: &Path, expected: &str, found: &dyn std::fmt::Display) -> Error {
     Error::new(path, Kind::Checkpoint, expected, found.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Distribution, Tolerance};
+
+    use super::*;
+    use crate::net::{EncoderConfig, Map, Net, SegmenterConfig};
+
+    #[test]
+    fn maps_that_an_encoder_has_not_seen_change_nothing_at_first() {
+        let device = Device::flex();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        for net in [Net::Unet, Net::Resnet18] {
+            let of = |inputs| {
+                let widths = [2, 4, 4, 4, 4];
+                let encoder = EncoderConfig { widths, inputs, ..EncoderConfig::published(net) };
+                SegmenterConfig { encoder, organs: 1, overlap: false }
+            };
+            let narrow = of(1).init(&device);
+            save(&path, &narrow, None, &()).unwrap();
+            let mut wide = of(3).init(&device);
+            let checkpoint = Checkpoint::read(&path).unwrap();
+            assert_eq!(checkpoint.load_part(&mut wide, "encoder.").unwrap_err().kind, Kind::Checkpoint);
+            checkpoint.seeing(3).load_part(&mut wide, "encoder.").unwrap();
+            let images = Tensor::<4>::random([2, 3, 32, 32], Distribution::Default, &device);
+            let first = images.clone().narrow(1, 0, 1);
+            let deepest = |maps: Vec<Map>| maps.last().unwrap().to_nchw().into_data();
+            let (told, image) = (wide.encoder.features(images), narrow.encoder.features(first));
+            deepest(told).assert_approx_eq::<f32>(&deepest(image), Tolerance::absolute(1e-5));
+        }
+    }
 }

@@ -30,6 +30,18 @@ pub struct EncoderConfig {
     pub net: Net,
     /// Channels of the five maps, from full to lowest resolution.
     pub widths: [usize; 5],
+    /// Maps that the network sees: the image, and, where it teaches another, where in each organ's range the slice lies.
+    #[serde(default = "image_alone", skip_serializing_if = "is_image_alone")]
+    pub inputs: usize,
+}
+
+fn image_alone() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_image_alone(inputs: &usize) -> bool {
+    *inputs == 1
 }
 
 impl EncoderConfig {
@@ -38,13 +50,13 @@ impl EncoderConfig {
             Net::Unet => [16, 32, 64, 128, 256],
             Net::Resnet18 => [32, 64, 128, 256, 512],
         };
-        Self { net, widths }
+        Self { net, widths, inputs: 1 }
     }
 
     pub fn init(&self, device: &Device) -> Encoder {
         match self.net {
-            Net::Unet => Encoder::UNet(UNetEncoder::new(&self.widths, device)),
-            Net::Resnet18 => Encoder::ResNet18(ResNet18Encoder::new(&self.widths, device)),
+            Net::Unet => Encoder::UNet(UNetEncoder::new(self.inputs, &self.widths, device)),
+            Net::Resnet18 => Encoder::ResNet18(ResNet18Encoder::new(self.inputs, &self.widths, device)),
         }
     }
 }
@@ -57,7 +69,7 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// [B, 1, H, W], sides multiples of 32 → five maps from the highest to the lowest resolution.
+    /// [B, inputs, H, W], sides multiples of 32 → five maps from the highest to the lowest resolution.
     pub fn features(&self, x: Tensor<4>) -> Vec<Map> {
         match self {
             Self::UNet(encoder) => encoder.features(x),
@@ -65,7 +77,7 @@ impl Encoder {
         }
     }
 
-    /// `[B, 1, H, W]` → `[B, widths[4]]`, the input of the projection; batch norm sees `batches`
+    /// `[B, inputs, H, W]` → `[B, widths[4]]`, the input of the projection; batch norm sees `batches`
     /// batches, one after the other.
     pub fn pooled(&self, x: Tensor<4>, batches: usize) -> Tensor<2> {
         match self {

@@ -29,10 +29,10 @@ struct BasicBlock {
 }
 
 impl ResNet18Encoder {
-    pub fn new(widths: &[usize; 5], device: &Device) -> Self {
+    pub fn new(inputs: usize, widths: &[usize; 5], device: &Device) -> Self {
         let [w0, w1, w2, w3, w4] = *widths;
         Self {
-            conv1: conv(1, w0, 7, 2, device),
+            conv1: conv(inputs, w0, 7, 2, device),
             bn1: BatchNorm2d::new(w0, device),
             layer1: stage(w0, w1, 1, device),
             layer2: stage(w1, w2, 2, device),
@@ -41,7 +41,7 @@ impl ResNet18Encoder {
         }
     }
 
-    /// [B, 1, H, W] → stem [B, 32, H/2, W/2] and four stages of 64, 128, 256, 512 channels at
+    /// [B, inputs, H, W] → stem [B, 32, H/2, W/2] and four stages of 64, 128, 256, 512 channels at
     /// H/4, H/8, H/16, H/32.
     /// Batch norm sees `batches` batches.
     pub fn features(&self, x: Tensor<4>, batches: usize) -> Vec<Map> {
@@ -56,7 +56,7 @@ impl ResNet18Encoder {
         maps
     }
 
-    /// Input of the projection: `[B, 1, H, W]` → `[B, widths[4]]`.
+    /// Input of the projection: `[B, inputs, H, W]` → `[B, widths[4]]`.
     pub fn pooled(&self, x: Tensor<4>, batches: usize) -> Tensor<2> {
         global_average(&self.features(x, batches).pop().expect("there are five maps"))
     }

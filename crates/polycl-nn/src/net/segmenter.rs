@@ -39,7 +39,7 @@ impl SegmenterConfig {
     }
 }
 
-/// Encoder and decoder, trained together: [B, 1, H, W] → logits [B, channels, H, W].
+/// Encoder and decoder, trained together: [B, inputs, H, W] → logits [B, channels, H, W].
 #[derive(Module, Debug)]
 pub struct Segmenter {
     pub encoder: Encoder,
@@ -88,7 +88,7 @@ impl Decoder {
 }
 
 impl Segmenter {
-    /// [B, 1, H, W] → logits [B, channels, H, W]
+    /// [B, inputs, H, W] → logits [B, channels, H, W]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.decoder.stages(self.encoder.features(x)).1
     }

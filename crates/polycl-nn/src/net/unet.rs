@@ -11,13 +11,13 @@ pub struct UNetEncoder {
 }
 
 impl UNetEncoder {
-    pub fn new(widths: &[usize; 5], device: &Device) -> Self {
-        let inputs = [1, widths[0], widths[1], widths[2], widths[3]];
+    pub fn new(inputs: usize, widths: &[usize; 5], device: &Device) -> Self {
+        let inputs = [inputs, widths[0], widths[1], widths[2], widths[3]];
         let blocks = inputs.iter().zip(widths).map(|(&i, &o)| ConvBlock::new(i, o, device)).collect();
         Self { blocks }
     }
 
-    /// [B, 1, H, W] → five maps; map `i` is `[B, widths[i], H / 2^i, W / 2^i]`.
+    /// [B, inputs, H, W] → five maps; map `i` is `[B, widths[i], H / 2^i, W / 2^i]`.
     pub fn features(&self, x: Tensor<4>) -> Vec<Map> {
         let mut maps: Vec<Map> = Vec::with_capacity(self.blocks.len());
         let mut input = Map::from_nchw(x);
@@ -29,7 +29,7 @@ impl UNetEncoder {
         maps
     }
 
-    /// Input of the projection: max-pool, then global average: `[B, 1, H, W]` → `[B, widths[4]]`.
+    /// Input of the projection: max-pool, then global average: `[B, inputs, H, W]` → `[B, widths[4]]`.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
         let deepest = self.features(x).pop().expect("there are five blocks");
         global_average(&halved(&deepest))

@@ -42,6 +42,7 @@ impl Looks {
     pub fn open(dataset: &Dataset, run: Option<&Path>, device: Device) -> Result<Self> {
         let Some(run) = run else { return Ok(Self::Pixels) };
         let card = RunCard::read(run)?;
+        card.check_inputs(run)?;
         card.check_intensities(run, &dataset.index.preprocess)?;
         let (config, device) = (card.model.encoder(), device.open());
         let mut network = SegmenterConfig { encoder: config, organs: 1, overlap: false }.init(&device);

@@ -14,6 +14,8 @@ pub struct Example {
     pub weight: f32,
     /// The organs that it shows, by their place among those segmented.
     pub shows: Vec<usize>,
+    /// Its height in the range of each of them, for a network that is told.
+    pub heights: Vec<f32>,
 }
 
 /// The scans of examples, in order.
@@ -149,6 +151,7 @@ mod tests {
             id: SliceId { scan: 0, slice },
             weight: 1.0,
             shows: shows.to_vec(),
+            heights: Vec::new(),
         };
         shows.iter().enumerate().map(example).collect()
     }

@@ -158,6 +158,19 @@ impl RunCard {
         Ok(card)
     }
 
+    /// Refuses a network that needs more than a scan.
+    ///
+    /// # Errors
+    /// [`Kind::Checkpoint`] for a teacher of another network.
+    pub fn check_inputs(&self, run: &Path) -> Result<()> {
+        if self.model.encoder().inputs == 1 {
+            return Ok(());
+        }
+        let found = "a teacher, which is also told where in the organs' ranges slices lie";
+        Err(Error::new(run, Kind::Checkpoint, "a network that sees scans alone", found)
+            .hint("give the run that it taught, the folder above"))
+    }
+
     /// Holds what the encoder of `run` has seen to slices prepared in another way.
     ///
     /// # Errors
@@ -178,9 +191,9 @@ impl RunCard {
             return Err(format!("version {} of the layout, not 1", self.polycl_run));
         }
         self.preprocess.check()?;
-        let widths = self.model.encoder().widths;
-        if widths.iter().any(|width| !(1..=MAX_WIDTH).contains(width)) {
-            return Err(format!("widths {widths:?}"));
+        let EncoderConfig { widths, inputs, .. } = self.model.encoder();
+        if widths.iter().chain([&inputs]).any(|width| !(1..=MAX_WIDTH).contains(width)) {
+            return Err(format!("widths {widths:?} and {inputs} inputs"));
         }
         if let Some(odd) = self.channels().into_iter().find(|channel| channel.parts == Some(0)) {
             return Err(format!("{} of no parts", odd.name));

@@ -6,7 +6,7 @@ use crate::reference::Reference;
 
 pub fn segmenter(net: Net, weights: &Reference, device: &Device) -> Segmenter {
     let config = SegmenterConfig {
-        encoder: EncoderConfig { net, widths: weights.widths() },
+        encoder: EncoderConfig { widths: weights.widths(), ..EncoderConfig::published(net) },
         organs: 1,
         overlap: false,
     };
@@ -16,7 +16,7 @@ pub fn segmenter(net: Net, weights: &Reference, device: &Device) -> Segmenter {
 }
 
 pub fn contrastive(net: Net, weights: &Reference, device: &Device) -> Contrastive {
-    let config = EncoderConfig { net, widths: weights.widths() };
+    let config = EncoderConfig { widths: weights.widths(), ..EncoderConfig::published(net) };
     let mut model = Contrastive::new(&config, device).with_dropout(0.0);
     weights.fill(&mut model, "weight.", |name| !name.starts_with("decoder."));
     model

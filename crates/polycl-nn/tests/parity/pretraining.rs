@@ -180,7 +180,7 @@ fn config(reference: &Reference, method: Method) -> PretrainConfig {
 
 fn encoder(reference: &Reference) -> EncoderConfig {
     let net = serde_json::from_value(reference.about("net").clone()).unwrap();
-    EncoderConfig { net, widths: reference.widths() }
+    EncoderConfig { widths: reference.widths(), ..EncoderConfig::published(net) }
 }
 
 fn simclr(net: &str) {

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use polycl_nn::loss::{ContrastiveLoss, SegmentationLoss};
-use polycl_nn::net::{Contrastive, Net, Segmenter, averaged, probabilities};
+use polycl_nn::net::{Contrastive, EncoderConfig, Net, Segmenter, SegmenterConfig, averaged, probabilities};
 use polycl_nn::optim::{Adam, Schedule, clip_scale, global_norm, warmed_up};
 use polycl_nn::train::kept;
 use serde_json::Value;
@@ -39,16 +39,14 @@ fn supervised(folder: &str, net: Net) {
 }
 
 /// Ten steps of fine-tuning as it is by default: loss, warm-up and cosine, clipping, the running mean of the weights.
-#[test]
-fn the_recipe() {
+/// `see` makes what the network sees of images and their names.
+fn by_recipe(reference: &Reference, mut model: Segmenter, see: impl Fn(Tensor<4>, &str) -> Tensor<4>) {
     let device = Device::flex().autodiff();
-    let (batches, initial) = (Reference::open("training/batches"), Reference::open("training/unet_initial"));
-    let reference = Reference::open("training/unet_recipe");
-    let (mut model, mut adam) = (segmenter(Net::Unet, &initial, &device), Adam::default());
-    let (mut average, mut losses) = (model.clone(), Vec::new());
+    let batches = Reference::open("training/batches");
+    let (mut average, mut losses, mut adam) = (model.clone(), Vec::new(), Adam::default());
     for step in 0..10 {
-        let batch = step % 2;
-        let logits = model.forward(batches.tensor(&format!("{batch}.image"), &device));
+        let batch = (step % 2).to_string();
+        let logits = model.forward(see(batches.tensor(&format!("{batch}.image"), &device), &batch));
         let weights = Tensor::ones([logits.dims()[0]], &device);
         let mask = batches.tensor(&format!("{batch}.mask"), &device);
         let loss = SegmentationLoss::BatchDiceCrossEntropy.forward(logits, mask, weights);
@@ -62,9 +60,36 @@ fn the_recipe() {
     reference.close("losses", TensorData::new(losses, [10]));
     reference.close_module("weight.", &model, |_| true);
     reference.close_module("average.", &average, |_| true);
-    let image = batches.tensor::<4>("fixed.input", &Device::flex());
+    let image = see(batches.tensor::<4>("fixed.input", &Device::flex()), "fixed");
     reference.close("output", probabilities(model.valid().forward(image.clone())).into_data());
     reference.close("average_output", probabilities(average.valid().forward(image)).into_data());
+}
+
+#[test]
+fn the_recipe() {
+    let initial = Reference::open("training/unet_initial");
+    let model = segmenter(Net::Unet, &initial, &Device::flex().autodiff());
+    by_recipe(&Reference::open("training/unet_recipe"), model, |images, _| images);
+}
+
+/// A teacher, which sees heights beside images, from weights that do not know of heights.
+#[test]
+fn the_recipe_of_a_teacher() {
+    let reference = Reference::open("training/unet_heights");
+    let encoder =
+        EncoderConfig { inputs: 2, widths: reference.widths(), ..EncoderConfig::published(Net::Unet) };
+    let config = SegmenterConfig { encoder, organs: 1, overlap: false };
+    let mut model = config.init(&Device::flex().autodiff()).with_dropout(0.0);
+    reference.fill(&mut model, "initial.", |name| !name.starts_with("projection."));
+    by_recipe(&reference, model, |images, name| {
+        let heights: Vec<f32> = serde_json::from_value(reference.about("heights")[name].clone()).unwrap();
+        let [count, _, height, width] = images.dims();
+        let maps: Vec<f32> =
+            heights.into_iter().flat_map(|at| std::iter::repeat_n(at, height * width)).collect();
+        let maps = TensorData::new(maps, [count, 1, height, width]);
+        let maps = Tensor::from_data(maps, &images.device());
+        Tensor::cat(vec![images, maps], 1)
+    });
 }
 
 #[test]

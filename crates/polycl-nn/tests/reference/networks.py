@@ -24,10 +24,10 @@ class ConvBlock(nn.Module):
 
 
 class UNetEncoder(nn.Module):
-    def __init__(self, widths):
+    def __init__(self, widths, inputs=1):
         super().__init__()
         self.widths = widths
-        self.blocks = nn.ModuleList(ConvBlock(i, o) for i, o in zip((1, *widths[:-1]), widths))
+        self.blocks = nn.ModuleList(ConvBlock(i, o) for i, o in zip((inputs, *widths[:-1]), widths))
         self.pool = nn.MaxPool2d(2)
 
     def stages(self, x):
@@ -59,10 +59,10 @@ class BasicBlock(nn.Module):
 class ResNet18Encoder(nn.Module):
     """torchvision's ResNet-18 and its names, but one input channel and a stem narrower than the first stage."""
 
-    def __init__(self, widths):
+    def __init__(self, widths, inputs=1):
         super().__init__()
         self.widths = widths
-        self.conv1, self.bn1 = nn.Conv2d(1, widths[0], 7, 2, 3, bias=False), nn.BatchNorm2d(widths[0])
+        self.conv1, self.bn1 = nn.Conv2d(inputs, widths[0], 7, 2, 3, bias=False), nn.BatchNorm2d(widths[0])
         self.relu, self.maxpool = nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         for i, stride in enumerate((1, 2, 2, 2), start=1):
             cin, cout = widths[i - 1 : i + 1]
@@ -110,9 +110,9 @@ def upsample(x):
 class PolyCl(nn.Module):
     """Encoder with both heads: `embed` is the contrastive network, `forward` the segmenter (logits)."""
 
-    def __init__(self, net, widths, channels=1):
+    def __init__(self, net, widths, channels=1, inputs=1):
         super().__init__()
-        self.encoder = {"unet": UNetEncoder, "resnet18": ResNet18Encoder}[net](widths)
+        self.encoder = {"unet": UNetEncoder, "resnet18": ResNet18Encoder}[net](widths, inputs)
         self.projection = nn.Linear(widths[-1], widths[-1])
         self.decoder = Decoder(widths, channels, half_resolution=net == "resnet18")
 

@@ -25,8 +25,8 @@ def initial_state(net, widths, seed):
     return {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
 
 
-def model_with(net, widths, state, mode, dtype=torch.float64):
-    model = PolyCl(net, widths).to(dtype)
+def model_with(net, widths, state, mode, dtype=torch.float64, inputs=1):
+    model = PolyCl(net, widths, inputs=inputs).to(dtype)
     model.load_state_dict(cast(state, dtype), strict=False)
     return set_mode(model, mode)
 

@@ -7,6 +7,7 @@ use polycl_data::split::{self, Budget, Split};
 use polycl_data::{Dataset, Scan};
 
 use super::config::FinetuneConfig;
+use super::ranges::Ranges;
 use crate::select::SliceId;
 use crate::train::draw::Example;
 use crate::train::run::Organ;
@@ -27,6 +28,7 @@ pub(super) fn examples(
         Example {
             weight: weight.of(scan, organs, id.slice),
             shows: (0..organs.len()).filter(|&organ| shows(&organs[organ])).collect(),
+            heights: Ranges::own(scan).heights(organs, id.slice),
             id,
         }
     };

@@ -77,6 +77,9 @@ pub struct FinetuneConfig {
     pub patience: usize,
     pub augment: Augment,
     pub training: Settings,
+    /// The network is also told where in each organ's range a slice lies, as only a teacher's can be.
+    #[serde(skip)]
+    pub told_heights: bool,
 }
 
 /// Part of a batch that shows an organ.

@@ -4,6 +4,7 @@ mod cohort;
 mod config;
 mod parts;
 mod plan;
+mod ranges;
 mod regions;
 mod teach;
 
@@ -29,8 +30,9 @@ pub use config::FinetuneConfig;
 use config::settings_make_sense;
 pub use config::{AVERAGE, ENCODER_RATE, FOREGROUND, RATE, STEPS, WARMUP};
 pub use plan::Plan;
+use ranges::Ranges;
 use regions::Channels;
-use teach::{Taught, Teacher, taught};
+use teach::{Taught, Teacher, inputs, taught};
 
 /// Refuses what could not be fine-tuned so on `dataset`, without doing anything; whether an encoder fits is
 /// not looked at.
@@ -68,8 +70,9 @@ fn fine_tuned(
 ) -> Result<State> {
     settings_make_sense(dataset, config)?;
     let pretrained = config.encoder.as_deref().map(RunCard::read).transpose()?;
-    let encoder = encoder_config(config, pretrained.as_ref(), dataset)?;
+    let mut encoder = encoder_config(config, pretrained.as_ref(), dataset)?;
     let mut task = Finetuning::new(dataset, config.clone())?;
+    encoder.inputs = task.inputs();
     task.resolve(encoder.net);
     task.count_parts()?;
     let Channels { all, overlap } = &task.channels;
@@ -82,7 +85,7 @@ fn fine_tuned(
     let mut model =
         initialised(task.config.training.seed, &device, || segmenter.init(&device).with_dropout(dropout));
     if let Some(run) = &config.encoder {
-        let checkpoint = Checkpoint::read(&weights(run))?;
+        let checkpoint = Checkpoint::read(&weights(run))?.seeing(encoder.inputs);
         checkpoint.load_part(&mut model, "encoder.")?;
         if decoder {
             checkpoint.load_part(&mut model, "decoder.blocks.")?;
@@ -93,7 +96,7 @@ fn fine_tuned(
         watch.partial(&task.summary());
     }
     if !task.taught.is_empty() {
-        let taught = task.be_taught((&out.join(TEACHER), segmenter), begin, watch);
+        let taught = task.be_taught(&out.join(TEACHER), begin, watch);
         if let Some(state) = taught.inspect_err(|_| run.abandon())? {
             return Ok(state);
         }
@@ -117,6 +120,7 @@ fn encoder_config(
         return Err(Error::new(run, Kind::Checkpoint, expected, found)
             .hint("leave --net out, to take the network of the encoder"));
     }
+    card.check_inputs(run)?;
     card.check_intensities(run, &dataset.index.preprocess)?;
     Ok(encoder)
 }
@@ -188,16 +192,14 @@ impl<'a> Finetuning<'a> {
     }
 
     /// Trains a teacher in the folder `run`, or goes on with it, and lets it draw; its state where it was stopped.
-    fn be_taught(
-        &mut self,
-        (run, network): (&Path, SegmenterConfig),
-        begin: Begin,
-        watch: &dyn Watch,
-    ) -> Result<Option<State>> {
+    fn be_taught(&mut self, run: &Path, begin: Begin, watch: &dyn Watch) -> Result<Option<State>> {
+        // A teacher that an earlier version began goes on as it was.
+        let begun = run.join("run.json").exists().then(|| RunCard::read(run)).transpose()?;
         let config = FinetuneConfig {
             self_train: Some(false),
             ranged: None,
             permuted_ranges: false,
+            told_heights: begun.is_none_or(|card| card.model.encoder().inputs > 1),
             ..self.config.clone()
         };
         watch.note("a teacher learns from the drawn slices first");
@@ -212,6 +214,9 @@ impl<'a> Finetuning<'a> {
         let classes = &|id| Ok(self.slice(id)?.1);
         let (dataset, organs, drawn) = (self.dataset, &*self.organs, &*self.examples);
         let painted = &self.channels.painted();
+        let RunKind::Segmenter(network) = RunCard::read(run)?.model else {
+            return Err(Error::new(run, Kind::Checkpoint, "a teacher, which segments", "an encoder"));
+        };
         let teacher = Teacher { dataset, organs, network, painted, drawn, classes, batch, device };
         let Some(masks) = teacher.draw(run, &mut taught, watch)? else {
             return Ok(Some(State { stopped: true, ..state }));
@@ -354,14 +359,23 @@ impl<'a> Finetuning<'a> {
         Ok((self.dataset.image(id.scan, id.slice)?, mask.iter().map(class).collect()))
     }
 
-    fn images(&self, slices: &[(Vec<f32>, Vec<u8>)]) -> TensorData {
-        let size = self.dataset.index.preprocess.size;
-        let images: Vec<f32> = slices.iter().flat_map(|(image, _)| image).copied().collect();
-        TensorData::new(images, [slices.len(), 1, size, size])
+    /// Maps that the network sees.
+    fn inputs(&self) -> usize {
+        if self.config.told_heights { 1 + self.organs.len() } else { 1 }
     }
 
-    fn batch(&self, slices: &[(Vec<f32>, Vec<u8>)], weights: Vec<f32>) -> Batch {
+    fn images<'b>(
+        &self,
+        slices: &'b [(Vec<f32>, Vec<u8>)],
+        heights: impl ExactSizeIterator<Item = &'b [f32]>,
+    ) -> TensorData {
+        let seen = slices.iter().map(|(image, _)| image.as_slice()).zip(heights);
+        inputs(seen, self.dataset.index.preprocess.size, self.inputs())
+    }
+
+    fn batch(&self, slices: &[(Vec<f32>, Vec<u8>)], examples: &[&Example]) -> Batch {
         let size = self.dataset.index.preprocess.size;
+        let weights: Vec<f32> = examples.iter().map(|example| example.weight).collect();
         let Channels { all, overlap } = &self.channels;
         let background = (!overlap && all.len() > 1).then_some(&[0][..]);
         let channels =
@@ -376,7 +390,7 @@ impl<'a> Finetuning<'a> {
             }
         }
         Batch {
-            images: self.images(slices),
+            images: self.images(slices, examples.iter().map(|example| &*example.heights)),
             target: TensorData::new(target, [slices.len(), channels.len(), size, size]),
             weights: TensorData::new(weights, [slices.len()]),
         }
@@ -387,10 +401,13 @@ impl<'a> Finetuning<'a> {
     fn dice(&self, model: &Segmenter, scan: usize, device: &Device) -> Result<Vec<Option<f64>>> {
         let (painted, of) = (self.channels.painted(), self.channels.by_class(self.organs.len()));
         let mut counts = vec![[0u64; 3]; self.channels.all.len()]; // prediction, truth, both
+        let names: Vec<String> = self.organs.iter().map(|organ| organ.name.clone()).collect();
+        let ranges = Ranges::own(&self.dataset.index.scans[scan]);
         for ids in slices(self.dataset, &[scan]).chunks(self.config.training.batch) {
             let slices = ids.iter().map(|&id| self.slice(id)).collect::<Result<Vec<_>>>()?;
-            let images = Tensor::from_data(self.images(&slices), device);
-            let predicted = model.classes(images)?;
+            let heights: Vec<Vec<f32>> = ids.iter().map(|id| ranges.heights(&names, id.slice)).collect();
+            let images = self.images(&slices, heights.iter().map(Vec::as_slice));
+            let predicted = model.classes(Tensor::from_data(images, device))?;
             let truth = slices.iter().flat_map(|(_, classes)| classes);
             for (&predicted, &truth) in predicted.iter().zip(truth).filter(|(_, truth)| **truth != OPEN) {
                 let predicted = &of[usize::from(painted[usize::from(predicted)])];
@@ -441,7 +458,8 @@ impl Task for Finetuning<'_> {
             Ok((image, classes))
         };
         let slices = turns.iter().map(augmented).collect::<Result<Vec<_>>>()?;
-        Ok(self.batch(&slices, turns.iter().map(|turn| self.example(turn.example).weight).collect()))
+        let examples: Vec<&Example> = turns.iter().map(|turn| self.example(turn.example)).collect();
+        Ok(self.batch(&slices, &examples))
     }
 
     fn enter(&self, epoch: usize, mut model: Segmenter) -> Segmenter {

@@ -1,7 +1,8 @@
 //! Self-training within named ranges: a network that a few masks have trained draws the organs on scans of which a
-//! person has only named the first and the last slice. What contradicts the ranges is not believed.
+//! person has only named the first and the last slice. It is told where in those ranges a slice lies, and what contradicts
+//! them is not believed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -15,23 +16,19 @@ use polycl_image::{Mask, Space, Volume};
 use rand::seq::SliceRandom;
 
 use super::config::FinetuneConfig;
+use super::ranges::Ranges;
 use crate::checkpoint::Checkpoint;
+use crate::net::readout::{decide, floats};
 use crate::net::{Segmenter, SegmenterConfig};
 use crate::select::SliceId;
 use crate::train::draw::{self, Example};
 use crate::train::run::{Organ, weights};
 
-/// Ranges in a scan of so many slices: its own, or those of another scan, stretched.
-struct Ranges<'a> {
-    of: &'a Scan,
-    slices: usize,
-}
-
-impl Ranges<'_> {
-    fn shows(&self, organ: &str, slice: usize) -> Option<bool> {
-        self.of.shows(organ, slice * self.of.slices / self.slices)
-    }
-}
+/// Millimetres within which the teacher's masks of neighbouring slices count for one: the standard deviation of a
+/// Gaussian, how many of them it reaches, and how many slices at most.
+const SMOOTH: f64 = 2.5;
+const REACH: f64 = 3.0;
+const MOST_NEAR: usize = 20;
 
 /// The slices of scan `number` that can be taught: all but those that train already (`exact`), and those of which nobody
 /// has said which organs they show. None where no slice shows an organ.
@@ -45,8 +42,11 @@ fn teachable(
         let answers = organs.iter().map(|organ| ranges.shows(organ, slice)).collect::<Option<Vec<bool>>>()?;
         Some((0..organs.len()).filter(|&organ| answers[organ]).collect())
     };
-    let ids = (0..ranges.slices).map(|slice| SliceId { scan: number, slice }).filter(|&id| !exact(id));
-    let example = |id: SliceId| Some(Example { id, weight: 1.0, shows: shown(id.slice)? });
+    let ids = (0..ranges.slices()).map(|slice| SliceId { scan: number, slice }).filter(|&id| !exact(id));
+    let example = |id: SliceId| {
+        let heights = ranges.heights(organs, id.slice);
+        Some(Example { id, weight: 1.0, shows: shown(id.slice)?, heights })
+    };
     let examples: Vec<Example> = ids.filter_map(example).collect();
     if examples.iter().any(|example| !example.shows.is_empty()) { examples } else { Vec::new() }
 }
@@ -121,7 +121,7 @@ pub fn taught(
     };
     let mut taught = Vec::new();
     for (&number, told) in wanted_scans.iter().zip(ranges_of) {
-        let ranges = Ranges { of: &scans[told], slices: scans[number].slices };
+        let ranges = Ranges::of_another(&scans[told], &scans[number]);
         taught.extend(teachable(number, &ranges, organs, &|id| {
             exact.contains(&id) || half_drawn(id) || open(id)
         }));
@@ -221,34 +221,67 @@ impl Teacher<'_> {
         Ok(Some(taught))
     }
 
-    /// Classes of a whole scan at the network's size: each organ in the slices that show it, and there in as many
-    /// parts as it has.
+    /// Classes of a whole scan at the network's size: each organ in the slices that show it, as likely as it is there and
+    /// in the slices near by, and in as many parts as it has.
     fn mask(&self, network: &Segmenter, scan: usize, shown: &[&Example]) -> Result<Mask> {
         let (size, count) = (self.dataset.index.preprocess.size, self.dataset.index.scans[scan].slices);
         let space = Space::new([size, size, count], DAffine3::IDENTITY);
         let mut mask = Volume { voxels: vec![0; size * size * count], space };
-        for batch in shown.chunks(self.batch) {
-            let mut pixels = Vec::with_capacity(batch.len() * size * size);
-            for example in batch {
-                pixels.extend(self.dataset.image(scan, example.id.slice)?);
+        let thickness = self.dataset.index.scans[scan].thickness();
+        let reach = ((REACH * SMOOTH / thickness) as usize).min(MOST_NEAR);
+        let nearness = |apart: usize| (-0.5 * (apart as f64 * thickness / SMOOTH).powi(2)).exp() as f32;
+        let mut batches = shown.chunks(self.batch);
+        let mut near: VecDeque<(usize, Vec<f32>)> = VecDeque::new();
+        for example in shown {
+            let slice = example.id.slice;
+            while near.back().is_none_or(|(last, _)| *last < slice + reach)
+                && let Some(batch) = batches.next()
+            {
+                near.extend(self.probabilities(network, batch)?);
             }
-            let images = TensorData::new(pixels, [batch.len(), 1, size, size]);
-            let images = Tensor::from_data(images, self.device);
-            let classes = network.classes(images)?;
-            for (example, classes) in batch.iter().zip(classes.chunks_exact(size * size)) {
-                let believed =
-                    |&class: &u8| example.shows.iter().any(|&organ| class_of(organ) == u16::from(class));
-                let first = example.id.slice * size * size;
-                for (voxel, class) in mask.voxels[first..].iter_mut().zip(classes) {
-                    let class = self.painted[usize::from(*class)];
-                    *voxel = if believed(&class) { u16::from(class) } else { 0 };
-                }
+            while near.pop_front_if(|(first, _)| *first + reach < slice).is_some() {}
+            let (mut mean, mut whole) = (vec![0.0; near[0].1.len()], 0.0);
+            for (other, maps) in near.iter().filter(|(other, _)| *other <= slice + reach) {
+                let weight = nearness(other.abs_diff(slice));
+                mean.iter_mut().zip(maps).for_each(|(mean, p)| *mean += weight * p);
+                whole += weight;
             }
+            mean.iter_mut().for_each(|p| *p /= whole);
+            self.paint(example, &mean, &mut mask.voxels[slice * size * size..][..size * size]);
         }
         let drawn = self.drawn.iter().filter(|example| example.id.scan == scan && !example.shows.is_empty());
         let drawn = drawn.map(|example| Ok((example.id.slice, (self.classes)(example.id)?)));
         keep_parts(&mut mask, &drawn.collect::<Result<Vec<_>>>()?, self.organs);
         Ok(mask)
+    }
+
+    /// Probability maps of slices, by their numbers: one map behind the other.
+    fn probabilities(&self, network: &Segmenter, batch: &[&Example]) -> Result<Vec<(usize, Vec<f32>)>> {
+        let size = self.dataset.index.preprocess.size;
+        let slices = batch.iter().map(|example| self.dataset.image(example.id.scan, example.id.slice));
+        let slices = slices.collect::<Result<Vec<_>>>()?;
+        let seen = batch.iter().zip(&slices).map(|(example, image)| (image.as_slice(), &*example.heights));
+        let images = inputs(seen, size, self.network.encoder.inputs);
+        let maps = floats(network.probabilities(Tensor::from_data(images, self.device)))?;
+        let per_slice = maps.chunks_exact(maps.len() / batch.len()).map(<[f32]>::to_vec);
+        Ok(batch.iter().map(|example| example.id.slice).zip(per_slice).collect())
+    }
+
+    /// Decides on the classes of a slice, of which organs that it does not show are none.
+    fn paint(&self, example: &Example, maps: &[f32], plane: &mut [u16]) {
+        let (channels, pixels) = (self.network.channels(), plane.len());
+        let believed =
+            |class: u8| class == 0 || example.shows.iter().any(|&organ| class_of(organ) == u16::from(class));
+        // Without a channel of background the first class has the first.
+        let first = self.painted.len() - channels;
+        let possible: Vec<bool> = (0..channels)
+            .map(|channel| believed(self.painted[channel + first]) || self.network.overlap)
+            .collect();
+        for (pixel, voxel) in plane.iter_mut().enumerate() {
+            let p = |channel: usize| if possible[channel] { maps[channel * pixels + pixel] } else { 0.0 };
+            let class = self.painted[usize::from(decide(channels, self.network.overlap, p))];
+            *voxel = if believed(class) { class.into() } else { 0 };
+        }
     }
 }
 
@@ -268,18 +301,35 @@ fn keep_parts(mask: &mut Mask, drawn: &[(usize, Vec<u8>)], organs: &[Organ]) {
     }
 }
 
+/// What a network sees of slices, [B, inputs, S, S]: each image, and, where it sees more, maps of its heights.
+pub fn inputs<'a>(
+    slices: impl ExactSizeIterator<Item = (&'a [f32], &'a [f32])>,
+    size: usize,
+    inputs: usize,
+) -> TensorData {
+    let (count, pixels) = (slices.len(), size * size);
+    let mut maps = Vec::with_capacity(count * inputs * pixels);
+    for (image, heights) in slices {
+        maps.extend_from_slice(image);
+        for &height in &heights[..inputs - 1] {
+            maps.resize(maps.len() + pixels, height);
+        }
+    }
+    TensorData::new(maps, [count, inputs, size, size])
+}
+
 /// The class of an organ by its place among those segmented.
 fn class_of(organ: usize) -> u16 {
     organ as u16 + 1
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn scan(slices: usize, liver: [usize; 2]) -> Scan {
+    pub fn scan(slices: usize, liver: [usize; 2]) -> Scan {
         serde_json::from_value(json!({
             "case": "a", "patient": "a", "slices": slices, "first_slice": 0, "shape": [32, 32, slices],
             "spacing": [1, 1, 1], "orientation": "LPS", "image": {"path": "a.nii", "sha256": ""},
@@ -291,7 +341,7 @@ mod tests {
     #[test]
     fn what_is_drawn_is_not_taught_and_what_nobody_has_said_neither() {
         let scan = scan(6, [2, 3]);
-        let ranges = Ranges { of: &scan, slices: 6 };
+        let ranges = Ranges::own(&scan);
         let organs = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let taught = teachable(7, &ranges, &organs(&["liver"]), &|id| id.slice < 2);
         let told: Vec<_> = taught.iter().map(|e| (e.id.scan, e.id.slice, e.shows.len())).collect();
@@ -303,7 +353,8 @@ mod tests {
     #[test]
     fn ranges_of_another_scan_are_stretched_and_nobody_keeps_his_own() {
         let scan = scan(10, [4, 5]);
-        let ranges = Ranges { of: &scan, slices: 20 };
+        let longer = self::scan(20, [0, 0]);
+        let ranges = Ranges::of_another(&scan, &longer);
         let shown: Vec<usize> = (0..20).filter(|&slice| ranges.shows("liver", slice) == Some(true)).collect();
         assert_eq!(shown, [8, 9, 10, 11]);
         for seed in 0..20 {

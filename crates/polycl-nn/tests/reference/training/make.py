@@ -2,7 +2,8 @@
 
 Dropout is off and batch norm trains. Step k uses batch k % 2. The three slices of a triplet pass the network
 as batches of their own, in the order anchor, positive, negative, so running statistics move three times a step.
-`recipe` trains the same U-Net on the same batches by another recipe; as an argument, it alone is made.
+`recipe` trains the same U-Net on the same batches by another recipe; `heights` does so with a second map, of one value
+for each slice, which the first weights do not see. As an argument, one of the two alone is made.
 """
 
 import math
@@ -22,6 +23,8 @@ WIDTHS = (2, 4, 8, 16, 32)
 ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 STEPS, SIZE, TEMPERATURE = 10, 64, 0.1
 RECIPE = {"lr": 2e-3, "warmup": 0.2, "clip": 1.0, "average": 0.99}
+# Of the two slices of each batch, and of the fixed one.
+HEIGHTS = {"0": (0.25, -0.75), "1": (-0.5, 1.5), "fixed": (0.5,)}
 SEEDS = {"unet": 316, "resnet18": 117}
 TRIPLET = ("anchor", "positive", "negative")
 
@@ -77,7 +80,8 @@ def factor(step):
 
 def train_by_recipe(state, batches, dtype):
     """Batch Dice with cross-entropy, rates that rise and fall, clipped gradients, and an average of the weights."""
-    model, batches = model_with("unet", WIDTHS, state, "train", dtype), cast(batches, dtype)
+    inputs = batches["0.image"].shape[1]
+    model, batches = model_with("unet", WIDTHS, state, "train", dtype, inputs), cast(batches, dtype)
     trained = {n: p for n, p in model.named_parameters() if not n.startswith("projection.")}
     average = {n: p.detach().clone() for n, p in trained.items()}
     adam = torch.optim.Adam(trained.values(), **ADAM)
@@ -141,7 +145,30 @@ def recipe():
          float32_error=errors, roundoff_only=sorted(k for k in tensors if is_roundoff_only(k)))
 
 
+def told(images, heights):
+    """The images, and a map of each one's height."""
+    maps = torch.tensor(heights).reshape(-1, 1, 1, 1).expand(-1, 1, *images.shape[2:])
+    return torch.cat([images, maps], 1)
+
+
+def heights():
+    batches, initial = make_batches(seed=40), initial_state("unet", WIDTHS, SEEDS["unet"])
+    seen = {f"{i}.mask": batches[f"{i}.mask"] for i in range(2)}
+    seen |= {f"{i}.image": told(batches[f"{i}.image"], HEIGHTS[f"{i}"]) for i in range(2)}
+    seen["fixed.input"] = told(batches["fixed.input"], HEIGHTS["fixed"])
+    first = initial["encoder.blocks.0.conv1.weight"]
+    initial = {**initial, "encoder.blocks.0.conv1.weight": torch.cat([first, torch.zeros_like(first)], 1)}
+    tensors, errors = make(lambda state, dtype: train_by_recipe(state, seen, dtype), initial)
+    tensors |= {f"initial.{k}": v for k, v in initial.items()}
+    save(HERE / "unet_heights.safetensors", tensors, net="unet", widths=WIDTHS, seed=SEEDS["unet"], adam=ADAM, recipe=RECIPE,
+         heights=HEIGHTS, float32_error=errors, roundoff_only=sorted(k for k in tensors if is_roundoff_only(k)))
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] != ["recipe"]:
+    only = sys.argv[1:]
+    if not only:
         steps_of_adam()
-    recipe()
+    if only != ["heights"]:
+        recipe()
+    if only != ["recipe"]:
+        heights()
