@@ -2,6 +2,7 @@
 //! random numbers, text and tables, zip files, and who watches a piece of work.
 
 pub mod archive;
+pub mod claim;
 mod error;
 pub mod lock;
 pub mod output;

@@ -1,11 +1,17 @@
 //! Who works on a folder, told by locks of the operating system: they end with their holder, however it
-//! ended, so that a crash never leaves a folder locked. A file system without locks has to do without.
+//! ended, so that a crash never leaves a folder locked. A file system without locks has to do without, or, where
+//! [`CLAIMS`] says so, each lock is a [`claim`](crate::claim) as well.
 
 use std::fs::{File, TryLockError};
 use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::claim::{Claim, Claims};
 use crate::{Error, Kind, Result};
+
+/// The environment variable that makes a claim of each lock, too: seconds after which one without a beat is over.
+pub const CLAIMS: &str = "POLYCL_CLAIMS";
 
 /// The file of a folder's lock that [`wait`] takes.
 pub const FILE: &str = ".polycl.lock";
@@ -16,6 +22,22 @@ pub const FILE: &str = ".polycl.lock";
 pub struct Lock {
     file: File,
     path: PathBuf,
+    /// Given back before the file is unlocked.
+    claim: Option<Claim>,
+}
+
+/// The claims of locks, where they are asked for.
+fn claims() -> Option<Claims> {
+    let seconds: f64 = std::env::var(CLAIMS).ok()?.parse().ok()?;
+    let patience = Duration::try_from_secs_f64(seconds).ok().filter(|patience| !patience.is_zero())?;
+    Some(Claims::new(patience))
+}
+
+/// The folder and the name of the claim that goes with a lock's file.
+fn place(path: &Path) -> (&Path, String) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    (folder.unwrap_or(Path::new(".")), name.trim_matches('.').to_owned())
 }
 
 /// Waits until no other process changes a folder, which is made if need be: for what takes a moment.
@@ -24,17 +46,27 @@ pub struct Lock {
 /// [`Kind::Io`] where the folder cannot be written to.
 pub fn wait(folder: &Path) -> Result<Lock> {
     let path = folder.join(FILE);
-    loop {
+    let mut lock = loop {
         let file = open(&path)?;
         match file.lock() {
             Err(e) if !without_locks(&e) => return Err(Error::io(&path, "lock it", &e)),
             _ => {}
         }
-        let lock = Lock { file, path: path.clone() };
+        let lock = Lock { file, path: path.clone(), claim: None };
         if lock.holds() {
-            return Ok(lock);
+            break lock;
+        }
+    };
+    if let Some(mut claims) = claims() {
+        let (folder, name) = place(&path);
+        while lock.claim.is_none() {
+            lock.claim = claims.take(folder, &name)?;
+            if lock.claim.is_none() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
+    Ok(lock)
 }
 
 /// Takes a folder, which is made if need be, for work that may take long; `name` is that of the lock's file
@@ -63,10 +95,29 @@ fn take(path: PathBuf, work: &Path) -> Result<Lock> {
             return Err(Error::new(work, Kind::Request, expected, "another process at work")
                 .hint("wait until it is done, or stop it"));
         };
-        let lock = Lock { file, path: path.clone() };
-        if lock.holds() {
-            return Ok(lock);
+        let mut lock = Lock { file, path: path.clone(), claim: None };
+        if !lock.holds() {
+            continue;
         }
+        if let Some(mut claims) = claims() {
+            let (folder, name) = place(&path);
+            let claimed = claims.take_or_refuse(folder, &name);
+            lock.claim = Some(claimed.map_err(|error| error.about(work))?);
+        }
+        return Ok(lock);
+    }
+}
+
+/// As [`file`], for what many processes may do at once, but not beside one that has the file alone.
+///
+/// # Errors
+/// As [`file`].
+pub fn shared(path: &Path) -> Result<Option<File>> {
+    let file = open(path)?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) if !without_locks(&e) => Err(Error::io(path, "lock it", &e)),
+        _ => Ok(Some(file)),
     }
 }
 
@@ -116,6 +167,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        self.claim = None;
         // Taken away while it is locked, and only by who holds it; that it stays does no harm.
         if cfg!(unix) && self.holds() {
             let _ = std::fs::remove_file(&self.path);
