@@ -81,7 +81,9 @@ fn another_runner_does_the_trainings() {
         out: folder.join("study"),
         jobs: Some(2),
         cores: 2,
-        dry_run: false,
+        part: study::Part::Whole,
+        claims: false,
+        patience: std::time::Duration::from_secs(60),
         program: PathBuf::from("nowhere"),
     };
     let names = Names::default();

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Kind, Result, output};
+use crate::{Error, Kind, Result};
 
 /// A claim without a new beat for so long is over, unless somebody says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -132,7 +132,7 @@ impl Shelf for Files {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(&self.prefix)?.parse().ok());
+            let number = name.to_str().and_then(|name| name.strip_prefix(&self.prefix)?.parse::<u64>().ok());
             numbers.extend(number);
         }
         Ok(numbers)
@@ -221,29 +221,41 @@ impl Claims {
         Ok(taken.map(|number| Claim::beating(files, number, said, self.patience)))
     }
 
-    /// As [`Self::take`], but waits until it is known whether another process is at work there.
+    /// As [`Self::take`], but waits until it is known whether another process is at work there, or until `stop`.
     ///
     /// # Errors
-    /// [`Kind::Request`] where one is; [`Kind::Io`].
-    pub fn take_or_refuse(&mut self, folder: &Path, name: &str) -> Result<Claim> {
+    /// [`Kind::Io`]
+    pub fn wait(&mut self, folder: &Path, name: &str, stop: &dyn Fn() -> bool) -> Result<Option<Claim>> {
+        let key = Files::new(folder, name, self.begun).file(0);
+        let mut first: Option<Sight> = None;
         let begun = Instant::now();
-        let mut first = None;
         loop {
-            if let Some(claim) = self.take(folder, name)? {
-                return Ok(claim);
+            let taken = self.take(folder, name)?;
+            let sight = self.sights.get(&key);
+            let is_at_work = first.is_some() && first.as_ref() != sight;
+            if taken.is_some() || is_at_work || stop() || begun.elapsed() > 2 * self.patience {
+                return Ok(taken);
             }
-            let sight = self.sights.get(&Files::new(folder, name, self.begun).file(0)).cloned();
-            let at_work = first.get_or_insert_with(|| sight.clone()) != &sight;
-            if at_work || begun.elapsed() > 2 * self.patience {
-                let holder = sight.and_then(|sight| serde_json::from_str(&sight.text).ok()).unwrap_or_default();
-                let Said { host, process, job, .. } = holder;
-                let job = job.map_or_else(String::new, |job| format!(", job {job}"));
-                let found = format!("process {process} on {host}{job} at work");
-                return Err(Error::new(folder, Kind::Request, "no other process at work here", found)
-                    .hint("wait until it is done, or stop it"));
-            }
-            std::thread::sleep(self.patience / 100);
+            first = first.or_else(|| sight.cloned());
+            std::thread::sleep((self.patience / 100).min(Duration::from_millis(200)));
         }
+    }
+
+    /// As [`Self::wait`], for what cannot wait for others.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] where another process is at work; [`Kind::Io`].
+    pub fn take_or_refuse(&mut self, folder: &Path, name: &str) -> Result<Claim> {
+        if let Some(claim) = self.wait(folder, name, &|| false)? {
+            return Ok(claim);
+        }
+        let sight = self.sights.get(&Files::new(folder, name, self.begun).file(0));
+        let Said { host, process, job, .. } =
+            sight.and_then(|sight| serde_json::from_str(&sight.text).ok()).unwrap_or_default();
+        let job = job.map_or_else(String::new, |job| format!(", job {job}"));
+        let found = format!("process {process} on {host}{job} at work");
+        Err(Error::new(folder, Kind::Request, "no other process at work here", found)
+            .hint("wait until it is done, or stop it"))
     }
 }
 

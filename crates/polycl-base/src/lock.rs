@@ -33,6 +33,16 @@ fn claims() -> Option<Claims> {
     Some(Claims::new(patience))
 }
 
+/// True if no process has, or shows signs of having, the claim that goes with a lock's file; whether one has died is
+/// told by asking again.
+///
+/// # Errors
+/// [`Kind::Io`]
+pub fn is_unclaimed(path: &Path, claims: &mut Claims) -> Result<bool> {
+    let (folder, name) = place(path);
+    Ok(!folder.exists() || claims.take(folder, &name)?.is_some())
+}
+
 /// The folder and the name of the claim that goes with a lock's file.
 fn place(path: &Path) -> (&Path, String) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -88,8 +88,12 @@ fn template(command: &clap::Command) -> String {
     text + "\nOptions:\n{options}{after-help}"
 }
 
+/// `EX_TEMPFAIL` of sysexits.h, and the next: engines of clusters try again.
+const HELD: u8 = 75;
+const NEEDS_UNMET: u8 = 76;
+
 /// Parses the command line, runs the command, reports its error: 0 done, 1 some cases failed,
-/// 2 usage or input, 130 stopped when asked.
+/// 2 usage or input, 75 at work elsewhere, 76 something before it is not done, 130 stopped when asked.
 pub fn main() -> ExitCode {
     let mut command = command();
     let parsed = Cli::from_arg_matches(&command.get_matches_mut()).map_err(|e| e.format(&mut command));
@@ -97,6 +101,8 @@ pub fn main() -> ExitCode {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::SomeFailed) => ExitCode::from(1),
         Ok(Ended::Stopped) => ExitCode::from(stop::EXIT),
+        Ok(Ended::Held) => ExitCode::from(HELD),
+        Ok(Ended::NeedsUnmet) => ExitCode::from(NEEDS_UNMET),
         Err(error) => {
             talk::error(&error);
             ExitCode::from(2)

@@ -8,4 +8,8 @@ pub enum Ended {
     SomeFailed,
     /// Somebody asked it to stop; how to go on has been said on stderr.
     Stopped,
+    /// Another process is at work on it.
+    Held,
+    /// Something that must be done before is not.
+    NeedsUnmet,
 }

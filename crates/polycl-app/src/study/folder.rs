@@ -20,6 +20,15 @@ pub fn alone(out: &Path) -> anyhow::Result<File> {
     })
 }
 
+/// Takes part in a study that other processes do as well, for as long as the file lives.
+pub fn shared(out: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(out).map_err(|e| Error::io(out, "make the folder", &e))?;
+    lock::shared(&out.join(".lock"))?.with_context(|| {
+        let out = out.display();
+        format!("{out}: expected a study that is done by several processes; one without --join is at work")
+    })
+}
+
 /// The beginning of a study, in `study.json`.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Beginning {
@@ -27,6 +36,14 @@ pub struct Beginning {
     data: BTreeMap<String, String>,
     /// The primary method.
     pub primary: Option<String>,
+    /// The instruction set by which all of it is computed: another one rounds otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    simd: Option<String>,
+}
+
+/// The instruction sets that a processor has whose best is this one.
+fn has(best: &str, wanted: &str) -> bool {
+    wanted == "portable" || wanted == best || (best, wanted) == ("avx512", "avx2")
 }
 
 impl Beginning {
@@ -53,8 +70,23 @@ impl Beginning {
         Ok(())
     }
 
+    /// The instruction set that commands of the study are held to, on a processor whose best is `ours`.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] where the study began on a better processor, or one of another kind.
+    pub fn simd(&self, out: &Path, ours: &str) -> anyhow::Result<String> {
+        let Some(simd) = &self.simd else { return Ok(ours.to_owned()) };
+        if has(ours, simd) {
+            return Ok(simd.clone());
+        }
+        let expected = format!("a processor with {simd}, on which the study began");
+        let hint = format!("use other computers, or begin anew with POLYCL_SIMD={ours} on all of them");
+        Err(Error::new(out, Kind::Request, expected, ours.to_owned()).hint(hint).into())
+    }
+
     /// Takes in what is new; what was settled on stays.
-    pub fn noted(mut self, plan: &StudyPlan) -> anyhow::Result<Self> {
+    pub fn noted(mut self, plan: &StudyPlan, simd: &str) -> anyhow::Result<Self> {
+        self.simd.get_or_insert_with(|| simd.to_owned());
         for (path, dataset) in &plan.datasets {
             self.data.insert(path.display().to_string(), dataset.index.fingerprint());
         }
@@ -63,5 +95,20 @@ impl Beginning {
         let text = serde_json::to_string_pretty(&self)?;
         output::atomically(&plan.out.join("study.json"), |file| writeln!(file, "{text}"))?;
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_keeps_to_the_instructions_that_it_began_with() {
+        let began = |simd: &str| Beginning { simd: Some(simd.into()), ..Beginning::default() };
+        let held = |began: &Beginning, ours| began.simd(Path::new("study"), ours).ok();
+        assert_eq!(held(&Beginning::default(), "avx512").unwrap(), "avx512");
+        assert_eq!(held(&began("avx2"), "avx512").unwrap(), "avx2");
+        assert_eq!(held(&began("portable"), "neon").unwrap(), "portable");
+        assert!(held(&began("avx512"), "avx2").is_none() && held(&began("neon"), "avx2").is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! The jobs of a study: its pre-trainings, and its fine-tunings with their tests.
 
+use std::path::Path;
+
 use super::plan::{Finetuning, Pretraining, StudyPlan};
 
 /// A training and all that follows it, by its number in the plan.
@@ -21,6 +23,22 @@ pub fn in_order(plan: &StudyPlan) -> Vec<Job> {
 }
 
 impl Job {
+    /// The folder in which all of it happens.
+    pub fn folder(self, plan: &StudyPlan) -> &Path {
+        match self {
+            Self::Pretraining(number) => &plan.pretrainings[number].dir,
+            Self::Finetuning(number) => &plan.finetunings[number].dir,
+        }
+    }
+
+    /// The job that must be done before.
+    pub fn needs(self, plan: &StudyPlan) -> Option<Self> {
+        match self {
+            Self::Pretraining(_) => None,
+            Self::Finetuning(number) => plan.finetunings[number].pretraining.map(Self::Pretraining),
+        }
+    }
+
     pub fn name(self, plan: &StudyPlan) -> String {
         match self {
             Self::Pretraining(number) => plan.pretrainings[number].title.clone(),

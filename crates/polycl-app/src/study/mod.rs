@@ -8,6 +8,7 @@ mod execute;
 mod findings;
 mod folder;
 mod job;
+mod join;
 mod layout;
 mod oracle;
 mod plan;
@@ -17,13 +18,16 @@ mod runner;
 mod scores;
 mod standing;
 mod task;
+mod tasks;
 mod trained;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use polycl_base::Watch;
+use polycl_base::claim::{self, Claims};
 use polycl_nn::device::Device;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +35,8 @@ use crate::refinement::SamWeights;
 pub use config::Config;
 pub use event::{Count, Event, Failed, JobEnd, Planned};
 use folder::Beginning;
+use job::Job;
+use join::Only;
 use plan::StudyPlan;
 pub use processes::LocalProcesses;
 pub use runner::{Runner, Ticket};
@@ -47,15 +53,55 @@ pub struct Request {
     pub jobs: Option<usize>,
     /// Cores that all of it may use.
     pub cores: usize,
-    /// Only checks everything and tells what would run.
-    pub dry_run: bool,
+    pub part: Part,
+    /// Also claims each lock by files, where locks of the system do not reach from computer to computer.
+    #[serde(default)]
+    pub claims: bool,
+    /// The time after which work that shows no sign of life is anybody's, of [`Part::Task`] and [`Part::Joined`].
+    #[serde(default = "patience")]
+    pub patience: Duration,
     /// The file of `polycl`, which is run for each step, and whose hash the report tells.
     pub program: PathBuf,
 }
 
+fn patience() -> Duration {
+    claim::PATIENCE
+}
+
+/// The part of a study that a process does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// All, as the only process at work on it.
+    #[default]
+    Whole,
+    /// None: checks everything, and tells what would run.
+    Check,
+    /// None: writes the jobs as tasks, a line of JSON each.
+    Plan(PathBuf),
+    /// One task by its id.
+    Task(String),
+    /// What is free, beside other processes, until all is done; one of them writes the report.
+    Joined,
+    /// The report of what is done.
+    Report,
+}
+
 impl Request {
     fn jobs(&self) -> usize {
-        self.jobs.unwrap_or(self.cores).max(1)
+        match self.part {
+            Part::Task(_) => 1,
+            _ => self.jobs.unwrap_or(self.cores).max(1),
+        }
+    }
+
+    /// True if other processes may do the rest.
+    fn is_one_of_many(&self) -> bool {
+        matches!(self.part, Part::Task(_) | Part::Joined)
+    }
+
+    /// Threads of each job.
+    fn threads(&self) -> usize {
+        (self.cores / self.jobs()).max(1)
     }
 }
 
@@ -77,6 +123,14 @@ pub enum End {
     NothingToReport,
     /// In this file.
     Reported(PathBuf),
+    /// So many tasks were written.
+    Tasks(usize),
+    /// The task is done.
+    TaskDone,
+    /// Another process is at work on the task.
+    Held,
+    /// A task before it is not done yet.
+    NeedsUnmet,
 }
 
 /// Runs all of a study that is not there yet by processes of this machine, and reports. `watch` hears every [`Event`].
@@ -84,8 +138,14 @@ pub enum End {
 /// # Errors
 /// As [`run_on`].
 pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
-    let threads = (request.cores / request.jobs()).max(1);
-    run_on(request, &mut LocalProcesses::new(&request.program, threads), watch)
+    let mut processes = LocalProcesses::new(&request.program, request.threads());
+    let began = Beginning::read(&request.out)?;
+    let simd = began.simd(&request.out, polycl_nn::kernels::instruction_set())?;
+    processes.set("POLYCL_SIMD", simd);
+    if request.claims || request.is_one_of_many() {
+        processes.share(request.patience);
+    }
+    run_on(request, &mut processes, watch)
 }
 
 /// As [`run`], by whoever does the trainings.
@@ -104,19 +164,65 @@ pub fn run_on(request: &Request, runner: &mut dyn Runner, watch: &dyn Watch) -> 
     let jobs = request.jobs();
     let planned = planned(&plan, jobs);
     watch.partial(&Event::Planned(planned.clone()));
-    if request.dry_run {
-        return Ok(Outcome { planned, failed: Vec::new(), end: End::Planned });
+    let ended = |failed, end| Ok(Outcome { planned, failed, end });
+    match &request.part {
+        Part::Check => return ended(Vec::new(), End::Planned),
+        Part::Plan(file) => {
+            let config = std::path::absolute(path)?;
+            let tasks = tasks::write(&plan, &config, request.threads(), file)?;
+            return ended(Vec::new(), End::Tasks(tasks));
+        }
+        _ => {}
     }
-    let _alone = folder::alone(out)?;
-    let beginning = beginning.noted(&plan)?;
-    let failed = train(&plan, jobs, runner, watch)?;
-    let end = if watch.stop() {
-        End::Stopped
-    } else {
-        watch.partial(&Event::Over { failed: failed.clone() });
-        report(&plan, &text, (&beginning, &request.program))?
-    };
-    Ok(Outcome { planned, failed, end })
+    let simd = beginning.simd(out, polycl_nn::kernels::instruction_set())?;
+    let is_one_of_many = request.is_one_of_many();
+    let _held = if is_one_of_many { folder::shared(out)? } else { folder::alone(out)? };
+    let mut claims = Claims::new(request.patience);
+    if is_one_of_many || request.claims {
+        claim::check(out)?;
+    }
+    let beginning = beginning.noted(&plan, &simd)?;
+    let report = || report(&plan, &text, (&beginning, &request.program));
+    match &request.part {
+        Part::Task(id) => {
+            let job = tasks::find(&plan, path, id)?;
+            lay_out(&plan, Some(&mut claims))?;
+            open(&plan, &[job], watch);
+            let end = match join::only(&plan, job, &mut claims, runner, watch)? {
+                Only::Done => End::TaskDone,
+                Only::Held => End::Held,
+                Only::NeedsUnmet => End::NeedsUnmet,
+                Only::Stopped => End::Stopped,
+            };
+            ended(Vec::new(), end)
+        }
+        Part::Joined => {
+            lay_out(&plan, Some(&mut claims))?;
+            open(&plan, &job::in_order(&plan), watch);
+            let failed = join::all(&plan, jobs, &mut claims, runner, watch)?;
+            if !watch.stop() {
+                watch.partial(&Event::Over { failed: failed.clone() });
+            }
+            let there = || report::fresh(&plan).map(End::Reported);
+            let end = join::once(out, &mut claims, there, report, watch)?;
+            ended(failed, end.unwrap_or(End::Stopped))
+        }
+        Part::Report => {
+            let end = report()?;
+            ended(Vec::new(), end)
+        }
+        Part::Whole | Part::Check | Part::Plan(_) => {
+            open(&plan, &job::in_order(&plan), watch);
+            lay_out(&plan, None)?;
+            let failed = execute::execute(&plan, jobs, runner, watch);
+            if watch.stop() {
+                return ended(failed, End::Stopped);
+            }
+            watch.partial(&Event::Over { failed: failed.clone() });
+            let end = report()?;
+            ended(failed, end)
+        }
+    }
 }
 
 /// The network that refines and its weights, which must be there; empty without refinement.
@@ -143,19 +249,27 @@ fn planned(plan: &StudyPlan, jobs: usize) -> Planned {
     }
 }
 
-/// Trains and tests; returns what failed.
-fn train(
-    plan: &Arc<StudyPlan>,
-    jobs: usize,
-    runner: &mut dyn Runner,
-    watch: &dyn Watch,
-) -> anyhow::Result<Vec<Failed>> {
-    let work = job::in_order(plan).into_iter().map(|job| job.work(plan)).sum();
+/// Tells of all the work that there is.
+fn open(plan: &StudyPlan, jobs: &[Job], watch: &dyn Watch) {
+    let work = jobs.iter().map(|job| job.work(plan)).sum();
     watch.partial(&Event::Opened { work, standing: standing::SoFar::default().standing(plan) });
+}
+
+/// Lays all tests out, with claims one process of many at a time.
+fn lay_out(plan: &StudyPlan, mut claims: Option<&mut Claims>) -> anyhow::Result<()> {
     for test in &plan.tests {
-        layout::lay_out(plan, test)?;
+        let Some(claims) = &mut claims else {
+            layout::lay_out(plan, test)?;
+            continue;
+        };
+        while !test.dir.exists() {
+            match claims.take(&plan.out, "tests")? {
+                Some(_claim) => layout::lay_out(plan, test)?,
+                None => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
     }
-    Ok(execute::execute(plan, jobs, runner, watch))
+    Ok(())
 }
 
 fn report(plan: &StudyPlan, text: &str, (beginning, program): (&Beginning, &Path)) -> anyhow::Result<End> {

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use polycl_base::claim::Claims;
 use polycl_base::{Error, lock};
+use polycl_nn::train::RUN_LOCK;
 use shared_child::SharedChild;
 
 use super::runner::{Runner, Ticket};
@@ -20,6 +23,10 @@ pub struct LocalProcesses {
     program: PathBuf,
     /// Threads of each process.
     threads: usize,
+    /// Variables of their environment.
+    variables: Vec<(&'static str, String)>,
+    /// The time after which a command that shows no sign of life is over, where other computers take part.
+    patience: Option<Duration>,
     next: usize,
     tasks: BTreeMap<Ticket, Running>,
 }
@@ -27,7 +34,19 @@ pub struct LocalProcesses {
 impl LocalProcesses {
     /// `program` is the file of `polycl`.
     pub fn new(program: &Path, threads: usize) -> Self {
-        Self { program: program.to_owned(), threads, next: 0, tasks: BTreeMap::new() }
+        let program = program.to_owned();
+        Self { program, threads, variables: Vec::new(), patience: None, next: 0, tasks: BTreeMap::new() }
+    }
+
+    /// Sets a variable of the environment of all processes.
+    pub fn set(&mut self, name: &'static str, value: String) {
+        self.variables.push((name, value));
+    }
+
+    /// Believes claims of commands more than locks, which a process that is paused keeps.
+    pub fn share(&mut self, patience: Duration) {
+        self.patience = Some(patience);
+        self.set(lock::CLAIMS, patience.as_secs_f64().to_string());
     }
 }
 
@@ -37,14 +56,23 @@ impl Runner for LocalProcesses {
         self.next += 1;
         let folder = task.folder().to_owned();
         let task = Arc::new(Mutex::new(task));
-        let running = Running { task, folder, next: None, lock: None, process: None, cancelled: false };
+        let running = Running {
+            task,
+            folder,
+            next: None,
+            lock: None,
+            others: self.patience.map(Claims::new),
+            process: None,
+            cancelled: false,
+        };
         self.tasks.insert(ticket, running);
         ticket
     }
 
     fn poll(&mut self, ticket: Ticket) -> Option<anyhow::Result<()>> {
         let running = self.tasks.get_mut(&ticket)?;
-        let end = match running.go_on(&self.program, self.threads) {
+        let how = How { program: &self.program, threads: self.threads, variables: &self.variables };
+        let end = match running.go_on(&how) {
             Ok(false) => return None,
             Ok(true) => Ok(()),
             Err(error) => Err(error),
@@ -60,6 +88,13 @@ impl Runner for LocalProcesses {
     }
 }
 
+/// How commands are started.
+struct How<'a> {
+    program: &'a Path,
+    threads: usize,
+    variables: &'a [(&'static str, String)],
+}
+
 /// A task under way. A thread finds its next command, and does what needs none: that may take as long as a command.
 struct Running {
     task: Arc<Mutex<Task>>,
@@ -68,6 +103,8 @@ struct Running {
     /// Held by this process and by the commands it starts, so that a study that is begun again waits for a
     /// command that has outlived the one before.
     lock: Option<File>,
+    /// Watches whether a command of another process is at work here, where claims tell.
+    others: Option<Claims>,
     /// The command at work.
     process: Option<Process>,
     cancelled: bool,
@@ -75,9 +112,9 @@ struct Running {
 
 impl Running {
     /// Goes as far as it can without waiting; true when all is done.
-    fn go_on(&mut self, program: &Path, threads: usize) -> anyhow::Result<bool> {
+    fn go_on(&mut self, how: &How<'_>) -> anyhow::Result<bool> {
         if self.lock.is_none() {
-            self.lock = claim(&self.folder)?;
+            self.lock = claim(&self.folder, self.others.as_mut())?;
         }
         let Some(lock) = &self.lock else {
             ensure!(!self.cancelled, STOPPED);
@@ -101,7 +138,7 @@ impl Running {
             return Ok(true);
         };
         ensure!(!self.cancelled, STOPPED);
-        self.process = Some(Process::start((program, threads), &self.folder, words, lock)?);
+        self.process = Some(Process::start(how, &self.folder, words, lock)?);
         Ok(false)
     }
 }
@@ -115,10 +152,18 @@ fn next_of(task: Arc<Mutex<Task>>) -> JoinHandle<anyhow::Result<Option<Vec<Strin
 
 const STOPPED: &str = "the study was asked to stop";
 
-/// The lock of a task's folder, once nobody else has it.
-fn claim(dir: &Path) -> anyhow::Result<Option<File>> {
+/// The lock of a task's folder, once nobody else has it: a process that is paused may have it for ever, while none of its
+/// commands is at work.
+fn claim(dir: &Path, others: Option<&mut Claims>) -> anyhow::Result<Option<File>> {
     fs::create_dir_all(dir).map_err(|e| Error::io(dir, "make the folder", &e))?;
-    Ok(lock::file(&dir.join(".lock"))?)
+    let path = dir.join(".lock");
+    let lock = lock::file(&path)?;
+    let Some(others) = others.filter(|_| lock.is_none()) else { return Ok(lock) };
+    if !lock::is_unclaimed(&dir.join("run").join(RUN_LOCK), others)? {
+        return Ok(None);
+    }
+    let file = File::options().write(true).open(&path);
+    Ok(Some(file.map_err(|e| Error::io(&path, "write it", &e))?))
 }
 
 /// A command at work.
@@ -133,21 +178,17 @@ struct Process {
 }
 
 impl Process {
-    fn start(
-        (program, threads): (&Path, usize),
-        dir: &Path,
-        words: Vec<String>,
-        lock: &File,
-    ) -> anyhow::Result<Self> {
+    fn start(how: &How<'_>, dir: &Path, words: Vec<String>, lock: &File) -> anyhow::Result<Self> {
         let path = dir.join("log.txt");
         let log = File::options().create(true).append(true).open(&path);
         let mut log = log.map_err(|e| Error::io(&path, "write it", &e))?;
         writeln!(log, "$ polycl {}", words.join(" ")).map_err(|e| Error::io(&path, "write it", &e))?;
         let begin = log.metadata().map_or(0, |metadata| metadata.len());
-        let mut command = Command::new(program);
+        let mut command = Command::new(how.program);
         command
             .args(&words)
-            .args(["--threads", &threads.to_string()])
+            .args(["--threads", &how.threads.to_string()])
+            .envs(how.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(lock.try_clone()?))
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log));

@@ -30,6 +30,17 @@ enum Step {
     Masks(usize, Finish),
     /// Scores them.
     Scores(usize, Finish),
+    /// Notes that nothing is left to do.
+    Done,
+}
+
+/// The file of a job's folder that is there once nothing is left to do.
+pub fn done(folder: &Path) -> PathBuf {
+    folder.join("done.json")
+}
+
+pub fn is_done(folder: &Path) -> bool {
+    done(folder).exists()
 }
 
 impl Task {
@@ -49,15 +60,13 @@ impl Task {
                 }
             }
         }
+        steps.push_back(Step::Done);
         Ok(Self { plan: Arc::clone(plan), job, steps })
     }
 
     /// The folder in which all of it happens.
     pub fn folder(&self) -> &Path {
-        match self.job {
-            Job::Pretraining(number) => &self.plan.pretrainings[number].dir,
-            Job::Finetuning(number) => &self.plan.finetunings[number].dir,
-        }
+        self.job.folder(&self.plan)
     }
 
     /// The words of the next command, once the one before has ended well; none when the job is done. Does what needs
@@ -85,10 +94,21 @@ impl Task {
                 self.train("finetune", dataset, &config).map(Some)
             }
             (Step::Note, _) => Trained::note(self.folder()).map(|()| None),
+            (Step::Done, _) => self.note_done().map(|()| None),
             (&Step::Masks(test, finish), Job::Finetuning(number)) => self.masks(number, test, finish),
             (&Step::Scores(test, finish), Job::Finetuning(number)) => self.scores(number, test, finish),
             (Step::Masks(..) | Step::Scores(..), Job::Pretraining(_)) => Ok(None),
         }
+    }
+
+    fn note_done(&self) -> anyhow::Result<()> {
+        let file = done(self.folder());
+        if !file.exists() {
+            let computed_by = polycl_nn::kernels::instruction_set();
+            let text = serde_json::json!({"polycl": env!("CARGO_PKG_VERSION"), "simd": computed_by});
+            output::atomically(&file, |file| writeln!(file, "{text}"))?;
+        }
+        Ok(())
     }
 
     fn train(&self, command: &str, dataset: &Path, config: &impl Serialize) -> anyhow::Result<Vec<String>> {

@@ -26,12 +26,23 @@ struct State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Told {
     /// A worker took a number, at a time.
-    Took { worker: usize, number: u64, at: u64 },
+    Took {
+        worker: usize,
+        number: u64,
+        at: u64,
+    },
     /// It looked, and held it still.
-    Held { number: u64 },
+    Held {
+        number: u64,
+    },
     /// Its file was written anew.
-    Beat { number: u64, at: u64 },
-    Released { number: u64 },
+    Beat {
+        number: u64,
+        at: u64,
+    },
+    Released {
+        number: u64,
+    },
 }
 
 struct Seat<'a> {

@@ -29,7 +29,9 @@ use crate::select::SliceId;
 pub use augment::{Augment, mirrored_classes};
 pub use record::{Begin, Epoch, LeftOut, Probe, Record, Settings, State, Within};
 use run::Weights;
-pub use run::{Organ, PaintedRegion, Run, RunCard, RunKind, Seen, TEACHER, read_log, weights};
+pub use run::{
+    LOCK as RUN_LOCK, Organ, PaintedRegion, Run, RunCard, RunKind, Seen, TEACHER, read_log, weights,
+};
 pub use views::Views;
 pub use weight::LabelWeight;
 

@@ -253,7 +253,8 @@ pub struct Run {
 /// The folder of the run that teaches this one.
 pub const TEACHER: &str = "teacher";
 
-const LOCK: &str = ".polycl-run.lock";
+/// The file of the lock of a run that is being trained.
+pub const LOCK: &str = ".polycl-run.lock";
 const RESUME: &str = "resume with --resume once that is mended: the last checkpoint is whole";
 
 impl Run {

@@ -53,6 +53,7 @@ pub fn run(args: Args, run_line: fn(Vec<String>) -> anyhow::Result<Ended>) -> an
         Ended::Done => Ok(()),
         Ended::SomeFailed => bail!("a step of the demo skipped cases; they are listed above"),
         Ended::Stopped => bail!("the demo was stopped"),
+        Ended::Held | Ended::NeedsUnmet => bail!("a step of the demo was not done"),
     };
     talk::guide();
     let outcome = demo(&request, &mut step, &Terminal::new("demo"))?;

@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use polycl_app::study::{self, End, Request};
+use polycl_app::study::{self, End, Part, Request};
+use polycl_base::counted;
 
 use crate::ended::Ended;
 use crate::live::Live;
@@ -17,6 +19,9 @@ use crate::talk;
 ///
 /// The whole plan is checked before anything runs. If the study is stopped or killed, run it again to resume. A CONFIG
 /// that asks for more runs only the new trainings. The results are report.html, report.md and scores.csv.
+///
+/// On a cluster, run the same command with --join in any number of jobs, or give --plan to its workflow engine. Exit codes
+/// of --task: 0 done, 75 at work elsewhere, 76 a task before it is not done.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  polycl study study.toml --out study")]
 pub struct Args {
@@ -31,6 +36,37 @@ pub struct Args {
     /// Check the plan and list the trainings, without running them
     #[arg(long)]
     dry_run: bool,
+    /// Write the trainings as tasks, one line of JSON each, without running them
+    #[arg(long, value_name = "FILE", help_heading = "Clusters", conflicts_with_all = ["dry_run", "task", "join", "report_only"])]
+    plan: Option<PathBuf>,
+    /// Run one task of --plan
+    #[arg(long, value_name = "ID", help_heading = "Clusters", conflicts_with_all = ["dry_run", "join", "report_only", "jobs"])]
+    task: Option<String>,
+    /// Run what no other process runs, until all is done
+    #[arg(long, help_heading = "Clusters", conflicts_with_all = ["dry_run", "report_only"])]
+    join: bool,
+    /// Write the report of what is done
+    #[arg(long, help_heading = "Clusters", conflicts_with = "dry_run")]
+    report_only: bool,
+    /// Also lock runs by files, for file systems whose locks end at a node
+    #[arg(long, help_heading = "Clusters")]
+    claims: bool,
+    /// Take over the work of a process without a sign of life for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..), help_heading = "Clusters")]
+    patience: u32,
+}
+
+impl Args {
+    fn part(&self) -> Part {
+        match self {
+            Self { plan: Some(file), .. } => Part::Plan(file.clone()),
+            Self { task: Some(id), .. } => Part::Task(id.clone()),
+            Self { join: true, .. } => Part::Joined,
+            Self { report_only: true, .. } => Part::Report,
+            Self { dry_run: true, .. } => Part::Check,
+            _ => Part::Whole,
+        }
+    }
 }
 
 /// This program, as it runs: on Linux also where its file has been replaced since, so that versions never
@@ -46,11 +82,13 @@ fn program() -> anyhow::Result<PathBuf> {
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
     let request = Request {
+        part: args.part(),
+        claims: args.claims,
+        patience: Duration::from_secs(args.patience.into()),
         config: args.config,
         out: args.out,
         jobs: args.jobs.map(usize::from),
         cores: rayon::current_num_threads(),
-        dry_run: args.dry_run,
         program: program()?,
     };
     let live = Live::default();
@@ -61,7 +99,19 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     }
     let study::Outcome { failed, end, .. } = study?;
     match end {
-        End::Planned => return Ok(Ended::Done),
+        End::Planned | End::TaskDone => return Ok(Ended::Done),
+        End::Tasks(count) => {
+            talk::note(format!("{} written", counted(count, "task")));
+            return Ok(Ended::Done);
+        }
+        End::Held => {
+            talk::note("another process is at work on this task");
+            return Ok(Ended::Held);
+        }
+        End::NeedsUnmet => {
+            talk::note("a task that this one needs is not done yet");
+            return Ok(Ended::NeedsUnmet);
+        }
         End::Stopped => {
             talk::note("stopped; run the same command again to resume");
             return Ok(Ended::Stopped);

@@ -8,12 +8,24 @@ mod method;
 mod pictures;
 mod trainings;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::findings::Findings;
+use super::job;
 use super::plan::{Finish, StudyPlan};
 use super::scores::{self, Cell, ScoreRow, Table};
+use super::task;
 use crate::figures::report::Report;
+
+/// The report, if it is not older than the last job.
+pub fn fresh(plan: &StudyPlan) -> Option<PathBuf> {
+    let when = |file: &Path| file.metadata().ok()?.modified().ok();
+    // The last file to be written.
+    let written = when(&plan.out.join("report.md"))?;
+    let jobs = job::in_order(plan).into_iter();
+    let all = jobs.map(|job| when(&task::done(job.folder(plan)))).collect::<Option<Vec<_>>>()?;
+    all.into_iter().all(|done| done <= written).then(|| plan.out.join("report.html"))
+}
 
 /// Writes report.html, report.md and scores.csv into the study's folder; `text` is its configuration, `settled`
 /// the primary method when it began, `program` the file whose hash is told.
