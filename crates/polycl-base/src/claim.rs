@@ -72,14 +72,15 @@ fn take(
 ) -> io::Result<Option<u64>> {
     let before = highest(shelf)?;
     if let Some(number) = before {
+        // The time before it is read counts, for this process may be paused after; and of the first sight the time after.
+        let now = shelf.now();
         let Some(text) = shelf.read(number)? else { return Ok(None) };
         let released = serde_json::from_str(&text).is_ok_and(|said: Said| said.released);
-        let now = shelf.now();
-        let same = sight.as_ref().is_some_and(|seen| seen.number == number && seen.text == text);
-        if !same {
-            *sight = Some(Sight { number, text, since: now });
+        let same = sight.as_ref().filter(|seen| seen.number == number && seen.text == text);
+        let over = same.is_some_and(|seen| now.saturating_sub(seen.since) >= patience);
+        if same.is_none() {
+            *sight = Some(Sight { number, text, since: shelf.now() });
         }
-        let over = sight.as_ref().is_some_and(|seen| now.saturating_sub(seen.since) >= patience);
         if !released && !over {
             return Ok(None);
         }
@@ -202,6 +203,10 @@ pub struct Claims {
 impl Claims {
     pub fn new(patience: Duration) -> Self {
         Self { patience, begun: Instant::now(), sights: BTreeMap::new() }
+    }
+
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Claims the work called `name` in a folder, which is made if need be; nothing where another process has it, or

@@ -91,9 +91,15 @@ pub fn all(
     runner: &mut dyn Runner,
     watch: &dyn Watch,
 ) -> anyhow::Result<Vec<Failed>> {
+    let mut order = job::in_order(plan);
+    // Many that begin at once need not all ask for the same.
+    let first = std::process::id() as usize % order.len().max(1);
+    order.rotate_left(first);
     let mut joined = Joined {
         plan,
         watch,
+        order,
+        asleep: BTreeMap::new(),
         running: Vec::new(),
         told: BTreeSet::new(),
         failed: BTreeMap::new(),
@@ -122,6 +128,9 @@ pub fn all(
 struct Joined<'a> {
     plan: &'a Arc<StudyPlan>,
     watch: &'a dyn Watch,
+    order: Vec<Job>,
+    /// Jobs that others have: when to look again, and how long it was let alone. Each look asks the file system thrice.
+    asleep: BTreeMap<Job, (Instant, Duration)>,
     running: Vec<(Job, Ticket, Claim)>,
     /// Jobs whose end was told to whoever watches.
     told: BTreeSet<Job>,
@@ -133,9 +142,15 @@ impl Joined<'_> {
     /// Takes what is free; true if nothing is left to do, here or elsewhere.
     fn take(&mut self, jobs: usize, claims: &mut Claims, runner: &mut dyn Runner) -> anyhow::Result<bool> {
         let mut left = false;
-        for job in job::in_order(self.plan) {
+        for job in self.order.clone() {
             let folder = job.folder(self.plan);
-            if self.failed.contains_key(&job) {
+            if self.told.contains(&job) {
+                continue;
+            }
+            let is_mine = self.running.iter().any(|(own, ..)| *own == job);
+            let is_asleep = self.asleep.get(&job).is_some_and(|(until, _)| Instant::now() < *until);
+            if is_mine || is_asleep {
+                left = true;
                 continue;
             }
             if task::is_done(folder) {
@@ -143,7 +158,7 @@ impl Joined<'_> {
                 continue;
             }
             left = true;
-            if self.running.len() >= jobs || self.running.iter().any(|(own, ..)| *own == job) {
+            if self.running.len() >= jobs {
                 continue;
             }
             match job.needs(self.plan) {
@@ -151,10 +166,15 @@ impl Joined<'_> {
                     self.end(job, Err(anyhow::anyhow!("the pre-training before it failed")));
                     continue;
                 }
-                Some(before) if !task::is_done(before.folder(self.plan)) => continue,
+                Some(before) if !self.told.contains(&before) => continue,
                 _ => {}
             }
-            let Some(claim) = claims.take(folder, TASK)? else { continue };
+            let Some(claim) = claims.take(folder, TASK)? else {
+                let slept = self.asleep.get(&job).map_or(LOOK, |(_, slept)| *slept);
+                let longer = (2 * slept).min(claims.patience() / 4);
+                self.asleep.insert(job, (Instant::now() + longer, longer));
+                continue;
+            };
             // It may have been done between the two looks.
             if task::is_done(folder) {
                 continue;
