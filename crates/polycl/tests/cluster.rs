@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::Folder;
 
-/// Twelve small trainings, two of them pre-trainings.
+/// Ten small trainings, two of them pre-trainings.
 fn study() -> Folder {
     let folder = Folder::new();
     for (name, patients, seed) in [("train", 6, 3), ("near", 2, 4)] {
