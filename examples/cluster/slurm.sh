@@ -5,5 +5,5 @@
 # at 256 x 256. Scratch space: none; data sets and the study lie on a file system that all nodes see.
 #SBATCH --array=1-20
 #SBATCH --cpus-per-task=4 --mem=4G --time=24:00:00
-#SBATCH --signal=TERM@120 --requeue
+#SBATCH --signal=B:TERM@120 --requeue
 exec polycl study study.toml --out study --join --jobs "$SLURM_CPUS_PER_TASK"

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, output};
 
 /// A claim without a new beat for so long is over, unless somebody says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +34,9 @@ struct Said {
     /// The job of a scheduler, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     job: Option<String>,
+    /// Milliseconds without a beat after which it is over, as its holder means them.
+    #[serde(default)]
+    patience: u64,
     beat: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     released: bool,
@@ -75,7 +78,8 @@ fn take(
         // The time before it is read counts, for this process may be paused after; and of the first sight the time after.
         let now = shelf.now();
         let Some(text) = shelf.read(number)? else { return Ok(None) };
-        let released = serde_json::from_str(&text).is_ok_and(|said: Said| said.released);
+        let Said { released, patience: own, .. } = serde_json::from_str(&text).unwrap_or_default();
+        let patience = patience.max(Duration::from_millis(own));
         let same = sight.as_ref().filter(|seen| seen.number == number && seen.text == text);
         let over = same.is_some_and(|seen| now.saturating_sub(seen.since) >= patience);
         if same.is_none() {
@@ -156,7 +160,8 @@ impl Shelf for Files {
     }
 
     fn write(&self, number: u64, text: &str) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".polycl-").tempfile_in(&self.folder)?;
+        // Not to the disk itself: a beat that waits for one may come too late, and means nothing after a crash.
+        let mut file = output::temporary_file(&self.folder)?;
         file.write_all(text.as_bytes())?;
         file.persist(self.file(number))?;
         Ok(())
@@ -218,7 +223,9 @@ impl Claims {
         let failed = |e: io::Error| Error::io(folder, "claim the work in it", &e);
         fs::create_dir_all(folder).map_err(failed)?;
         let files = Files::new(folder, name, self.begun);
-        let said = Said { host: host(), process: std::process::id(), job: job(), ..Said::default() };
+        let patience = self.patience.as_millis() as u64;
+        let said =
+            Said { host: host(), process: std::process::id(), job: job(), patience, ..Said::default() };
         let key = files.file(0);
         let mut sight = self.sights.remove(&key);
         let taken = take(&files, &mut sight, self.patience, &said).map_err(failed)?;
@@ -322,6 +329,11 @@ impl Claim {
     /// True once another process may have the work: this one was paused, or could not write, for too long.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Looks now whether this process has the work still.
+    pub fn holds(&self) -> bool {
+        !self.is_lost() && holds(&self.files, self.number).unwrap_or(true)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::claim::{Claim, Claims};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, Subject};
 
 /// The environment variable that makes a claim of each lock, too: seconds after which one without a beat is over.
 pub const CLAIMS: &str = "POLYCL_CLAIMS";
@@ -27,10 +27,13 @@ pub struct Lock {
 }
 
 /// The claims of locks, where they are asked for.
-fn claims() -> Option<Claims> {
-    let seconds: f64 = std::env::var(CLAIMS).ok()?.parse().ok()?;
-    let patience = Duration::try_from_secs_f64(seconds).ok().filter(|patience| !patience.is_zero())?;
-    Some(Claims::new(patience))
+fn claims() -> Result<Option<Claims>> {
+    let Ok(text) = std::env::var(CLAIMS) else { return Ok(None) };
+    let patience = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let patience = patience.filter(|patience| !patience.is_zero()).ok_or_else(|| {
+        Error::new(Subject::Setting(CLAIMS.into()), Kind::Request, "a number of seconds above 0", text)
+    })?;
+    Ok(Some(Claims::new(patience)))
 }
 
 /// True if no process has, or shows signs of having, the claim that goes with a lock's file; whether one has died is
@@ -56,7 +59,19 @@ fn place(path: &Path) -> (&Path, String) {
 /// [`Kind::Io`] where the folder cannot be written to.
 pub fn wait(folder: &Path) -> Result<Lock> {
     let path = folder.join(FILE);
-    let mut lock = loop {
+    if let Some(mut claims) = claims()? {
+        // A process that is paused keeps a lock of the system for ever: the claim alone tells.
+        let file = open(&path)?;
+        let (folder, name) = place(&path);
+        loop {
+            let claim = claims.take(folder, &name)?;
+            if claim.is_some() {
+                return Ok(Lock { file, path, claim });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    loop {
         let file = open(&path)?;
         match file.lock() {
             Err(e) if !without_locks(&e) => return Err(Error::io(&path, "lock it", &e)),
@@ -64,19 +79,9 @@ pub fn wait(folder: &Path) -> Result<Lock> {
         }
         let lock = Lock { file, path: path.clone(), claim: None };
         if lock.holds() {
-            break lock;
-        }
-    };
-    if let Some(mut claims) = claims() {
-        let (folder, name) = place(&path);
-        while lock.claim.is_none() {
-            lock.claim = claims.take(folder, &name)?;
-            if lock.claim.is_none() {
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            return Ok(lock);
         }
     }
-    Ok(lock)
 }
 
 /// Takes a folder, which is made if need be, for work that may take long; `name` is that of the lock's file
@@ -99,22 +104,22 @@ pub fn beside(target: &Path) -> Result<Lock> {
 }
 
 fn take(path: PathBuf, work: &Path) -> Result<Lock> {
+    if let Some(mut claims) = claims()? {
+        let file = open(&path)?;
+        let (folder, name) = place(&path);
+        let claim = claims.take_or_refuse(folder, &name).map_err(|error| error.about(work))?;
+        return Ok(Lock { file, path, claim: Some(claim) });
+    }
     loop {
         let Some(file) = file(&path)? else {
             let expected = "no other process at work here";
             return Err(Error::new(work, Kind::Request, expected, "another process at work")
                 .hint("wait until it is done, or stop it"));
         };
-        let mut lock = Lock { file, path: path.clone(), claim: None };
-        if !lock.holds() {
-            continue;
+        let lock = Lock { file, path: path.clone(), claim: None };
+        if lock.holds() {
+            return Ok(lock);
         }
-        if let Some(mut claims) = claims() {
-            let (folder, name) = place(&path);
-            let claimed = claims.take_or_refuse(folder, &name);
-            lock.claim = Some(claimed.map_err(|error| error.about(work))?);
-        }
-        return Ok(lock);
     }
 }
 
@@ -149,7 +154,7 @@ fn open(path: &Path) -> Result<File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder
         .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| File::options().create(true).truncate(false).write(true).open(path))
+        .and_then(|()| File::options().create(true).truncate(false).read(true).write(true).open(path))
         .map_err(|e| Error::io(path, "write it", &e))
 }
 
@@ -160,6 +165,19 @@ fn without_locks(error: &IoError) -> bool {
 }
 
 impl Lock {
+    /// Refuses to go on with work that another process has taken over, because this one was paused for too long.
+    ///
+    /// # Errors
+    /// [`Kind::Request`]
+    pub fn check(&self) -> Result<()> {
+        if self.claim.as_ref().is_none_or(Claim::holds) {
+            return Ok(());
+        }
+        let (expected, found) = ("work that is still this process's", "another process at work on it");
+        Err(Error::new(&self.path, Kind::Request, expected, found)
+            .hint("leave it to that process, which took over while this one was paused"))
+    }
+
     /// True while the locked file still has its name; a holder before may have taken it away.
     #[cfg(unix)]
     fn holds(&self) -> bool {

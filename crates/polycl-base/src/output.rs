@@ -77,14 +77,21 @@ fn parent(path: &Path) -> &Path {
 /// A lock that a crash has left does not count.
 fn is_empty_folder(path: &Path) -> bool {
     let mut names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    path.is_dir() && names.all(|name| has(&name, ".polycl", ".lock"))
+    path.is_dir() && names.all(|name| is_lock(&name))
+}
+
+/// True for the name of a lock's file, or of a claim that goes with it.
+pub fn is_lock(name: &std::ffi::OsStr) -> bool {
+    let is_claim = |name: &str| name.starts_with(".polycl") && name.contains(".lock.claim-");
+    has(name, ".polycl", ".lock") || name.to_str().is_some_and(is_claim)
 }
 
 fn has(name: &std::ffi::OsStr, prefix: &str, suffix: &str) -> bool {
     name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix))
 }
 
-fn temporary_file(parent: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+/// A file that is swept away some time if it is not renamed.
+pub(crate) fn temporary_file(parent: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     open_to(&mut builder, 0o666);
     builder.prefix(PREFIX).suffix(SUFFIX);

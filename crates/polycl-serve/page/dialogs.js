@@ -28,14 +28,25 @@ export async function askName() {
   });
 }
 
+/// Tells the server who sits in front of this tab, which an earlier server may have known alone, and asks what there is.
 export async function startSession() {
-  const name = bench.session?.who ?? localStorage.getItem("who");
   const said = await get(`/api/session?tab=${tab}`);
-  // Who sits here was told to an earlier server, perhaps, or to this one by somebody else.
-  bench.session = name && name !== said.who ? await post("/api/session", { who: name, tab }) : said;
+  const who = bench.session?.who ?? localStorage.getItem("who") ?? said.who;
+  bench.session = who ? await post("/api/session", { who, tab }) : said;
   bench.emit("session");
-  // The network is loaded while the page is there already.
-  if (!bench.session.network.ready && !bench.session.hint) setTimeout(() => startSession().catch(() => {}), 2000);
+  awaitNetwork();
+}
+
+/// The network is loaded while the page is there already.
+function awaitNetwork() {
+  const { network, hint } = bench.session;
+  if (network.ready || hint) return;
+  setTimeout(async () => {
+    const said = await get(`/api/session?tab=${tab}`).catch(() => null);
+    if (said) bench.session = { ...said, who: bench.session.who ?? said.who };
+    bench.emit("session");
+    awaitNetwork();
+  }, 2000);
 }
 
 export function setUpSaid() {

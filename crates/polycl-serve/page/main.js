@@ -67,10 +67,8 @@ async function enter(id) {
   scan.on("trouble", (text) => bench.say(text, "error"));
   scan.on("server-trouble", ({ text }) => bench.say(text, "error"));
   scan.on("server-lost", () => (by("stored").textContent = "Connecting again…"));
-  scan.on("server-hello", () => {
-    showStored();
-    startSession().catch(() => {});
-  });
+  scan.on("server-hello", showStored);
+  scan.greet = startSession;
   scan.on("writer", showWriter);
   scan.on("history", showHistory);
   scan.on("job", showHistory);

@@ -75,7 +75,7 @@ export class Outbox extends Bus {
   /// Resolves once everything is stored; fails where it cannot be.
   async settle() {
     while (this.waiting.length) {
-      if (this.trouble) throw new Error(this.trouble);
+      if (this.trouble || this.closed) throw new Error(this.trouble ?? "The scan was closed.");
       await new Promise((after) => setTimeout(after, 20));
     }
   }

@@ -191,17 +191,20 @@ export class Scan extends Bus {
 
   /// Goes on after the connection was lost. A server that was started anew has no job, and the scan not open.
   async #resume({ revision }) {
+    // Who sits here is told first: what waits is stored under that name.
+    await this.greet?.().catch(() => {});
     if (revision === this.revision) return this.outbox.send();
     const wasGone = revision === null;
     try {
-      if (wasGone) this.#learn(await this.api.post("open"));
+      if (wasGone) this.#learn(await (this.writer ? this.api.post("open") : this.api.get()));
       this.outbox.send();
       await this.outbox.settle();
       await this.reloadMask();
       if (wasGone) this.emit("writer");
     } catch {
-      // What waits is told of, and sent again.
+      // What waits is told of, and sent again; then, or in a while, the mask is loaded.
       this.missed = true;
+      if (!this.outbox.waiting.length && !this.outbox.closed) setTimeout(() => this.missed && this.#resume({ revision }), 4000);
     }
   }
 

@@ -229,12 +229,27 @@ impl Desk {
     /// `busy`; what writing its mask says.
     pub fn close_changed(&self, id: &str) -> Answer<()> {
         let _opening = locked(&self.opening);
-        let Some(scan) = self.opened(id).filter(|scan| scan.has_changed()) else { return Ok(()) };
-        if locked(&scan.job).is_some() {
-            return Err(Refusal::conflict("busy", "The scan is being worked on already."));
+        let until = Instant::now() + PATIENCE;
+        let scan = loop {
+            {
+                let mut open = locked(&self.open);
+                let changed = |scan: &Arc<Scan>| scan.entry.id == id && scan.has_changed();
+                let Some(at) = open.iter().position(changed) else { return Ok(()) };
+                // Whoever works with it holds it, too, and would store into what is closed.
+                if Arc::strong_count(&open[at]) == 1 {
+                    break open.remove(at);
+                }
+            }
+            if Instant::now() > until {
+                return Err(Refusal::conflict("busy", "The scan is being worked on already."));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        if let Err(error) = publish::put_away(self, &scan) {
+            locked(&self.open).push(scan);
+            return Err(error.into());
         }
-        publish::put_away(self, &scan)?;
-        locked(&self.open).retain(|own| !Arc::ptr_eq(own, &scan));
+        scan.entry.set_open(false);
         Ok(())
     }
 

@@ -161,6 +161,7 @@ pub fn by_hand(
             (Plane::Axial, _) if label_of == label => mark.drawn(),
             // A network's answer in another plane goes through it.
             (_, What::Prompt) if label_of == label && *mark == Mark::Drawn => Mark::Edited,
+            (_, _) if label_of != label && *mark == Mark::Prompted => Mark::Edited,
             // A stroke of another label took some of it.
             (_, _) if label_of != label && mark.is_machine() => Mark::Crossed,
             (_, _) if label_of != label || mark.is_hand() => *mark,

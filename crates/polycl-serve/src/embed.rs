@@ -85,12 +85,14 @@ pub fn run(desk: &Arc<Desk>) {
         }
         put_away_quiet(desk);
         let watched = watched(desk);
-        if full.as_ref() != Some(&watched) && embed_next(desk, &watched) {
+        let mut looked_at = watched.clone();
+        looked_at.sort();
+        if full.as_ref() != Some(&looked_at) && embed_next(desk, &watched) {
             embedded += 1;
             if embedded % SLICES == 0 {
                 let kept: Vec<PathBuf> = watched.iter().flat_map(|id| folders(desk, id)).collect();
                 let has_room = limit(&desk.cache(), desk.request.cache_limit, &kept);
-                full = (!has_room).then_some(watched);
+                full = (!has_room).then_some(looked_at);
             }
         } else if !thumbnail::next(desk, &mut pictured) {
             std::thread::sleep(PAUSE);

@@ -92,7 +92,7 @@ impl Guard {
         let host = host.or_else(|| uri.authority().map(|authority| authority.as_str()))?.to_ascii_lowercase();
         let is_number = || match host.parse::<SocketAddr>() {
             Ok(address) => address.port() == self.port,
-            Err(_) => self.port == PLAIN && host.parse::<IpAddr>().is_ok(),
+            Err(_) => self.port == PLAIN && host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok(),
         };
         (self.hosts.contains(&host) || self.numbers && is_number()).then_some(host)
     }

@@ -187,4 +187,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Marks>(&text).unwrap(), marks);
         assert_eq!(marks.by_hand(Plane::Axial), BTreeSet::from([1]));
     }
+
+    #[test]
+    fn a_box_is_an_anchor_and_no_drawing() {
+        assert_eq!(Mark::Unknown.prompted(), Mark::Prompted);
+        assert_eq!([Mark::Drawn, Mark::Edited, Mark::Crossed].map(Mark::prompted), [Mark::Edited; 3]);
+        assert!(Mark::Prompted.is_hand() && Mark::Prompted.is_machine());
+        assert_eq!((Mark::Prompted.drawn(), Mark::Prompted.viewed()), (Mark::Edited, Mark::Prompted));
+    }
 }

@@ -421,10 +421,12 @@ fn begin(
     document.mask = order.apply(&mask).voxels;
     let mut records = Records::default();
     let makers = drawn_paths(drawn).into_iter().map(|path| records.maker(path)).collect::<Result<Vec<_>>>();
-    let maker = match makers {
-        Ok(makers) => makers.into_iter().flatten().max_by_key(|maker| maker.origin),
+    let makers: Vec<_> = match makers {
+        Ok(makers) => makers.into_iter().flatten().collect(),
         Err(error) => return (document, Some(error)),
     };
+    let mut names: Vec<String> = makers.iter().flat_map(|maker| maker.machines.clone()).collect();
+    let maker = makers.into_iter().max_by_key(|maker| maker.origin);
     // Of a mask without a record of ours nobody knows whether a person drew it: a click must not make it drawn by hand.
     let is_ours = drawn_paths(drawn).iter().any(|path| path.with_file_name(Record::Review.file()).is_file());
     let mark = if maker.is_none() && is_ours { Mark::Drawn } else { Mark::Proposed };
@@ -434,11 +436,12 @@ fn begin(
         Some(maker) => {
             let predicted = maker.origin == Origin::Predicted;
             let machine = if predicted { Machine::predicted } else { Machine::propagated };
-            let mut names: Vec<&str> = maker.machines.iter().map(String::as_str).collect();
             if names.is_empty() {
-                names.push(maker.program.unwrap_or("polycl"));
+                names.push(maker.program.unwrap_or("polycl").to_owned());
             }
-            Vec::from_iter(names.into_iter().map(machine)).into()
+            names.sort_unstable();
+            names.dedup();
+            Vec::from_iter(names.iter().map(|name| machine(name))).into()
         }
     };
     for (value, pixels) in document.pixels() {

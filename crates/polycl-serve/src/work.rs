@@ -439,16 +439,23 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, predictor: &Predictor) -> Answer
     let machine = Machine::predicted(&prediction::network(&predictor.weights));
     let pixels = pixels(&result, &scan.canonical, &values);
     let channels = predictor.card.channels();
-    let of_organ = |organ: u16| {
+    let of_organ = |organ: u16, label: u16| {
         // The innermost region is the one that its pixels were found by.
         let at = channels.iter().rposition(|channel| channel.values.contains(&organ))?;
-        let (values, pixels) = (prediction.confidence.get(at)?.clone(), pixels.get(&organ)?.clone());
+        let (mut values, pixels) = (prediction.confidence.get(at)?.clone(), pixels.get(&organ)?.clone());
+        let marks = scan.peek(|sheet| sheet.document.marks(label));
+        for k in 0..values.len() {
+            // What a person drew stays.
+            if pixels[k] == 0 || marks.slices[k].is_hand() {
+                values[k] = None;
+            }
+        }
         let doubt = |&k: &usize| f64::from(1.0 - values[k].unwrap_or(1.0)) * f64::from(pixels[k]);
         let next = (0..values.len()).filter(|k| doubt(k) > 0.0);
         let next = next.max_by(|one, other| doubt(one).total_cmp(&doubt(other)));
         Some(Confidence { plane: Plane::Axial, values, pixels, next })
     };
-    let confidence = values.iter().map(|(&organ, &label)| (label, of_organ(organ))).collect();
+    let confidence = values.iter().map(|(&organ, &label)| (label, of_organ(organ, label))).collect();
     let proposal = Proposal { what: What::Predict, labels: &labels, machine, confidence };
     commit(desk, scan, job, proposal, |voxel, _| values.get(&result[voxel]).copied().unwrap_or(0))
 }

@@ -92,8 +92,8 @@ fn template(command: &clap::Command) -> String {
 const HELD: u8 = 75;
 const NEEDS_UNMET: u8 = 76;
 
-/// Parses the command line, runs the command, reports its error: 0 done, 1 some cases failed,
-/// 2 usage or input, 75 at work elsewhere, 76 something before it is not done, 130 stopped when asked.
+/// Parses the command line, runs the command, reports its error. 0: done. 1: some cases failed. 2: usage or input.
+/// 75: at work elsewhere. 76: something before it is not done. 130: stopped when asked.
 pub fn main() -> ExitCode {
     let mut command = command();
     let parsed = Cli::from_arg_matches(&command.get_matches_mut()).map_err(|e| e.format(&mut command));

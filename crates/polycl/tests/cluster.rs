@@ -162,7 +162,7 @@ fn tasks_one_by_one_are_the_study() {
     insta::assert_snapshot!(
         [
             folder.refused(&format!("study changed.toml --out tasks --task {id}")),
-            folder.refused("study study.toml --out tasks --task nothing"),
+            folder.refused("study study.toml --out tasks --task scratch_9"),
         ]
         .join("\n")
     );

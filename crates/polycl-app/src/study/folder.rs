@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
+use polycl_base::claim::Claims;
 use polycl_base::{Error, Kind, lock, output};
+use polycl_nn::kernels::instruction_set;
 use serde::{Deserialize, Serialize};
 
 use super::plan::StudyPlan;
@@ -70,11 +73,7 @@ impl Beginning {
         Ok(())
     }
 
-    /// The instruction set that commands of the study are held to, on a processor whose best is `ours`.
-    ///
-    /// # Errors
-    /// [`Kind::Request`] where the study began on a better processor, or one of another kind.
-    pub fn simd(&self, out: &Path, ours: &str) -> anyhow::Result<String> {
+    fn simd(&self, out: &Path, ours: &str) -> anyhow::Result<String> {
         let Some(simd) = &self.simd else { return Ok(ours.to_owned()) };
         if has(ours, simd) {
             return Ok(simd.clone());
@@ -85,17 +84,44 @@ impl Beginning {
     }
 
     /// Takes in what is new; what was settled on stays.
-    pub fn noted(mut self, plan: &StudyPlan, simd: &str) -> anyhow::Result<Self> {
-        self.simd.get_or_insert_with(|| simd.to_owned());
+    pub fn noted(mut self, plan: &StudyPlan) -> anyhow::Result<Self> {
+        self.simd.get_or_insert_with(|| instruction_set().to_owned());
         for (path, dataset) in &plan.datasets {
             self.data.insert(path.display().to_string(), dataset.index.fingerprint());
         }
         let primary = plan.primary().map(|arm| plan.arms[arm].method.name.clone());
         self.primary = self.primary.or(primary);
-        let text = serde_json::to_string_pretty(&self)?;
-        output::atomically(&plan.out.join("study.json"), |file| writeln!(file, "{text}"))?;
+        self.write(&plan.out)?;
         Ok(self)
     }
+
+    fn write(&self, out: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        Ok(output::atomically(&out.join("study.json"), |file| writeln!(file, "{text}"))?)
+    }
+}
+
+/// The instruction set that commands of the study in a folder are held to. Where it is `shared` with other processes, the
+/// first of them settles it for all.
+///
+/// # Errors
+/// [`Kind::Request`] where the study began on a better processor, or one of another kind; [`Kind::Io`].
+pub fn simd(out: &Path, shared: Option<Duration>) -> anyhow::Result<String> {
+    let ours = instruction_set();
+    let Some(patience) = shared else { return Beginning::read(out)?.simd(out, ours) };
+    let mut claims = Claims::new(patience);
+    let _claim = loop {
+        match claims.take(out, "beginning")? {
+            Some(claim) => break claim,
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    let mut beginning = Beginning::read(out)?;
+    if beginning.simd.is_none() {
+        beginning.simd = Some(ours.to_owned());
+        beginning.write(out)?;
+    }
+    beginning.simd(out, ours)
 }
 
 #[cfg(test)]

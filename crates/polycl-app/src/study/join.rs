@@ -1,12 +1,13 @@
 //! Several processes, on one computer or many, do the jobs of a study together: each takes what is free until all is done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polycl_base::claim::{Claim, Claims};
-use polycl_base::{Watch, told};
+use polycl_base::{Error, Watch, told};
 
 use super::event::{Event, Failed, JobEnd};
 use super::job::{self, Job};
@@ -44,10 +45,10 @@ pub fn only(
     watch: &dyn Watch,
 ) -> anyhow::Result<Only> {
     let folder = job.folder(plan);
-    if task::is_done(folder) {
+    if task::is_done(plan, job) {
         return Ok(Only::Done);
     }
-    if job.needs(plan).is_some_and(|before| !task::is_done(before.folder(plan))) {
+    if job.needs(plan).is_some_and(|before| !task::is_done(plan, before)) {
         return Ok(Only::NeedsUnmet);
     }
     let Some(claim) = claims.wait(folder, TASK, &|| watch.stop())? else {
@@ -64,7 +65,7 @@ pub fn only(
         match runner.poll(ticket) {
             None => std::thread::sleep(PAUSE),
             Some(Err(_)) if watch.stop() => return Ok(Only::Stopped),
-            Some(Err(_)) if claim.is_lost() => return Ok(Only::Held),
+            Some(Err(_)) if !claim.holds() => return Ok(Only::Held),
             Some(end) => {
                 end?;
                 let mut scores = SoFar::default();
@@ -93,13 +94,14 @@ pub fn all(
 ) -> anyhow::Result<Vec<Failed>> {
     let mut order = job::in_order(plan);
     // Many that begin at once need not all ask for the same.
-    let first = std::process::id() as usize % order.len().max(1);
+    let first = RandomState::new().build_hasher().finish() as usize % order.len().max(1);
     order.rotate_left(first);
     let mut joined = Joined {
         plan,
         watch,
         order,
         asleep: BTreeMap::new(),
+        trouble: None,
         running: Vec::new(),
         told: BTreeSet::new(),
         failed: BTreeMap::new(),
@@ -110,7 +112,12 @@ pub fn all(
         let has_room = joined.running.len() < jobs && !watch.stop();
         if has_room && looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
             looked = Some(Instant::now());
-            if joined.take(jobs, claims, runner)? {
+            let is_over = joined.take(jobs, claims, runner)?;
+            if let Some((_, error)) = joined.trouble.take_if(|_| is_over) {
+                joined.give_up(runner);
+                return Err(error.into());
+            }
+            if is_over {
                 return Ok(joined.failed.into_values().collect());
             }
         }
@@ -131,6 +138,8 @@ struct Joined<'a> {
     order: Vec<Job>,
     /// Jobs that others have: when to look again, and how long it was let alone. Each look asks the file system thrice.
     asleep: BTreeMap<Job, (Instant, Duration)>,
+    /// The first of the errors since a claim could be taken, and when it came.
+    trouble: Option<(Instant, Error)>,
     running: Vec<(Job, Ticket, Claim)>,
     /// Jobs whose end was told to whoever watches.
     told: BTreeSet<Job>,
@@ -153,7 +162,7 @@ impl Joined<'_> {
                 left = true;
                 continue;
             }
-            if task::is_done(folder) {
+            if task::is_done(self.plan, job) {
                 self.end(job, Ok(()));
                 continue;
             }
@@ -169,14 +178,28 @@ impl Joined<'_> {
                 Some(before) if !self.told.contains(&before) => continue,
                 _ => {}
             }
-            let Some(claim) = claims.take(folder, TASK)? else {
+            // A file system that is away for a moment is asked again.
+            let claim = match claims.take(folder, TASK) {
+                Ok(claim) => {
+                    self.trouble = None;
+                    claim
+                }
+                Err(error) => {
+                    let (since, _) = self.trouble.get_or_insert_with(|| (Instant::now(), error));
+                    if since.elapsed() > claims.patience() {
+                        return Ok(true);
+                    }
+                    None
+                }
+            };
+            let Some(claim) = claim else {
                 let slept = self.asleep.get(&job).map_or(LOOK, |(_, slept)| *slept);
                 let longer = (2 * slept).min(claims.patience() / 4);
                 self.asleep.insert(job, (Instant::now() + longer, longer));
                 continue;
             };
             // It may have been done between the two looks.
-            if task::is_done(folder) {
+            if task::is_done(self.plan, job) {
                 continue;
             }
             self.watch.partial(&Event::Began { name: job.name(self.plan) });
@@ -186,6 +209,17 @@ impl Joined<'_> {
             }
         }
         Ok(!left && self.running.is_empty())
+    }
+
+    /// Asks all jobs at work here to end, and waits until they have.
+    fn give_up(&mut self, runner: &mut dyn Runner) {
+        self.running.iter().for_each(|(_, ticket, _)| runner.cancel(*ticket));
+        while let Some((job, ticket, claim)) = self.running.pop() {
+            if runner.poll(ticket).is_none() {
+                self.running.push((job, ticket, claim));
+                std::thread::sleep(PAUSE);
+            }
+        }
     }
 
     /// Looks at the jobs at work here; true if one has ended.
@@ -199,7 +233,7 @@ impl Joined<'_> {
             match runner.poll(ticket) {
                 None => self.running.push((job, ticket, claim)),
                 // Another process has it, or will have it.
-                Some(Err(_)) if is_given_up => {}
+                Some(Err(_)) if is_given_up || !claim.holds() => {}
                 Some(end) => self.end(job, end),
             }
         }

@@ -139,9 +139,10 @@ pub enum End {
 /// As [`run_on`].
 pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let mut processes = LocalProcesses::new(&request.program, request.threads());
-    let began = Beginning::read(&request.out)?;
-    let simd = began.simd(&request.out, polycl_nn::kernels::instruction_set())?;
-    processes.set("POLYCL_SIMD", simd);
+    if let Part::Whole | Part::Task(_) | Part::Joined = request.part {
+        let shared = request.is_one_of_many().then_some(request.patience);
+        processes.set("POLYCL_SIMD", folder::simd(&request.out, shared)?);
+    }
     if request.claims || request.is_one_of_many() {
         processes.share(request.patience);
     }
@@ -169,19 +170,19 @@ pub fn run_on(request: &Request, runner: &mut dyn Runner, watch: &dyn Watch) -> 
         Part::Check => return ended(Vec::new(), End::Planned),
         Part::Plan(file) => {
             let config = std::path::absolute(path)?;
-            let tasks = tasks::write(&plan, &config, request.threads(), file)?;
+            let how = tasks::How { threads: request.threads(), patience: request.patience };
+            let tasks = tasks::write(&plan, &config, how, file)?;
             return ended(Vec::new(), End::Tasks(tasks));
         }
         _ => {}
     }
-    let simd = beginning.simd(out, polycl_nn::kernels::instruction_set())?;
     let is_one_of_many = request.is_one_of_many();
     let _held = if is_one_of_many { folder::shared(out)? } else { folder::alone(out)? };
     let mut claims = Claims::new(request.patience);
     if is_one_of_many || request.claims {
         claim::check(out)?;
     }
-    let beginning = beginning.noted(&plan, &simd)?;
+    let beginning = beginning.noted(&plan)?;
     let report = || report(&plan, &text, (&beginning, &request.program));
     match &request.part {
         Part::Task(id) => {
@@ -203,7 +204,12 @@ pub fn run_on(request: &Request, runner: &mut dyn Runner, watch: &dyn Watch) -> 
             if !watch.stop() {
                 watch.partial(&Event::Over { failed: failed.clone() });
             }
-            let there = || report::fresh(&plan).map(End::Reported);
+            let there = || report::fresh(&plan, &text).map(End::Reported);
+            let report = || {
+                let end = report()?;
+                report::noted(&plan, &text)?;
+                Ok(end)
+            };
             let end = join::once(out, &mut claims, there, report, watch)?;
             ended(failed, end.unwrap_or(End::Stopped))
         }
@@ -264,7 +270,10 @@ fn lay_out(plan: &StudyPlan, mut claims: Option<&mut Claims>) -> anyhow::Result<
         };
         while !test.dir.exists() {
             match claims.take(&plan.out, "tests")? {
-                Some(_claim) => layout::lay_out(plan, test)?,
+                // One that was paused meanwhile finds that another was faster.
+                Some(_claim) => {
+                    layout::lay_out(plan, test).or_else(|e| test.dir.exists().then_some(()).ok_or(e))?
+                }
                 None => std::thread::sleep(Duration::from_millis(100)),
             }
         }

@@ -158,12 +158,13 @@ fn claim(dir: &Path, others: Option<&mut Claims>) -> anyhow::Result<Option<File>
     fs::create_dir_all(dir).map_err(|e| Error::io(dir, "make the folder", &e))?;
     let path = dir.join(".lock");
     let lock = lock::file(&path)?;
-    let Some(others) = others.filter(|_| lock.is_none()) else { return Ok(lock) };
+    let Some(others) = others else { return Ok(lock) };
+    // A command of a process that has died may be at work still, on this computer or another.
     if !lock::is_unclaimed(&dir.join("run").join(RUN_LOCK), others)? {
         return Ok(None);
     }
-    let file = File::options().write(true).open(&path);
-    Ok(Some(file.map_err(|e| Error::io(&path, "write it", &e))?))
+    let unlocked = || File::options().write(true).open(&path).map_err(|e| Error::io(&path, "write it", &e));
+    Ok(Some(lock.map_or_else(unlocked, Ok)?))
 }
 
 /// A command at work.

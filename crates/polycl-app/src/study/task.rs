@@ -34,13 +34,24 @@ enum Step {
     Done,
 }
 
-/// The file of a job's folder that is there once nothing is left to do.
-pub fn done(folder: &Path) -> PathBuf {
-    folder.join("done.json")
+/// The file that is there once nothing is left to do in a job. A study that asks for more tests, or for refinement, asks
+/// for another file.
+pub fn done(plan: &StudyPlan, job: Job) -> PathBuf {
+    let folder = job.folder(plan);
+    let Job::Finetuning(number) = job else { return folder.join("done.json") };
+    let finetuning = &plan.finetunings[number];
+    let mut results = Vec::new();
+    for &test in &finetuning.tests {
+        for finish in plan.finishes(finetuning) {
+            let result = plan.result(finetuning, &plan.tests[test], finish);
+            results.push(result.strip_prefix(folder).unwrap_or(&result).to_string_lossy().into_owned());
+        }
+    }
+    folder.join(format!("done-{:08x}.json", crc32c::crc32c(results.join("\n").as_bytes())))
 }
 
-pub fn is_done(folder: &Path) -> bool {
-    done(folder).exists()
+pub fn is_done(plan: &StudyPlan, job: Job) -> bool {
+    done(plan, job).exists()
 }
 
 impl Task {
@@ -102,7 +113,7 @@ impl Task {
     }
 
     fn note_done(&self) -> anyhow::Result<()> {
-        let file = done(self.folder());
+        let file = done(&self.plan, self.job);
         if !file.exists() {
             let computed_by = polycl_nn::kernels::instruction_set();
             let text = serde_json::json!({"polycl": env!("CARGO_PKG_VERSION"), "simd": computed_by});

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use polycl_base::{Error, Kind, output};
@@ -36,13 +37,20 @@ struct Row {
     seconds: u64,
 }
 
+/// How a task is done.
+#[derive(Clone, Copy)]
+pub struct How {
+    pub threads: usize,
+    pub patience: Duration,
+}
+
 /// Writes the tasks; gives their number.
 ///
 /// # Errors
 /// Paths that are not UTF-8; [`Kind::Io`].
-pub fn write(plan: &StudyPlan, config: &Path, threads: usize, to: &Path) -> anyhow::Result<usize> {
+pub fn write(plan: &StudyPlan, config: &Path, how: How, to: &Path) -> anyhow::Result<usize> {
     let jobs = job::in_order(plan);
-    let rows = jobs.iter().map(|&job| row(plan, config, threads, job)).collect::<anyhow::Result<Vec<_>>>()?;
+    let rows = jobs.iter().map(|&job| row(plan, config, how, job)).collect::<anyhow::Result<Vec<_>>>()?;
     output::atomically(to, |file| {
         for row in &rows {
             serde_json::to_writer(&mut *file, row)?;
@@ -53,15 +61,19 @@ pub fn write(plan: &StudyPlan, config: &Path, threads: usize, to: &Path) -> anyh
     Ok(rows.len())
 }
 
-fn row(plan: &StudyPlan, config: &Path, threads: usize, job: Job) -> anyhow::Result<Row> {
+fn row(plan: &StudyPlan, config: &Path, how: How, job: Job) -> anyhow::Result<Row> {
+    let How { threads, patience } = how;
     let text = |path: &Path| {
         path.to_str()
             .map(str::to_owned)
             .with_context(|| format!("{}: expected a name in UTF-8", path.display()))
     };
     let id = id(plan, job);
-    let (config, out, threads_text) = (text(config)?, text(&plan.out)?, threads.to_string());
-    let argv = ["polycl", "study", &config, "--out", &out, "--task", &id, "--threads", &threads_text];
+    let (config, out) = (text(config)?, text(&plan.out)?);
+    let numbers = [threads as u64, patience.as_secs()].map(|number| number.to_string());
+    let [threads_of, patience] = &numbers;
+    let options = ["--threads", threads_of, "--patience", patience];
+    let argv = ["polycl", "study", &config, "--out", &out, "--task", &id].into_iter().chain(options);
     let size = plan.training().index.preprocess.size as f64;
     let batch = match job {
         Job::Pretraining(_) => plan.config.images_per_step,
@@ -71,10 +83,10 @@ fn row(plan: &StudyPlan, config: &Path, threads: usize, job: Job) -> anyhow::Res
     Ok(Row {
         kind: if matches!(job, Job::Pretraining(_)) { "pretrain" } else { "finetune" },
         name: job.name(plan),
-        argv: argv.map(str::to_owned).to_vec(),
+        argv: argv.map(str::to_owned).collect(),
         cwd: text(&std::env::current_dir()?)?,
         needs: job.needs(plan).map(|job| self::id(plan, job)).into_iter().collect(),
-        done: text(&task::done(job.folder(plan)))?,
+        done: text(&task::done(plan, job))?,
         threads,
         memory_mb: (BASE_MB + SLICE_MB * batch as f64 * (size / 256.0).powi(2)) as u64,
         seconds: seconds.ceil() as u64,
@@ -82,9 +94,11 @@ fn row(plan: &StudyPlan, config: &Path, threads: usize, job: Job) -> anyhow::Res
     })
 }
 
-/// The name of a job's folder, which holds a hash of all that decides over it.
+/// The name of a job's folder, which holds a hash of all that decides over it, and what is to be tested.
 fn id(plan: &StudyPlan, job: Job) -> String {
-    job.folder(plan).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let tests = name(&task::done(plan, job)).trim_start_matches("done").to_owned();
+    name(job.folder(plan)) + &tests
 }
 
 /// The job of an id.

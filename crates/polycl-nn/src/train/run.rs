@@ -335,6 +335,7 @@ impl Run {
         state: &State,
         best: bool,
     ) -> Result<()> {
+        self.check_own()?;
         self.log(record).map_err(resumable)?;
         if best {
             let path = self.dir.join("best.safetensors");
@@ -348,9 +349,15 @@ impl Run {
     /// # Errors
     /// [`Kind::Io`].
     pub(super) fn save<M: Module>(&self, weights: &Weights<M>, adam: &Adam, state: &State) -> Result<()> {
+        self.check_own()?;
         let trained = weights.average.as_ref().map(|_| &weights.model);
         let optimiser = checkpoint::Optimiser { adam, trained };
         checkpoint::save(&self.latest(), weights.result(), Some(optimiser), state).map_err(resumable)
+    }
+
+    /// Refuses to write into a run that another process has taken over.
+    fn check_own(&self) -> Result<()> {
+        self.lock.as_ref().map_or(Ok(()), Lock::check)
     }
 
     fn latest(&self) -> PathBuf {
@@ -382,6 +389,11 @@ impl Run {
             // What cannot be removed is no worse than what failed.
             let _ = fs::remove_file(self.dir.join("run.json"));
             let _ = fs::remove_file(self.dir.join("config.toml"));
+            for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+                if output::is_lock(&entry.file_name()) {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
             let _ = fs::remove_dir(&self.dir);
         }
     }
@@ -445,7 +457,7 @@ fn begin(dir: &Path, card: &RunCard, config: &str, resume: bool) -> Result<()> {
 fn settings_alone(dir: &Path) -> bool {
     output::sweep(dir);
     let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let names: Vec<_> = names.filter(|name| name != LOCK).collect();
+    let names: Vec<_> = names.filter(|name| !output::is_lock(name)).collect();
     names == ["config.toml"]
 }
 

@@ -8,7 +8,10 @@ mod method;
 mod pictures;
 mod trainings;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use polycl_base::output;
 
 use super::findings::Findings;
 use super::job;
@@ -17,14 +20,31 @@ use super::scores::{self, Cell, ScoreRow, Table};
 use super::task;
 use crate::figures::report::Report;
 
-/// The report, if it is not older than the last job.
-pub fn fresh(plan: &StudyPlan) -> Option<PathBuf> {
-    let when = |file: &Path| file.metadata().ok()?.modified().ok();
-    // The last file to be written.
-    let written = when(&plan.out.join("report.md"))?;
-    let jobs = job::in_order(plan).into_iter();
-    let all = jobs.map(|job| when(&task::done(job.folder(plan)))).collect::<Option<Vec<_>>>()?;
-    all.into_iter().all(|done| done <= written).then(|| plan.out.join("report.html"))
+/// The file that tells of what a report is, for processes that join in a study.
+fn note(plan: &StudyPlan) -> PathBuf {
+    plan.out.join(".report.json")
+}
+
+/// A hash of the configuration and of the jobs that are done.
+fn contents(plan: &StudyPlan, text: &str) -> String {
+    let jobs = job::in_order(plan).into_iter().filter(|&job| task::is_done(plan, job));
+    let done: Vec<String> = jobs.map(|job| task::done(plan, job).to_string_lossy().into_owned()).collect();
+    format!("{:08x} {}", crc32c::crc32c((done.join("\n") + text).as_bytes()), done.len())
+}
+
+/// The report, if it is of this configuration and of all jobs that are done by now.
+pub fn fresh(plan: &StudyPlan, text: &str) -> Option<PathBuf> {
+    let report = plan.out.join("report.html");
+    let told = std::fs::read_to_string(note(plan)).ok()?;
+    (report.exists() && told == contents(plan, text)).then_some(report)
+}
+
+/// Notes of what the report is that was written.
+///
+/// # Errors
+/// [`polycl_base::Kind::Io`]
+pub fn noted(plan: &StudyPlan, text: &str) -> polycl_base::Result<()> {
+    output::atomically(&note(plan), |file| file.write_all(contents(plan, text).as_bytes()))
 }
 
 /// Writes report.html, report.md and scores.csv into the study's folder; `text` is its configuration, `settled`

@@ -34,8 +34,14 @@ impl<'a> Ranges<'a> {
     pub fn heights(&self, organs: &[String], slice: usize) -> Vec<f32> {
         let of = |organ: &String| {
             let ranges = self.of.presence.get(organ)?;
-            let first = ranges.iter().map(|range| range[0]).min()? as f32;
-            let end = ranges.iter().map(|range| range[1]).max()? as f32 + 1.0;
+            let first = ranges.iter().map(|range| range[0]).min()?;
+            let last = ranges.iter().map(|range| range[1]).max()?;
+            // Where only some slices are drawn and nobody has named the range, it may go on beyond them.
+            let beyond = [first.checked_sub(1), Some(last + 1).filter(|&next| next < self.of.slices)];
+            if beyond.into_iter().flatten().any(|next| self.of.shows(organ, next).is_none()) {
+                return None;
+            }
+            let (first, end) = (first as f32, last as f32 + 1.0);
             let at = (slice as f32 + 0.5) * self.of.slices as f32 / self.slices as f32;
             Some(((2.0 * at - first - end) / (end - first)).clamp(-FAR, FAR))
         };

@@ -25,10 +25,10 @@ use crate::train::draw::{self, Example};
 use crate::train::run::{Organ, weights};
 
 /// Millimetres within which the teacher's masks of neighbouring slices count for one: the standard deviation of a
-/// Gaussian, how many of them it reaches, and how many slices at most.
+/// Gaussian, how many of them it reaches, and the bytes that maps of slices near by may take.
 const SMOOTH: f64 = 2.5;
 const REACH: f64 = 3.0;
-const MOST_NEAR: usize = 20;
+const NEAR: usize = 512 << 20;
 
 /// The slices of scan `number` that can be taught: all but those that train already (`exact`), and those of which nobody
 /// has said which organs they show. None where no slice shows an organ.
@@ -228,7 +228,8 @@ impl Teacher<'_> {
         let space = Space::new([size, size, count], DAffine3::IDENTITY);
         let mut mask = Volume { voxels: vec![0; size * size * count], space };
         let thickness = self.dataset.index.scans[scan].thickness();
-        let reach = ((REACH * SMOOTH / thickness) as usize).min(MOST_NEAR);
+        let most = NEAR / (4 * self.network.channels() * size * size);
+        let reach = ((REACH * SMOOTH / thickness) as usize).min(most.saturating_sub(self.batch) / 2);
         let nearness = |apart: usize| (-0.5 * (apart as f64 * thickness / SMOOTH).powi(2)).exp() as f32;
         let mut batches = shown.chunks(self.batch);
         let mut near: VecDeque<(usize, Vec<f32>)> = VecDeque::new();
