@@ -201,7 +201,7 @@ fn a_box_is_answered() {
     let told = bench.post("prompt", asked);
     eprintln!("a box on an embedded slice in {:.2} s", begun.elapsed().as_secs_f32());
     assert!(told["predicted_iou"].as_f64().unwrap() > 0.5, "{told}");
-    assert_eq!(bench.state()["slices"]["1"].as_str().unwrap().as_bytes()[bench.k], b'e');
+    assert_eq!(bench.state()["slices"]["1"].as_str().unwrap().as_bytes()[bench.k], b'b');
     let answer = bench.client.get(&format!("/api/scans/{}/mask/axial/{}", bench.scan, bench.k)).unwrap().1;
     let runs = answer.chunks_exact(6);
     let found: u32 =

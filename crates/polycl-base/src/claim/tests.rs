@@ -473,7 +473,8 @@ mod cluster {
     #[test]
     #[ignore = "takes minutes"]
     fn a_cluster_of_200_workers_is_as_the_docs_say() {
-        let docs = include_str!("../../../../docs/clusters.md");
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/clusters.md");
+        let docs = fs::read_to_string(page).unwrap();
         for (workers, trouble) in [(1, false), (20, false), (200, false), (200, true)] {
             let o = simulate(workers, 1000, trouble, 1);
             let row = format!(
