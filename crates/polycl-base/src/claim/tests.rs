@@ -362,7 +362,7 @@ mod cluster {
         let fresh = |worker: usize, random: &mut dyn FnMut() -> f64| Worker {
             ahead: if trouble { 300.0 * random() } else { 0.0 },
             rate: if trouble { 0.99 + 0.02 * random() } else { 1.0 },
-            slowness: if trouble && worker % 10 == 0 { 3.0 } else { 1.0 },
+            slowness: if trouble && worker.is_multiple_of(10) { 3.0 } else { 1.0 },
             pause: if trouble && worker % 10 == 1 { 0.05 } else { 0.0 },
             death: if trouble && worker % 10 == 2 { 0.02 } else { 0.0 },
             first: (random() * tasks as f64) as usize,
