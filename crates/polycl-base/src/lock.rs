@@ -123,10 +123,10 @@ fn take(path: PathBuf, work: &Path) -> Result<Lock> {
     }
 }
 
-/// As [`file`], for what many processes may do at once, but not beside one that has the file alone.
+/// As [`file()`], for what many processes may do at once, but not beside one that has the file alone.
 ///
 /// # Errors
-/// As [`file`].
+/// As [`file()`].
 pub fn shared(path: &Path) -> Result<Option<File>> {
     let file = open(path)?;
     match file.try_lock_shared() {
