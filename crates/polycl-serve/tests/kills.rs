@@ -24,12 +24,13 @@ fn phantoms(folder: &Path, count: usize) {
     cohort::write(&config, 0..count, &folder.join("cohort"), &()).unwrap();
 }
 
-/// What a person knows to have done to a scan: the mask now, and those before and after it by undo and redo.
+/// What a person knows to have done to a scan: the mask now, and those before and after it by undo and redo, each with
+/// whether the step between took back that the scan is reviewed.
 #[derive(Default)]
 struct Known {
     mask: Vec<u8>,
-    undo: Vec<Vec<u8>>,
-    redo: Vec<Vec<u8>>,
+    undo: Vec<(Vec<u8>, bool)>,
+    redo: Vec<(Vec<u8>, bool)>,
     seq: u64,
     note: String,
     reviewed: bool,
@@ -103,31 +104,38 @@ impl Known {
                 let mut mask = self.mask.clone();
                 mask[first..first + length].fill(*label);
                 if mask != self.mask {
-                    self.undo.push(std::mem::replace(&mut self.mask, mask));
-                    self.redo.clear();
-                    self.reviewed = false;
+                    self.step(mask);
                 }
             }
             Act::Undo => {
-                if let Some(before) = self.undo.pop() {
-                    self.redo.push(std::mem::replace(&mut self.mask, before));
-                    self.reviewed = false;
+                if let Some((before, taken)) = self.undo.pop() {
+                    self.redo.push((std::mem::replace(&mut self.mask, before), taken));
+                    self.reviewed = taken;
                 }
             }
             Act::Redo => {
-                if let Some(after) = self.redo.pop() {
-                    self.undo.push(std::mem::replace(&mut self.mask, after));
-                    self.reviewed = false;
+                if let Some((after, _)) = self.redo.pop() {
+                    let before = std::mem::replace(&mut self.mask, after);
+                    self.undo.push((before, std::mem::take(&mut self.reviewed)));
                 }
             }
             Act::Note(note) => self.note.clone_from(note),
-            Act::Review(reviewed) => self.reviewed = *reviewed,
-            Act::Interpolate | Act::Propagate => {
-                self.undo.push(std::mem::replace(&mut self.mask, mask_now()));
-                self.redo.clear();
-                self.reviewed = false;
+            Act::Review(reviewed) => {
+                if !reviewed {
+                    // No undoing brings the word again.
+                    self.undo.iter_mut().chain(&mut self.redo).for_each(|(_, taken)| *taken = false);
+                }
+                self.reviewed = *reviewed;
             }
+            Act::Interpolate | Act::Propagate => self.step(mask_now()),
         }
+    }
+
+    /// Goes a step forth, after which there is nothing to do again.
+    fn step(&mut self, mask: Vec<u8>) {
+        let before = std::mem::replace(&mut self.mask, mask);
+        self.undo.push((before, std::mem::take(&mut self.reviewed)));
+        self.redo.clear();
     }
 }
 
@@ -285,7 +293,14 @@ fn check(person: &Person<'_>, known: &mut Known, unsure: Option<Act>) {
         let (_, told) = person.act(&act, known.seq).unwrap();
         assert_eq!(told["again"], true, "{told}");
     }
-    assert!(matches(known), "after {act:?}: {undo} and {redo} steps were known, {state}");
+    let differing = (0..known.mask.len()).filter(|&at| there[at] != known.mask[at]).count();
+    let Known { note, reviewed, .. } = &*known;
+    assert!(
+        matches(known),
+        "after {act:?}: {undo} and {redo} steps were known, then {} and {}; {differing} voxels differ; note {note:?}, reviewed {reviewed}; {state}",
+        known.undo.len(),
+        known.redo.len(),
+    );
 }
 
 #[test]
