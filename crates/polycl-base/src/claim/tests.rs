@@ -471,7 +471,6 @@ mod cluster {
     }
 
     #[test]
-    #[ignore = "takes minutes"]
     fn a_cluster_of_200_workers_is_as_the_docs_say() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/clusters.md");
         let docs = fs::read_to_string(page).unwrap();
