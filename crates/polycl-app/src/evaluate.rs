@@ -106,27 +106,26 @@ fn leave_out_own(
     records: &mut Records,
     watch: &dyn Watch,
 ) -> Result<()> {
-    let mut own = Vec::new();
-    for pair in pairs.iter() {
-        let Some(proposed_by) = reviewed.get(&pair.reference) else { continue };
-        let maker = records.maker(&pair.prediction)?;
-        let is_own = maker.is_some_and(|maker| !maker.machines.is_disjoint(proposed_by));
-        if is_own || seen.of(&pair.case).trained() {
-            own.push(pair.reference.clone());
-        }
+    let mut own: Vec<Pair> = Vec::new();
+    for pair in std::mem::take(pairs) {
+        let is_own = match reviewed.get(&pair.reference) {
+            None => false,
+            Some(proposed_by) => {
+                let maker = records.maker(&pair.prediction)?;
+                let proposed = maker.is_some_and(|maker| !maker.machines.is_disjoint(proposed_by));
+                proposed || seen.of(&pair.case).trained()
+            }
+        };
+        if is_own { &mut own } else { &mut *pairs }.push(pair);
     }
-    if own.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> =
-        pairs.iter().filter(|pair| own.contains(&pair.reference)).map(|pair| &*pair.case).collect();
+    let Some(first) = own.first() else { return Ok(()) };
+    own.iter().for_each(|pair| drop(reviewed.remove(&pair.reference)));
+    let names: Vec<&str> = own.iter().map(|pair| &*pair.case).collect();
     let names = names.join(", ");
-    pairs.retain(|pair| !own.contains(&pair.reference));
-    reviewed.retain(|mask, _| !own.contains(mask));
     if pairs.is_empty() {
         let expected = "a reference that this network neither proposed nor trained on";
         let found = format!("only reviewed masks that it did: {names}");
-        return Err(Error::new(own.swap_remove(0), Kind::Request, expected, found)
+        return Err(Error::new(&first.reference, Kind::Request, expected, found)
             .hint("give masks drawn by hand, or scans that the network has not seen"));
     }
     watch.note(&format!(

@@ -26,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Beats in that time.
 const BEATS: u32 = 6;
 
-/// What the file of a claim says.
+/// The contents of a claim's file.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Said {
     host: String,
@@ -231,6 +231,19 @@ impl Claims {
         let taken = take(&files, &mut sight, self.patience, &said).map_err(failed)?;
         self.sights.extend(sight.map(|sight| (key, sight)));
         Ok(taken.map(|number| Claim::beating(files, number, said, self.patience)))
+    }
+
+    /// As [`Self::take`], but waits until the work is free: for what takes a moment.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]
+    pub fn in_turn(&mut self, folder: &Path, name: &str) -> Result<Claim> {
+        loop {
+            if let Some(claim) = self.take(folder, name)? {
+                return Ok(claim);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// As [`Self::take`], but waits until it is known whether another process is at work there, or until `stop`.

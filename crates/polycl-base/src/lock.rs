@@ -63,13 +63,8 @@ pub fn wait(folder: &Path) -> Result<Lock> {
         // A process that is paused keeps a lock of the system for ever: the claim alone tells.
         let file = open(&path)?;
         let (folder, name) = place(&path);
-        loop {
-            let claim = claims.take(folder, &name)?;
-            if claim.is_some() {
-                return Ok(Lock { file, path, claim });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let claim = Some(claims.in_turn(folder, &name)?);
+        return Ok(Lock { file, path, claim });
     }
     loop {
         let file = open(&path)?;
@@ -128,12 +123,7 @@ fn take(path: PathBuf, work: &Path) -> Result<Lock> {
 /// # Errors
 /// As [`file()`].
 pub fn shared(path: &Path) -> Result<Option<File>> {
-    let file = open(path)?;
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(e)) if !without_locks(&e) => Err(Error::io(path, "lock it", &e)),
-        _ => Ok(Some(file)),
-    }
+    tried(path, File::try_lock_shared)
 }
 
 /// Locks a file, which is made if need be, for as long as the handle and its copies in other processes live; `None`
@@ -142,8 +132,15 @@ pub fn shared(path: &Path) -> Result<Option<File>> {
 /// # Errors
 /// [`Kind::Io`] where the file cannot be written to.
 pub fn file(path: &Path) -> Result<Option<File>> {
+    tried(path, File::try_lock)
+}
+
+fn tried(
+    path: &Path,
+    lock: impl FnOnce(&File) -> std::result::Result<(), TryLockError>,
+) -> Result<Option<File>> {
     let file = open(path)?;
-    match file.try_lock() {
+    match lock(&file) {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(e)) if !without_locks(&e) => Err(Error::io(path, "lock it", &e)),
         _ => Ok(Some(file)),

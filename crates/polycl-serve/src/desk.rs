@@ -245,23 +245,24 @@ impl Desk {
             }
             std::thread::sleep(Duration::from_millis(10));
         };
+        self.put_away(scan)
+    }
+
+    /// Writes a scan that was taken out of those that are open; it goes back where that fails.
+    fn put_away(&self, scan: Arc<Scan>) -> Answer<()> {
         if let Err(error) = publish::put_away(self, &scan) {
             locked(&self.open).push(scan);
             return Err(error.into());
         }
         scan.entry.set_open(false);
+        self.hub.tell(To::All, "row", &scan.entry.row());
         Ok(())
     }
 
     /// Closes the scan that was idle for longest, where there is no room for another.
     fn make_room(&self) -> Answer<()> {
         while let Some(scan) = self.take_idle()? {
-            if let Err(error) = publish::put_away(self, &scan) {
-                locked(&self.open).push(scan);
-                return Err(error.into());
-            }
-            scan.entry.set_open(false);
-            self.hub.tell(To::All, "row", &scan.entry.row());
+            self.put_away(scan)?;
         }
         Ok(())
     }

@@ -391,15 +391,19 @@ impl Document {
 
     /// Pixels of each label in each axial slice.
     pub fn pixels(&self) -> BTreeMap<u16, Vec<u64>> {
-        let mut counts: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
-        for z in 0..self.facts.shape[2] {
-            for run in self.slice(z).chunk_by(|a, b| a == b).filter(|run| run[0] != 0) {
-                let own = counts.entry(run[0]).or_insert_with(|| vec![0; self.facts.shape[2]]);
-                own[z] += run.len() as u64;
-            }
-        }
-        counts
+        pixels(&self.mask, self.facts.shape)
     }
+}
+
+/// Pixels of each value but 0 in each axial slice of a mask.
+pub fn pixels(mask: &[u16], [nx, ny, nz]: [usize; 3]) -> BTreeMap<u16, Vec<u64>> {
+    let mut counts: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
+    for (z, slice) in mask.chunks_exact(nx * ny).enumerate() {
+        for run in slice.chunk_by(|a, b| a == b).filter(|run| run[0] != 0) {
+            counts.entry(run[0]).or_insert_with(|| vec![0; nz])[z] += run.len() as u64;
+        }
+    }
+    counts
 }
 
 impl Facts {

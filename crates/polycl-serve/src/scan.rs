@@ -54,7 +54,8 @@ pub struct Scan {
     /// Held while its mask is written for other programs.
     pub publishing: Mutex<()>,
     used: Mutex<Instant>,
-    stamp: Mutex<(Instant, String)>,
+    /// Sizes and times of its files when it was opened, and when they were last found to be so.
+    stamp: Mutex<(Option<Instant>, String)>,
 }
 
 /// The document, and the journal that it lives in.
@@ -230,7 +231,7 @@ impl Scan {
             last_change: Mutex::new(Instant::now()),
             publishing: Mutex::new(()),
             used: Mutex::new(Instant::now()),
-            stamp: Mutex::new((Instant::now(), stamp)),
+            stamp: Mutex::new((Some(Instant::now()), stamp)),
         })
     }
 
@@ -320,7 +321,7 @@ impl Scan {
     }
 
     fn check_file(&self) -> Answer<()> {
-        let fresh = locked(&self.stamp).0.elapsed() <= Duration::from_secs(1);
+        let fresh = locked(&self.stamp).0.is_some_and(|seen| seen.elapsed() <= Duration::from_secs(1));
         if !fresh && self.has_changed() {
             let message = "The scan's file has changed or is gone since it was opened.";
             return Err(Refusal::conflict("changed", message)
@@ -333,11 +334,7 @@ impl Scan {
     pub fn has_changed(&self) -> bool {
         let mut known = locked(&self.stamp);
         let changed = stamp(&self.entry.input) != known.1;
-        if !changed {
-            known.0 = Instant::now();
-        } else if let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(2)) {
-            known.0 = long_ago;
-        }
+        known.0 = (!changed).then(Instant::now);
         changed
     }
 

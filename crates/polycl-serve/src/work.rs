@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use polycl_base::Watch;
 use polycl_data::provenance::prediction;
-use polycl_image::{Plane, Space};
+use polycl_image::Plane;
 use polycl_nn::predict::{Options, Predictor};
 use polycl_nn::propagate::{self, Direction, Follower, Found, Journal, Object, Place, Propagated, Request};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::change;
 use crate::desk::Desk;
-use crate::document::{Act, Author, Document, Label, Machine};
+use crate::document::{Act, Author, Document, Label, Machine, pixels};
 use crate::edit::{Proposal, by_hand, check_label};
 use crate::embed;
 use crate::hub::To;
@@ -437,15 +437,17 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, predictor: &Predictor) -> Answer
     let labels: BTreeSet<u16> = values.values().copied().collect();
     let result = scan.order.apply(&prediction.mask).voxels;
     let machine = Machine::predicted(&prediction::network(&predictor.weights));
-    let pixels = pixels(&result, &scan.canonical, &values);
+    let pixels = pixels(&result, scan.canonical.shape);
     let channels = predictor.card.channels();
     let of_organ = |organ: u16, label: u16| {
         // The innermost region is the one that its pixels were found by.
         let at = channels.iter().rposition(|channel| channel.values.contains(&organ))?;
-        let (mut values, pixels) = (prediction.confidence.get(at)?.clone(), pixels.get(&organ)?.clone());
+        let mut values = prediction.confidence.get(at)?.clone();
+        let found = pixels.get(&organ).into_iter().flatten().map(|&count| count as u32);
+        let pixels: Vec<u32> = found.chain(std::iter::repeat(0)).take(values.len()).collect();
         let marks = scan.peek(|sheet| sheet.document.marks(label));
         for k in 0..values.len() {
-            // What a person drew stays.
+            // A person's slices stay.
             if pixels[k] == 0 || marks.slices[k].is_hand() {
                 values[k] = None;
             }
@@ -458,20 +460,6 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, predictor: &Predictor) -> Answer
     let confidence = values.iter().map(|(&organ, &label)| (label, of_organ(organ, label))).collect();
     let proposal = Proposal { what: What::Predict, labels: &labels, machine, confidence };
     commit(desk, scan, job, proposal, |voxel, _| values.get(&result[voxel]).copied().unwrap_or(0))
-}
-
-/// Pixels of each of some values in each axial slice.
-fn pixels(mask: &[u16], space: &Space, values: &BTreeMap<u16, u16>) -> BTreeMap<u16, Vec<u32>> {
-    let [nx, ny, nz] = space.shape;
-    let mut counts: BTreeMap<u16, Vec<u32>> = values.keys().map(|&value| (value, vec![0; nz])).collect();
-    for (k, plane) in mask.chunks_exact(nx * ny).enumerate() {
-        for run in plane.chunk_by(|a, b| a == b) {
-            if let Some(own) = counts.get_mut(&run[0]) {
-                own[k] += run.len() as u32;
-            }
-        }
-    }
-    counts
 }
 
 /// Tells the page of each slice, and asks whether to stop.

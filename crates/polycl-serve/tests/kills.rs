@@ -24,7 +24,7 @@ fn phantoms(folder: &Path, count: usize) {
     cohort::write(&config, 0..count, &folder.join("cohort"), &()).unwrap();
 }
 
-/// What a person knows to have done to a scan: the mask now, and those before and after it by undo and redo, each with
+/// A person's knowledge of what was done to a scan: the mask now, and those before and after it by undo and redo, each with
 /// whether the step between took back that the scan is reviewed.
 #[derive(Default)]
 struct Known {

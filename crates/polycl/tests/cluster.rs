@@ -70,11 +70,7 @@ fn until_claimed(folder: &Folder, out: &str) {
             tasks.into_iter().any(|task| task.path().join(".task.claim-000001").exists())
         })
     };
-    let until = Instant::now() + Duration::from_secs(60);
-    while !claimed() {
-        assert!(Instant::now() < until, "nothing was claimed");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(claimed);
 }
 
 #[cfg(unix)]

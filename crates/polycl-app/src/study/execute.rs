@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polycl_base::{Watch, told};
+use polycl_base::Watch;
 
-use super::event::{Event, Failed, JobEnd};
+use super::event::{Event, Failed};
 use super::job::{self, Job};
 use super::plan::StudyPlan;
 use super::runner::{Runner, Ticket};
@@ -107,17 +107,8 @@ impl Course<'_> {
         if let Job::Pretraining(number) = job {
             self.pretrained.insert(number);
         }
-        let name = job.name(self.plan);
-        let end = match (end, job) {
-            (Err(error), _) => {
-                let words = told(&*error);
-                self.failed.push(Failed { name: name.clone(), words: words.clone() });
-                JobEnd::Failed(words)
-            }
-            (Ok(()), Job::Pretraining(_)) => JobEnd::Pretrained,
-            (Ok(()), Job::Finetuning(number)) => JobEnd::Tested(self.scores.add(self.plan, number)),
-        };
-        let (work, standing) = (job.work(self.plan), self.scores.standing(self.plan));
-        self.watch.partial(&Event::Ended { name, end, work, standing });
+        let (event, failed) = self.scores.ended(self.plan, job, end);
+        self.failed.extend(failed);
+        self.watch.partial(&event);
     }
 }

@@ -16,20 +16,25 @@ use super::plan::StudyPlan;
 
 /// Takes the folder for as long as the file lives: two studies in one would get into each other's way.
 pub fn alone(out: &Path) -> anyhow::Result<File> {
-    std::fs::create_dir_all(out).map_err(|e| Error::io(out, "make the folder", &e))?;
-    lock::file(&out.join(".lock"))?.with_context(|| {
-        let out = out.display();
-        format!("{out}: expected a folder in which no study runs; another `polycl study` is at work")
-    })
+    held(out, lock::file, "expected a folder in which no study runs; another `polycl study` is at work")
 }
 
 /// Takes part in a study that other processes do as well, for as long as the file lives.
 pub fn shared(out: &Path) -> anyhow::Result<File> {
+    held(
+        out,
+        lock::shared,
+        "expected a study that is done by several processes; one without --join is at work",
+    )
+}
+
+fn held(
+    out: &Path,
+    lock: fn(&Path) -> polycl_base::Result<Option<File>>,
+    refusal: &str,
+) -> anyhow::Result<File> {
     std::fs::create_dir_all(out).map_err(|e| Error::io(out, "make the folder", &e))?;
-    lock::shared(&out.join(".lock"))?.with_context(|| {
-        let out = out.display();
-        format!("{out}: expected a study that is done by several processes; one without --join is at work")
-    })
+    lock(&out.join(".lock"))?.with_context(|| format!("{}: {refusal}", out.display()))
 }
 
 /// The beginning of a study, in `study.json`.
@@ -109,13 +114,7 @@ impl Beginning {
 pub fn simd(out: &Path, shared: Option<Duration>) -> anyhow::Result<String> {
     let ours = instruction_set();
     let Some(patience) = shared else { return Beginning::read(out)?.simd(out, ours) };
-    let mut claims = Claims::new(patience);
-    let _claim = loop {
-        match claims.take(out, "beginning")? {
-            Some(claim) => break claim,
-            None => std::thread::sleep(Duration::from_millis(50)),
-        }
-    };
+    let _claim = Claims::new(patience).in_turn(out, "beginning")?;
     let mut beginning = Beginning::read(out)?;
     if beginning.simd.is_none() {
         beginning.simd = Some(ours.to_owned());

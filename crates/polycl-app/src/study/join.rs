@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polycl_base::claim::{Claim, Claims};
-use polycl_base::{Error, Watch, told};
+use polycl_base::{Error, Watch};
 
-use super::event::{Event, Failed, JobEnd};
+use super::event::{Event, Failed};
 use super::job::{self, Job};
 use super::plan::StudyPlan;
 use super::runner::{Runner, Ticket};
@@ -36,7 +36,7 @@ pub enum Only {
 /// Does one job, unless it is done, or is being done elsewhere.
 ///
 /// # Errors
-/// What the job's commands say; claims that cannot be written.
+/// Those of the job's commands; claims that cannot be written.
 pub fn only(
     plan: &Arc<StudyPlan>,
     job: Job,
@@ -68,13 +68,8 @@ pub fn only(
             Some(Err(_)) if !claim.holds() => return Ok(Only::Held),
             Some(end) => {
                 end?;
-                let mut scores = SoFar::default();
-                let end = match job {
-                    Job::Pretraining(_) => JobEnd::Pretrained,
-                    Job::Finetuning(number) => JobEnd::Tested(scores.add(plan, number)),
-                };
-                let (name, work, standing) = (job.name(plan), job.work(plan), scores.standing(plan));
-                watch.partial(&Event::Ended { name, end, work, standing });
+                let (event, _) = SoFar::default().ended(plan, job, Ok(()));
+                watch.partial(&event);
                 return Ok(Only::Done);
             }
         }
@@ -244,18 +239,9 @@ impl Joined<'_> {
         if !self.told.insert(job) {
             return;
         }
-        let name = job.name(self.plan);
-        let end = match (end, job) {
-            (Err(error), _) => {
-                let words = told(&*error);
-                self.failed.insert(job, Failed { name: name.clone(), words: words.clone() });
-                JobEnd::Failed(words)
-            }
-            (Ok(()), Job::Pretraining(_)) => JobEnd::Pretrained,
-            (Ok(()), Job::Finetuning(number)) => JobEnd::Tested(self.scores.add(self.plan, number)),
-        };
-        let (work, standing) = (job.work(self.plan), self.scores.standing(self.plan));
-        self.watch.partial(&Event::Ended { name, end, work, standing });
+        let (event, failed) = self.scores.ended(self.plan, job, end);
+        self.failed.extend(failed.map(|failed| (job, failed)));
+        self.watch.partial(&event);
     }
 }
 

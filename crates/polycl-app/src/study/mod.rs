@@ -80,7 +80,7 @@ pub enum Part {
     Plan(PathBuf),
     /// One task by its id.
     Task(String),
-    /// What is free, beside other processes, until all is done; one of them writes the report.
+    /// All that is free, beside other processes, until the whole is done; one of them writes the report.
     Joined,
     /// The report of what is done.
     Report,
@@ -262,21 +262,14 @@ fn open(plan: &StudyPlan, jobs: &[Job], watch: &dyn Watch) {
 }
 
 /// Lays all tests out, with claims one process of many at a time.
-fn lay_out(plan: &StudyPlan, mut claims: Option<&mut Claims>) -> anyhow::Result<()> {
+fn lay_out(plan: &StudyPlan, claims: Option<&mut Claims>) -> anyhow::Result<()> {
+    if plan.tests.iter().all(|test| test.dir.exists()) {
+        return Ok(());
+    }
+    let _claim = claims.map(|claims| claims.in_turn(&plan.out, "tests")).transpose()?;
     for test in &plan.tests {
-        let Some(claims) = &mut claims else {
-            layout::lay_out(plan, test)?;
-            continue;
-        };
-        while !test.dir.exists() {
-            match claims.take(&plan.out, "tests")? {
-                // One that was paused meanwhile finds that another was faster.
-                Some(_claim) => {
-                    layout::lay_out(plan, test).or_else(|e| test.dir.exists().then_some(()).ok_or(e))?
-                }
-                None => std::thread::sleep(Duration::from_millis(100)),
-            }
-        }
+        // One that was paused meanwhile finds that another was faster.
+        layout::lay_out(plan, test).or_else(|e| test.dir.exists().then_some(()).ok_or(e))?;
     }
     Ok(())
 }

@@ -88,7 +88,7 @@ impl Runner for LocalProcesses {
     }
 }
 
-/// How commands are started.
+/// The program of all commands, and what each is given.
 struct How<'a> {
     program: &'a Path,
     threads: usize,

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use polycl_base::told;
 use serde::Serialize;
 
+use super::event::{Event, Failed, JobEnd};
+use super::job::Job;
 use super::plan::{Finish, StudyPlan};
 use super::scores::{mean, read};
 
@@ -36,7 +39,7 @@ pub struct SoFar(BTreeMap<(usize, usize), Vec<f64>>);
 
 impl SoFar {
     /// Takes a fine-tuning in, and tells its mean Dice on each test.
-    pub fn add(&mut self, plan: &StudyPlan, number: usize) -> Vec<(String, Option<f64>)> {
+    fn add(&mut self, plan: &StudyPlan, number: usize) -> Vec<(String, Option<f64>)> {
         let finetuning = &plan.finetunings[number];
         let mut tests = Vec::new();
         for (place, &test) in finetuning.tests.iter().enumerate() {
@@ -48,6 +51,21 @@ impl SoFar {
             tests.push((plan.test_names[plan.tests[test].name].clone(), dice));
         }
         tests
+    }
+
+    /// Takes the end of a job in: the event that tells of it, and the job among those that failed.
+    pub fn ended(&mut self, plan: &StudyPlan, job: Job, end: anyhow::Result<()>) -> (Event, Option<Failed>) {
+        let (name, mut failed) = (job.name(plan), None);
+        let end = match (end, job) {
+            (Err(error), _) => {
+                let words = told(&*error);
+                failed = Some(Failed { name: name.clone(), words: words.clone() });
+                JobEnd::Failed(words)
+            }
+            (Ok(()), Job::Pretraining(_)) => JobEnd::Pretrained,
+            (Ok(()), Job::Finetuning(number)) => JobEnd::Tested(self.add(plan, number)),
+        };
+        (Event::Ended { name, end, work: job.work(plan), standing: self.standing(plan) }, failed)
     }
 
     pub fn standing(&self, plan: &StudyPlan) -> Standing {

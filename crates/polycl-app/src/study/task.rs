@@ -115,8 +115,8 @@ impl Task {
     fn note_done(&self) -> anyhow::Result<()> {
         let file = done(&self.plan, self.job);
         if !file.exists() {
-            let computed_by = polycl_nn::kernels::instruction_set();
-            let text = serde_json::json!({"polycl": env!("CARGO_PKG_VERSION"), "simd": computed_by});
+            // `study.json` tells the instruction set, which commands are held to and this process is not.
+            let text = serde_json::json!({"polycl": env!("CARGO_PKG_VERSION")});
             output::atomically(&file, |file| writeln!(file, "{text}"))?;
         }
         Ok(())
@@ -186,6 +186,7 @@ impl Task {
     }
 }
 
-fn text(path: &Path) -> anyhow::Result<String> {
+/// A path as a word of a command.
+pub fn text(path: &Path) -> anyhow::Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{}: expected a name in UTF-8", path.display()))
 }

@@ -4,13 +4,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use polycl_base::{Error, Kind, output};
 use serde::Serialize;
 
 use super::job::{self, Job};
 use super::plan::StudyPlan;
-use super::task;
+use super::task::{self, text};
 
 /// Seconds that a slice of 64² takes to pass a network once, on one thread of a processor of 2023 (BENCHMARKS.md).
 const SECONDS: f64 = 1.4e-3;
@@ -37,7 +36,7 @@ struct Row {
     seconds: u64,
 }
 
-/// How a task is done.
+/// The options that every task is done with.
 #[derive(Clone, Copy)]
 pub struct How {
     pub threads: usize,
@@ -63,11 +62,6 @@ pub fn write(plan: &StudyPlan, config: &Path, how: How, to: &Path) -> anyhow::Re
 
 fn row(plan: &StudyPlan, config: &Path, how: How, job: Job) -> anyhow::Result<Row> {
     let How { threads, patience } = how;
-    let text = |path: &Path| {
-        path.to_str()
-            .map(str::to_owned)
-            .with_context(|| format!("{}: expected a name in UTF-8", path.display()))
-    };
     let id = id(plan, job);
     let (config, out) = (text(config)?, text(&plan.out)?);
     let numbers = [threads as u64, patience.as_secs()].map(|number| number.to_string());

@@ -135,7 +135,7 @@ fn work(seat: &Seat<'_>, patience: u64) {
     }
 }
 
-/// What happened when workers went on in the order of `schedule`, and then all in turn.
+/// Lets workers go on in the order of `schedule`, then all in turn, and gives all that happened.
 fn run(workers: usize, patience: u64, schedule: &[usize]) -> Vec<Told> {
     let state = State { waiting: vec![false; workers], ended: vec![false; workers], ..State::default() };
     let table = Table { state: Mutex::new(state), turned: Condvar::new() };

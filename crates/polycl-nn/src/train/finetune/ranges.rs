@@ -36,7 +36,7 @@ impl<'a> Ranges<'a> {
             let ranges = self.of.presence.get(organ)?;
             let first = ranges.iter().map(|range| range[0]).min()?;
             let last = ranges.iter().map(|range| range[1]).max()?;
-            // Where only some slices are drawn and nobody has named the range, it may go on beyond them.
+            // A range that nobody has named may go on beyond the slices that are drawn.
             let beyond = [first.checked_sub(1), Some(last + 1).filter(|&next| next < self.of.slices)];
             if beyond.into_iter().flatten().any(|next| self.of.shows(organ, next).is_none()) {
                 return None;

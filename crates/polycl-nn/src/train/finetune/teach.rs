@@ -302,7 +302,7 @@ fn keep_parts(mask: &mut Mask, drawn: &[(usize, Vec<u8>)], organs: &[Organ]) {
     }
 }
 
-/// What a network sees of slices, [B, inputs, S, S]: each image, and, where it sees more, maps of its heights.
+/// The maps that a network sees of slices, [B, inputs, S, S]: each image, and, where it sees more, its heights.
 pub fn inputs<'a>(
     slices: impl ExactSizeIterator<Item = (&'a [f32], &'a [f32])>,
     size: usize,
