@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, Subject, Watch, counted};
-use polycl_data::Records;
 use polycl_data::provenance::Record;
 use polycl_data::provenance::prediction::SeenBy;
+use polycl_data::{Records, Shard};
 use polycl_image::files::Reading;
 use polycl_image::nifti::Form;
-use polycl_metrics::{EmptyPolicy, Options, Pair, Pairs, Seen, SeenCases, evaluate};
+use polycl_metrics::{EmptyPolicy, Options, Pair, Pairs, Report, Scored, Seen, SeenCases};
 use polycl_nn::train::{self, RunCard};
 use serde::{Deserialize, Serialize};
+
+use crate::shards::{self, Own, Shards, Work};
 
 /// Masks to score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct Request {
     /// Score against masks, too, that a machine proposed and a person reviewed.
     #[serde(default)]
     pub accept_reviewed: bool,
+    /// The share of the cases that is scored here, for [`merge`].
+    #[serde(default)]
+    pub shard: Option<Shard>,
 }
 
 /// The files of the scores.
@@ -46,13 +51,29 @@ pub struct Outcome {
     pub cases: PathBuf,
     /// To be read by [`polycl_metrics::SummaryFile`].
     pub summary: PathBuf,
+    /// Cases that a shard has scored; the files are there once all shards are merged.
+    pub of_shard: Option<usize>,
+}
+
+impl Outcome {
+    fn of(out: &Path) -> Self {
+        Self { cases: out.join("cases.csv"), summary: out.join("summary.json"), of_shard: None }
+    }
+}
+
+/// The scores of a shard, in `scores.json` of its folder.
+#[derive(Serialize, Deserialize)]
+struct OfShard {
+    scored: Scored,
+    /// Notes that follow those on the masks.
+    notes: Vec<String>,
 }
 
 /// Scores every reference, which must have been drawn by hand. `watch` hears the [`polycl_metrics::Report`], even where
 /// it cannot be written: it took minutes.
 ///
 /// # Errors
-/// As [`Pairs::find`] and [`evaluate`]; a reference that a machine made; a run or record that cannot be read.
+/// As [`Pairs::find`] and [`Scored::of`]; a reference that a machine made; a run or record that cannot be read.
 pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     if !(request.tolerance.is_finite() && request.tolerance >= 0.0) {
         let (expected, found) = ("a tolerance of 0 mm or more", request.tolerance.to_string());
@@ -82,19 +103,63 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     };
     let seen = seen(request, watch)?;
     leave_out_own(&mut pairs, &mut reviewed, &seen, &mut records, watch)?;
+    let own = request.shard.map(|shard| take(request, &pairs, shard)).transpose()?;
+    if own.is_none() {
+        shards::refuse_unmerged(&request.out, "evaluate")?;
+    }
     watch.task("evaluate");
-    let mut report = evaluate(&pairs, &seen, &options, watch)?;
-    if !reviewed.is_empty() {
-        report.notes.push(format!(
+    let is_own = |case: &str| own.as_ref().is_none_or(|own| own.has(case));
+    let scored = Scored::of(&pairs, is_own, &seen, &options, watch)?;
+    let notes = (!reviewed.is_empty()).then(|| {
+        format!(
             "proposals of a machine that a person reviewed are among the references ({}): scores against them are agreement",
             counted(reviewed.len(), "mask"),
-        ));
-    }
+        )
+    });
+    let notes = Vec::from_iter(notes);
+    let Some(own) = own else { return write(scored.report()?, notes, &request.out, watch) };
+    let count = scored.count();
+    shards::write(&own.folder.join(SCORES), &OfShard { scored, notes })?;
+    own.finish(BTreeMap::new())?;
+    Ok(Outcome { of_shard: Some(count), ..Outcome::of(&request.out) })
+}
+
+const SCORES: &str = "scores.json";
+
+/// Takes a shard of an evaluation.
+fn take(request: &Request, pairs: &[Pair], shard: Shard) -> Result<Own> {
+    let alike = Request { out: PathBuf::new(), shard: None, ..request.clone() };
+    let cases: Vec<&str> = pairs.iter().map(|pair| pair.case.as_str()).collect();
+    Own::take(
+        &request.out,
+        shard,
+        &Work { cases: &cases, request: shards::hashed(&alike, &[])?, computes: false },
+    )
+}
+
+fn write(mut report: Report, notes: Vec<String>, out: &Path, watch: &dyn Watch) -> Result<Outcome> {
+    report.notes.extend(notes);
     report.notes.iter().for_each(|text| watch.note(&format!("note: {text}")));
-    let written = report.write(&request.out);
+    let written = report.write(out);
     watch.partial(&report);
     written?;
-    Ok(Outcome { cases: request.out.join("cases.csv"), summary: request.out.join("summary.json") })
+    Ok(Outcome::of(out))
+}
+
+/// Unites the scores of shards; `watch` hears the report.
+///
+/// # Errors
+/// As [`Shards::all`] and [`Scored::report`].
+pub fn merge(out: &Path, watch: &dyn Watch) -> Result<Outcome> {
+    let shards = Shards::all(out)?;
+    let mut parts = shards.folders.iter().map(|folder| shards::read::<OfShard>(&folder.join(SCORES)));
+    // There is a first one: shards are counted from 0.
+    let Some(first) = parts.next() else { return Ok(Outcome::of(out)) };
+    let OfShard { mut scored, notes } = first?;
+    parts.try_for_each(|part| Result::Ok(scored.add(part?.scored)))?;
+    let outcome = write(scored.report()?, notes, out, watch)?;
+    shards.remove()?;
+    Ok(outcome)
 }
 
 /// Leaves out reviewed references of cases that the model has seen, or whose mask it proposed first: scores against them

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, Subject, Watch};
 use polycl_data::pairs::{self, Pair};
-use polycl_data::{self as data, Choice, Chosen, DrawnSlices, Import, Imported, Index, Origin, Ranges};
+use polycl_data::{
+    self as data, Choice, Chosen, DrawnSlices, Failed, Import, Imported, Index, Origin, Ranges, Shard,
+};
 use polycl_image::Given;
 use polycl_image::nifti::Form;
 use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::Environment;
+use crate::shards::{self, Own, Shards, Work};
 
 /// Scans to import.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub struct Request {
     /// Interpolates the shape in slices without a contour between others.
     #[serde(default)]
     pub fill_gaps: bool,
+    /// The share of the scans that is imported here, for [`merge`].
+    #[serde(default)]
+    pub shard: Option<Shard>,
 }
 
 /// The source of the scans.
@@ -97,18 +103,64 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         // What a row of a manifest states of its own mask goes before it.
         pairs.iter_mut().for_each(|pair| pair.origin = pair.origin.or(request.origin));
     }
-    let pairs =
+    let pairs: Vec<Pair> =
         pairs.into_iter().map(|pair| pair.trusting(request.trust).filling_gaps(request.fill_gaps)).collect();
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
+    let own = request.shard.map(|shard| take(request, &pairs, shard)).transpose()?;
+    if own.is_none() {
+        shards::refuse_unmerged(&request.out, "import")?;
+    }
     let import = Import {
         pairs,
         ranges: request.ranges.as_deref().map(Ranges::read).transpose()?,
         drawn: request.drawn.as_deref().map(DrawnSlices::read).transpose()?,
         only: request.only.clone(),
         preprocess: request.preprocess.clone(),
+        shard: request.shard,
     };
-    let Imported { index, left, kept, failed } = import.import(&request.out, request.go_on, watch)?;
+    let (out, go_on) = match &own {
+        Some(own) => (&own.folder, true),
+        None => (&request.out, request.go_on),
+    };
+    let Imported { index, left, kept, failed } = import.import(out, go_on, watch)?;
+    if let Some(own) = own.filter(|_| left == 0) {
+        // The reasons stand in the shard's folder, as in that of a data set.
+        own.finish(BTreeMap::new())?;
+    }
     Ok(Outcome { index, left, kept, failed })
+}
+
+/// Takes a shard of an import into a new data set.
+fn take(request: &Request, pairs: &[Pair], shard: Shard) -> Result<Own> {
+    shards::refuse_results(&request.out, "index.json")?;
+    let files: Vec<&Path> =
+        [&request.ranges, &request.drawn].into_iter().flatten().map(PathBuf::as_path).collect();
+    let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
+    let cases: Vec<&str> = pairs.iter().map(|pair| pair.case.as_str()).collect();
+    Own::take(
+        &request.out,
+        shard,
+        &Work { cases: &cases, request: shards::hashed(&alike, &files)?, computes: false },
+    )
+}
+
+/// The data set of shards that were merged.
+#[derive(Debug, Clone, Serialize)]
+pub struct Merged {
+    pub index: Index,
+    /// Cases that could not be used, and why.
+    pub failed: Failed,
+}
+
+/// Unites the shards of an import to the data set `out`.
+///
+/// # Errors
+/// As [`Shards::all`] and [`data::unite`].
+pub fn merge(out: &Path) -> Result<Merged> {
+    let shards = Shards::all(out)?;
+    let data::United { index, failed } = data::unite(&shards.folders, &shards.order, out)?;
+    shards.remove()?;
+    Ok(Merged { index, failed })
 }
 
 /// The scans and what a person should know of them.

@@ -19,6 +19,7 @@ mod recipe;
 pub mod refine;
 mod refinement;
 pub mod settings;
+mod shards;
 pub mod study;
 pub mod suggest;
 mod training;

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Watch, output};
-use polycl_data::Records;
 use polycl_data::pairs::{self, Pair};
 use polycl_data::provenance::{Record, refinement, settle};
+use polycl_data::{Records, Shard};
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::legend::Legend;
 use polycl_image::names::{self, Names};
@@ -23,9 +23,13 @@ use crate::fetch::Environment;
 use crate::masks::{MaskFormat, note_odd, spare_hands};
 use crate::recipe::{MaskRecipe, Stamp};
 use crate::refinement::{RefineSettings, RefineSummary, SamWeights, write_decisions};
+use crate::shards::{self, Own};
 use book::{Book, Card, among, groups, organs};
 
 mod book;
+mod merge;
+
+pub use merge::{Merged, merge};
 
 /// Scans to segment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +55,9 @@ pub struct Request {
     /// The form of NIfTI headers that is believed; nibabel's choice without it.
     #[serde(default)]
     pub trust: Option<Form>,
+    /// The share of the scans that is segmented here, for [`merge`].
+    #[serde(default)]
+    pub shard: Option<Shard>,
 }
 
 /// Scans segmented, failed and left.
@@ -79,6 +86,12 @@ pub struct Failure {
 /// [`Kind::Request`] where a mask would replace a scan, a hand-drawn mask, or one of another network; what reading
 /// the run and writing the masks can say.
 pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    let (mut scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
+    let own = request.shard.map(|shard| take(request, &scans, shard)).transpose()?;
+    if own.is_none() {
+        shards::refuse_unmerged(&request.out, "predict")?;
+    }
+    scans.retain(|pair| own.as_ref().is_none_or(|own| own.has(&pair.case)));
     let refiner = match &request.refinement {
         Some((weights, how)) => {
             how.check()?;
@@ -90,7 +103,6 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     if request.flip && !predictor.can_flip() {
         watch.note("note: --flip does nothing here: the network was trained without mirrored slices");
     }
-    let (scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
     let scans = Vec::from_iter(scans.into_iter().map(|pair| pair.trusting(request.trust)));
     for pair in &scans {
@@ -105,10 +117,26 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     }
     let refined_by = refiner.as_ref().zip(request.refinement.as_ref());
     let refined_by = refined_by.map(|(refiner, (_, how))| how.describe(refiner));
+    // A shard keeps its masks, and their records, in its own folder until it is merged.
+    let of_shard =
+        own.as_ref().map(|own| Request { out: own.folder.clone(), go_on: true, ..request.clone() });
+    let request = of_shard.as_ref().unwrap_or(request);
     let book = Book { out: &request.out, run: &request.run, predictor: &predictor, refined_by };
     book.card()?;
-    let work = Work { request, book, refiner, watch };
-    work.all(&scans)
+    let outcome = Work { request, book, refiner, watch }.all(&scans)?;
+    if let Some(own) = own.filter(|_| outcome.left.is_empty()) {
+        let reason = |failure: &Failure| (failure.case.clone(), failure.error.to_string());
+        own.finish(outcome.failed.iter().map(reason).collect())?;
+    }
+    Ok(outcome)
+}
+
+/// Takes a shard of a prediction.
+fn take(request: &Request, scans: &[Pair], shard: Shard) -> polycl_base::Result<Own> {
+    let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
+    let cases: Vec<&str> = scans.iter().map(|pair| pair.case.as_str()).collect();
+    let request_hash = shards::hashed(&alike, &[])?;
+    Own::take(&request.out, shard, &shards::Work { cases: &cases, request: request_hash, computes: true })
 }
 
 /// A watch that never asks to stop.

@@ -75,6 +75,7 @@ fn import_request(folder: &Path, out: &str, go_on: bool) -> import::Request {
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         trust: None,
         fill_gaps: false,
+        shard: None,
     }
 }
 
@@ -145,6 +146,7 @@ fn every_step_goes_on_where_it_was_stopped() {
         format: MaskFormat::Nifti,
         device: Device::Cpu,
         trust: None,
+        shard: None,
     };
     let whole = predict::run(&prediction("masks", false), &()).unwrap();
     assert!((whole.of, whole.failed.len(), whole.left.len()) == (4, 0, 0));

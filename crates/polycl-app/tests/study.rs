@@ -60,6 +60,7 @@ fn data_set(folder: &Path, name: &str, patients: usize, seed: u64) {
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         trust: Default::default(),
         fill_gaps: false,
+        shard: None,
     };
     import::run(&request, &()).unwrap();
 }

@@ -33,6 +33,11 @@ pub(super) fn update(dataset: &Path, of: &[(String, Error)], tried: impl Fn(&str
     let mut all = failed(dataset)?;
     all.retain(|case, _| !tried(case));
     all.extend(of.iter().map(|(case, error)| (case.clone(), error.to_string())));
+    write(dataset, &all)
+}
+
+/// Writes the whole table; there is none where nothing failed.
+pub(super) fn write(dataset: &Path, all: &Failed) -> Result<()> {
     let file = file(dataset);
     if all.is_empty() {
         return if file.exists() {
@@ -44,7 +49,7 @@ pub(super) fn update(dataset: &Path, of: &[(String, Error)], tried: impl Fn(&str
     output::atomically(&file, |file| {
         let mut csv = csv::Writer::from_writer(file);
         csv.write_record(["case", "reason"])?;
-        for (case, reason) in &all {
+        for (case, reason) in all {
             csv.write_record([case, reason])?;
         }
         csv.flush()

@@ -19,7 +19,7 @@ use super::presence::Ranges;
 use super::provenance::{Origin, Records};
 use super::reading::listed;
 use super::store::Writer;
-use super::{DrawnSlices, Index, Painting, Regions, Scan, failed, masks, tagged};
+use super::{DrawnSlices, Index, Painting, Regions, Scan, Shard, failed, masks, tagged};
 
 /// The scans of a data set and the way to prepare them.
 pub struct Import {
@@ -31,6 +31,8 @@ pub struct Import {
     /// The organs that are kept; all where it is empty.
     pub only: BTreeSet<String>,
     pub preprocess: Preprocess,
+    /// The share of the scans that is done here: the folder becomes no data set, but is for [`super::unite`].
+    pub shard: Option<Shard>,
 }
 
 /// The result of an import.
@@ -54,7 +56,8 @@ impl Import {
     /// # Errors
     /// [`Kind::Labels`] for organs that nobody has; [`Kind::Request`] for a mask that is stated to be drawn
     /// by hand and was not, where `out` holds something and it is not to go on, or was made in another
-    /// way, or where another process writes it; [`Kind::Io`] for `out`. Where no scan at all could be used, the first reason; nothing is left then.
+    /// way, or where another process writes it; [`Kind::Io`] for `out`. Where no scan at all could be used, the first reason;
+    /// nothing is left then. A shard may come to nothing.
     pub fn import(&self, out: &Path, go_on: bool, watch: &dyn Watch) -> Result<Imported> {
         self.preprocess
             .check()
@@ -71,8 +74,8 @@ impl Import {
         let head = Head::new(self.preprocess.clone(), labels, (self.regions()?, self.painting()?));
         let mut journal = Journal::open(out, head, go_on)?;
         let kept = journal.scans().len();
-        let missing: Vec<&Pair> =
-            self.pairs.iter().filter(|pair| !journal.has(pair, |organ| self.keeps(organ))).collect();
+        let own = self.pairs.iter().filter(|pair| self.is_own(&pair.case));
+        let missing: Vec<&Pair> = own.filter(|pair| !journal.has(pair, |organ| self.keeps(organ))).collect();
         let mut failed = Vec::new();
         let ready = self.check_files(&missing, &numbering, &mut failed, watch);
         // What is asked for cannot be had of all scans alike: no reason to go on with the others.
@@ -105,12 +108,20 @@ impl Import {
             let values = listed(&nameless);
             watch.note(&format!("note: label values without a name count as background: {values}"));
         }
+        if self.shard.is_some() {
+            failed::update(out, &failed, |case| self.is_own(case))?;
+            return Ok(Imported { index: journal.index(), left: 0, kept, failed });
+        }
         if journal.scans().is_empty() {
             self.tell(&failed, watch);
             return Err(journal.abandon(failed.into_iter().next().map(|(_, error)| error)));
         }
         failed::update(out, &failed, |case| self.pairs.iter().any(|pair| pair.case == case))?;
         Ok(Imported { index: journal.finish()?, left: 0, kept, failed })
+    }
+
+    fn is_own(&self, case: &str) -> bool {
+        self.shard.is_none_or(|shard| shard.has(case))
     }
 
     /// Tells which of several scans cannot be used. The reasons are the result's.
@@ -286,7 +297,7 @@ fn programs_in_words(programs: BTreeSet<(PathBuf, &'static str, Origin)>) -> Vec
 }
 
 /// One scan under two patients would let a split by patient leak.
-fn refuse_twin(scan: &Scan, others: &[Scan]) -> Result<()> {
+pub(super) fn refuse_twin(scan: &Scan, others: &[Scan]) -> Result<()> {
     let twin = |other: &&Scan| {
         other.fingerprint == scan.fingerprint && other.patient != scan.patient && other.case != scan.case
     };

@@ -13,7 +13,7 @@ use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::pair::{Label, Pair};
-use super::{Index, Painting, Regions, Scan, VERSION};
+use super::{Index, Painting, Regions, Scan, VERSION, shard};
 
 const FILE: &str = "import.jsonl";
 
@@ -45,7 +45,7 @@ impl Head {
     }
 
     /// Refuses to go on with what was begun in another way.
-    fn check(&self, begun: &Self, file: &Path) -> Result<()> {
+    pub(super) fn check(&self, begun: &Self, file: &Path) -> Result<()> {
         let list = |names: &Names| {
             let named = names.iter().map(|(value, name)| format!("{value}={name}"));
             let named = named.collect::<Vec<_>>().join(",");
@@ -230,15 +230,30 @@ impl Found {
         if Index::path(dir).is_file() {
             return Self::Ended;
         }
-        // What a killed process leaves of its own begins so.
-        let own = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".polycl");
+        // What a killed process leaves of its own begins so; shards are there while they are merged.
+        let shards = shard::beginning(dir).is_file().then(|| shard::folder(dir));
+        let own = |entry: fs::DirEntry| {
+            entry.file_name().to_string_lossy().starts_with(".polycl") || shards == Some(entry.path())
+        };
         let empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(own)));
         if empty { Self::Nothing } else { Self::Other }
     }
 }
 
-/// The scans of a journal that was broken off, of which the last line may be torn.
+/// What holds of all scans of an import that is not a data set yet, and its scans so far.
+pub(super) fn read(dir: &Path) -> Result<(Head, Vec<Scan>)> {
+    parsed(&dir.join(FILE))
+}
+
+/// The scans of a journal that was broken off, which must have been begun in the same way.
 fn begun(path: &Path, head: &Head) -> Result<Vec<Scan>> {
+    let (found, scans) = parsed(path)?;
+    head.check(&found, path)?;
+    Ok(scans)
+}
+
+/// A whole journal, of which the last line may be torn.
+fn parsed(path: &Path) -> Result<(Head, Vec<Scan>)> {
     let text = fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
     let unreadable = |found: String| {
         Error::new(path, Kind::Format, "the record of an unfinished import", found)
@@ -247,15 +262,14 @@ fn begun(path: &Path, head: &Head) -> Result<Vec<Scan>> {
     let mut lines = text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
     // Written whole before anything else, so that it is there unless somebody has changed it.
     let first = lines.next().ok_or_else(|| unreadable("no line".to_owned()))?;
-    let found: Head = serde_json::from_slice(first).map_err(|e| unreadable(e.to_string()).because(e))?;
-    head.check(&found, path)?;
+    let head: Head = serde_json::from_slice(first).map_err(|e| unreadable(e.to_string()).because(e))?;
     let mut scans: Vec<Scan> = Vec::new();
     for line in lines {
         let scan: Scan = serde_json::from_slice(line).map_err(|e| unreadable(e.to_string()).because(e))?;
         scans.retain(|other| other.case != scan.case);
         scans.push(scan);
     }
-    Ok(scans)
+    Ok((head, scans))
 }
 
 fn write_line(file: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {

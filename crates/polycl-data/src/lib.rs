@@ -22,9 +22,11 @@ pub mod provenance;
 mod reading;
 mod regions;
 mod salt;
+pub mod shard;
 pub mod split;
 mod store;
 mod tagged;
+mod united;
 
 use std::path::{Path, PathBuf};
 
@@ -41,8 +43,10 @@ pub use presence::Ranges;
 pub use provenance::{Maker, Origin, Propagation, Record, Records, Trust};
 pub use regions::{Painting, Region, Regions};
 pub use salt::Salt;
+pub use shard::Shard;
 use store::{Slices, Storage};
 pub use tagged::{from_dicom, from_dicom_with_masks};
+pub use united::{United, unite};
 
 /// An opened data set; may be read from many threads at once.
 pub struct Dataset {
@@ -68,6 +72,10 @@ impl Dataset {
         if journal::unfinished(dir) && !Index::path(dir).is_file() {
             return Err(Error::new(dir, Kind::Request, "a data set", "an import that has not ended")
                 .hint("end the import: run the same `polycl import` once more, with --continue"));
+        }
+        if shard::beginning(dir).is_file() && !Index::path(dir).is_file() {
+            return Err(Error::new(dir, Kind::Request, "a data set", "shards of one that are not merged")
+                .hint(format!("run `polycl import --merge {}` once all shards are done", dir.display())));
         }
         let index = Index::read(dir)?;
         let slices = Storage::open(dir)?;

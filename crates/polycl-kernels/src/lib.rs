@@ -34,4 +34,4 @@ pub use loss::{DiceLoss, NO_TARGET, soft_dice, soft_dice_backward};
 pub use moments::{Over, moments};
 pub use read::{Norm, Resample, Source, SourceGradient};
 pub use shape::Shape;
-pub use simd::{instruction_set, peak_operations};
+pub use simd::{instruction_set, keep_to, peak_operations};

@@ -17,28 +17,39 @@ enum Level {
     Portable,
 }
 
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
 /// The best this processor has; the environment variable `POLYCL_SIMD` (`avx512`, `avx2`, `neon`,
 /// `portable`) keeps it from anything better than what it names.
 fn level() -> Level {
-    static LEVEL: OnceLock<Level> = OnceLock::new();
-    *LEVEL.get_or_init(|| {
-        let limit = std::env::var("POLYCL_SIMD").map_or(u8::MAX, |name| rank(&name));
-        #[cfg(target_arch = "x86_64")]
-        {
-            if let Some(simd) = pulp::x86::V4::try_new().filter(|_| limit >= rank("avx512")) {
-                return Level::Avx512(simd);
-            }
-            if let Some(simd) = pulp::x86::V3::try_new().filter(|_| limit >= rank("avx2")) {
-                return Level::Avx2(simd);
-            }
+    *LEVEL.get_or_init(|| best(u8::MAX))
+}
+
+/// The best that this processor and the environment allow, up to a rank.
+fn best(limit: u8) -> Level {
+    let limit = std::env::var("POLYCL_SIMD").map_or(limit, |name| rank(&name).min(limit));
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(simd) = pulp::x86::V4::try_new().filter(|_| limit >= rank("avx512")) {
+            return Level::Avx512(simd);
         }
-        #[cfg(target_arch = "aarch64")]
-        if let Some(simd) = pulp::aarch64::Neon::try_new().filter(|_| limit >= rank("neon")) {
-            return Level::Neon(simd);
+        if let Some(simd) = pulp::x86::V3::try_new().filter(|_| limit >= rank("avx2")) {
+            return Level::Avx2(simd);
         }
-        let _ = limit;
-        Level::Portable
-    })
+    }
+    #[cfg(target_arch = "aarch64")]
+    if let Some(simd) = pulp::aarch64::Neon::try_new().filter(|_| limit >= rank("neon")) {
+        return Level::Neon(simd);
+    }
+    let _ = limit;
+    Level::Portable
+}
+
+/// Keeps to an instruction set from now on, as other processes of the same work do; false where the processor lacks it, or where
+/// something was computed with another one already.
+pub fn keep_to(name: &str) -> bool {
+    LEVEL.get_or_init(|| best(rank(name)));
+    instruction_set() == name
 }
 
 /// Larger is better; what nobody knows limits nothing.

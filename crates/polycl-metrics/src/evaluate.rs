@@ -4,45 +4,103 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polycl_base::{Error, Kind, Result, Watch};
 use polycl_image::Mask;
+use polycl_image::names::Names;
 use polycl_image::orient::slice_of;
+use serde::{Deserialize, Serialize};
 
 use super::labels::{Numbering, Region};
 use super::{Case, Options, Pair, Report, Scores, SeenCases, complete, score, summarise};
 
-/// Scores every pair, in their order. Labels are known by the names
-/// beside the masks, for two data sets, and even two files of one, seldom number their organs
-/// alike; the report has the first reference's numbers. Where a reference or its prediction has no
-/// names, the two are compared by value. nnU-Net's regions are scored as it does: each as the union of its values.
+/// The scores of some of the cases, and what holds of all of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Scored {
+    pub options: Options,
+    pub names: Names,
+    /// Notes on the names beside the masks of all cases.
+    notes: Vec<String>,
+    /// Cases by their number among all.
+    cases: BTreeMap<usize, ScoredCase>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ScoredCase {
+    case: Case,
+    notes: Vec<String>,
+    /// Sentences about labels that the reference may show in part.
+    thin: Vec<String>,
+}
+
+/// Scores every pair, in their order; see [`Scored::of`].
 ///
 /// # Errors
-/// As [`Pair::read`]; `Labels` for a chosen label that no mask holds, for a prediction that shares
-/// no name with its reference, and for a label without a name among named ones.
+/// As [`Scored::of`] and [`Scored::report`].
 pub fn evaluate(pairs: &[Pair], seen: &SeenCases, options: &Options, watch: &dyn Watch) -> Result<Report> {
-    let mut numbering = Numbering::of(pairs, !options.labels.is_empty())?;
-    let mut cases = Vec::with_capacity(pairs.len());
-    let mut thin = Vec::new();
-    for (at, pair) in pairs.iter().enumerate() {
-        let (case, notes, thinner) = scored((at, pair), &numbering, seen, options)?;
-        cases.push(case);
-        numbering.notes.extend(notes);
-        thin.extend(thinner);
-        watch.step(at + 1, pairs.len());
+    Scored::of(pairs, |_| true, seen, options, watch)?.report()
+}
+
+impl Scored {
+    /// Scores the cases that are `own`, in their order, after a look at the headers of these. Labels are known by the names
+    /// beside the masks, for two data sets, and even two files of one, seldom number their organs
+    /// alike; the report has the first reference's numbers. Where a reference or its prediction has no
+    /// names, the two are compared by value. nnU-Net's regions are scored as it does: each as the union of its values.
+    ///
+    /// # Errors
+    /// As [`Pair::read`]; `Labels` for a prediction that shares no name with its reference, and for a label without a name
+    /// among named ones.
+    pub fn of(
+        pairs: &[Pair],
+        own: impl Fn(&str) -> bool,
+        seen: &SeenCases,
+        options: &Options,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        let own: Vec<(usize, &Pair)> = pairs.iter().enumerate().filter(|(_, pair)| own(&pair.case)).collect();
+        own.iter().try_for_each(|(_, pair)| pair.check())?;
+        let numbering = Numbering::of(pairs, !options.labels.is_empty())?;
+        let mut cases = BTreeMap::new();
+        for (done, (at, pair)) in own.iter().enumerate() {
+            cases.insert(*at, scored((*at, pair), &numbering, seen, options)?);
+            watch.step(done + 1, own.len());
+        }
+        let Numbering { names, notes, .. } = numbering;
+        Ok(Self { options: options.clone(), names, notes, cases })
     }
-    complete(&mut cases);
-    if let Some(pair) = pairs.first() {
-        all_occur(&cases, pair, options)?;
+
+    /// Adds the cases of another part of the same evaluation.
+    pub fn add(&mut self, other: Self) {
+        self.cases.extend(other.cases);
     }
-    if let Some(note) = perhaps_ignored(&cases, &numbering) {
-        numbering.notes.push(note);
+
+    pub fn count(&self) -> usize {
+        self.cases.len()
     }
-    if let Some(first) = thin.first() {
-        let more =
-            if thin.len() > 1 { format!(" (and {} more like it)", thin.len() - 1) } else { String::new() };
-        numbering.notes.push(format!("{first}{more}; a reference that is drawn in part gives low scores"));
+
+    /// The report of all cases that are there.
+    ///
+    /// # Errors
+    /// `Labels` for a chosen label that no mask holds.
+    pub fn report(self) -> Result<Report> {
+        let Self { options, names, mut notes, cases: scored } = self;
+        let (mut cases, mut thin) = (Vec::with_capacity(scored.len()), Vec::new());
+        for own in scored.into_values() {
+            cases.push(own.case);
+            notes.extend(own.notes);
+            thin.extend(own.thin);
+        }
+        complete(&mut cases);
+        all_occur(&cases, &options)?;
+        notes.extend(perhaps_ignored(&cases, &names));
+        if let Some(first) = thin.first() {
+            let more = if thin.len() > 1 {
+                format!(" (and {} more like it)", thin.len() - 1)
+            } else {
+                String::new()
+            };
+            notes.push(format!("{first}{more}; a reference that is drawn in part gives low scores"));
+        }
+        let summary = summarise(&cases, &options);
+        Ok(Report { options, names, notes, cases, summary })
     }
-    let summary = summarise(&cases, options);
-    let Numbering { names, notes, .. } = numbering;
-    Ok(Report { options: options.clone(), names, notes, cases, summary })
 }
 
 fn scored(
@@ -50,7 +108,7 @@ fn scored(
     numbering: &Numbering,
     seen: &SeenCases,
     options: &Options,
-) -> Result<(Case, Vec<String>, Vec<String>)> {
+) -> Result<ScoredCase> {
     let (mut reference, mut prediction, notes) = pair.read()?;
     let mut options = options.clone();
     let ignored = numbering.leave_ignored(at, &mut reference, &mut prediction);
@@ -76,7 +134,8 @@ fn scored(
         let scored = |(label, _): &(u16, String)| scores.contains_key(label);
         thin(&reference, &prediction).into_iter().filter(scored).map(told).collect()
     };
-    Ok((Case { pair: pair.clone(), space: reference.space, ignored, seen, scores }, notes, thin))
+    let absent = score::absent(&reference.space, ignored);
+    Ok(ScoredCase { case: Case { pair: pair.clone(), absent, seen, scores }, notes, thin })
 }
 
 /// The slices of a prediction for each slice of its reference from which on the reference may be drawn in part.
@@ -114,11 +173,11 @@ fn slices(mask: &Mask) -> BTreeMap<u16, usize> {
 const OFTEN_IGNORED: u16 = 255;
 
 /// A sentence about a nameless label that stands in references and in no prediction.
-fn perhaps_ignored(cases: &[Case], numbering: &Numbering) -> Option<String> {
+fn perhaps_ignored(cases: &[Case], names: &Names) -> Option<String> {
     let scores = || cases.iter().filter_map(|case| case.scores.get(&OFTEN_IGNORED));
     let (expected, found) =
         scores().fold((0, 0), |(n_ref, n_pred), scores| (n_ref + scores.n_ref, n_pred + scores.n_pred));
-    let nameless = !numbering.names.contains_key(&OFTEN_IGNORED);
+    let nameless = !names.contains_key(&OFTEN_IGNORED);
     (nameless && expected > 0 && found == 0).then(|| {
         format!(
             "label {OFTEN_IGNORED} is in references and in no prediction, and is scored as any other: if it marks what nobody \
@@ -156,7 +215,8 @@ fn together(mask: &Mask, values: &BTreeSet<u16>) -> Mask {
 }
 
 /// A chosen label that no mask holds is a slip of the pen, not a result.
-fn all_occur(cases: &[Case], pair: &Pair, options: &Options) -> Result<()> {
+fn all_occur(cases: &[Case], options: &Options) -> Result<()> {
+    let Some(Case { pair, .. }) = cases.first() else { return Ok(()) };
     let occurs =
         |label: &u16| cases.iter().any(|case| case.scores[label].n_ref + case.scores[label].n_pred > 0);
     options.labels.iter().find(|label| !occurs(label)).map_or(Ok(()), |label| {

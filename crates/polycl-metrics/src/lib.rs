@@ -19,7 +19,7 @@ mod surface;
 mod surfel;
 mod table;
 
-pub use evaluate::evaluate;
+pub use evaluate::{Scored, evaluate};
 pub use options::Options;
 pub use overlap::{dice, dice_of};
 pub use pairs::{Pair, Pairs};

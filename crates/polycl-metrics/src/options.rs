@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::EmptyPolicy;
 
 /// The labels to score, and the rules.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     /// Labels to score, as the first reference numbers them. Empty for every one that reference and
     /// prediction both name or, where one has no names, that one of the two masks holds.

@@ -9,15 +9,18 @@ use polycl_image::files::{self, Reading};
 use polycl_image::grid::{self, Fit};
 use polycl_image::names::{self, Names};
 use polycl_image::{Mask, Space};
+use serde::{Deserialize, Serialize};
 
 const LIES_OTHERWISE: &str = "the prediction is not on the same grid as its reference";
 
 /// A reference mask and the prediction for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     pub case: String,
     pub reference: PathBuf,
     pub prediction: PathBuf,
+    /// Kept in no record of scores.
+    #[serde(skip)]
     pub reading: Reading,
 }
 
@@ -36,13 +39,12 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Pairs two folders of masks by case name, or two files whatever their names, and
-    /// checks by their headers that the masks of every pair share one space. `is_truth` refuses a reference that nobody
+    /// Pairs two folders of masks by case name, or two files whatever their names. `is_truth` refuses a reference that nobody
     /// drew by hand.
     ///
     /// # Errors
     /// `Pairing` where a reference lacks its prediction, where a case is there twice, and where
-    /// there is no reference at all; `Geometry` as [`Pair::read`]; `Request` for a file and a folder;
+    /// there is no reference at all; `Request` for a file and a folder;
     /// `Io` for what is not there; and what `is_truth` says of a reference.
     pub fn find(
         reference: &Path,
@@ -66,7 +68,6 @@ impl Pairs {
         };
         for pair in &found.pairs {
             is_truth(&pair.reference)?;
-            pair.fit(&pair.space(&pair.reference)?, &pair.space(&pair.prediction)?)?;
         }
         Ok(found)
     }
@@ -113,6 +114,14 @@ impl Pairs {
 }
 
 impl Pair {
+    /// Checks by the headers that both masks share one space.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn check(&self) -> Result<()> {
+        self.fit(&self.space(&self.reference)?, &self.space(&self.prediction)?).map(drop)
+    }
+
     /// Reads the reference and, on its voxels, the prediction; with sentences where they lie in different ways, and where
     /// a header contradicts itself.
     ///

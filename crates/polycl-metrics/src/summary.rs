@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polycl_image::Space;
+use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{FEWEST, Resamples, interval, mean};
-use super::{EmptyPolicy, Options, Outcome, Pair, Scores, Seen, score};
+use super::{EmptyPolicy, Options, Outcome, Pair, Scores, Seen};
 
 /// The scores of one pair of files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Case {
     pub pair: Pair,
-    pub space: Space,
-    /// Voxels that nobody annotated; they are in no count.
-    pub ignored: u64,
+    /// The scores of a label that neither mask holds.
+    pub absent: Scores,
     /// Exposure of the model that made the prediction to this case.
     pub seen: Seen,
     pub scores: BTreeMap<u16, Scores>,
@@ -59,7 +58,7 @@ pub(super) fn complete(cases: &mut [Case]) {
     let labels: BTreeSet<u16> = cases.iter().flat_map(|case| case.scores.keys().copied()).collect();
     for case in cases {
         for &label in &labels {
-            case.scores.entry(label).or_insert_with(|| score::absent(&case.space, case.ignored));
+            case.scores.entry(label).or_insert_with(|| case.absent.clone());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tables of a folder of masks, in which every mask has rows of its own.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, lock, output, table, text};
 
@@ -42,6 +43,34 @@ impl CaseTable {
             for row in rows {
                 table.write_record(row.iter().chain([&odd]))?;
             }
+            table.flush()
+        })
+    }
+
+    /// Adds the rows of other folders' tables, cases in their `order`, where rows of other cases stay.
+    pub(super) fn unite(
+        &self,
+        folder: &Path,
+        others: &[PathBuf],
+        order: &BTreeMap<String, usize>,
+    ) -> Result<()> {
+        let path = folder.join(self.record.file());
+        let _lock = lock::wait(folder)?;
+        let mut rows = Vec::new();
+        for other in others {
+            rows.extend(self.other_rows(&other.join(self.record.file()), "")?);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.sort_by_key(|row| order.get(&row[0]));
+        let new: BTreeSet<&str> = rows.iter().map(|row| &row[0]).collect();
+        let mut all = self.other_rows(&path, "")?;
+        all.retain(|row| !new.contains(&row[0]));
+        output::atomically(&path, |file| {
+            let mut table = csv::Writer::from_writer(file);
+            table.write_record(self.header())?;
+            all.iter().chain(&rows).try_for_each(|row| table.write_record(row))?;
             table.flush()
         })
     }

@@ -67,7 +67,34 @@ impl<M: Serialize> Card<M> {
     }
 }
 
+impl<M> Card<M> {
+    /// Takes in the cases of another card of the same network.
+    pub fn add(&mut self, other: Self) {
+        let cases = other.cases.unwrap_or_default();
+        for case in &cases {
+            self.made.remove(case);
+            self.odd.remove(case);
+            for group in self.seen.groups() {
+                group.remove(case);
+            }
+        }
+        self.made.extend(other.made);
+        self.odd.extend(other.odd);
+        let mut seen = other.seen;
+        for (own, theirs) in self.seen.groups().into_iter().zip(seen.groups()) {
+            own.append(theirs);
+        }
+        if let Some(own) = &mut self.cases {
+            own.extend(cases);
+        }
+    }
+}
+
 impl SeenBy {
+    fn groups(&mut self) -> [&mut BTreeSet<String>; 3] {
+        [&mut self.trained_on, &mut self.validated_on, &mut self.pretrained_on]
+    }
+
     /// Reads what a `polycl.json` tells of the cases seen; other fields are its own.
     ///
     /// # Errors

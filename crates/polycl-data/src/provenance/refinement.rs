@@ -1,7 +1,7 @@
 //! `refine.csv`: what `polycl refine` decided about every part of every slice of the masks beside it.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use polycl_base::{Result, table};
 use polycl_image::names::Names;
@@ -71,6 +71,14 @@ pub fn write(folder: &Path, (case, odd): (&str, &[String]), rows: &[Row], names:
         return TABLE.write(folder, (case, odd), std::iter::once(row));
     }
     TABLE.write(folder, (case, odd), rows.iter().map(|row| cells(case, row, names)))
+}
+
+/// Adds the decisions of other folders, cases in their `order`.
+///
+/// # Errors
+/// As [`check`]; [`polycl_base::Kind::Io`].
+pub fn unite(folder: &Path, others: &[PathBuf], order: &BTreeMap<String, usize>) -> Result<()> {
+    TABLE.unite(folder, others, order)
 }
 
 fn cells(case: &str, row: &Row, names: &Names) -> Vec<String> {

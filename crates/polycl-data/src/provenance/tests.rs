@@ -29,6 +29,26 @@ fn writers_of_one_table_keep_each_others_rows() {
 }
 
 #[test]
+fn tables_of_shards_are_united_in_the_order_of_their_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = ["one", "two", "empty"].map(|name| folder.path().join(name));
+    let add = |folder: &Path, case: &str, labels: &[&str]| {
+        std::fs::create_dir_all(folder).unwrap();
+        let rows = labels.iter().map(|label| vec![case.to_owned(), (*label).to_owned()]);
+        TABLE.write(folder, (case, &[]), rows).unwrap();
+    };
+    add(folder.path(), "earlier", &["7"]);
+    add(folder.path(), "b", &["8"]);
+    add(&parts[0], "c", &["1"]);
+    add(&parts[0], "a", &["2", "1"]);
+    add(&parts[1], "b", &["3"]);
+    let order = [("a", 0), ("b", 1), ("c", 2)].map(|(case, number)| (case.to_owned(), number)).into();
+    TABLE.unite(folder.path(), &parts, &order).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("refine.csv")).unwrap();
+    assert_eq!(text, "case,label,odd\nearlier,7,\na,2,\na,1,\nb,3,\nc,1,\n");
+}
+
+#[test]
 fn tables_of_earlier_versions_are_added_to_and_others_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("refine.csv");
@@ -79,7 +99,7 @@ impl Watch for Notes {
 fn imported(folder: &Path) -> (Scan, Vec<String>) {
     let pairs = pairs::from_folders(&folder.join("images"), Some(&folder.join("labels")), None).unwrap().0;
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
-    let plan = Import { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess };
+    let plan = Import { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, shard: None };
     let notes = Notes::default();
     let out = tempfile::tempdir().unwrap();
     let index = plan.import(out.path(), false, &notes).unwrap().index;

@@ -85,7 +85,7 @@ impl Folder {
 
 pub fn plan(pairs: Vec<pairs::Pair>) -> Import {
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
-    Import { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess }
+    Import { pairs, ranges: None, drawn: None, only: BTreeSet::new(), preprocess, shard: None }
 }
 
 pub fn notes(plan: &Import, out: &Path) -> Vec<String> {

@@ -12,7 +12,7 @@ pub mod transformer;
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
 pub use polycl_kernels::{
-    Adam as AdamStep, Conv, DiceLoss, Dropout, NO_TARGET, Over, Resample, instruction_set,
+    Adam as AdamStep, Conv, DiceLoss, Dropout, NO_TARGET, Over, Resample, instruction_set, keep_to,
 };
 
 use backend::Kernels;

@@ -1,11 +1,13 @@
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use polycl_app::evaluate::{Request, run as evaluate};
+use polycl_app::evaluate::{Request, merge, run as evaluate};
+use polycl_base::counted;
 use polycl_metrics::EmptyPolicy;
 
-use super::shared::ReadingArgs;
+use super::shared::{ReadingArgs, ShardArgs, tell_shard};
 use crate::ended::Ended;
+use crate::talk;
 use crate::terminal::Terminal;
 
 /// Score predicted masks against reference masks, by case and label
@@ -21,19 +23,23 @@ use crate::terminal::Terminal;
 /// file beside it says that a network made it: propagate.csv, polycl.json, refine.csv, reviewed.csv, or a file
 /// of nnU-Net, TotalSegmentator or MONAI Label. Voxels of the label `ignore` are not scored.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "polycl evaluate [OPTIONS] --reference <DIR|FILE> --prediction <DIR|FILE> --out <DIR>\n       \
+    polycl evaluate --merge <DIR>"
+)]
 #[command(after_help = "Examples:
   polycl evaluate --reference masks --prediction predictions --out scores
   polycl evaluate --reference drawn.nii.gz --prediction predicted.nii.gz --out scores")]
 pub struct Args {
     /// Folder of reference masks, or one mask
-    #[arg(long, value_name = "DIR|FILE")]
-    reference: PathBuf,
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "merge")]
+    reference: Option<PathBuf>,
     /// Folder of predicted masks, or one mask
-    #[arg(long, value_name = "DIR|FILE")]
-    prediction: PathBuf,
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "merge")]
+    prediction: Option<PathBuf>,
     /// Folder for cases.csv and summary.json
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "merge")]
+    out: Option<PathBuf>,
     /// Values of the labels to score, separated by commas
     ///
     /// Values are those of the first reference. By default, labels are scored that reference and prediction both
@@ -62,6 +68,11 @@ pub struct Args {
     accept_reviewed: bool,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    shard: ShardArgs,
+    /// Unite the scores of all shards in DIR
+    #[arg(long, value_name = "DIR", help_heading = "Clusters", conflicts_with_all = ["reference", "prediction", "out", "shard"])]
+    merge: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
@@ -70,23 +81,28 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         "--tolerance: expected millimetres from 0, found {}",
         args.tolerance
     );
-    let Args { reference, prediction, out, labels, empty, tolerance, run, seed, accept_reviewed, reading } =
-        args;
-    let labels = labels.into_iter().collect();
-    let (trust, fill_gaps) = (reading.trust.trust, reading.fill_gaps);
+    if let Some(out) = &args.merge {
+        merge(out, &Terminal::new("evaluate"))?;
+        return Ok(Ended::Done);
+    }
     let request = Request {
-        reference,
-        prediction,
-        out,
-        labels,
-        empty,
-        tolerance,
-        run,
-        seed,
-        trust,
-        fill_gaps,
-        accept_reviewed,
+        shard: args.shard.shard()?,
+        reference: args.reference.unwrap_or_default(),
+        prediction: args.prediction.unwrap_or_default(),
+        out: args.out.unwrap_or_default(),
+        labels: args.labels.into_iter().collect(),
+        empty: args.empty,
+        tolerance: args.tolerance,
+        run: args.run,
+        seed: args.seed,
+        trust: args.reading.trust.trust,
+        fill_gaps: args.reading.fill_gaps,
+        accept_reviewed: args.accept_reviewed,
     };
-    evaluate(&request, &Terminal::new("evaluate"))?;
+    let outcome = evaluate(&request, &Terminal::new("evaluate"))?;
+    if let (Some(shard), Some(count)) = (request.shard, outcome.of_shard) {
+        talk::note(format!("{} scored", counted(count, "case")));
+        tell_shard(shard, "evaluate", &request.out);
+    }
     Ok(Ended::Done)
 }

@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use polycl_app::import::{OrganCounts, Outcome as Imported, Request, Scans, organs, run as import};
+use polycl_app::import::{OrganCounts, Outcome as Imported, Request, Scans, merge, organs, run as import};
 use polycl_base::counted;
 use polycl_data::{Choice, Index, Origin, Scan};
 use polycl_image::preprocess::{Fit, Normalise, Preprocess};
 
-use super::shared::ReadingArgs;
+use super::shared::{ReadingArgs, ShardArgs, tell_merged, tell_shard};
 use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
@@ -23,6 +23,9 @@ use crate::terminal::Terminal;
 ///
 /// A scan that cannot be read is skipped and listed, and the exit code is 1. See also `polycl help formats`.
 #[derive(clap::Args)]
+#[command(override_usage = "polycl import [OPTIONS] --out <DATASET> \
+    <--images <DIR>|--manifest <FILE.csv>|--nnunet <DIR>|--msd <DIR>|--dicom <DIR>>\n       \
+    polycl import --merge <DATASET>")]
 #[command(after_help = "Examples:
   polycl import --images scans --labels masks --names 1=liver --out dataset
   polycl import --nnunet nnUNet_raw/Dataset501_Liver --out dataset
@@ -70,8 +73,8 @@ pub struct Args {
     #[arg(long, value_name = "ORGAN", value_delimiter = ',')]
     only: Vec<String>,
     /// Folder for the data set
-    #[arg(long, value_name = "DATASET")]
-    out: PathBuf,
+    #[arg(long, value_name = "DATASET", required_unless_present = "merge")]
+    out: Option<PathBuf>,
     /// Resume an import, or add scans to a data set
     #[arg(long = "continue")]
     go_on: bool,
@@ -92,6 +95,8 @@ pub struct Args {
     normalise: NormaliseArg,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    shard: ShardArgs,
 }
 
 /// The source of the scans.
@@ -120,6 +125,9 @@ struct ScansArgs {
     /// names, or in `salt` in the settings folder. The first import makes it.
     #[arg(long, value_name = "DIR")]
     dicom: Option<PathBuf>,
+    /// Unite the shards of an import to the data set
+    #[arg(long, value_name = "DATASET", help_heading = "Clusters", conflicts_with_all = ["out", "shard"])]
+    merge: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -139,8 +147,9 @@ enum NormaliseArg {
 }
 
 impl Args {
-    fn request(self) -> Request {
-        let ScansArgs { images, manifest, nnunet, msd, dicom } = self.scans;
+    fn request(self) -> anyhow::Result<Request> {
+        let shard = self.shard.shard()?;
+        let ScansArgs { images, manifest, nnunet, msd, dicom, .. } = self.scans;
         let scans = match (manifest, nnunet.or(msd), dicom) {
             (Some(file), ..) => Scans::Manifest { file, names: self.names },
             (_, Some(folder), _) => Scans::Challenge(folder),
@@ -159,23 +168,29 @@ impl Args {
             NormaliseArg::Unit => Normalise::Unit,
             NormaliseArg::Published => Normalise::Published,
         };
-        Request {
+        Ok(Request {
             scans,
             origin: self.origin,
             ranges: self.ranges,
             drawn: self.drawn,
             only: self.only.into_iter().collect(),
-            out: self.out,
+            out: self.out.unwrap_or_default(),
             go_on: self.go_on,
             preprocess: Preprocess { size: self.size, window: self.window, fit, normalise, keep: self.keep },
             trust: self.reading.trust.trust,
             fill_gaps: self.reading.fill_gaps,
-        }
+            shard,
+        })
     }
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
-    let request = args.request();
+    if let Some(out) = &args.scans.merge {
+        let merged = merge(out)?;
+        talk::data(summary(&merged.index, out));
+        return Ok(tell_merged(&merged.failed));
+    }
+    let request = args.request()?;
     let terminal = Terminal::new("import");
     let Imported { index, left, kept, failed } = import(&request, &terminal)?;
     drop(terminal);
@@ -186,6 +201,11 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         talk::failures(&failed);
         talk::note(format!("stopped with {} left\nhint: resume with --continue", counted(left, "scan")));
         return Ok(Ended::Stopped);
+    }
+    if let Some(shard) = request.shard {
+        let ended = talk::failures(&failed);
+        tell_shard(shard, "import", &request.out);
+        return Ok(ended);
     }
     talk::data(summary(&index, &request.out));
     let ended = talk::failures(&failed);

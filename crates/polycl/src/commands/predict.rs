@@ -2,12 +2,12 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use polycl_app::SamWeights;
-use polycl_app::predict::{Outcome as Segmented, Request, run as predict};
+use polycl_app::predict::{Outcome as Segmented, Request, merge, run as predict};
 use polycl_base::counted;
 use polycl_nn::predict::Components;
 use polycl_nn::sam::Model;
 
-use super::shared::{FormatArg, RefinementArgs, TrustArgs};
+use super::shared::{FormatArg, RefinementArgs, ShardArgs, TrustArgs, tell_merged, tell_shard};
 use crate::ended::Ended;
 use crate::talk;
 use crate::terminal::Terminal;
@@ -21,16 +21,20 @@ use crate::terminal::Terminal;
 /// A scan that cannot be segmented is skipped and listed, and the exit code is 1. Ctrl-C ends after the current
 /// scan, a second Ctrl-C at once.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "polycl predict [OPTIONS] --out <DIR> <RUN> <IMAGES>...\n       polycl predict --merge <DIR>"
+)]
 #[command(after_help = "Example:\n  polycl predict liver scans --out predictions")]
 pub struct Args {
     /// Run that `polycl finetune` wrote
-    run: PathBuf,
+    #[arg(required_unless_present = "merge")]
+    run: Option<PathBuf>,
     /// Scans to segment: files, folders of files, or folders of DICOM slices
-    #[arg(required = true)]
+    #[arg(required_unless_present = "merge")]
     images: Vec<PathBuf>,
     /// Folder for the masks
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "merge")]
+    out: Option<PathBuf>,
     /// Average with the mirrored scan; takes twice as long
     #[arg(long)]
     flip: bool,
@@ -71,6 +75,11 @@ pub struct Args {
     trust: TrustArgs,
     #[command(flatten, next_help_heading = "Refinement")]
     how: RefinementArgs,
+    #[command(flatten)]
+    shard: ShardArgs,
+    /// Unite the masks of all shards in DIR
+    #[arg(long, value_name = "DIR", help_heading = "Clusters", conflicts_with_all = ["run", "images", "out", "shard"])]
+    merge: Option<PathBuf>,
 }
 
 impl Args {
@@ -83,7 +92,7 @@ impl Args {
     }
 
     fn request(self) -> anyhow::Result<Request> {
-        let components = self.components();
+        let (components, shard) = (self.components(), self.shard.shard()?);
         let given = self.how.given();
         let how = self.how.refinement();
         how.check()?;
@@ -93,9 +102,9 @@ impl Args {
             (None, None) => None,
         };
         Ok(Request {
-            run: self.run,
+            run: self.run.unwrap_or_default(),
             scans: self.images,
-            out: self.out,
+            out: self.out.unwrap_or_default(),
             flip: self.flip,
             components,
             probabilities: self.probabilities,
@@ -105,21 +114,27 @@ impl Args {
             format: self.format.into(),
             device: self.device,
             trust: self.trust.trust,
+            shard,
         })
     }
 }
 
 pub fn run(args: Args) -> anyhow::Result<Ended> {
+    if let Some(out) = &args.merge {
+        let merged = merge(out)?;
+        talk::note(format!("{}: {}", counted(merged.masks, "mask"), out.display()));
+        return Ok(tell_merged(&merged.failed));
+    }
     let request = args.request()?;
     let terminal = Terminal::new("predict");
     let outcome = predict(&request, &terminal)?;
     drop(terminal);
     // The error of a lone scan is told as every command's.
-    if let (1, [failure]) = (outcome.of, &*outcome.failed) {
+    if let (1, [failure], None) = (outcome.of, &*outcome.failed, request.shard) {
         return Err(failure.error.clone().into());
     }
     let told = tell(&request, &outcome);
-    ensure!(outcome.failed.len() < outcome.of, "no scan could be segmented");
+    ensure!(outcome.failed.len() < outcome.of || request.shard.is_some(), "no scan could be segmented");
     Ok(told)
 }
 
@@ -137,7 +152,9 @@ fn tell(request: &Request, Segmented { of, kept, failed, left }: &Segmented) -> 
         talk::note(format!("stopped before {}\nhint: resume with --continue", left.join(", ")));
         return Ended::Stopped;
     }
-    if failed.is_empty() {
+    if let Some(shard) = request.shard {
+        tell_shard(shard, "predict", &request.out);
+    } else if failed.is_empty() {
         talk::next(format_args!("evaluate --reference MASKS --prediction {out} --out SCORES"));
     }
     ended

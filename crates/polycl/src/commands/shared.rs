@@ -1,10 +1,15 @@
 //! Arguments that several commands have in common.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use polycl_app::{Judge, MaskFormat, RefineSettings, SamWeights, ScanPath};
+use polycl_data::Shard;
 use polycl_image::nifti::Form;
 use polycl_nn::sam::Model;
+
+use crate::ended::Ended;
+use crate::talk;
 
 /// A scan to work on.
 #[derive(clap::Args)]
@@ -45,6 +50,40 @@ pub struct ReadingArgs {
     /// Interpolate the shape of an RTSTRUCT's organ in slices without a contour between others
     #[arg(long, hide_short_help = true)]
     pub fill_gaps: bool,
+}
+
+/// A cohort done by several processes.
+#[derive(clap::Args)]
+pub struct ShardArgs {
+    /// Do only shard I of N, such as 0/8; `auto` asks the scheduler
+    ///
+    /// Run the same command for every I from 0 to N-1, on any computers that share the folder, then unite the results with
+    /// --merge. A shard that was stopped or killed resumes when its command runs again. `auto` takes I and N from POLYCL_SHARD
+    /// or a Slurm array; `auto/N` also takes I from a Kubernetes Job.
+    #[arg(long, value_name = "I/N", help_heading = "Clusters")]
+    shard: Option<String>,
+}
+
+impl ShardArgs {
+    pub fn shard(&self) -> polycl_base::Result<Option<Shard>> {
+        self.shard.as_deref().map(|text| Shard::asked(text, |name| std::env::var(name).ok())).transpose()
+    }
+}
+
+/// Tells what follows when all shards of a command are done.
+pub fn tell_shard(shard: Shard, command: &str, out: &Path) {
+    talk::note(format_args!("shard {shard} is done"));
+    talk::next(format_args!("{command} --merge {}, once all {} shards are done", out.display(), shard.of));
+}
+
+/// Lists the cases of merged shards that failed, with the reasons.
+pub fn tell_merged(failed: &BTreeMap<String, String>) -> Ended {
+    if failed.is_empty() {
+        return Ended::Done;
+    }
+    talk::note(format_args!("{} failed:", failed.len()));
+    failed.iter().for_each(|(case, reason)| talk::note(format_args!("  {case}: {reason}")));
+    Ended::SomeFailed
 }
 
 /// File formats of masks.

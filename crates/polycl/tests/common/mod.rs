@@ -82,6 +82,13 @@ impl Folder {
         shown
     }
 
+    /// The same for a command that must end with this exit code.
+    pub fn ended(&self, arguments: &str, code: i32) -> String {
+        let shown = self.polycl(arguments);
+        assert!(shown.starts_with(&format!("exit {code}\n")), "polycl {arguments}: {shown}");
+        shown
+    }
+
     /// The same for a command that must fail and leave nothing.
     pub fn refused(&self, arguments: &str) -> String {
         let before = listing(self.0.path());

@@ -1,0 +1,296 @@
+//! A cohort done by several processes, each its shard in a folder of its own; merging then leaves what one process would have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use polycl_base::lock::{self, Lock};
+use polycl_base::{Error, Kind, Result, hex, output};
+use polycl_data::Shard;
+use polycl_data::shard::{beginning, folder};
+use polycl_nn::kernels::{instruction_set, keep_to};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The lock of the merge.
+const LOCK: &str = ".polycl-merge.lock";
+
+/// What all shards of a piece of work have in common, in `shards.json`; the first of them settles it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Beginning {
+    shards: u32,
+    cases: usize,
+    /// Hash of the request and of the list of cases.
+    work: String,
+    /// The instruction set of networks, where one computes: another one rounds otherwise.
+    simd: Option<String>,
+}
+
+/// How far a shard has come, in a file beside its folder.
+#[derive(Debug, Serialize, Deserialize)]
+struct Progress {
+    done: bool,
+    simd: Option<String>,
+    /// Its cases by their number among all.
+    cases: BTreeMap<usize, String>,
+    /// Those that could not be done, and why.
+    failed: BTreeMap<String, String>,
+}
+
+/// The shard that this process does, and nobody else, as long as it lives.
+pub struct Own {
+    pub folder: PathBuf,
+    record: PathBuf,
+    progress: Progress,
+    _lock: Lock,
+}
+
+/// Work that shards do together.
+pub struct Work<'a> {
+    /// All of its cases in their order.
+    pub cases: &'a [&'a str],
+    /// All that decides over the results; equal for all shards.
+    pub request: String,
+    /// True where a network computes.
+    pub computes: bool,
+}
+
+/// The hash of a request, and of the content of files that it names.
+pub fn hashed(request: &impl Serialize, files: &[&Path]) -> Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(serde_json::to_vec(request).expect("a request is plain data"));
+    for file in files {
+        hash.update(fs::read(file).map_err(|e| Error::io(*file, "read it", &e))?);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+impl Own {
+    /// Takes a shard of work whose results lie in `out`.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] where shards of another number, of other cases or of another request are there, where another
+    /// process does this one, or the processor lacks the instruction set of the others; [`Kind::Io`].
+    pub fn take(out: &Path, shard: Shard, work: &Work<'_>) -> Result<Self> {
+        let simd = begin(out, shard, work)?;
+        let own = shard.folder(out);
+        let lock = lock::beside(&own)?;
+        let cases = work.cases.iter().enumerate().filter(|(_, case)| shard.has(case));
+        let cases = cases.map(|(number, case)| (number, (*case).to_owned())).collect();
+        let progress = Progress { done: false, simd, cases, failed: BTreeMap::new() };
+        let record = own.with_extension("json");
+        write(&record, &progress)?;
+        Ok(Self { folder: own, record, progress, _lock: lock })
+    }
+
+    pub fn has(&self, case: &str) -> bool {
+        self.progress.cases.values().any(|own| own == case)
+    }
+
+    /// Notes that every case is done, or failed for a reason that is told.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]
+    pub fn finish(mut self, failed: BTreeMap<String, String>) -> Result<()> {
+        (self.progress.done, self.progress.failed) = (true, failed);
+        write(&self.record, &self.progress)
+    }
+}
+
+/// Settles what all shards have in common, or holds this one to it; the instruction set to compute with.
+fn begin(out: &Path, shard: Shard, work: &Work<'_>) -> Result<Option<String>> {
+    let path = beginning(out);
+    let mut hash = Sha256::new();
+    hash.update(&work.request);
+    work.cases.iter().for_each(|case| hash.update(format!("\n{case}")));
+    let (cases, own) = (work.cases.len(), hex(&hash.finalize()));
+    let _lock = lock::wait(&folder(out))?;
+    if !path.is_file() {
+        let simd = work.computes.then(|| instruction_set().to_owned());
+        write(&path, &Beginning { shards: shard.of, cases, work: own, simd: simd.clone() })?;
+        return Ok(simd);
+    }
+    let there: Beginning = read(&path)?;
+    let hint =
+        format!("run the same command in all shards, or remove {} to begin anew", folder(out).display());
+    let refused = |expected: String, found: String| {
+        Err(Error::new(out, Kind::Request, expected, found).hint(hint.clone()))
+    };
+    if there.shards != shard.of {
+        return refused(
+            format!("one of {} shards, as the first said", there.shards),
+            format!("shard {shard}"),
+        );
+    }
+    if there.cases != cases {
+        return refused(
+            format!("the {} cases that the first shard found", there.cases),
+            format!("{cases} cases"),
+        );
+    }
+    if there.work != own {
+        return refused(
+            "the cases and flags of the first shard".to_owned(),
+            "other cases or flags".to_owned(),
+        );
+    }
+    if let Some(simd) = &there.simd
+        && !keep_to(simd)
+    {
+        let expected = format!("a processor with {simd}, on which the first shard began");
+        return Err(Error::new(out, Kind::Request, expected, instruction_set()).hint(format!(
+            "use other computers, or remove {} and begin anew with POLYCL_SIMD={} on all of them",
+            folder(out).display(),
+            instruction_set()
+        )));
+    }
+    Ok(there.simd)
+}
+
+/// All shards of a piece of work, each of them done.
+pub struct Shards {
+    out: PathBuf,
+    /// Their folders.
+    pub folders: Vec<PathBuf>,
+    /// Number of each case among all.
+    pub order: BTreeMap<String, usize>,
+    /// Cases that could not be done, and why.
+    pub failed: BTreeMap<String, String>,
+    _lock: Lock,
+}
+
+impl Shards {
+    /// The shards of work whose results are to lie in `out`.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] where none were begun, or some are missing, not done, at work, or computed on another kind of
+    /// processor; [`Kind::Io`] and [`Kind::Format`].
+    pub fn all(out: &Path) -> Result<Self> {
+        if !beginning(out).is_file() {
+            return Err(Error::new(out, Kind::Request, "a folder of shards", "none that were begun there")
+                .hint("run the command with --shard first; what is merged already needs nothing more"));
+        }
+        let lock = lock::hold(&folder(out), LOCK)?;
+        let there: Beginning = read(&beginning(out))?;
+        let mut all = Self {
+            out: out.to_path_buf(),
+            folders: Vec::new(),
+            order: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            _lock: lock,
+        };
+        let mut open = BTreeSet::new();
+        for at in 0..there.shards {
+            let shard = Shard { at, of: there.shards };
+            let own = shard.folder(out);
+            let file = own.with_extension("json");
+            let progress: Option<Progress> = file.is_file().then(|| read(&file)).transpose()?;
+            let Some(progress) = progress.filter(|progress| progress.done) else {
+                open.insert(at);
+                continue;
+            };
+            if progress.simd != there.simd {
+                let told =
+                    |simd: &Option<String>| simd.clone().unwrap_or_else(|| "nothing computed".to_owned());
+                let found = told(&progress.simd);
+                return Err(Error::new(own, Kind::Request, told(&there.simd), found)
+                    .hint(format!("run it again with --shard {shard}")));
+            }
+            // Nobody does it again meanwhile.
+            drop(lock::beside(&own)?);
+            all.order.extend(progress.cases.into_iter().map(|(number, case)| (case, number)));
+            all.failed.extend(progress.failed);
+            all.folders.push(own);
+        }
+        if !open.is_empty() {
+            let list = |prefix: &str| {
+                let some = open.iter().take(10).map(|at| format!("{prefix}{at}/{}", there.shards));
+                some.collect::<Vec<_>>().join(", ") + if open.len() > 10 { ", …" } else { "" }
+            };
+            let expected = format!("{} shards that are done", there.shards);
+            let found = format!("{} that are not: {}", open.len(), list(""));
+            return Err(Error::new(out, Kind::Request, expected, found)
+                .hint(format!("run them again: {}", list("--shard "))));
+        }
+        if all.order.len() != there.cases {
+            let found = format!("{}", all.order.len());
+            return Err(Error::new(
+                out,
+                Kind::Request,
+                format!("{} cases in all shards", there.cases),
+                found,
+            )
+            .hint(format!("remove {} and begin anew", folder(out).display())));
+        }
+        Ok(all)
+    }
+
+    /// Removes the folder of the shards, once all of it is where it belongs.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]
+    pub fn remove(self) -> Result<()> {
+        let Self { out, _lock: lock, .. } = self;
+        drop(lock);
+        // Gone at once, wherever a kill comes: old records must not count for new shards.
+        let (path, merged) = (folder(&out), out.join(".polycl-shards-merged"));
+        let _ = fs::remove_dir_all(&merged);
+        let removed = fs::rename(&path, &merged).and_then(|()| fs::remove_dir_all(&merged));
+        removed.map_err(|e| Error::io(&path, "remove what is merged", &e))
+    }
+}
+
+/// Refuses a folder in which shards are at work or wait to be merged, to whoever is none of them.
+///
+/// # Errors
+/// [`Kind::Request`]
+pub fn refuse_unmerged(out: &Path, command: &str) -> Result<()> {
+    if !beginning(out).is_file() {
+        return Ok(());
+    }
+    Err(Error::new(out, Kind::Request, "a folder without shards", "shards that are not merged").hint(
+        format!(
+            "run `polycl {command} --merge {out}` once all are done, or remove {shards}",
+            out = out.display(),
+            shards = folder(out).display()
+        ),
+    ))
+}
+
+/// Refuses a folder that holds results already: shards do not add to them.
+///
+/// # Errors
+/// [`Kind::Request`]
+pub fn refuse_results(out: &Path, result: &str) -> Result<()> {
+    if !out.join(result).exists() {
+        return Ok(());
+    }
+    let found = format!("{result} of an earlier command");
+    Err(Error::new(out, Kind::Request, "a new folder for shards to write to", found)
+        .hint("choose another --out, or remove what is there"))
+}
+
+/// A record of a shard, as [`write`] leaves it.
+///
+/// # Errors
+/// [`Kind::Io`] and [`Kind::Format`].
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read(path).map_err(|e| Error::io(path, "read it", &e))?;
+    serde_json::from_slice(&text).map_err(|e| {
+        Error::caused(path, Kind::Format, "a record of shards", e)
+            .hint("remove its folder and run the shards again")
+    })
+}
+
+/// Writes a record of a shard.
+///
+/// # Errors
+/// [`Kind::Io`]
+pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+    output::atomically(path, |file| {
+        serde_json::to_writer(&mut *file, record)?;
+        file.write_all(b"\n")
+    })
+}
