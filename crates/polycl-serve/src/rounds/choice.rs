@@ -34,7 +34,9 @@ pub fn reviewed(desk: &Desk, which: &Which) -> Answer<Vec<Arc<Entry>>> {
             chosen.push(entry);
         } else if named {
             let message = format!("{} is not reviewed, or nothing is drawn on it.", entry.name);
-            return Err(Refusal::conflict("not_reviewed", message).hint("mark it as reviewed first"));
+            return Err(
+                Refusal::conflict("not_reviewed", message).hint("leave it out, or mark it as reviewed first")
+            );
         }
     }
     Ok(chosen)

@@ -110,7 +110,7 @@ impl Rounds {
     }
 
     /// The number of the round that can be gone on with.
-    fn unfinished(&self) -> Option<u32> {
+    pub fn unfinished(&self) -> Option<u32> {
         let all = locked(&self.all);
         all.last().filter(|record| record.step != Step::Done).map(|record| record.number)
     }
@@ -180,7 +180,7 @@ fn check(scale: &Scale) -> Answer<()> {
 fn take(desk: &Desk, work: &Arc<Work>) -> Answer<()> {
     if desk.request.program.is_none() {
         let message = "This server does not know the program that trains.";
-        return Err(Refusal::conflict("no_program", message).hint("start it with `polycl serve`"));
+        return Err(Refusal::conflict("no_program", message).hint("run `polycl serve`"));
     }
     if !desk.is_listed() {
         return Err(Refusal::conflict("listing", "The folder is still being read.").hint("wait a moment"));
