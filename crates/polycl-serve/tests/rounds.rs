@@ -70,6 +70,7 @@ fn a_network_is_trained_and_its_predictions_are_judged() {
 
 /// Trains on all reviewed scans through the dialog, in seconds.
 async fn train(page: &Page, round: usize) {
+    page.until("!document.getElementById('train-open').hidden").await;
     page.click("#train-open").await;
     if round == 1 {
         page.click("#train-settings summary").await;
@@ -98,8 +99,6 @@ async fn train(page: &Page, round: usize) {
         )
         .await;
     }
-    page.click("#train-open").await;
-    page.click("#train-close").await;
 }
 
 struct Expected {

@@ -132,7 +132,7 @@ fn a_round_runs_pauses_stops_and_goes_on() {
         bench.until("a pause", |bench| bench.read("heard") == "pause\n");
         assert_eq!(bench.now()["paused"], true);
         drop(waiting);
-        bench.until("it goes on", |bench| bench.read("heard") == "pause\ngo\n");
+        bench.until("training goes on", |bench| bench.read("heard") == "pause\ngo\n");
         assert_eq!(bench.server.post("/api/rounds/stop", json!({})).await.status, StatusCode::OK);
         bench.until_rest();
         assert_eq!(bench.read("heard"), "pause\ngo\nend\n");
