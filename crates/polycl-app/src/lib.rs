@@ -18,6 +18,7 @@ pub mod propagate;
 mod recipe;
 pub mod refine;
 mod refinement;
+pub mod round;
 pub mod settings;
 mod shards;
 pub mod study;

@@ -100,7 +100,7 @@ export function scanApi(id) {
   };
 }
 
-const EVENTS = ["hello", "row", "listing", "change", "found", "progress", "job", "embedded", "writer", "labels", "trouble"];
+const EVENTS = ["hello", "row", "listing", "change", "found", "progress", "job", "embedded", "writer", "labels", "trouble", "round"];
 
 /// Listens to the server's events until the returned function is called.
 export function listen(scan, hear) {

@@ -16,6 +16,7 @@ import { Scan } from "./scan.js";
 import { setUpSlider } from "./slider.js";
 import { setUpSurface } from "./surface.js";
 import { finishTool } from "./tools.js";
+import { setUpTrain } from "./train.js";
 import { setUpViews } from "./views.js";
 
 const toQueue = () => (location.hash = "");
@@ -113,6 +114,7 @@ function setUp() {
   setUpSurface();
   setUpReview();
   setUpExport();
+  setUpTrain();
   setUpQueue(open);
   setUpKeys({ toQueue, nextScan });
   by("to-queue").addEventListener("click", toQueue);

@@ -11,8 +11,11 @@ let state = null;
 let hush = null;
 let frame = null;
 let drawn = "";
+/// Proposals of all rounds that have arrived.
+let arrived = 0;
 
 export function setUpQueue(open) {
+  bench.on("rounds", arrive);
   by("search").addEventListener("input", show);
   by("sort").addEventListener("change", show);
   by("rows").addEventListener("click", (event) => {
@@ -66,15 +69,28 @@ export function counts() {
   return { reviewed, all: masked, shown: chosen().length };
 }
 
+export const reviewedScans = () => rows.filter((row) => row.state === "reviewed" && !row.empty);
+
+/// Predictions change the order of the queue.
+function arrive() {
+  const there = bench.rounds.rounds.reduce((sum, { arrived: number }) => sum + number, 0);
+  if (there === arrived) return soon();
+  arrived = there;
+  attempt(load);
+}
+
+async function load() {
+  rows = (await get("/api/scans")).scans;
+  soon();
+}
+
 const rowOf = (id) => rows.find((row) => row.id === id);
 
 function hear(name, data) {
   if (name === "listing") listing(data.done < data.of ? data : null);
   if (name === "trouble") bench.say(data.text, "error");
-  if (name === "hello" || (name === "listing" && data.done >= data.of)) attempt(async () => {
-    rows = (await get("/api/scans")).scans;
-    soon();
-  });
+  if (name === "hello" || (name === "listing" && data.done >= data.of)) attempt(load);
+  if (name === "hello" || name === "round") bench.emit("round", data);
   if (name !== "row") return;
   const at = rows.findIndex((row) => row.id === data.id);
   if (at < 0) rows.push(data);
@@ -110,7 +126,7 @@ function chosen() {
 }
 
 /// All that the table shows, as a text: where it is the same, nothing moves under the mouse.
-const picture = () => JSON.stringify([rows, state, Math.floor(Date.now() / 60000)]);
+const picture = () => JSON.stringify([rows, state, bench.rounds?.held_back, Math.floor(Date.now() / 60000)]);
 
 function show() {
   drawn = picture();
@@ -136,12 +152,18 @@ function line(row) {
   return make("tr", { "data-id": row.id },
     make("td", {}, pictureOf(row)),
     make("td", {}, make("div", {}, row.name), make("div", { class: readable ? "soft" : "reason" }, readable ? size : capital(row.reason))),
-    make("td", {}, make("span", { class: "chip", "data-state": row.state }, row.empty ? `${row.state}, empty` : row.state), row.open ? make("div", { class: "soft" }, "open in a tab") : null),
+    make("td", {}, make("span", { class: "chip", "data-state": row.state }, row.empty ? `${row.state}, empty` : row.state), row.open ? make("div", { class: "soft" }, "open in a tab") : null, heldBack(row)),
     make("td", {}, (row.labels ?? []).join(", ")),
     make("td", {}, row.who ?? "", row.when ? make("div", { class: "soft", title: new Date(row.when * 1000).toLocaleString() }, ago(row.when)) : null),
     make("td", {}, doubtOf(row)),
     make("td", {}, note),
     make("td", {}, readable ? make("button", { class: "open", "aria-label": `Open ${row.name}` }, "Open") : null));
+}
+
+/// A scan on which a network is judged: it proposes nothing there.
+function heldBack({ id, state }) {
+  if (state === "reviewed" || !bench.rounds?.held_back.includes(id)) return null;
+  return make("div", { class: "soft", title: "No network proposes anything here: draw it yourself, and the table of rounds tells how good the network is" }, "held back");
 }
 
 /// The picture of a scan, which is asked for once.

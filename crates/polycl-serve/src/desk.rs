@@ -22,6 +22,7 @@ use crate::journal::{self, Journal};
 use crate::locked::locked;
 use crate::publish;
 use crate::refusal::{Answer, Refusal};
+use crate::rounds::Rounds;
 use crate::scan::{Beginnings, Scan};
 use crate::settings::Request;
 
@@ -43,6 +44,15 @@ struct Names {
     tabs: Vec<(String, String)>,
 }
 
+/// A network that segments whole scans.
+pub struct Trained {
+    pub predictor: Predictor,
+    /// That of its run, for people.
+    pub name: String,
+    /// The round that trained it, where one did.
+    pub round: Option<u32>,
+}
+
 pub struct Desk {
     pub request: Request,
     pub out: PathBuf,
@@ -52,7 +62,9 @@ pub struct Desk {
     /// Scans are opened one after the other.
     opening: Mutex<()>,
     follower: OnceLock<std::result::Result<Follower, Error>>,
-    pub predictor: Option<Arc<Predictor>>,
+    /// The newest network, or the one that was asked for.
+    trained: Mutex<Option<Arc<Trained>>>,
+    pub rounds: Rounds,
     /// The name that was given last, and those of tabs.
     who: Mutex<Names>,
     /// Labels of the scan that was opened last.
@@ -78,18 +90,22 @@ impl Desk {
         let work = out.join(".workbench");
         std::fs::create_dir_all(&work).map_err(|e| Error::io(&work, "make the folder", &e))?;
         let lock = lock::hold(&work, LOCK).map_err(|error| named(error, &work))?;
-        let predictor =
-            request.network.as_deref().map(|run| Predictor::load(run, Device::Cpu)).transpose()?;
+        let trained = |run: &Path| {
+            let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(Arc::new(Trained { predictor: Predictor::load(run, Device::Cpu)?, name, round: None }))
+        };
+        let trained = request.network.as_deref().map(trained).transpose()?;
         let who = std::fs::read_to_string(work.join("who")).ok().filter(|who| !who.is_empty());
         let last = std::fs::read(work.join(LAST)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Ok(Self {
-            out,
             hub: Arc::default(),
             listing: OnceLock::new(),
             open: Mutex::default(),
             opening: Mutex::default(),
             follower: OnceLock::new(),
-            predictor: predictor.map(Arc::new),
+            trained: Mutex::new(trained),
+            rounds: Rounds::open(&out)?,
+            out,
             who: Mutex::new(Names { last: who, tabs: Vec::new() }),
             last: Mutex::new(last.unwrap_or_default()),
             waited_for: AtomicUsize::new(0),
@@ -334,6 +350,18 @@ impl Desk {
         }
     }
 
+    /// The network that predicts, if there is one.
+    pub fn trained(&self) -> Option<Arc<Trained>> {
+        locked(&self.trained).clone()
+    }
+
+    /// Makes a network the one that predicts.
+    pub fn set_trained(&self, trained: Trained) -> Arc<Trained> {
+        let trained = Arc::new(trained);
+        *locked(&self.trained) = Some(Arc::clone(&trained));
+        trained
+    }
+
     /// Keeps the labels of a scan that a person works on: the next new scan begins with them.
     ///
     /// # Errors
@@ -386,12 +414,11 @@ impl Desk {
         let model = self.request.model.unwrap_or(NetworkName::Sam(Model::LiteMedSam)).to_string();
         let failure = self.follower.get().and_then(|follower| follower.as_ref().err());
         let hint = failure.map(|error| error.hint.clone().unwrap_or_else(|| error.to_string()));
-        let run = self.request.network.as_deref().and_then(Path::file_name);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "who": self.author(tab).who,
             "network": {"name": model, "ready": self.follower().is_some()},
-            "predictor": self.predictor.as_ref().and(run).map(|run| run.to_string_lossy()),
+            "predictor": self.trained().map(|trained| trained.name.clone()),
             "out": self.out.file_name().map(|name| name.to_string_lossy()),
             "organs": self.request.organs,
             "hint": hint,
@@ -405,6 +432,23 @@ impl Desk {
     pub fn waiting(&self) -> Waiting<'_> {
         self.waited_for.fetch_add(1, Ordering::Relaxed);
         Waiting(self)
+    }
+
+    /// Waits for as long as a person does.
+    pub fn yield_to_people(&self) {
+        while self.waited_for.load(Ordering::Relaxed) > 0 && !self.is_stopping() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// True if a scan can be opened without closing one that somebody looks at.
+    pub fn has_room(&self) -> bool {
+        let open = locked(&self.open);
+        open.len() < OPEN || open.iter().any(|scan| !self.hub.is_watched(&scan.entry.id))
     }
 
     /// Tells of what went wrong where nobody asked.

@@ -108,6 +108,10 @@ impl Machines {
     pub fn names(&self) -> Vec<&str> {
         self.0.iter().map(|machine| machine.name.as_str()).collect()
     }
+
+    pub fn kinds(&self) -> Vec<MachineKind> {
+        self.0.iter().map(|machine| machine.kind).collect()
+    }
 }
 
 /// A person's word that a scan is done.

@@ -158,6 +158,25 @@ pub fn export(desk: &Desk, asked: &Export) -> Answer<Value> {
     }))
 }
 
+/// Writes the masks that train, and a table of them for `polycl import`, which names other scans without masks.
+///
+/// # Errors
+/// [`Kind::Request`] for a scan that is not reviewed any more; what reading and writing say.
+pub fn training(desk: &Desk, folder: &Path, chosen: &[Arc<Entry>], others: &[Arc<Entry>]) -> Result<()> {
+    let masks = Masks { folder, format: Format::Dataset, values: BTreeMap::new() };
+    for entry in chosen {
+        let document = desk.document(entry)?.filter(|document| document.facts.review.is_some());
+        let document = document.ok_or_else(|| {
+            let (expected, found) = ("a reviewed scan", "one that was just changed");
+            Error::new(entry.input.path(), Kind::Request, expected, found)
+        })?;
+        masks.write_nifti(&folder.join("labels"), &entry.name, &entry.input.space()?, document)?;
+    }
+    let [chosen, others] =
+        [chosen, others].map(|entries| entries.iter().map(|entry| &**entry).collect::<Vec<&Entry>>());
+    masks.describe_dataset(&chosen, &others)
+}
+
 fn entries(desk: &Desk, which: &Which) -> Answer<Vec<Arc<Entry>>> {
     match which {
         Which::Group(_) => Ok(desk.entries()),
@@ -245,7 +264,7 @@ impl Masks<'_> {
     fn describe(&self, written: &[&Entry]) -> Result<()> {
         match self.format {
             Format::Nifti | Format::Seg | Format::Rtstruct => Ok(()),
-            Format::Dataset => self.describe_dataset(written),
+            Format::Dataset => self.describe_dataset(written, &[]),
             Format::Nnunet => {
                 let mut labels = Map::from_iter([("background".to_owned(), json!(0))]);
                 let mut values: Vec<_> = self.values.iter().collect();
@@ -262,25 +281,22 @@ impl Masks<'_> {
         }
     }
 
-    fn describe_dataset(&self, written: &[&Entry]) -> Result<()> {
+    fn describe_dataset(&self, written: &[&Entry], bare: &[&Entry]) -> Result<()> {
         let mut text = String::from("image,series,label,case,names\n");
         let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-        for entry in written {
+        let masked = written.iter().map(|entry| (entry, true));
+        for (entry, has_mask) in masked.chain(bare.iter().map(|entry| (entry, false))) {
             let path = entry.input.path();
             let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
             let series = match &entry.input {
                 Input::Series { series, .. } => dicom::digest(&series.uid),
                 Input::File { .. } => String::new(),
             };
-            let case = &entry.name;
-            let _ = writeln!(
-                text,
-                "{},{series},{},{},{}",
-                quoted(&path.to_string_lossy()),
-                quoted(&format!("labels/{case}.nii.gz")),
-                quoted(case),
-                quoted(&format!("labels/{case}.labels.json")),
-            );
+            let (image, case) = (quoted(&path.to_string_lossy()), &entry.name);
+            let beside = |ending: &str| quoted(&format!("labels/{case}.{ending}"));
+            let [label, names] =
+                ["nii.gz", "labels.json"].map(|ending| if has_mask { beside(ending) } else { String::new() });
+            let _ = writeln!(text, "{image},{series},{label},{},{names}", quoted(case));
         }
         output::atomically(&self.folder.join("manifest.csv"), |file| file.write_all(text.as_bytes()))
     }

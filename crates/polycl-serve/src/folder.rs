@@ -184,6 +184,11 @@ impl Entry {
         }
     }
 
+    /// When it was changed last or reviewed, in seconds since 1970.
+    pub fn when(&self) -> Option<u64> {
+        locked(&self.row).facts.as_ref()?.when
+    }
+
     pub fn thumbnail(&self) -> PathBuf {
         self.folder.join("thumbnail.png")
     }

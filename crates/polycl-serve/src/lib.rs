@@ -18,6 +18,7 @@ mod page;
 mod publish;
 mod queue;
 mod refusal;
+mod rounds;
 mod routes;
 mod runs;
 mod scan;
@@ -92,6 +93,10 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
     let url = |token: &str| format!("http://{host}/?token={token}");
     let told = Address { url: url(guard.token()), url_for_once: url(&guard.token_for_once()?) };
     let router = guarded(&desk, guard);
+    let keeper = {
+        let desk = Arc::clone(&desk);
+        std::thread::spawn(move || rounds::keep(&desk))
+    };
     let lister = {
         let desk = Arc::clone(&desk);
         std::thread::spawn(move || {
@@ -110,6 +115,8 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
     let _ = end.send(());
     // What is acknowledged is stored: nobody loses anything who is cut off.
     let _ = tokio::time::timeout(PATIENCE, server).await;
+    rounds::end(&desk);
+    let _ = keeper.join();
     let listed = lister.join().unwrap_or(Ok(()));
     put_all_away(&desk)?;
     listed

@@ -29,6 +29,7 @@ use crate::page;
 use crate::publish;
 use crate::queue;
 use crate::refusal::{Answer, Refusal};
+use crate::rounds;
 use crate::runs;
 use crate::scan::{Focus, Scan};
 use crate::work;
@@ -54,6 +55,9 @@ pub fn all(desk: Arc<Desk>) -> Router {
         .route("/api/scans", get(scans))
         .route("/api/events", get(events))
         .route("/api/export", post(export_masks))
+        .route("/api/rounds", get(all_rounds).post(start_round))
+        .route("/api/rounds/stop", post(stop_round))
+        .route("/api/rounds/resume", post(resume_round))
         .route("/api/scans/{id}", get(scan))
         .route("/api/scans/{id}/open", post(open))
         .route("/api/scans/{id}/close", post(close))
@@ -687,4 +691,23 @@ async fn review(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answ
 async fn export_masks(State(desk): Shared, sent: Sent) -> Answer<Response> {
     let asked: export::Export = sent.read()?;
     apart(desk, move |desk| Ok(json(&export::export(desk, &asked)?))).await
+}
+
+async fn all_rounds(State(desk): Shared) -> Answer<Response> {
+    apart(desk, |desk| Ok(json(&rounds::table(desk)))).await
+}
+
+async fn start_round(State(desk): Shared, sent: Sent) -> Answer<Response> {
+    let asked: rounds::Asked = sent.read()?;
+    apart(desk, move |desk| Ok(json(&json!({"now": rounds::start(desk, asked)?})))).await
+}
+
+async fn stop_round(State(desk): Shared, sent: Sent) -> Answer<Response> {
+    let _: Value = sent.read()?;
+    apart(desk, |desk| Ok(json(&json!({"now": rounds::stop(desk).map(|()| rounds::state(desk))?})))).await
+}
+
+async fn resume_round(State(desk): Shared, sent: Sent) -> Answer<Response> {
+    let _: Value = sent.read()?;
+    apart(desk, |desk| Ok(json(&json!({"now": rounds::resume(desk)?})))).await
 }

@@ -86,12 +86,20 @@ pub struct Job {
     /// The person who asked for it.
     pub who: Option<String>,
     pub progress: Mutex<(usize, usize)>,
+    /// True of work that nobody asked for: it waits while people do.
+    pub yields: bool,
     stop: AtomicBool,
 }
 
 impl Job {
     pub fn new(kind: &'static str, labels: Vec<u16>, plane: Plane, who: Option<String>) -> Self {
-        Self { kind, labels, plane, who, progress: Mutex::new((0, 0)), stop: AtomicBool::new(false) }
+        let progress = Mutex::new((0, 0));
+        Self { kind, labels, plane, who, progress, yields: false, stop: AtomicBool::new(false) }
+    }
+
+    /// The same as work that nobody asked for.
+    pub fn yielding(self) -> Self {
+        Self { yields: true, ..self }
     }
 
     /// Its result is nobody's edit: every tab hears of it.

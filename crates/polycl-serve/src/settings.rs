@@ -23,6 +23,8 @@ pub struct Request {
     pub weights: Option<PathBuf>,
     /// Run of a fine-tuning, whose predictions are there to begin with.
     pub network: Option<PathBuf>,
+    /// The program of `polycl`, whose commands train from the page.
+    pub program: Option<PathBuf>,
     /// Serve a cohort of phantoms, which is made in `folder`.
     pub demo: bool,
     /// An address for others to reach, with a token that a person chose.

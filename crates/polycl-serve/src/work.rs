@@ -7,13 +7,13 @@ use std::sync::Arc;
 use polycl_base::Watch;
 use polycl_data::provenance::prediction;
 use polycl_image::Plane;
-use polycl_nn::predict::{Options, Predictor};
+use polycl_nn::predict::Options;
 use polycl_nn::propagate::{self, Direction, Follower, Found, Journal, Object, Place, Propagated, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::change;
-use crate::desk::Desk;
+use crate::desk::{Desk, Trained};
 use crate::document::{Act, Author, Document, Label, Machine, pixels};
 use crate::edit::{Proposal, by_hand, check_label};
 use crate::embed;
@@ -22,10 +22,10 @@ use crate::locked::locked;
 use crate::marks::{Confidence, Mark};
 use crate::publish;
 use crate::refusal::{Answer, Refusal};
-use crate::runs;
 use crate::scan::{Job, Scan, label};
 use crate::step::{What, changes};
 use crate::view::View;
+use crate::{rounds, runs};
 
 #[derive(Debug, Deserialize)]
 pub struct Prompt {
@@ -182,18 +182,27 @@ pub fn propagate(desk: &Arc<Desk>, scan: &Arc<Scan>, author: &Author, asked: &Pr
     start(desk, scan, job, move |desk, scan, job| work.run(desk, scan, job))
 }
 
-/// Starts to segment a scan with the network of `--network`.
+/// Starts to segment a scan with the newest network.
 ///
 /// # Errors
 /// `no_predictor`, `busy`.
 pub fn predict(desk: &Arc<Desk>, scan: &Arc<Scan>, author: &Author) -> Answer<Value> {
-    let predictor = desk.predictor.clone();
-    let predictor = predictor.ok_or_else(|| {
-        Refusal::conflict("no_predictor", "No trained network was given.")
-            .hint("run `polycl serve` with --network RUN")
+    let trained = desk.trained().ok_or_else(|| {
+        Refusal::conflict("no_predictor", "No network is trained yet, and none was given.")
+            .hint("train one from the queue, or run `polycl serve` with --network RUN")
     })?;
     let job = Job::new("predict", Vec::new(), Plane::Axial, author.who.clone());
-    start(desk, scan, job, move |desk, scan, job| segment(desk, scan, job, &predictor))
+    start(desk, scan, job, move |desk, scan, job| segment(desk, scan, job, &trained))
+}
+
+/// Segments a scan that nobody has asked for, and waits while people do.
+///
+/// # Errors
+/// `busy`; what storing says.
+pub fn propose(desk: &Desk, scan: &Scan, trained: &Trained) -> Answer<()> {
+    let job = Job::new("predict", Vec::new(), Plane::Axial, None).yielding();
+    let job = take(scan, job)?;
+    perform(desk, scan, &job, |desk, scan, job| segment(desk, scan, job, trained))
 }
 
 /// Does a job in a thread of its own, and tells of its end.
@@ -203,36 +212,49 @@ fn start(
     job: Job,
     work: impl FnOnce(&Desk, &Scan, &Job) -> Answer<()> + Send + 'static,
 ) -> Answer<Value> {
-    let job = Arc::new(job);
-    {
-        let mut place = locked(&scan.job);
-        if place.is_some() {
-            return Err(Refusal::conflict("busy", "The scan is being worked on already."));
-        }
-        *place = Some(Arc::clone(&job));
-    }
+    let job = take(scan, job)?;
     let answer = json!({"job": told(&job)});
     let (desk, scan) = (Arc::clone(desk), Arc::clone(scan));
     std::thread::spawn(move || {
-        let ended = {
-            let _waiting = desk.waiting();
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&desk, &scan, &job)))
-        };
-        let error = match ended {
-            Ok(Ok(())) => None,
-            Ok(Err(refusal)) => Some(refusal.message),
-            Err(_) => Some("The network failed in a way that nobody foresaw.".to_owned()),
-        };
-        *locked(&scan.job) = None;
-        let id = &scan.entry.id;
-        let mut end = told(&job);
-        end["stopped"] = json!(job.is_stopped());
-        desk.hub.tell(To::Scan(id), "job", &json!({"scan": id, "job": null, "ended": end, "error": error}));
-        if let Err(error) = publish::put_away(&desk, &scan) {
-            desk.trouble(Some(id), &error.to_string());
-        }
+        let _waiting = desk.waiting();
+        // Whoever looks at the scan is told.
+        let _ = perform(&desk, &scan, &job, work);
     });
     Ok(answer)
+}
+
+/// Takes the place of a scan's job.
+fn take(scan: &Scan, job: Job) -> Answer<Arc<Job>> {
+    let mut place = locked(&scan.job);
+    if place.is_some() {
+        return Err(Refusal::conflict("busy", "The scan is being worked on already."));
+    }
+    let job = Arc::new(job);
+    *place = Some(Arc::clone(&job));
+    Ok(job)
+}
+
+/// Does a job that has its place, and tells of its end.
+fn perform(
+    desk: &Desk,
+    scan: &Scan,
+    job: &Job,
+    work: impl FnOnce(&Desk, &Scan, &Job) -> Answer<()>,
+) -> Answer<()> {
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(desk, scan, job)));
+    let ended = ended.unwrap_or_else(|_| {
+        Err(Refusal::conflict("failed", "The network failed in a way that nobody foresaw."))
+    });
+    let error = ended.as_ref().err().map(|refusal| &refusal.message);
+    *locked(&scan.job) = None;
+    let id = &scan.entry.id;
+    let mut end = told(job);
+    end["stopped"] = json!(job.is_stopped());
+    desk.hub.tell(To::Scan(id), "job", &json!({"scan": id, "job": null, "ended": end, "error": error}));
+    if let Err(error) = publish::put_away(desk, scan) {
+        desk.trouble(Some(id), &error.to_string());
+    }
+    ended
 }
 
 /// The kind of planes in which a person drew these labels.
@@ -406,7 +428,8 @@ fn commit(
     })
 }
 
-fn segment(desk: &Desk, scan: &Scan, job: &Job, predictor: &Predictor) -> Answer<()> {
+fn segment(desk: &Desk, scan: &Scan, job: &Job, trained: &Trained) -> Answer<()> {
+    let predictor = &trained.predictor;
     let watch = Watching { desk, scan, job, follower: None };
     let Some(prediction) = predictor.segment(&scan.image, Options::default(), &watch)? else { return Ok(()) };
     let mut values: BTreeMap<u16, u16> = BTreeMap::new();
@@ -459,7 +482,15 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, predictor: &Predictor) -> Answer
     };
     let confidence = values.iter().map(|(&organ, &label)| (label, of_organ(organ, label))).collect();
     let proposal = Proposal { what: What::Predict, labels: &labels, machine, confidence };
-    commit(desk, scan, job, proposal, |voxel, _| values.get(&result[voxel]).copied().unwrap_or(0))
+    let value = |voxel: usize| values.get(&result[voxel]).copied().unwrap_or(0);
+    let id = &scan.entry.id;
+    // Kept first and noted last: what is noted was proposed, whenever this is killed.
+    if let Some(round) = trained.round {
+        let whole: Vec<u16> = (0..result.len()).map(value).collect();
+        rounds::keep_proposal(desk, round, id, &whole)?;
+    }
+    commit(desk, scan, job, proposal, |voxel, _| value(voxel))?;
+    trained.round.map_or(Ok(()), |round| Ok(rounds::arrived(desk, round, id, &labels)?))
 }
 
 /// Tells the page of each slice, and asks whether to stop.
@@ -499,7 +530,11 @@ impl Watch for Watching<'_> {
     }
 
     fn stop(&self) -> bool {
-        self.job.is_stopped() || self.desk.stopping.load(std::sync::atomic::Ordering::Relaxed)
+        if self.job.yields {
+            self.desk.yield_to_people();
+        }
+        let is_over = self.job.yields && self.desk.rounds.is_stopping();
+        self.job.is_stopped() || self.desk.is_stopping() || is_over
     }
 }
 

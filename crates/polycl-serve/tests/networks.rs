@@ -3,6 +3,9 @@
 
 #[path = "kills/client.rs"]
 mod client;
+#[path = "rounds/person.rs"]
+#[expect(dead_code, reason = "a part of it is for other tests")]
+mod person;
 #[path = "kills/server.rs"]
 #[expect(dead_code, reason = "nothing is killed here")]
 mod server;
@@ -11,6 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use client::Client;
+use person::Person;
 use polycl_app::fetch;
 use polycl_app::{MaskFormat, ScanPath, propagate};
 use polycl_image::orient::Reorientation;
@@ -208,4 +212,60 @@ fn a_box_is_answered() {
         runs.filter(|run| run[4] == 1).map(|run| u32::from_le_bytes([run[0], run[1], run[2], run[3]])).sum();
     assert!(found as usize > own.len() / 2 && (found as usize) < own.len() * 2, "{found} of {}", own.len());
     bench.server.stop();
+}
+
+/// People go first: a network that trains is paused, and has a low priority until it is.
+#[test]
+fn a_box_is_answered_at_once_while_a_network_trains() {
+    if fetch::needed("litemedsam").is_err() || server::program().is_none() {
+        eprintln!("skipped: polycl fetch litemedsam, or no polycl beside the tests");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let images = person::phantoms(folder.path(), 3, 256, 16);
+    let server = Server::start(&images);
+    let client = server.client();
+    let person = Person { client: &client, images: &images };
+    client.post("/api/session", &json!({"who": "Ann"})).unwrap();
+    let rows = person.rows();
+    rows[..2].iter().for_each(|row| drop(person.review(row)));
+    let (scan, truth) = (&rows[2], person.truth(&rows[2].name));
+    person.post(&scan.id, "open", &json!({"tab": "p"}));
+    while client.get_json("/api/session").unwrap()["network"]["ready"] == false {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (status, told) = client.post("/api/rounds", &json!({"scans": "reviewed"})).unwrap();
+    assert_eq!(status, 200, "{told}");
+    person.until("fine-tuning is under way", |rounds| {
+        (rounds["now"]["step"] == "finetune" && rounds["now"]["of"] == 100).then_some(())
+    });
+    let mut taken: Vec<f32> = Vec::new();
+    let boxes = (0..truth.space.shape[2]).filter_map(|k| Some((k, bounds(truth.plane(k))?)));
+    for (k, area) in boxes.flat_map(|one| [one, one]).take(16) {
+        // Training goes on in between.
+        person.until("training goes on", |rounds| (rounds["now"]["paused"] == false).then_some(()));
+        std::thread::sleep(Duration::from_millis(300));
+        let asked = json!({"tab": "p", "label": LIVER, "plane": "axial", "k": k, "box": area});
+        let begun = Instant::now();
+        person.post(&scan.id, "prompt", &asked);
+        taken.push(begun.elapsed().as_secs_f32());
+    }
+    let rounds = client.get_json("/api/rounds").unwrap();
+    assert_eq!(rounds["now"]["running"], true, "{rounds}");
+    let mut sorted = taken.clone();
+    sorted.sort_by(f32::total_cmp);
+    let median = sorted[sorted.len() / 2];
+    eprintln!("boxes during training, each new and again: {taken:.2?} s, median {median:.2}");
+    assert!(median < 0.5, "{taken:?}");
+    server.stop();
+}
+
+/// The box around the liver in a plane of 256 columns.
+fn bounds(plane: &[u16]) -> Option<[usize; 4]> {
+    let own =
+        plane.iter().enumerate().filter(|(_, label)| **label == LIVER).map(|(at, _)| [at % 256, at / 256]);
+    own.fold(None, |area: Option<[usize; 4]>, [x, y]| {
+        let [x0, y0, x1, y1] = area.unwrap_or([x, y, x, y]);
+        Some([x0.min(x), y0.min(y), x1.max(x), y1.max(y)])
+    })
 }

@@ -5,6 +5,7 @@ mod commands;
 mod ended;
 mod live;
 mod memory;
+mod steer;
 mod stop;
 mod talk;
 mod terminal;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use polycl_base::Watch;
 
-use crate::{stop, talk, words};
+use crate::{steer, stop, talk, words};
 
-/// The time between two lines about progress where stderr is no terminal.
+/// The time between two lines about progress where stderr is no terminal, and where another process reads them.
 const PAUSE: Duration = Duration::from_secs(60);
+const SHORT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A bar on stderr, or a line now and then where that is no terminal; the bar goes when this is dropped. From the first
 /// time that the work asks whether to stop, Ctrl-C asks it to instead of ending the process.
@@ -53,7 +54,8 @@ impl Terminal {
     /// Tells how far the work is, if that was not told lately.
     fn line(&self, done: usize, of: usize) {
         let mut told = self.told.lock().expect("no thread panics over a line");
-        if told.elapsed() >= PAUSE && done < of {
+        let pause = if steer::is_on() { SHORT_PAUSE } else { PAUSE };
+        if told.elapsed() >= pause && done < of {
             *told = Instant::now();
             talk::note(format_args!("{}: {} % done", self.bar.message(), 100 * done / of));
         }
@@ -100,7 +102,7 @@ impl Watch for Terminal {
         if let Err(error) = stop::listen() {
             self.note(&format!("note: signals cannot be caught, so Ctrl-C ends at once: {error}"));
         }
-        stop::asked()
+        steer::is_on() && steer::is_stopped() || stop::asked()
     }
 }
 

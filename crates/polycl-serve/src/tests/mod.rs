@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod drawing;
+mod rounds;
 mod safety;
 mod steps;
 

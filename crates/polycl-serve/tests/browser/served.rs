@@ -1,7 +1,7 @@
 //! A server in a thread of its own.
 
 use std::any::Any;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -34,10 +34,18 @@ impl Watch for Watching {
     }
 }
 
+/// The program of `polycl`, where it is built beside the tests.
+pub fn program() -> Option<PathBuf> {
+    let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
+    let program = folder.join(format!("polycl{}", std::env::consts::EXE_SUFFIX));
+    program.is_file().then_some(program)
+}
+
 impl Served {
     pub fn start(folder: &Path) -> Self {
         let request = Request {
             folder: folder.to_owned(),
+            program: program(),
             organs: vec!["liver".to_owned()],
             cache_limit: 1 << 30,
             ..Request::default()

@@ -21,6 +21,13 @@ pub struct Server {
     client: Client,
 }
 
+/// The program of `polycl`, where it is built beside the tests.
+pub fn program() -> Option<PathBuf> {
+    let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
+    let program = folder.join(format!("polycl{}", std::env::consts::EXE_SUFFIX));
+    program.is_file().then_some(program)
+}
+
 /// Not a test: the server itself, where the variable says so. It ends when its input does.
 #[test]
 fn serve_where_asked() {
@@ -29,6 +36,7 @@ fn serve_where_asked() {
         folder: PathBuf::from(folder),
         organs: vec!["liver".to_owned(), "spleen".to_owned()],
         cache_limit: 1 << 28,
+        program: program(),
         environment: Environment::of_process(),
         ..Request::default()
     };

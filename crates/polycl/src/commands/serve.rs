@@ -122,6 +122,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         weights: args.weights,
         network: args.network,
         demo: args.demo,
+        program: std::env::current_exe().ok(),
         listen: args.listen.zip(args.token),
         host_names: args.host_name,
         environment: Environment::of_process(),
