@@ -169,6 +169,11 @@ impl Entry {
         }
     }
 
+    /// The canonical shape, where the header could be read.
+    pub fn shape(&self) -> Option<[usize; 3]> {
+        locked(&self.row).grid.map(|grid| grid.0)
+    }
+
     pub fn reason(&self) -> Option<String> {
         locked(&self.row).reason.clone()
     }

@@ -55,17 +55,25 @@ impl Guard {
             Some((_, token)) => token.clone(),
             None => random()?,
         };
-        let port = address.port();
+        Ok(Self::at(address.port(), token, listen.is_some(), names))
+    }
+
+    fn at(port: u16, token: String, numbers: bool, names: &[String]) -> Self {
         let names =
             ["127.0.0.1", "localhost", "[::1]"].into_iter().map(str::to_owned).chain(names.iter().cloned());
-        Ok(Self {
+        Self {
             token,
             once: Mutex::default(),
             cookie: format!("polycl-{port}"),
             hosts: names.flat_map(|name| hosts(&name.to_ascii_lowercase(), port)).collect(),
-            numbers: listen.is_some(),
+            numbers,
             port,
-        })
+        }
+    }
+
+    /// The guard of another port of the same server, with the same token.
+    pub fn beside(&self, address: SocketAddr, names: &[String]) -> Self {
+        Self::at(address.port(), self.token.clone(), self.numbers, names)
     }
 
     pub fn token(&self) -> &str {

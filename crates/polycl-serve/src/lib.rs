@@ -17,6 +17,7 @@ mod marks;
 mod page;
 mod publish;
 mod queue;
+mod recognise;
 mod refusal;
 mod routes;
 mod runs;
@@ -26,6 +27,7 @@ mod step;
 mod surface;
 mod thumbnail;
 mod view;
+mod waited;
 mod work;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -223,6 +223,7 @@ fn start(
             Ok(Err(refusal)) => Some(refusal.message),
             Err(_) => Some("The network failed in a way that nobody foresaw.".to_owned()),
         };
+        locked(&scan.failure).clone_from(&error);
         *locked(&scan.job) = None;
         let id = &scan.entry.id;
         let mut end = told(&job);
