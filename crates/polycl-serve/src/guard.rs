@@ -206,12 +206,16 @@ fn sealed(mut response: Response) -> Response {
 }
 
 /// Compares in a time that does not depend on where they differ.
-fn same(one: &str, other: &str) -> bool {
+pub fn same(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|text| Sha256::digest(text.as_bytes()));
     one.iter().zip(&other).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
-fn random() -> Result<String> {
+/// A random token.
+///
+/// # Errors
+/// [`Kind::Request`] where the system gives no random bytes.
+pub fn random() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| {
         Error::caused(Subject::Work("a random token"), Kind::Request, "random bytes from the system", e)

@@ -47,7 +47,7 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Point {
     pub at: [usize; 2],
     pub on: bool,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod drawing;
+mod nnia;
 mod safety;
 mod steps;
 
