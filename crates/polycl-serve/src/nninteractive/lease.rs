@@ -164,7 +164,7 @@ mod tests {
         }
         let gone = leases.sweep();
         assert_eq!(gone.iter().map(|lease| &lease.token).collect::<Vec<_>>(), [&silent.token]);
-        assert_eq!(leases.find(&silent.token, true).unwrap_err().status, StatusCode::GONE);
+        assert_eq!(leases.find(&silent.token, true).err().unwrap().status, StatusCode::GONE);
         // Signs of life alone keep no lease for ever.
         std::thread::sleep(Duration::from_millis(30));
         leases.find(&busy.token, false).unwrap();

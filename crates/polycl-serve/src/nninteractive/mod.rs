@@ -207,20 +207,22 @@ async fn working(
     .await
 }
 
-/// The answer to an interaction: the part of the mask that has changed.
+/// The answer to an interaction: the part of the mask that has changed, and if more is to come.
 fn prediction(turn: &mut Turn<'_>, ran: bool) -> Response {
     let news = if ran { turn.news() } else { None };
-    let (meta, bytes) = match news {
-        Some(News { block, values }) => {
-            let block: Block = [block[2], block[1], block[0]];
-            let shape = block.map(|[from, to]| to - from);
-            let meta = json!({"ran_prediction": ran, "bbox": block, "dtype": "uint8", "shape": shape});
-            (meta, nnia::write(shape, &values))
-        }
-        None => (json!({"ran_prediction": ran, "bbox": null}), Vec::new()),
-    };
-    ([(CONTENT_TYPE, "application/octet-stream".to_owned()), (META_NAME, meta.to_string())], bytes)
-        .into_response()
+    let mut meta = json!({"ran_prediction": ran, "bbox": null});
+    if ran {
+        meta["polycl"] = json!({"goes_on": turn.session.going.is_some()});
+    }
+    let mut bytes = Vec::new();
+    if let Some(News { block, values }) = news {
+        let block: Block = [block[2], block[1], block[0]];
+        let shape = block.map(|[from, to]| to - from);
+        (meta["bbox"], meta["dtype"], meta["shape"]) = (json!(block), json!("uint8"), json!(shape));
+        bytes = nnia::write(shape, &values);
+    }
+    let kind = "application/octet-stream".to_owned();
+    ([(CONTENT_TYPE, kind), (META_NAME, meta.to_string())], bytes).into_response()
 }
 
 const META_NAME: axum::http::HeaderName = axum::http::HeaderName::from_static(META);

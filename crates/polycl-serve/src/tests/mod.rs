@@ -3,6 +3,7 @@
 mod bad_input;
 mod drawing;
 mod nnia;
+mod nninteractive;
 mod safety;
 mod steps;
 

@@ -99,7 +99,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        near.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        near.into_iter().for_each(|(at, byte)| if let Some(own) = bytes.get_mut(at) { *own = byte });
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
