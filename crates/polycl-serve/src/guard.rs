@@ -55,17 +55,25 @@ impl Guard {
             Some((_, token)) => token.clone(),
             None => random()?,
         };
-        let port = address.port();
+        Ok(Self::at(address.port(), token, listen.is_some(), names))
+    }
+
+    fn at(port: u16, token: String, numbers: bool, names: &[String]) -> Self {
         let names =
             ["127.0.0.1", "localhost", "[::1]"].into_iter().map(str::to_owned).chain(names.iter().cloned());
-        Ok(Self {
+        Self {
             token,
             once: Mutex::default(),
             cookie: format!("polycl-{port}"),
             hosts: names.flat_map(|name| hosts(&name.to_ascii_lowercase(), port)).collect(),
-            numbers: listen.is_some(),
+            numbers,
             port,
-        })
+        }
+    }
+
+    /// The guard of another port of the same server, with the same token.
+    pub fn beside(&self, address: SocketAddr, names: &[String]) -> Self {
+        Self::at(address.port(), self.token.clone(), self.numbers, names)
     }
 
     pub fn token(&self) -> &str {
@@ -198,12 +206,16 @@ fn sealed(mut response: Response) -> Response {
 }
 
 /// Compares in a time that does not depend on where they differ.
-fn same(one: &str, other: &str) -> bool {
+pub fn same(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|text| Sha256::digest(text.as_bytes()));
     one.iter().zip(&other).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
-fn random() -> Result<String> {
+/// A random token.
+///
+/// # Errors
+/// [`Kind::Request`] where the system gives no random bytes.
+pub fn random() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| {
         Error::caused(Subject::Work("a random token"), Kind::Request, "random bytes from the system", e)

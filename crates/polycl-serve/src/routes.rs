@@ -23,7 +23,6 @@ use crate::desk::Desk;
 use crate::document::{Act, Author, Label, Review, now};
 use crate::edit::{Edit, removal};
 use crate::export;
-use crate::hub::To;
 use crate::locked::locked;
 use crate::page;
 use crate::publish;
@@ -269,14 +268,7 @@ async fn open(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer
     let Open { tab, take } = sent.read()?;
     check_tab(&tab)?;
     apart(desk, move |desk| {
-        desk.close_changed(&id)?;
-        let scan = desk.scan(&id)?;
-        let before = scan.holder(&desk.hub);
-        if scan.write(&tab, take, &desk.hub) && before.as_ref() != Some(&tab) {
-            desk.hub.tell(To::Scan(&id), "writer", &json!({"scan": id, "tab": tab}));
-        }
-        desk.tell_open(&scan);
-        desk.keep_labels(&scan.peek(|sheet| sheet.document.facts.labels.clone()))?;
+        let scan = desk.enter(&id, &tab, take)?;
         Ok(json(&change::scan(desk, &scan, Some(&tab))))
     })
     .await
@@ -286,11 +278,7 @@ async fn close(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answe
     let Tab { tab } = sent.read()?;
     apart(desk, move |desk| {
         desk.entry(&id)?;
-        if let Some(scan) = desk.opened(&id).filter(|scan| scan.give_back(&tab)) {
-            desk.hub.tell(To::Scan(&id), "writer", &json!({"scan": id, "tab": null}));
-            desk.tell_open(&scan);
-            publish::put_away(desk, &scan)?;
-        }
+        desk.leave(&id, &tab)?;
         Ok(json(&json!({})))
     })
     .await

@@ -47,7 +47,7 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Point {
     pub at: [usize; 2],
     pub on: bool,
@@ -245,7 +245,8 @@ fn perform(
     let ended = ended.unwrap_or_else(|_| {
         Err(Refusal::conflict("failed", "The network failed in a way that nobody foresaw."))
     });
-    let error = ended.as_ref().err().map(|refusal| &refusal.message);
+    let error = ended.as_ref().err().map(|refusal| refusal.message.clone());
+    locked(&scan.failure).clone_from(&error);
     *locked(&scan.job) = None;
     let id = &scan.entry.id;
     let mut end = told(job);

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod drawing;
+mod nnia;
+mod nninteractive;
 mod rounds;
 mod safety;
 mod steps;

@@ -1,0 +1,216 @@
+//! One request of a client at work: outlines, boxes and clicks on its object, the way back, and the answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use polycl_image::Plane;
+
+use super::Door;
+use super::session::{Block, News, Object, Session, Undo};
+use crate::change;
+use crate::desk::Desk;
+use crate::document::{Act, Author};
+use crate::edit::{Edit, Pixels};
+use crate::locked::locked;
+use crate::refusal::{Answer, Refusal};
+use crate::scan::{Focus, Scan};
+use crate::step::What;
+use crate::work::{self, Point, Prompt};
+
+pub struct Turn<'a> {
+    pub door: &'a Door,
+    pub desk: &'a Arc<Desk>,
+    pub session: &'a mut Session,
+    pub scan: Arc<Scan>,
+    pub author: Author,
+    /// When the answer must be on its way.
+    pub until: Instant,
+}
+
+/// If an interaction adds to the object, and if the object is followed from it.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    pub adds: bool,
+    pub follows: bool,
+}
+
+impl Turn<'_> {
+    /// Ends what goes on, and remembers the way back.
+    ///
+    /// # Errors
+    /// `no_network`
+    fn begin(&mut self) -> Answer<()> {
+        self.desk.needed_follower()?;
+        self.halt();
+        let steps = self.scan.with(|sheet| sheet.document.undo.len());
+        self.session.undo = Some(Undo { steps, object: self.session.object.clone() });
+        Ok(())
+    }
+
+    /// Does what is asked with the object, in planes of one kind.
+    fn object(&mut self, plane: Plane, k: usize) -> Answer<&mut Object> {
+        let label = self.label()?;
+        *locked(&self.scan.focus) = Focus { label: Some(label), plane, k };
+        let object = self.session.object.get_or_insert_with(|| Object::new(label));
+        object.plane = plane;
+        Ok(object)
+    }
+
+    /// Takes a filled outline in one plane as drawn by hand, or takes it away from the object.
+    ///
+    /// # Errors
+    /// `no_plane`, and as [`Self::follow`] and [`Edit::step`].
+    pub fn lasso(&mut self, block: &Block, inside: &[bool], how: How) -> Answer<()> {
+        let plane = self.session.plane_of(block)?;
+        self.begin()?;
+        self.draw(plane, block, inside, how)
+    }
+
+    /// Sets or clears pixels of the object.
+    fn draw(&mut self, plane: Plane, block: &Block, inside: &[bool], how: How) -> Answer<()> {
+        let runs = self.session.runs(plane, block, inside);
+        let Some(&k) = runs.keys().next() else { return Ok(()) };
+        let label = self.object(plane, k)?.label;
+        let pixels = |(k, runs)| match how.adds {
+            true => Pixels { k, set: runs, clear: Vec::new() },
+            false => Pixels { k, set: Vec::new(), clear: runs },
+        };
+        let touched: Vec<usize> = runs.keys().copied().collect();
+        let planes = runs.into_iter().map(pixels).collect();
+        let what = if how.adds { What::Stroke } else { What::Clear };
+        // What other labels have stays: a person may have drawn it.
+        let edit = Edit { plane, label, what, over: false, planes };
+        let emptied = self.scan.with(|sheet| {
+            if let (Some(step), _) = edit.step(&sheet.document)? {
+                change::store(self.desk, &self.scan, sheet, &self.author, None, Act::Step(step))?;
+            }
+            let document = &sheet.document;
+            let view = document.view(plane);
+            let holds = |k: usize| view.cut(&document.mask, k).any(|own| own == label);
+            Answer::Ok(touched.iter().copied().filter(|&k| !holds(k)).collect::<Vec<usize>>())
+        })?;
+        let is_left = emptied.len() < touched.len();
+        let object = self.object(plane, k)?;
+        object.emptied.retain(|(own, k)| *own != plane || !touched.contains(k));
+        object.emptied.extend(emptied.into_iter().map(|k| (plane, k)));
+        if how.adds {
+            object.limits = None;
+        }
+        if how.follows && is_left { self.follow(plane) } else { Ok(()) }
+    }
+
+    /// Asks the network for what is in a box: in its plane, or in the middle one of a box in space, from which the
+    /// object is followed to both ends. A box that takes away clears the object in it.
+    ///
+    /// # Errors
+    /// As [`Self::follow`] and [`work::prompt`].
+    pub fn bounds(&mut self, block: &Block, how: How) -> Answer<()> {
+        self.begin()?;
+        let flat = self.session.plane_of(block).ok();
+        let plane = flat.unwrap_or_default();
+        if !how.adds {
+            let voxels = block.iter().map(|[from, to]| to - from).product();
+            return self.draw(plane, block, &vec![true; voxels], how);
+        }
+        let ([from, to], area) = self.session.area(plane, block);
+        let k = from.midpoint(to);
+        let object = self.object(plane, k)?;
+        object.limits = flat.is_none().then_some((plane, [from, to]));
+        object.emptied.retain(|(own, at)| *own != plane || !(from..=to).contains(at));
+        self.prompt(plane, k, Some(area), Vec::new())?;
+        if how.follows { self.follow(plane) } else { Ok(()) }
+    }
+
+    /// Corrects the object in the plane of a click. Where it is in other planes alone, the box around it in the nearest
+    /// one is grown to the click.
+    ///
+    /// # Errors
+    /// `nothing_to_correct`, and as [`Self::follow`] and [`work::prompt`].
+    pub fn point(&mut self, voxel: [usize; 3], how: How) -> Answer<()> {
+        let object = self.session.object.as_ref().ok_or_else(|| {
+            Refusal::conflict("nothing_to_correct", "Points correct an object, and there is none yet.")
+                .hint("draw a lasso or a box first")
+        })?;
+        let (label, plane) = (object.label, object.plane);
+        let view = self.session.view(plane);
+        let (k, at) = view.pixel(self.session.place(voxel));
+        let nearest = self.scan.with(|sheet| {
+            let document = &sheet.document;
+            let holds = |k: &usize| view.cut(&document.mask, *k).any(|own| own == label);
+            let mut planes: Vec<usize> = (0..view.count()).collect();
+            planes.sort_by_key(|other| other.abs_diff(k));
+            let nearest = planes.into_iter().find(holds)?;
+            Some((nearest, bounds(view.cut(&document.mask, nearest), view.size()[0], label, at)))
+        });
+        let (nearest, area) = nearest.ok_or_else(|| {
+            Refusal::conflict("nothing_to_correct", "Points correct an object, and nothing is left of it.")
+                .hint("draw a lasso or a box first")
+        })?;
+        if !how.adds && nearest != k {
+            return Ok(());
+        }
+        self.begin()?;
+        let object = self.object(plane, k)?;
+        object.points.push((plane, k, Point { at, on: how.adds }));
+        object.emptied.retain(|own| *own != (plane, k));
+        let own = object.points.iter().filter(|(own, other, _)| *own == plane && *other == k);
+        let points = own.map(|(.., point)| point.clone()).collect();
+        self.prompt(plane, k, (nearest != k).then_some(area), points)?;
+        if how.follows { self.follow(plane) } else { Ok(()) }
+    }
+
+    fn prompt(&mut self, plane: Plane, k: usize, area: Option<[usize; 4]>, points: Vec<Point>) -> Answer<()> {
+        let label = self.label()?;
+        let asked = Prompt { tab: self.author.tab.clone(), label, plane, k, area, points, over: false };
+        work::prompt(self.desk, &self.scan, &self.author, &asked).map(drop)
+    }
+
+    /// Undoes the last interaction with all that came of it; false where there is none, or something else was done since.
+    ///
+    /// # Errors
+    /// What storing says.
+    pub fn go_back(&mut self) -> Answer<bool> {
+        self.halt();
+        let Some(undo) = self.session.undo.take() else { return Ok(false) };
+        let undone = self.scan.with(|sheet| {
+            let since = sheet.document.undo.get(undo.steps..).unwrap_or_default();
+            let [_, followed @ ..] = since else { return Ok(false) };
+            if !followed.iter().all(|step| step.what == What::Propagate) {
+                return Ok(false);
+            }
+            for _ in 0..since.len() {
+                change::store(self.desk, &self.scan, sheet, &self.author, None, Act::Undo)?;
+            }
+            Answer::Ok(true)
+        })?;
+        if undone {
+            // Its label stays: it is what the client goes on with.
+            let label = self.session.object.as_ref().map(|object| object.label);
+            self.session.object = undo.object.or(label.map(Object::new));
+        }
+        Ok(undone)
+    }
+
+    /// Remembers the way back from what follows.
+    pub fn can_go_back(&mut self) {
+        let steps = self.scan.with(|sheet| sheet.document.undo.len());
+        self.session.undo = Some(Undo { steps, object: self.session.object.clone() });
+    }
+
+    /// What is new to the client.
+    pub fn news(&mut self) -> Option<News> {
+        let label = self.session.object.as_ref()?.label;
+        let now = self.session.in_array(self.own(label));
+        let news = self.session.news(now);
+        self.tell();
+        news
+    }
+}
+
+/// The box around a label in a plane and a point.
+fn bounds(plane: impl Iterator<Item = u16>, width: usize, label: u16, point: [usize; 2]) -> [usize; 4] {
+    let own = plane.enumerate().filter(|(_, own)| *own == label);
+    let start = [point[0], point[1], point[0], point[1]];
+    own.map(|(pixel, _)| [pixel % width, pixel / width])
+        .fold(start, |[x0, y0, x1, y1], [x, y]| [x0.min(x), y0.min(y), x1.max(x), y1.max(y)])
+}
