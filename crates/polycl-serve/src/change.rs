@@ -38,7 +38,7 @@ pub fn store(
 /// Tells the queue of a scan's new state.
 pub fn tell_row(desk: &Desk, scan: &Scan, document: &Document) {
     scan.entry.summarise(&document.facts);
-    desk.hub.tell(To::All, "row", &scan.entry.row());
+    desk.tell_row(&scan.entry);
 }
 
 /// Stores a table of labels.

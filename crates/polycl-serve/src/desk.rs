@@ -48,6 +48,8 @@ pub struct Desk {
     pub out: PathBuf,
     pub hub: Arc<Hub>,
     listing: OnceLock<Listing>,
+    /// Scans that clients have sent, by id.
+    sent: Mutex<BTreeMap<String, Arc<Entry>>>,
     open: Mutex<Vec<Arc<Scan>>>,
     /// Scans are opened one after the other.
     opening: Mutex<()>,
@@ -86,6 +88,7 @@ impl Desk {
             out,
             hub: Arc::default(),
             listing: OnceLock::new(),
+            sent: Mutex::default(),
             open: Mutex::default(),
             opening: Mutex::default(),
             follower: OnceLock::new(),
@@ -145,8 +148,9 @@ impl Desk {
     /// # Errors
     /// `no_such_scan`
     pub fn entry(&self, id: &str) -> Answer<Arc<Entry>> {
-        let found = self.listing.get().and_then(|listing| listing.entries.get(id));
-        found.cloned().ok_or_else(|| Refusal::missing("no_such_scan", "There is no such scan."))
+        let found = self.listing.get().and_then(|listing| listing.entries.get(id).cloned());
+        let found = found.or_else(|| locked(&self.sent).get(id).cloned());
+        found.ok_or_else(|| Refusal::missing("no_such_scan", "There is no such scan."))
     }
 
     /// A scan, opened if it is not; idle ones are closed where too many are open.
@@ -169,7 +173,7 @@ impl Desk {
         let beginnings = Beginnings { organs: &self.request.organs, structures, last: &last };
         let scan = Scan::open(Arc::clone(&entry), &beginnings).map_err(|error| {
             entry.fail(error.to_string());
-            self.hub.tell(To::All, "row", &entry.row());
+            self.tell_row(&entry);
             let mut refusal = Refusal::from(error);
             refusal.code = "unreadable";
             refusal.status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
@@ -178,7 +182,7 @@ impl Desk {
         let scan = Arc::new(scan);
         locked(&self.open).push(Arc::clone(&scan));
         entry.mend();
-        self.hub.tell(To::All, "row", &entry.row());
+        self.tell_row(&entry);
         Ok(scan)
     }
 
@@ -255,7 +259,7 @@ impl Desk {
             return Err(error.into());
         }
         scan.entry.set_open(false);
-        self.hub.tell(To::All, "row", &scan.entry.row());
+        self.tell_row(&scan.entry);
         Ok(())
     }
 
@@ -348,10 +352,54 @@ impl Desk {
         Ok(())
     }
 
+    /// Opens a scan for a tab, which gets the pen where no other has it or where it takes it.
+    ///
+    /// # Errors
+    /// As [`Self::close_changed`] and [`Self::scan`].
+    pub fn enter(&self, id: &str, tab: &str, take: bool) -> Answer<Arc<Scan>> {
+        self.close_changed(id)?;
+        let scan = self.scan(id)?;
+        let before = scan.holder(&self.hub);
+        if scan.write(tab, take, &self.hub) && before.as_deref() != Some(tab) {
+            self.hub.tell(To::Scan(id), "writer", &json!({"scan": id, "tab": tab}));
+        }
+        self.tell_open(&scan);
+        self.keep_labels(&scan.peek(|sheet| sheet.document.facts.labels.clone()))?;
+        Ok(scan)
+    }
+
+    /// Gives the pen of a tab that goes away back.
+    ///
+    /// # Errors
+    /// As [`publish::put_away`].
+    pub fn leave(&self, id: &str, tab: &str) -> Result<()> {
+        let Some(scan) = self.opened(id).filter(|scan| scan.give_back(tab)) else { return Ok(()) };
+        self.hub.tell(To::Scan(id), "writer", &json!({"scan": id, "tab": null}));
+        self.tell_open(&scan);
+        publish::put_away(self, &scan)
+    }
+
+    /// Takes in a scan that was sent, which has no place in the queue.
+    pub fn take_in(&self, entry: Entry) {
+        locked(&self.sent).insert(entry.id.clone(), Arc::new(entry));
+    }
+
+    /// Tells the queue of a scan's row, where it has one.
+    pub fn tell_row(&self, entry: &Entry) {
+        if !entry.is_sent() {
+            self.hub.tell(To::All, "row", &entry.row());
+        }
+    }
+
+    /// Names of the labels that the next new scan begins with.
+    pub fn last_labels(&self) -> Vec<String> {
+        locked(&self.last).iter().map(|label| label.name.clone()).collect()
+    }
+
     /// Tells the queue if a scan has come to be open in a tab, or is no longer.
     pub fn tell_open(&self, scan: &Scan) {
         if scan.entry.set_open(scan.holder(&self.hub).is_some()) {
-            self.hub.tell(To::All, "row", &scan.entry.row());
+            self.tell_row(&scan.entry);
         }
     }
 

@@ -18,6 +18,9 @@ use crate::journal;
 use crate::locked::locked;
 use crate::queue::Greys;
 
+/// The word for the format of scans that a client has sent.
+const SENT: &str = "sent";
+
 /// A scan in the queue.
 pub struct Entry {
     /// Hex digits that say nothing of the file.
@@ -123,6 +126,19 @@ fn id_of(folder: &Path, input: &Input) -> String {
 }
 
 impl Entry {
+    /// A scan that a client has sent, with its document beside it.
+    pub fn sent(id: String, file: PathBuf, folder: PathBuf) -> Self {
+        let name = format!("sent {}", &id[..4]);
+        let entry = Self { id, name, format: SENT, input: Input::file(file), label: None, folder, row: Mutex::default() };
+        entry.look();
+        entry
+    }
+
+    /// True of a scan that is in no folder, and whose mask is for the client alone that sent it.
+    pub fn is_sent(&self) -> bool {
+        self.format == SENT
+    }
+
     /// Reads the header of the scan, and the facts of its document.
     fn look(&self) {
         let mut row = locked(&self.row);
@@ -167,6 +183,11 @@ impl Entry {
             "dicom" => "a DICOM series",
             _ => "a file of another format",
         }
+    }
+
+    /// The canonical shape, where the header could be read.
+    pub fn shape(&self) -> Option<[usize; 3]> {
+        locked(&self.row).grid.map(|grid| grid.0)
     }
 
     pub fn reason(&self) -> Option<String> {

@@ -8,15 +8,19 @@ mod edit;
 mod embed;
 mod export;
 mod folder;
+mod given_mask;
 mod guard;
 mod hub;
 mod interpolate;
 mod journal;
+mod labels;
 mod locked;
 mod marks;
+mod monai;
 mod page;
 mod publish;
 mod queue;
+mod recognise;
 mod refusal;
 mod routes;
 mod runs;
@@ -26,6 +30,7 @@ mod step;
 mod surface;
 mod thumbnail;
 mod view;
+mod waited;
 mod work;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,6 +44,7 @@ use polycl_base::{Error, Result, Subject, Watch};
 use polycl_phantom::Domain;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use desk::Desk;
 use guard::Guard;
@@ -57,6 +63,15 @@ pub struct Address {
     pub url: String,
     /// With a token that is good for once, for a browser that is started.
     pub url_for_once: String,
+}
+
+/// The way in for clients of another program; watchers hear of it as soon as they are served.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub program: &'static str,
+    pub address: String,
+    /// What they are asked for.
+    pub key: String,
 }
 
 /// Serves a folder until it is asked to stop.
@@ -86,11 +101,11 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let guard = Arc::new(Guard::new(address, request.listen.as_ref(), &request.host_names)?);
-    let host = if ip.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { ip };
-    let host = SocketAddr::new(host, address.port());
+    let host = reached(ip, address.port());
     desk.sign(&format!("http://{host}"))?;
     let url = |token: &str| format!("http://{host}/?token={token}");
     let told = Address { url: url(guard.token()), url_for_once: url(&guard.token_for_once()?) };
+    let monai = open_monai(&desk, &guard, ip).await?;
     let router = guarded(&desk, guard);
     let lister = {
         let desk = Arc::clone(&desk);
@@ -103,16 +118,50 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
         })
     };
     watch.partial(&told);
+    let monai = monai.map(|(door, task)| {
+        watch.partial(&door);
+        task
+    });
     let (end, ended) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async { drop(ended.await) });
     let server = tokio::spawn(server.into_future());
     stopped(&desk, watch, &lister).await;
     let _ = end.send(());
+    monai.iter().for_each(JoinHandle::abort);
     // What is acknowledged is stored: nobody loses anything who is cut off.
     let _ = tokio::time::timeout(PATIENCE, server).await;
     let listed = lister.join().unwrap_or(Ok(()));
     put_all_away(&desk)?;
     listed
+}
+
+/// Serves MONAI Label's clients on a port of their own, where that is wanted.
+async fn open_monai(desk: &Arc<Desk>, guard: &Guard, ip: IpAddr) -> Result<Option<(Door, JoinHandle<()>)>> {
+    let request = &desk.request;
+    let Some(port) = request.monai else { return Ok(None) };
+    let wanted = SocketAddr::new(ip, port);
+    let failed = |e: std::io::Error| {
+        Error::io(Subject::Address(wanted.to_string().into()), "listen there for MONAI Label", &e)
+            .hint("choose another port behind --monai")
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let told = Door {
+        program: "MONAI Label",
+        address: format!("http://{}", reached(ip, address.port())),
+        key: guard.token().to_owned(),
+    };
+    let router = monai::routes(monai::Door::new(desk, guard.beside(address, &request.host_names)));
+    let task = tokio::spawn(async move {
+        // It ends with the runtime, or is cut off.
+        let _ = axum::serve(listener, router).await;
+    });
+    Ok(Some((told, task)))
+}
+
+/// The address by which this computer reaches the server.
+fn reached(ip: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(if ip.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { ip }, port)
 }
 
 /// Ends when it is asked to, or when there is nothing to serve.

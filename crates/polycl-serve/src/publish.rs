@@ -62,7 +62,7 @@ fn published(entry: &Entry) -> Option<u64> {
 
 fn publish(desk: &Desk, entry: &Entry, space: &Space, document: Document) -> Result<()> {
     // What was written once follows the document, also where everything was taken back.
-    if is_blank(&document.facts) && published(entry).is_none() {
+    if entry.is_sent() || is_blank(&document.facts) && published(entry).is_none() {
         return Ok(());
     }
     let path = mask_file(desk, entry);

@@ -70,6 +70,21 @@ pub fn is_full(error: &Error) -> bool {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = json!({"error": self.code, "message": self.message, "hint": self.hint});
-        (self.status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+        let mut response =
+            (self.status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+        let hint = self.hint.map(|hint| format!(" Hint: {hint}.")).unwrap_or_default();
+        response.extensions_mut().insert(Detail(self.message + &hint));
+        response
     }
+}
+
+/// A refusal in a sentence.
+#[derive(Clone)]
+struct Detail(String);
+
+/// A response whose refusal is told as `{"detail": …}`, as clients of other programs want it.
+pub async fn detailed(response: Response) -> Response {
+    let Some(Detail(text)) = response.extensions().get() else { return response };
+    let body = json!({"detail": text}).to_string();
+    (response.status(), [(CONTENT_TYPE, "application/json")], body).into_response()
 }

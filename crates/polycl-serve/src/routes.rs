@@ -23,7 +23,6 @@ use crate::desk::Desk;
 use crate::document::{Act, Author, Label, Review, now};
 use crate::edit::{Edit, removal};
 use crate::export;
-use crate::hub::To;
 use crate::locked::locked;
 use crate::page;
 use crate::publish;
@@ -39,7 +38,7 @@ const LARGE: usize = 8 << 20;
 /// Axial planes in an answer.
 const PLANES: usize = 64;
 /// Characters of a name and of a note.
-const NAME: usize = 80;
+pub const NAME: usize = 80;
 const NOTE: usize = 4000;
 /// Seconds after which a stream says that it is there.
 const ALIVE: u64 = 15;
@@ -93,7 +92,7 @@ fn page_file(name: &str) -> Response {
 }
 
 /// Does work that may take a while in a thread for it.
-async fn apart<T: Send + 'static>(
+pub async fn apart<T: Send + 'static>(
     desk: Arc<Desk>,
     work: impl FnOnce(&Arc<Desk>) -> Answer<T> + Send + 'static,
 ) -> Answer<T> {
@@ -159,7 +158,7 @@ async fn writing(
     .await
 }
 
-fn json(value: &Value) -> Response {
+pub fn json(value: &Value) -> Response {
     ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
@@ -265,14 +264,7 @@ async fn open(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answer
     let Open { tab, take } = sent.read()?;
     check_tab(&tab)?;
     apart(desk, move |desk| {
-        desk.close_changed(&id)?;
-        let scan = desk.scan(&id)?;
-        let before = scan.holder(&desk.hub);
-        if scan.write(&tab, take, &desk.hub) && before.as_ref() != Some(&tab) {
-            desk.hub.tell(To::Scan(&id), "writer", &json!({"scan": id, "tab": tab}));
-        }
-        desk.tell_open(&scan);
-        desk.keep_labels(&scan.peek(|sheet| sheet.document.facts.labels.clone()))?;
+        let scan = desk.enter(&id, &tab, take)?;
         Ok(json(&change::scan(desk, &scan, Some(&tab))))
     })
     .await
@@ -282,11 +274,7 @@ async fn close(State(desk): Shared, Path(id): Path<String>, sent: Sent) -> Answe
     let Tab { tab } = sent.read()?;
     apart(desk, move |desk| {
         desk.entry(&id)?;
-        if let Some(scan) = desk.opened(&id).filter(|scan| scan.give_back(&tab)) {
-            desk.hub.tell(To::Scan(&id), "writer", &json!({"scan": id, "tab": null}));
-            desk.tell_open(&scan);
-            publish::put_away(desk, &scan)?;
-        }
+        desk.leave(&id, &tab)?;
         Ok(json(&json!({})))
     })
     .await

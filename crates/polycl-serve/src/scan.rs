@@ -45,6 +45,8 @@ pub struct Scan {
     sheet: Mutex<Sheet>,
     pen: Mutex<Option<Pen>>,
     pub job: Mutex<Option<Arc<Job>>>,
+    /// What the last job has failed of, until somebody has asked.
+    pub failure: Mutex<Option<String>>,
     pub focus: Mutex<Focus>,
     /// Those of a network's embeddings, by planes.
     pub caches: Mutex<Vec<(Plane, Option<Cache>)>>,
@@ -225,6 +227,7 @@ impl Scan {
             sheet: Mutex::new(Sheet { document, journal }),
             pen: Mutex::new(None),
             job: Mutex::new(None),
+            failure: Mutex::new(None),
             focus: Mutex::new(focus),
             caches: Mutex::default(),
             unpublishable: AtomicBool::new(false),

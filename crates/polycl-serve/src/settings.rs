@@ -29,6 +29,8 @@ pub struct Request {
     pub listen: Option<(IpAddr, String)>,
     /// Names, beside localhost, by which the computer may be called.
     pub host_names: Vec<String>,
+    /// Port for clients that speak MONAI Label's protocol.
+    pub monai: Option<u16>,
     /// Bytes of embeddings that are kept.
     pub cache_limit: u64,
     /// The environment, which tells where the secret lies that patients are named by.

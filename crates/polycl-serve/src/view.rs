@@ -44,6 +44,16 @@ impl View {
         }
     }
 
+    /// The plane and the pixel over a canonical voxel: the way back of [`Self::voxel`].
+    pub fn pixel(&self, [x, y, z]: [usize; 3]) -> (usize, [usize; 2]) {
+        let head_up = || self.shape[2] - 1 - z;
+        match self.plane {
+            Plane::Axial => (z, [x, y]),
+            Plane::Coronal => (y, [x, head_up()]),
+            Plane::Sagittal => (x, [y, head_up()]),
+        }
+    }
+
     /// The number of the plane in which a canonical voxel lies.
     pub fn plane_of(&self, voxel: usize) -> usize {
         let [nx, ny, _] = self.shape;
@@ -79,6 +89,11 @@ mod tests {
                 let expected = plane.order(&file.space).plane(&file, k);
                 assert_eq!(view.cut(&canonical.voxels, k).collect::<Vec<_>>(), expected, "{plane} {k}");
                 assert!((0..view.pixels()).all(|pixel| view.plane_of(view.voxel(k, pixel)) == k));
+                let [nx, ny, _] = canonical.space.shape;
+                let place = |voxel: usize| [voxel % nx, voxel / nx % ny, voxel / nx / ny];
+                let back = |pixel: usize| view.pixel(place(view.voxel(k, pixel)));
+                let width = view.size()[0];
+                assert!((0..view.pixels()).all(|pixel| back(pixel) == (k, [pixel % width, pixel / width])));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod drawing;
+mod monai;
 mod safety;
 mod steps;
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use polycl_app::fetch::Environment;
 use polycl_base::Watch;
 use polycl_nn::propagate::NetworkName;
-use polycl_serve::{Address, Request, run as serve};
+use polycl_serve::{Address, Door, Request, run as serve};
 
 use crate::ended::Ended;
 use crate::talk;
@@ -61,6 +61,9 @@ pub struct Args {
     /// Further name by which browsers may call this computer; repeat for several
     #[arg(long, hide_short_help = true, value_name = "NAME")]
     host_name: Vec<String>,
+    /// Serve MONAI Label's clients, 3D Slicer among them, on a port of their own [default: 8000]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8000")]
+    monai: Option<u16>,
     /// Gigabytes of embeddings to keep, so that prompts are answered at once
     #[arg(long, value_name = "GB", default_value_t = 4.0)]
     cache_limit: f64,
@@ -82,6 +85,9 @@ impl Watch for Front {
     }
 
     fn partial(&self, result: &dyn Any) {
+        if let Some(Door { program, address, key }) = result.downcast_ref() {
+            talk::note(format_args!("{program} clients connect to {address} with the key {key}"));
+        }
         let Some(Address { url, url_for_once }) = result.downcast_ref() else { return };
         talk::note(format_args!("the workbench is at {url}\nCtrl-C ends it; all that is drawn stays"));
         if self.browser && !browse(url_for_once) {
@@ -124,6 +130,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         demo: args.demo,
         listen: args.listen.zip(args.token),
         host_names: args.host_name,
+        monai: args.monai,
         environment: Environment::of_process(),
         cache_limit: (args.cache_limit * 1e9) as u64,
     };
