@@ -129,7 +129,15 @@ impl Entry {
     /// A scan that a client has sent, with its document beside it.
     pub fn sent(id: String, file: PathBuf, folder: PathBuf) -> Self {
         let name = format!("sent {}", &id[..4]);
-        let entry = Self { id, name, format: SENT, input: Input::file(file), label: None, folder, row: Mutex::default() };
+        let entry = Self {
+            id,
+            name,
+            format: SENT,
+            input: Input::file(file),
+            label: None,
+            folder,
+            row: Mutex::default(),
+        };
         entry.look();
         entry
     }

@@ -33,7 +33,8 @@ impl GivenMask<'_> {
         };
         let changes = changes(&document.mask, self.voxels.iter().enumerate().map(wanted));
         let mut changed = changes.iter().flat_map(|change| [change.old, change.new]);
-        if let Some(label) = changed.find(|label| locked.contains(label)).and_then(|own| document.label(own)) {
+        if let Some(label) = changed.find(|label| locked.contains(label)).and_then(|own| document.label(own))
+        {
             let message = format!("The label {} is locked, and the mask changes it.", label.name);
             return Err(Refusal::conflict("locked", message).hint("take the lock off in the workbench"));
         }

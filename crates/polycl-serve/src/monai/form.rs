@@ -18,7 +18,8 @@ impl<'a> Form<'a> {
     /// # Errors
     /// `bad_form`
     pub fn read(body: &'a [u8]) -> Answer<Self> {
-        let bad = |found| Refusal::senseless("bad_form", format!("Expected a form with files, found {found}."));
+        let bad =
+            |found| Refusal::senseless("bad_form", format!("Expected a form with files, found {found}."));
         parts(body).map(Self).map_err(bad)
     }
 
@@ -30,7 +31,10 @@ impl<'a> Form<'a> {
         let part = self.0.iter().find(|part| part.name == "params" && part.file.is_none());
         let bytes = part.map_or(&b"{}"[..], |part| part.bytes);
         serde_json::from_slice(bytes).map_err(|e| {
-            Refusal::senseless("bad_params", format!("The parameters are not as MONAI Label sends them: {e}."))
+            Refusal::senseless(
+                "bad_params",
+                format!("The parameters are not as MONAI Label sends them: {e}."),
+            )
         })
     }
 
@@ -62,7 +66,8 @@ pub fn ending(part: &Part<'_>) -> Answer<&'static str> {
     let name = part.file.unwrap_or_default().to_ascii_lowercase();
     ENDINGS.into_iter().find(|ending| name.ends_with(ending)).ok_or_else(|| {
         let message = format!("Expected a file whose name ends in one of {}.", ENDINGS.join(", "));
-        Refusal::senseless("bad_ending", message).hint("save volumes as .nii.gz, which is what 3D Slicer does unless told otherwise")
+        Refusal::senseless("bad_ending", message)
+            .hint("save volumes as .nii.gz, which is what 3D Slicer does unless told otherwise")
     })
 }
 

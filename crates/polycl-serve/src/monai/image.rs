@@ -80,9 +80,9 @@ pub fn take_in_kept(desk: &Desk) {
     for folder in std::fs::read_dir(uploads(desk)).into_iter().flatten().flatten() {
         let Ok(id) = folder.file_name().into_string() else { continue };
         let files = std::fs::read_dir(folder.path()).into_iter().flatten().flatten();
-        let scan = files.map(|file| file.path()).find(|file| {
-            files::case_name(file).is_some_and(|case| case == FILE) && file.is_file()
-        });
+        let scan = files
+            .map(|file| file.path())
+            .find(|file| files::case_name(file).is_some_and(|case| case == FILE) && file.is_file());
         if let Some(scan) = scan.filter(|_| id.len() == DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit())) {
             desk.take_in(Entry::sent(id, scan, folder.path()));
         }

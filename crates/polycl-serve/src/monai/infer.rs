@@ -13,8 +13,8 @@ use super::Door;
 use super::form::{Form, Temporary, checked, unreadable};
 use super::info::{NETWORK, PROPAGATE, SLICE, VOLUME, WORKBENCH};
 use super::login::Login;
-use super::numbers::{self, FOREGROUND, Numbering, Segment, is_own};
 use super::nrrd;
+use super::numbers::{self, FOREGROUND, Numbering, Segment, is_own};
 use super::seen::Seen;
 use crate::change;
 use crate::document::{Act, Machine};
@@ -303,8 +303,14 @@ impl Turn<'_> {
     fn label(&self, name: Option<&str>) -> Answer<(u16, String)> {
         let wrong = |text: String| Refusal::senseless("bad_labels", text);
         let name = name.unwrap_or_default().trim().to_owned();
-        if name.is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) || is_own(&name) {
-            return Err(wrong(format!("Expected the name of a label of 1 to {NAME} characters, found {name:?}.")));
+        if name.is_empty()
+            || name.chars().count() > NAME
+            || name.chars().any(char::is_control)
+            || is_own(&name)
+        {
+            return Err(wrong(format!(
+                "Expected the name of a label of 1 to {NAME} characters, found {name:?}."
+            )));
         }
         let (desk, scan, author) = (&self.door.desk, &self.seen.scan, &self.login.author);
         scan.with(|sheet| {
@@ -352,8 +358,7 @@ impl Turn<'_> {
             return Err(Refusal::senseless("bad_box", message).hint("move the ROI onto the scan"));
         }
         let view = self.seen.view(plane);
-        let [one, other] =
-            [[i0, j0, k0], [i1, j1, k1]].map(|corner| view.pixel(self.seen.nearest(corner)));
+        let [one, other] = [[i0, j0, k0], [i1, j1, k1]].map(|corner| view.pixel(self.seen.nearest(corner)));
         let area = bounds(&[one.1, other.1]).unwrap_or([one.1[0], one.1[1], other.1[0], other.1[1]]);
         Ok(Some(([one.0.min(other.0), one.0.max(other.0)], area)))
     }

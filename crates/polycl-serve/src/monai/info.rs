@@ -23,8 +23,7 @@ const NAMELESS: &str = "organ";
 pub fn told(desk: &Desk) -> Value {
     let entries = desk.entries();
     let completed = entries.iter().filter(|entry| entry.state() == "reviewed").count();
-    let strategies =
-        json!({STRATEGY: {"description": "The scan that would help most, in the order of the workbench's queue"}});
+    let strategies = json!({STRATEGY: {"description": "The scan that would help most, in the order of the workbench's queue"}});
     json!({
         "name": "PolyCL",
         "description": "The workbench of PolyCL",
@@ -64,9 +63,7 @@ fn network(desk: &Desk) -> Vec<String> {
 /// The models that help. 3D Slicer runs the first that shares a label with the server on every new sample: those that wait
 /// for a person's click name no label.
 fn models(desk: &Desk) -> Map<String, Value> {
-    let model = |kind: &str, labels: Vec<String>, dimension: u8, description: &str| {
-        json!({"type": kind, "labels": labels, "dimension": dimension, "description": description, "config": {}})
-    };
+    let model = |kind: &str, labels: Vec<String>, dimension: u8, description: &str| json!({"type": kind, "labels": labels, "dimension": dimension, "description": description, "config": {}});
     let mut models = Map::new();
     if desk.predictor.is_some() {
         let text = "The network of --network, where no person has drawn";

@@ -227,18 +227,14 @@ async fn download(
     })
     .await?;
     // A name that is no header's text goes without.
-    let plain: String = name.chars().map(|c| if c == ' ' || c.is_ascii_graphic() && c != '"' { c } else { '_' }).collect();
+    let plain: String =
+        name.chars().map(|c| if c == ' ' || c.is_ascii_graphic() && c != '"' { c } else { '_' }).collect();
     let disposition = format!("attachment; filename=\"{plain}\"");
     let kind = "application/octet-stream".to_owned();
     Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, disposition)], file).into_response())
 }
 
-async fn upload(
-    State(door): Shared,
-    Extension(login): User,
-    fields: Fields,
-    body: Body,
-) -> Answer<Response> {
+async fn upload(State(door): Shared, Extension(login): User, fields: Fields, body: Body) -> Answer<Response> {
     let body = read(body, LARGE).await?;
     apart(Arc::clone(&door.desk), move |_| {
         let sent = image::receive(&door, &Form::read(&body)?.needed_file(&["file", "files"])?)?;

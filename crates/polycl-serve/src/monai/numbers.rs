@@ -115,10 +115,7 @@ mod tests {
     fn segments_are_numbered_as_slicer_exports_them() {
         let told = |all: &[(u16, &str)]| Vec::from_iter(all.iter().map(|&(at, name)| (at, name.to_owned())));
         // A segment called background came first and is not sent: places and numbers are out of step.
-        assert_eq!(
-            named(&[0, 2], &[("liver", 2), ("spleen", 3)]),
-            told(&[(1, "liver"), (2, "spleen")])
-        );
+        assert_eq!(named(&[0, 2], &[("liver", 2), ("spleen", 3)]), told(&[(1, "liver"), (2, "spleen")]));
         // An empty segment leaves a gap.
         assert_eq!(
             named(&[0, 3], &[("liver", 1), ("spleen", 2), ("kidney", 3)])[2],

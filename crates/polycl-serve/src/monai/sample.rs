@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::Door;
 use super::login::Login;
-use super::numbers::Numbering;
 use super::nrrd;
+use super::numbers::Numbering;
 use super::seen::squared;
 use crate::desk::Desk;
 use crate::document::Facts;

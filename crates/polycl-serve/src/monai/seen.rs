@@ -31,7 +31,11 @@ impl Seen {
     /// The planes that the client's third index counts.
     pub fn plane(&self) -> Plane {
         let planes = [Plane::Sagittal, Plane::Coronal, Plane::Axial];
-        planes.into_iter().zip(self.order.axes).find(|(_, axis)| *axis == 2).map_or(Plane::Axial, |(plane, _)| plane)
+        planes
+            .into_iter()
+            .zip(self.order.axes)
+            .find(|(_, axis)| *axis == 2)
+            .map_or(Plane::Axial, |(plane, _)| plane)
     }
 
     /// The canonical voxel of the client's indices; nothing beyond the scan.
@@ -74,7 +78,8 @@ impl Seen {
             Volume { space: self.space.clone(), voxels: mask.voxels }
         } else {
             let fit = grid::fit(&self.space, &mask.space, path).map_err(|(expected, found)| {
-                let message = format!("The mask lies elsewhere: expected {expected} of the scan, found {found}.");
+                let message =
+                    format!("The mask lies elsewhere: expected {expected} of the scan, found {found}.");
                 Refusal::senseless("other_place", message)
                     .hint("export the segmentation with the scan as its reference volume")
             })?;

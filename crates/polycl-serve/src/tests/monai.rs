@@ -105,7 +105,9 @@ fn nobody_gets_in_without_the_token() {
     runtime().block_on(async {
         let mut client = Client::unknown(Server::new());
         assert_eq!(client.get("/auth/").await.json(), json!({"enabled": true}));
-        for path in ["/auth/token/valid", "/info/", "/datastore/?output=all", "/datastore/image?image=x", "/train/"] {
+        for path in
+            ["/auth/token/valid", "/info/", "/datastore/?output=all", "/datastore/image?image=x", "/train/"]
+        {
             let told = client.get(path).await;
             assert_eq!(told.status, StatusCode::UNAUTHORIZED, "{path}");
             assert!(told.json()["detail"].as_str().unwrap().contains("Log in"), "{path}");
@@ -194,7 +196,8 @@ fn a_submitted_mask_is_reviewed_and_who_drew_what_is_told() {
         let id = client.next().await["id"].as_str().unwrap().to_owned();
         let space = space_of(&client.server, "first");
         let query = format!("image={id}");
-        let held = client.ask("POST", &format!("/infer/workbench?{query}"), form(&[("params", None, b"{}")])).await;
+        let held =
+            client.ask("POST", &format!("/infer/workbench?{query}"), form(&[("params", None, b"{}")])).await;
         assert!(held.json()["detail"].as_str().unwrap().contains("Another tab"));
         client.server.desk.opened(&scan).unwrap().give_back("a");
         let (params, mask) = client.infer("workbench", &query, json!({})).await;
@@ -214,7 +217,8 @@ fn a_submitted_mask_is_reviewed_and_who_drew_what_is_told() {
         voxels[4 * 320] = 1;
         voxels[0] = 3;
         // As exported: an empty spleen leaves a gap, and a segment of the client's own is not sent.
-        let info = json!([{"name": "liver", "idx": 2}, {"name": "spleen", "idx": 3}, {"name": "kidney", "idx": 4}]);
+        let info =
+            json!([{"name": "liver", "idx": 2}, {"name": "spleen", "idx": 3}, {"name": "kidney", "idx": 4}]);
         let told = client.submit(&id, &written(&space, voxels.clone()), info).await;
         assert_eq!(told.status, StatusCode::OK, "{}", told.json());
         assert_eq!(told.json()["reviewed_by"], "Ann");
@@ -266,11 +270,8 @@ fn a_mask_that_lies_elsewhere_is_refused() {
 
 /// Oblique, mirrored and sheared, with its axes in another order.
 fn sheared() -> Space {
-    let matrix3 = DMat3::from_cols(
-        DVec3::new(0.1, -0.9, 0.05),
-        DVec3::new(0.2, 0.3, 2.1),
-        DVec3::new(-0.8, -0.1, 0.1),
-    );
+    let matrix3 =
+        DMat3::from_cols(DVec3::new(0.1, -0.9, 0.05), DVec3::new(0.2, 0.3, 2.1), DVec3::new(-0.8, -0.1, 0.1));
     Space::new([7, 6, 5], DAffine3 { matrix3, translation: DVec3::new(31.0, -7.0, 88.0) })
 }
 
@@ -305,6 +306,68 @@ fn sheared_scans_are_sent_as_they_are_and_come_back_squared() {
         let (_, mask) = client.infer("workbench", &format!("image={id}"), json!({})).await;
         assert!(mask.voxels.iter().zip(&voxels).all(|(own, label)| *own == f32::from(*label)));
         assert_eq!(mask.space, got.space);
+        // No machine had a part in it: it is drawn by hand.
+        let file = client.server.folder.path().join("polycl/masks/sheared.nii.gz");
+        assert!(file.is_file() && Records::default().maker(&file).unwrap().is_none());
+    });
+}
+
+#[test]
+fn drawn_slices_are_known_by_what_differs_and_lie_where_they_were_drawn() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let image = write_sheared(folder.path());
+        let client = Client::new(Server::of(folder)).await;
+        let sample = client.next().await;
+        let query = format!("image={}", sample["id"].as_str().unwrap());
+        let draw = async |voxels: &[u16]| {
+            let params = json!({
+                "label_info": [{"name": "spleen", "id": 1}, {"name": "foreground_scribbles", "id": 2},
+                               {"name": "liver", "id": 3}, {"name": "background_scribbles", "id": 4}],
+                "selected_label_name": "liver",
+                "roi": [],
+            });
+            let map = written(&image.space, voxels.to_vec());
+            let body =
+                form(&[("params", None, params.to_string().as_bytes()), ("label", Some("x.nii.gz"), &map)]);
+            let told = client.ask("POST", &format!("/infer/propagate?{query}"), body).await;
+            // What is drawn is stored before the network is asked, which is not there.
+            assert_eq!(told.status, StatusCode::CONFLICT, "{}", told.json());
+        };
+        let marks = || {
+            let scan = client.server.desk.opened(&client.server.desk.all_open()[0]).unwrap();
+            scan.peek(|sheet| {
+                (
+                    sheet.document.marks(1),
+                    sheet.document.marks(2),
+                    scan.in_file(sheet.document.mask.clone()).voxels,
+                )
+            })
+        };
+        // The file's third index runs to the left: its plane 3 is the fourth sagittal plane from the right.
+        let mut voxels = vec![0_u16; 210];
+        voxels[3 * 42 + 8..][..5].fill(3);
+        voxels[3 * 42 + 13] = 2;
+        voxels[3 * 42 + 22..][..5].fill(3);
+        voxels[0] = 1;
+        draw(&voxels).await;
+        let (liver, spleen, mask) = marks();
+        assert_eq!((&liver.sagittal, liver.coronal.len()), (&[3].into(), 0));
+        assert_eq!((liver.text(), spleen.text()), (".c.c..".to_owned(), ".".repeat(6)));
+        assert_eq!(mask[3 * 42 + 8..][..7], [1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(mask.iter().filter(|label| **label > 0).count(), 11);
+        // The second index runs up: three rows of its plane 2 are an axial slice.
+        for k in 0..5 {
+            voxels[2 * 7 + 42 * k..][..7].fill(3);
+        }
+        draw(&voxels).await;
+        let (liver, _, mask) = marks();
+        assert_eq!(liver.text(), ".cdc..");
+        assert!((0..5).all(|k| mask[2 * 7 + 42 * k..][..7] == [1; 7]));
+        // A part that is scribbled away.
+        voxels[3 * 42 + 8] = 4;
+        draw(&voxels).await;
+        assert_eq!(marks().2[3 * 42 + 8], 0);
     });
 }
 
@@ -324,7 +387,8 @@ fn volumes_of_the_client_are_known_again_or_kept() {
             std::fs::read(path).unwrap()
         };
         let body = form(&[("client_id", None, b"user-xyz"), ("files", Some("sent.nii.gz"), &sent(&other))]);
-        let session = client.ask("PUT", "/session/", body).await.json()["session_id"].as_str().unwrap().to_owned();
+        let session =
+            client.ask("PUT", "/session/", body).await.json()["session_id"].as_str().unwrap().to_owned();
         assert_eq!(client.get(&format!("/session/{session}")).await.status, StatusCode::OK);
         let name = "image=Volume+%2F+1";
         let body = form(&[("params", None, b"{}"), ("file", Some("C:\\x\\sent.nii.gz"), &sent(&other))]);
@@ -342,13 +406,19 @@ fn volumes_of_the_client_are_known_again_or_kept() {
         let file = client.server.folder.path().join("polycl/masks/sheared.nii.gz");
         let expected = order.inverse().apply(&Volume { space: other.space.clone(), voxels });
         let written_mask = files::read_mask(&file).unwrap();
-        assert_eq!(written_mask.voxels.iter().map(|v| u16::from(*v > 0)).collect::<Vec<_>>(), expected.voxels);
+        assert_eq!(
+            written_mask.voxels.iter().map(|v| u16::from(*v > 0)).collect::<Vec<_>>(),
+            expected.voxels
+        );
         // A client is answered in its own order.
         let query = format!("image=x&session_id={session}");
         let (_, mask) = client.infer("workbench", &query, json!({})).await;
         assert!(mask.voxels[17] == 2.0 && mask.space.shape == other.space.shape);
         assert!(mask.space.corner_distance(&other.space) < 1e-3);
-        assert_eq!(client.ask("DELETE", &format!("/session/{session}"), Vec::new()).await.status, StatusCode::OK);
+        assert_eq!(
+            client.ask("DELETE", &format!("/session/{session}"), Vec::new()).await.status,
+            StatusCode::OK
+        );
         assert_eq!(client.get(&format!("/session/{session}")).await.status, StatusCode::NOT_FOUND);
 
         // One that nobody knows is kept, with what is made of it, over a restart.
@@ -356,7 +426,9 @@ fn volumes_of_the_client_are_known_again_or_kept() {
         unknown.voxels[3] += 1.0;
         let body = form(&[("file", Some("sent.nii.gz"), &sent(&unknown))]);
         client.ask("PUT", "/datastore/image?image=mine", body.clone()).await;
-        let told = client.submit("mine", &written(&unknown.space, vec![1; 210]), json!([{"name": "liver", "idx": 1}])).await;
+        let told = client
+            .submit("mine", &written(&unknown.space, vec![1; 210]), json!([{"name": "liver", "idx": 1}]))
+            .await;
         assert_eq!(told.status, StatusCode::OK, "{}", told.json());
         assert_eq!(client.server.desk.entries().len(), 1, "it has no place in the queue");
         let uploads = client.server.folder.path().join("polycl/.workbench/uploads");
