@@ -18,7 +18,7 @@ const move = (by) => () => bench.goTo(bench.slice() + by);
 const choose = (name) => () => bench.setTool(name);
 
 /// Steps as the server calls them, in words.
-const STEPS = { clear: "clearing", remove: "removal", prompt: "outline", interpolate: "interpolation", propagate: "propagation", predict: "prediction" };
+const STEPS = { clear: "clearing", remove: "removal", prompt: "outline", interpolate: "interpolation", propagate: "propagation", predict: "prediction", given: "mask from another program" };
 
 export function step(way) {
   if (!bench.scan?.writer) return undefined;

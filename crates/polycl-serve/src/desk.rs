@@ -412,9 +412,13 @@ impl Desk {
         locked(&self.sent).insert(entry.id.clone(), Arc::new(entry));
     }
 
-    /// Forgets a scan that was sent, with all that was made of it.
+    /// Forgets a scan that was sent for a session alone, with all that was made of it.
     pub fn forget(&self, id: &str) {
-        let Some(entry) = locked(&self.sent).remove(id) else { return };
+        let is_session_s = |entry: &Arc<Entry>| entry.folder.starts_with(self.sent_folder());
+        let Some(entry) = locked(&self.sent).get(id).filter(|entry| is_session_s(entry)).cloned() else {
+            return;
+        };
+        locked(&self.sent).remove(id);
         locked(&self.open).retain(|scan| scan.entry.id != id);
         // What stays is removed when the server starts again.
         let _ = std::fs::remove_dir_all(&entry.folder);
@@ -430,6 +434,11 @@ impl Desk {
         if !entry.is_sent() {
             self.hub.tell(To::All, "row", &entry.row());
         }
+    }
+
+    /// Names of the labels that the next new scan begins with.
+    pub fn last_labels(&self) -> Vec<String> {
+        locked(&self.last).iter().map(|label| label.name.clone()).collect()
     }
 
     /// Tells the queue if a scan has come to be open in a tab, or is no longer.

@@ -187,7 +187,7 @@ pub fn by_hand(
 }
 
 /// Pixels that each label gains in each axial slice that changes.
-fn gains(document: &Document, changes: &[Change]) -> BTreeMap<(u16, usize), i64> {
+pub fn gains(document: &Document, changes: &[Change]) -> BTreeMap<(u16, usize), i64> {
     let pixels = document.facts.shape[0] * document.facts.shape[1];
     let mut gains: BTreeMap<(u16, usize), i64> = BTreeMap::new();
     for change in changes {

@@ -15,7 +15,7 @@ use polycl_base::{Error, Kind, Result, Subject, hex};
 use sha2::{Digest, Sha256};
 
 use crate::locked::locked;
-use crate::refusal::Refusal;
+use crate::refusal::{Answer, Refusal};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -119,6 +119,24 @@ impl Guard {
         origin && site
     }
 
+    /// Refuses a request to another host, or from another page.
+    ///
+    /// # Errors
+    /// `host`, `origin`.
+    pub fn check_origin(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Answer<()> {
+        let refuse = |code, message: &str| Err(Refusal::new(StatusCode::FORBIDDEN, code, message));
+        match self.knows_host(headers, uri) {
+            None => refuse(
+                "host",
+                "This server answers to its own address alone, and was asked under another name.",
+            ),
+            Some(host) if !self.comes_from_us(method, headers, &host) => {
+                refuse("origin", "The request comes from another page.")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     fn has_pass(&self, headers: &HeaderMap) -> bool {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut cookies =
@@ -148,15 +166,8 @@ fn hosts(name: &str, port: u16) -> Vec<String> {
 /// Lets a request through, or says why not.
 pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let Some(host) = guard.knows_host(headers, uri) else {
-        let message = "This server answers to its own address alone, and was asked under another name.";
-        return sealed(Refusal::new(StatusCode::FORBIDDEN, "host", message).into_response());
-    };
-    if !guard.comes_from_us(method, headers, &host) {
-        return sealed(
-            Refusal::new(StatusCode::FORBIDDEN, "origin", "The request comes from another page.")
-                .into_response(),
-        );
+    if let Err(refusal) = guard.check_origin(method, uri, headers) {
+        return sealed(refusal.into_response());
     }
     if let Some(token) = token_of(uri).filter(|_| method == Method::GET && uri.path() == "/") {
         if guard.lets_in(token) {
@@ -189,7 +200,7 @@ async fn refused(uri: &Uri) -> Response {
 }
 
 /// The response with what browsers are told to be careful about.
-fn sealed(mut response: Response) -> Response {
+pub fn sealed(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let fixed = [
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -4,16 +4,20 @@
 mod change;
 mod desk;
 mod document;
+mod doors;
 mod edit;
 mod embed;
 mod export;
 mod folder;
+mod given_mask;
 mod guard;
 mod hub;
 mod interpolate;
 mod journal;
+mod labels;
 mod locked;
 mod marks;
+mod monai;
 mod nninteractive;
 mod page;
 mod publish;
@@ -46,6 +50,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use desk::Desk;
+pub use doors::Door;
 use guard::Guard;
 pub use settings::Request;
 
@@ -62,15 +67,6 @@ pub struct Address {
     pub url: String,
     /// With a token that is good for once, for a browser that is started.
     pub url_for_once: String,
-}
-
-/// The way in for clients of another program; watchers hear of it as soon as they are served.
-#[derive(Debug, Clone)]
-pub struct Door {
-    pub program: &'static str,
-    pub address: String,
-    /// What they are asked for.
-    pub key: String,
 }
 
 /// Serves a folder until it is asked to stop.
@@ -104,7 +100,7 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
     desk.sign(&format!("http://{host}"))?;
     let url = |token: &str| format!("http://{host}/?token={token}");
     let told = Address { url: url(guard.token()), url_for_once: url(&guard.token_for_once()?) };
-    let second = second(&desk, &guard, ip).await?;
+    let doors = doors::open(&desk, &guard, ip).await?;
     let router = guarded(&desk, guard);
     let keeper = {
         let desk = Arc::clone(&desk);
@@ -121,17 +117,17 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
         })
     };
     watch.partial(&told);
-    let second = second.map(|(door, task)| {
+    let tasks = Vec::from_iter(doors.into_iter().map(|(door, task)| {
         watch.partial(&door);
         task
-    });
+    }));
     let (end, ended) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async { drop(ended.await) });
     let server = tokio::spawn(server.into_future());
     stopped(&desk, watch, &lister).await;
     let _ = end.send(());
     // Clients find an ended server again as they do one that was never there.
-    second.iter().for_each(JoinHandle::abort);
+    tasks.iter().for_each(JoinHandle::abort);
     // What is acknowledged is stored: nobody loses anything who is cut off.
     let _ = tokio::time::timeout(PATIENCE, server).await;
     rounds::end(&desk);
@@ -139,34 +135,6 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
     let listed = lister.join().unwrap_or(Ok(()));
     put_all_away(&desk)?;
     listed
-}
-
-/// Serves nnInteractive's clients on a port of their own, where that is wanted.
-async fn second(desk: &Arc<Desk>, guard: &Guard, ip: IpAddr) -> Result<Option<(Door, JoinHandle<()>)>> {
-    let request = &desk.request;
-    let Some(port) = request.nninteractive else { return Ok(None) };
-    let wanted = SocketAddr::new(ip, port);
-    let failed = |e: std::io::Error| {
-        Error::io(Subject::Address(wanted.to_string().into()), "listen there for nnInteractive", &e)
-            .hint("choose another port behind --nninteractive")
-    };
-    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let guard = guard.beside(address, &request.host_names);
-    let told = Door {
-        program: "nnInteractive",
-        address: format!("http://{}", reached(ip, address.port())),
-        key: guard.token().to_owned(),
-    };
-    let door = nninteractive::Door::new(desk, nninteractive::Times::default());
-    let router = nninteractive::routes(&door, Arc::new(guard));
-    let task = tokio::spawn(async move {
-        tokio::select! {
-            _ = axum::serve(listener, router).into_future() => {}
-            () = door.sweep() => {}
-        }
-    });
-    Ok(Some((told, task)))
 }
 
 /// The address by which this computer reaches the server.

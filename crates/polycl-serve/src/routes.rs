@@ -39,7 +39,7 @@ const LARGE: usize = 8 << 20;
 /// Axial planes in an answer.
 const PLANES: usize = 64;
 /// Characters of a name and of a note.
-const NAME: usize = 80;
+pub const NAME: usize = 80;
 const NOTE: usize = 4000;
 /// Seconds after which a stream says that it is there.
 const ALIVE: u64 = 15;
@@ -96,7 +96,7 @@ fn page_file(name: &str) -> Response {
 }
 
 /// Does work that may take a while in a thread for it.
-async fn apart<T: Send + 'static>(
+pub async fn apart<T: Send + 'static>(
     desk: Arc<Desk>,
     work: impl FnOnce(&Arc<Desk>) -> Answer<T> + Send + 'static,
 ) -> Answer<T> {
@@ -162,7 +162,7 @@ async fn writing(
     .await
 }
 
-fn json(value: &Value) -> Response {
+pub fn json(value: &Value) -> Response {
     ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 

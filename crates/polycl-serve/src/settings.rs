@@ -33,6 +33,8 @@ pub struct Request {
     pub host_names: Vec<String>,
     /// Port for clients that speak nnInteractive's protocol.
     pub nninteractive: Option<u16>,
+    /// Port for clients that speak MONAI Label's protocol.
+    pub monai: Option<u16>,
     /// Bytes of embeddings that are kept.
     pub cache_limit: u64,
     /// The environment, which tells where the secret lies that patients are named by.

@@ -31,6 +31,8 @@ pub enum What {
     Interpolate,
     Propagate,
     Predict,
+    /// A mask of another program.
+    Given,
 }
 
 /// A change of voxels, of who made them, and of how far they are believed.

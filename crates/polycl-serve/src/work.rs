@@ -14,15 +14,16 @@ use serde_json::{Value, json};
 
 use crate::change;
 use crate::desk::{Desk, Trained};
-use crate::document::{Act, Author, Document, Label, Machine, pixels};
+use crate::document::{Act, Author, Document, Machine, pixels};
 use crate::edit::{Proposal, by_hand, check_label};
 use crate::embed;
 use crate::hub::To;
+use crate::labels;
 use crate::locked::locked;
 use crate::marks::{Confidence, Mark};
 use crate::publish;
 use crate::refusal::{Answer, Refusal};
-use crate::scan::{Job, Scan, label};
+use crate::scan::{Job, Scan};
 use crate::step::{What, changes};
 use crate::view::View;
 use crate::{rounds, runs};
@@ -435,26 +436,12 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, trained: &Trained) -> Answer<()>
     let Some(prediction) = predictor.segment(&scan.image, Options::default(), &watch)? else { return Ok(()) };
     let mut values: BTreeMap<u16, u16> = BTreeMap::new();
     scan.with(|sheet| {
-        let mut labels = sheet.document.facts.labels.clone();
-        let mut taken = sheet.document.taken();
-        for organ in &predictor.card.organs {
-            let is_same = |label: &&Label| label.name.to_lowercase() == organ.name.to_lowercase();
-            let value = match labels.iter().find(is_same) {
-                Some(known) => known.value,
-                None => {
-                    let value = (1..u16::MAX).find(|value| !taken.contains(value));
-                    let value = value.ok_or_else(|| {
-                        Refusal::conflict("bad_labels", "No label value is left for the network's organs.")
-                    })?;
-                    taken.insert(value);
-                    labels.push(label(value, &organ.name, labels.len()));
-                    value
-                }
-            };
-            values.insert(organ.value, value);
-        }
-        if labels.len() > sheet.document.facts.labels.len() {
-            change::relabel(desk, scan, sheet, &job.author(), labels)?;
+        let organs = &predictor.card.organs;
+        let names: Vec<String> = organs.iter().map(|organ| organ.name.clone()).collect();
+        let (known, table) = labels::named(&sheet.document, &names)?;
+        values.extend(organs.iter().map(|organ| organ.value).zip(known));
+        if let Some(table) = table {
+            change::relabel(desk, scan, sheet, &job.author(), table)?;
         }
         Answer::Ok(())
     })?;

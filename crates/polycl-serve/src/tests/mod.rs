@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod drawing;
+mod monai;
 mod nnia;
 mod nninteractive;
 mod rounds;

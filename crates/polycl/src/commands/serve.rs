@@ -64,6 +64,9 @@ pub struct Args {
     /// Serve nnInteractive's clients, 3D Slicer and napari among them, on a port of their own [default: 1527]
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1527")]
     nninteractive: Option<u16>,
+    /// Serve MONAI Label's clients, 3D Slicer among them, on a port of their own [default: 8000]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8000")]
+    monai: Option<u16>,
     /// Gigabytes of embeddings to keep, so that prompts are answered at once
     #[arg(long, value_name = "GB", default_value_t = 4.0)]
     cache_limit: f64,
@@ -132,6 +135,7 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
         listen: args.listen.zip(args.token),
         host_names: args.host_name,
         nninteractive: args.nninteractive,
+        monai: args.monai,
         environment: Environment::of_process(),
         cache_limit: (args.cache_limit * 1e9) as u64,
     };
