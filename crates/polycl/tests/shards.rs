@@ -114,3 +114,31 @@ fn shards_that_are_merged_are_what_one_process_leaves() {
     same(&folder, "scores", "scores-parts");
     insta::assert_snapshot!(said.join("\n"));
 }
+
+#[test]
+fn all_shards_compute_as_the_first_one_does() {
+    let folder = Folder::new();
+    folder.done("phantom --out files --patients 3 --domain a --size 32 --seed 6");
+    folder.done("import --images files/images --labels files/labels --size 32 --out data");
+    folder.write("train.toml", "[training]\nepochs = 1\nsteps = 2\nbatch = 2\n");
+    folder.done("finetune data --organ liver --config train.toml --out run");
+    let portable = [("POLYCL_SIMD", Path::new("portable"))];
+    let predict = "predict run files/images";
+    let whole = folder.polycl_with(&format!("{predict} --out whole"), &portable);
+    assert!(whole.starts_with("exit 0"), "{whole}");
+    let first = folder.polycl_with(&format!("{predict} --out parts --shard 0/2"), &portable);
+    assert!(first.starts_with("exit 0"), "{first}");
+    // A better processor keeps to it.
+    folder.done(&format!("{predict} --out parts --shard 1/2"));
+    folder.done("predict --merge parts");
+    same(&folder, "whole", "parts");
+    // One that lacks what the first had is refused, where there is such a thing.
+    folder.done(&format!("{predict} --out better --shard 0/2"));
+    let began = fs::read_to_string(folder.at("better/shards/shards.json")).unwrap();
+    if began.contains("portable") {
+        println!("skipped: the processor has nothing better than portable");
+        return;
+    }
+    let refused = folder.polycl_with(&format!("{predict} --out better --shard 1/2"), &portable);
+    assert!(refused.starts_with("exit 2") && refused.contains("on which the first shard began"), "{refused}");
+}

@@ -122,8 +122,8 @@ pub fn routes(door: Arc<Door>) -> Router {
         .route("/session/", put(begin_session))
         .route("/session/{id}", get(session).delete(end_session))
         .route("/infer/{model}", post(infer_model))
-        .route("/train/", get(no_training).post(no_training).delete(no_training))
-        .route("/train/{model}", post(no_training))
+        .route("/train/", get(training).post(begin_training).delete(end_training))
+        .route("/train/{model}", post(begin_training))
         .fallback(|| async { Refusal::missing("no_such_route", "There is no such route.") })
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", "The route takes another method.")
@@ -303,6 +303,17 @@ async fn submitted(
     .await
 }
 
-async fn no_training() -> Answer<Response> {
-    train::refuse().map(|answer| json(&answer))
+async fn training(State(door): Shared, fields: Fields) -> Answer<Response> {
+    let if_running = fields.get("check_if_running").is_some_and(|text| text == "true");
+    apart(Arc::clone(&door.desk), move |desk| Ok(json(&train::status(desk, if_running)?))).await
+}
+
+async fn begin_training(State(door): Shared, trainer: Option<Path<String>>, body: Body) -> Answer<Response> {
+    let body = read(body, SMALL).await?;
+    let trainer = trainer.map(|Path(name)| name);
+    apart(Arc::clone(&door.desk), move |desk| Ok(json(&train::start(desk, trainer.as_deref(), &body)?))).await
+}
+
+async fn end_training(State(door): Shared) -> Answer<Response> {
+    apart(Arc::clone(&door.desk), move |desk| Ok(json(&train::stop(desk)?))).await
 }

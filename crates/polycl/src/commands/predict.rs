@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long)]
     largest: bool,
     /// Keep all connected components
-    #[arg(long, conflicts_with = "largest")]
+    #[arg(long, hide_short_help = true, conflicts_with = "largest")]
     all_components: bool,
     /// Also write probabilities to DIR/probabilities
     ///
