@@ -234,7 +234,8 @@ fn a_box_is_answered_at_once_while_a_network_trains() {
     while client.get_json("/api/session").unwrap()["network"]["ready"] == false {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let (status, told) = client.post("/api/rounds", &json!({"scans": "reviewed"})).unwrap();
+    let (status, told) =
+        client.post("/api/rounds", &json!({"scans": "reviewed", "settings": {"steps": 5}})).unwrap();
     assert_eq!(status, 200, "{told}");
     person.until("fine-tuning is under way", |rounds| {
         (rounds["now"]["step"] == "finetune" && rounds["now"]["of"] == 100).then_some(())

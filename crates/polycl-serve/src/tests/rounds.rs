@@ -125,7 +125,13 @@ fn a_round_runs_pauses_stops_and_goes_on() {
             import.starts_with("import --continue --manifest") && import.ends_with("--size 64"),
             "{import}"
         );
-        assert!(finetune.contains("--resume") && finetune.ends_with("--epochs 2"), "{finetune}");
+        assert!(
+            finetune.contains("--resume")
+                && finetune.contains("--organ=liver")
+                && !finetune.contains("spleen")
+                && finetune.ends_with("--epochs 2"),
+            "{finetune}"
+        );
         assert_eq!(scan_names(bench.server.folder.path()), ["a", "b"]);
         // A person waits.
         let waiting = bench.server.desk.waiting();
