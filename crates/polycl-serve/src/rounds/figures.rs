@@ -210,7 +210,8 @@ pub fn told(desk: &Desk, record: &Record, all: &[Record]) -> Value {
             "scans": count(true),
             "dice": mean(true, |figure| figure.dice),
             "voxels": mean(true, |figure| Some(figure.voxels as f64)),
-            "seconds": mean(true, |figure| Some(figure.seconds as f64)),
+            // Of what no tab has had open the time is not known.
+            "seconds": mean(true, |figure| (figure.seconds > 0).then_some(figure.seconds as f64)),
         },
         "figures": figures.collect::<Vec<_>>(),
     })
