@@ -17,6 +17,8 @@ pub const GO: &str = "go";
 pub struct Round<'a> {
     pub folder: &'a Path,
     pub pretrained: bool,
+    /// The organs that the network learns.
+    pub organs: &'a [String],
     pub scale: Scale,
 }
 
@@ -73,6 +75,8 @@ impl Round<'_> {
         if self.pretrained {
             words.extend(["--encoder".into(), self.encoder().into()]);
         }
+        // A name may begin with a dash.
+        words.extend(self.organs.iter().map(|organ| format!("--organ={organ}").into()));
         words.push(self.data().into());
         self.trained(words)
     }
@@ -102,7 +106,8 @@ mod tests {
     #[test]
     fn a_round_is_three_commands() {
         let scale = Scale { size: Some(64), epochs: Some(2), ..Scale::default() };
-        let round = Round { folder: Path::new("r"), pretrained: true, scale };
+        let organs = ["liver".to_owned()];
+        let round = Round { folder: Path::new("r"), pretrained: true, organs: &organs, scale };
         let line = |words: Vec<OsString>| words.join(&OsString::from(" ")).into_string().unwrap();
         let separate = std::path::MAIN_SEPARATOR_STR;
         let expected = |line: &str| line.replace('/', separate);
@@ -114,13 +119,12 @@ mod tests {
             line(round.pretrain()),
             expected("pretrain --resume --strategy scan --out r/encoder r/data --epochs 2")
         );
-        let tuned =
-            "finetune --resume --self-train false --out r/network --encoder r/encoder r/data --epochs 2";
+        let tuned = "finetune --resume --self-train false --out r/network --encoder r/encoder --organ=liver r/data --epochs 2";
         assert_eq!(line(round.finetune()), expected(tuned));
         let plain = Round { pretrained: false, scale: Scale::default(), ..round };
         assert_eq!(
             line(plain.finetune()),
-            expected("finetune --resume --self-train false --out r/network r/data")
+            expected("finetune --resume --self-train false --out r/network --organ=liver r/data")
         );
     }
 }

@@ -9,6 +9,7 @@ import { reviewedScans } from "./queue.js";
 const STEPS = { import: "Reading the scans", pretrain: "Pre-training", finetune: "Fine-tuning", predict: "Predicting" };
 const EVERY = 400;
 let timer = null;
+let running = false;
 
 export function setUpTrain() {
   by("train-open").addEventListener("click", openTrain);
@@ -67,10 +68,19 @@ async function refresh() {
   bench.rounds = told;
   show();
   bench.emit("rounds");
+  tellEnd();
   if (newest() === before) return;
   const said = await attempt(() => get(`/api/session?tab=${tab}`));
   if (said) bench.session = { ...said, who: bench.session.who ?? said.who };
   bench.emit("session");
+}
+
+/// Says once that a round has ended; how far it is, many times a minute, is for the eye.
+function tellEnd() {
+  const { now, rounds } = bench.rounds;
+  if (running && !now) bench.say(`Round ${rounds.at(-1).round} is done: its predictions are in the queue.`);
+  if (running && now?.error) bench.say(`Training has failed: ${now.error}`, "error");
+  running = Boolean(now?.running);
 }
 
 /// The latest round that has a network.
@@ -79,13 +89,13 @@ const newest = () => bench.rounds?.rounds.findLast(({ step }) => ["predict", "do
 function show() {
   if (!bench.rounds) return;
   const { now, rounds, held_back: held, trains } = bench.rounds;
-  const running = Boolean(now?.running);
+  const atWork = Boolean(now?.running);
   by("train-open").hidden = !trains;
-  by("training").hidden = !running;
-  by("training").textContent = running ? howFar(now) : "";
-  by("train-run").disabled = running;
-  by("train-stop").hidden = !running;
-  by("train-resume").hidden = !now || running;
+  by("training").hidden = !atWork;
+  by("training").textContent = atWork ? howFar(now) : "";
+  by("train-run").disabled = atWork;
+  by("train-stop").hidden = !atWork;
+  by("train-resume").hidden = !now || atWork;
   by("train-state").textContent = now ? howFar(now) : rounds.length ? "No round is at work." : "Nothing is trained yet.";
   by("train-error").textContent = now?.error ? sentence(now.error) : "";
   by("train-progress").hidden = !now;
@@ -114,7 +124,7 @@ function line({ round, trained, pretrain, unseen, corrected, network }) {
   return make("tr", { "data-round": round },
     make("th", { scope: "row", title: network }, String(round)),
     make("td", {}, `${count(trained, "scan")}${pretrain ? ", pre-trained" : ""}`),
-    make("td", { class: "unseen-dice" }, dice(unseen)),
+    make("td", { class: "free-dice" }, dice(unseen)),
     make("td", { class: "corrected-dice" }, dice(corrected)),
     make("td", { class: "voxels" }, voxels),
     make("td", { class: "minutes" }, minutes));

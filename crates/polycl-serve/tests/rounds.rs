@@ -54,7 +54,7 @@ fn a_network_is_trained_and_its_predictions_are_judged() {
         let cell = |round: usize, class: &str| {
             format!("document.querySelector('#rounds tr[data-round=\"{round}\"] .{class}').textContent")
         };
-        page.until(&format!("{} === '{:.3} (1 scan)'", cell(1, "unseen-dice"), expected.unseen)).await;
+        page.until(&format!("{} === '{:.3} (1 scan)'", cell(1, "free-dice"), expected.unseen)).await;
         page.until(&format!("{} === '{:.3} (2 scans)'", cell(1, "corrected-dice"), expected.corrected)).await;
         let voxels = page.ask(&cell(1, "voxels")).await;
         assert_eq!(voxels.as_str().unwrap().replace(',', ""), expected.voxels.to_string());

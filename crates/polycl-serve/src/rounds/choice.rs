@@ -42,6 +42,18 @@ pub fn reviewed(desk: &Desk, which: &Which) -> Answer<Vec<Arc<Entry>>> {
     Ok(chosen)
 }
 
+/// The names of the labels that masks show.
+///
+/// # Errors
+/// What reading a document says.
+pub fn organs(desk: &Desk, chosen: &[Arc<Entry>]) -> Answer<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in chosen {
+        names.extend(desk.document(entry)?.iter().flat_map(publish::shown).map(|(_, name)| name));
+    }
+    Ok(names)
+}
+
 /// The scans for which nothing will be proposed: one in four of those that are not reviewed, at least one where there are
 /// two, none of which any network has proposed anything for. Ids are hashes, so their order is by chance and stays.
 ///

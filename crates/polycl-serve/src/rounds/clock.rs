@@ -67,3 +67,31 @@ fn stored(entry: &Entry) -> Duration {
     let text = std::fs::read_to_string(entry.folder.join(FILE)).unwrap_or_default();
     text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{Server, runtime};
+
+    #[test]
+    fn time_counts_while_somebody_has_a_scan_open() {
+        runtime().block_on(async {
+            let server = Server::new();
+            let (id, _) = server.open("first", "a").await;
+            let entry = server.desk.entry(&id).unwrap();
+            let clock = Clock::default();
+            let span = Duration::from_secs(30);
+            clock.tick(&server.desk, span);
+            assert_eq!(clock.of(&entry), Duration::ZERO);
+            let listening = server.desk.hub.listen("a", Some(&id));
+            clock.tick(&server.desk, span);
+            clock.tick(&server.desk, span);
+            assert_eq!(clock.of(&entry), 2 * span);
+            clock.save(&server.desk);
+            assert_eq!((clock.of(&entry), Clock::default().of(&entry)), (2 * span, 2 * span));
+            drop(listening);
+            clock.tick(&server.desk, span);
+            assert_eq!(clock.of(&entry), 2 * span);
+        });
+    }
+}

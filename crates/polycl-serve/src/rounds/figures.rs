@@ -25,40 +25,49 @@ use crate::refusal::Answer;
 #[derive(Default)]
 pub struct Measuring {
     network: Option<(u32, Arc<Trained>)>,
-    /// What cannot be measured, until its mask changes.
-    failed: BTreeSet<(u32, String, u64)>,
+    /// Those that would tell nothing, until the mask changes.
+    passed_by: BTreeSet<(u32, String, u64)>,
 }
 
 impl Measuring {
-    /// Makes the next comparison; false where there is none.
+    /// Makes the next comparison; true where it gives a figure.
     pub fn next(&mut self, desk: &Desk) -> bool {
         let all = locked(&desk.rounds.all).clone();
-        for record in all.iter().filter(|record| record.step >= Step::Predict) {
-            for entry in desk.entries() {
-                let Some(when) = entry.when().filter(|_| entry.state() == "reviewed") else { continue };
-                let is_known = record.figures.get(&entry.id).is_some_and(|figure| figure.when == when);
-                let key = (record.number, entry.id.clone(), when);
-                if is_known || record.trained.contains(&entry.id) || self.failed.contains(&key) {
-                    continue;
-                }
-                match self.measure(desk, record, &all, &entry) {
-                    Ok(Some(figure)) => {
-                        let figure = Figure { when, ..figure };
-                        let id = entry.id.clone();
-                        let kept = desk
-                            .rounds
-                            .change(record.number, |record| drop(record.figures.insert(id, figure)));
-                        if kept.is_ok() {
-                            return true;
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(refusal) => desk.trouble(Some(&entry.id), &refusal.message),
-                }
-                self.failed.insert(key);
-            }
+        let Some((record, entry, when)) = self.wanted(desk, &all) else { return false };
+        let figure = self.measure(desk, record, &all, &entry).and_then(|figure| {
+            let Some(figure) = figure else { return Ok(false) };
+            desk.rounds.change(record.number, |record| {
+                record.figures.insert(entry.id.clone(), Figure { when, ..figure });
+            })?;
+            Ok(true)
+        });
+        let is_new = figure.unwrap_or_else(|refusal| {
+            desk.trouble(Some(&entry.id), &refusal.message);
+            false
+        });
+        if !is_new {
+            self.passed_by.insert((record.number, entry.id.clone(), when));
         }
-        false
+        is_new
+    }
+
+    /// The first round and reviewed scan that are not compared yet, and when the scan was changed last.
+    fn wanted<'a>(&self, desk: &Desk, all: &'a [Record]) -> Option<(&'a Record, Arc<Entry>, u64)> {
+        let entries = desk.entries();
+        let reviewed: Vec<(&Arc<Entry>, u64)> = entries
+            .iter()
+            .filter(|entry| entry.state() == "reviewed")
+            .filter_map(|entry| Some((entry, entry.when()?)))
+            .collect();
+        all.iter().filter(|record| record.step >= Step::Predict).find_map(|record| {
+            let is_open = |(entry, when): &&(&Arc<Entry>, u64)| {
+                let id = &entry.id;
+                record.figures.get(id).is_none_or(|figure| figure.when != *when)
+                    && !record.trained.contains(id)
+                    && !self.passed_by.contains(&(record.number, id.clone(), *when))
+            };
+            reviewed.iter().find(is_open).map(|(entry, when)| (record, Arc::clone(entry), *when))
+        })
     }
 
     /// Compares the prediction of a round with the mask of a scan; nothing where that would tell nothing.
@@ -201,7 +210,8 @@ pub fn told(desk: &Desk, record: &Record, all: &[Record]) -> Value {
             "scans": count(true),
             "dice": mean(true, |figure| figure.dice),
             "voxels": mean(true, |figure| Some(figure.voxels as f64)),
-            "seconds": mean(true, |figure| Some(figure.seconds as f64)),
+            // Of what no tab has had open the time is not known.
+            "seconds": mean(true, |figure| (figure.seconds > 0).then_some(figure.seconds as f64)),
         },
         "figures": figures.collect::<Vec<_>>(),
     })

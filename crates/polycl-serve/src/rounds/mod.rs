@@ -151,6 +151,7 @@ fn begin(desk: &Desk, number: u32, asked: &Asked) -> Answer<()> {
         step: Step::Import,
         pretrain: asked.pretrain,
         settings: asked.settings,
+        organs: choice::organs(desk, &chosen)?.into_iter().collect(),
         trained: ids(&chosen),
         seen: ids(&others),
         held_back: ids(&held_back),

@@ -2,7 +2,7 @@
 //! ends by itself where this server dies.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,7 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Exit codes of commands, as ARCHITECTURE.md lists them.
 const SOME_FAILED: i32 = 1;
-const HELD: i32 = 75;
 const STOPPED: i32 = 130;
 
 /// How a command is to go on.
@@ -38,7 +37,7 @@ pub enum End {
     /// Done but for some scans.
     SomeFailed,
     Stopped,
-    /// Another process is at work there.
+    /// The command of another server is at work still.
     Held,
     Failed(String),
 }
@@ -61,6 +60,10 @@ pub trait Rider {
 pub fn run(program: &Path, words: &[OsString], log: &Path, rider: &dyn Rider) -> Result<End> {
     let told = |e: std::io::Error| Error::io(log, "write what a command says", &e);
     let mut out = File::options().create(true).append(true).open(log).map_err(told)?;
+    // The command has the log, and so its lock, for as long as it is at work, even where its server has died.
+    if cfg!(unix) && matches!(out.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(End::Held);
+    }
     let line = words.join(&OsString::from(" "));
     writeln!(out, "$ polycl {}", line.display()).map_err(told)?;
     let mut said = Said { file: File::open(log).map_err(told)?, rest: String::new(), error: None };
@@ -100,7 +103,6 @@ fn end(status: ExitStatus, wish: Wish, error: Option<String>) -> End {
     match status.code() {
         Some(0) => End::Done,
         Some(SOME_FAILED) if error.is_none() => End::SomeFailed,
-        Some(HELD) => End::Held,
         Some(STOPPED) => End::Stopped,
         None if wish == Wish::Stop => End::Stopped,
         _ => End::Failed(error.unwrap_or_else(|| format!("The command has failed: {status}."))),

@@ -101,7 +101,9 @@ pub fn keep(desk: &Desk, round: u32, id: &str, mask: &[u16]) -> Result<()> {
 /// # Errors
 /// [`polycl_base::Kind::Io`]
 pub fn arrived(desk: &Desk, round: u32, id: &str, labels: &BTreeSet<u16>) -> Result<()> {
-    desk.rounds.change(round, |record| drop(record.arrived.insert(id.to_owned(), labels.clone())))
+    desk.rounds.change(round, |record| {
+        record.arrived.insert(id.to_owned(), labels.clone());
+    })
 }
 
 /// A proposal as it arrived; nothing where it cannot be read.

@@ -32,6 +32,8 @@ pub struct Record {
     pub pretrain: bool,
     #[serde(default)]
     pub settings: Scale,
+    /// The organs that the masks show.
+    pub organs: Vec<String>,
     /// Those whose masks train.
     pub trained: BTreeSet<String>,
     /// Those on which the encoder is pre-trained, without masks.

@@ -61,7 +61,12 @@ fn go_through(desk: &Arc<Desk>, work: &Work) -> Answer<()> {
 fn command(desk: &Desk, work: &Work, record: &Record) -> Answer<bool> {
     let folder = std::path::absolute(record::folder(&desk.rounds.folder, work.number))
         .unwrap_or_else(|_| record::folder(&desk.rounds.folder, work.number));
-    let round = Round { folder: &folder, pretrained: record.pretrain, scale: record.settings };
+    let round = Round {
+        folder: &folder,
+        pretrained: record.pretrain,
+        organs: &record.organs,
+        scale: record.settings,
+    };
     let words = match record.step {
         Step::Import => round.import(),
         Step::Pretrain => round.pretrain(),

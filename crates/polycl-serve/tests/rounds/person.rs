@@ -91,6 +91,7 @@ impl Person<'_> {
             if let Some(found) = is_so(&rounds) {
                 return found;
             }
+            assert!(rounds["now"]["error"].is_null(), "{what}: {rounds:#}");
             assert!(begun.elapsed() < Duration::from_secs(300), "{what}: {rounds:#}");
             std::thread::sleep(Duration::from_millis(50));
         }
