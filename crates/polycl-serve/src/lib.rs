@@ -103,7 +103,7 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
     desk.sign(&format!("http://{host}"))?;
     let url = |token: &str| format!("http://{host}/?token={token}");
     let told = Address { url: url(guard.token()), url_for_once: url(&guard.token_for_once()?) };
-    let second = second(&desk, &guard, ip).await?;
+    let nninteractive = open_nninteractive(&desk, &guard, ip).await?;
     let router = guarded(&desk, guard);
     let lister = {
         let desk = Arc::clone(&desk);
@@ -116,7 +116,7 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
         })
     };
     watch.partial(&told);
-    let second = second.map(|(door, task)| {
+    let nninteractive = nninteractive.map(|(door, task)| {
         watch.partial(&door);
         task
     });
@@ -125,8 +125,7 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
     let server = tokio::spawn(server.into_future());
     stopped(&desk, watch, &lister).await;
     let _ = end.send(());
-    // Clients find an ended server again as they do one that was never there.
-    second.iter().for_each(JoinHandle::abort);
+    nninteractive.iter().for_each(JoinHandle::abort);
     // What is acknowledged is stored: nobody loses anything who is cut off.
     let _ = tokio::time::timeout(PATIENCE, server).await;
     let listed = lister.join().unwrap_or(Ok(()));
@@ -135,7 +134,11 @@ async fn serve(request: Request, watch: &dyn Watch) -> Result<()> {
 }
 
 /// Serves nnInteractive's clients on a port of their own, where that is wanted.
-async fn second(desk: &Arc<Desk>, guard: &Guard, ip: IpAddr) -> Result<Option<(Door, JoinHandle<()>)>> {
+async fn open_nninteractive(
+    desk: &Arc<Desk>,
+    guard: &Guard,
+    ip: IpAddr,
+) -> Result<Option<(Door, JoinHandle<()>)>> {
     let request = &desk.request;
     let Some(port) = request.nninteractive else { return Ok(None) };
     let wanted = SocketAddr::new(ip, port);

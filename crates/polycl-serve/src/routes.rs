@@ -92,7 +92,7 @@ fn page_file(name: &str) -> Response {
 }
 
 /// Does work that may take a while in a thread for it.
-async fn apart<T: Send + 'static>(
+pub async fn apart<T: Send + 'static>(
     desk: Arc<Desk>,
     work: impl FnOnce(&Arc<Desk>) -> Answer<T> + Send + 'static,
 ) -> Answer<T> {
@@ -158,7 +158,7 @@ async fn writing(
     .await
 }
 
-fn json(value: &Value) -> Response {
+pub fn json(value: &Value) -> Response {
     ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
