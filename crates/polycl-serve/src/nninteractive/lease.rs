@@ -41,6 +41,8 @@ pub struct Lease {
     /// When a person last did something, and when anything was last heard.
     clocks: Mutex<[Instant; 2]>,
     pub session: Mutex<Option<Session>>,
+    /// The id of the session's scan, known also while the session is at work.
+    pub scan: Mutex<Option<String>>,
     /// Listens to the scan, as a page does that shows it.
     ear: Mutex<Option<AbortHandle>>,
 }
@@ -92,6 +94,7 @@ impl Leases {
             tab: format!("nnInteractive {number}"),
             clocks: Mutex::new([Instant::now(); 2]),
             session: Mutex::default(),
+            scan: Mutex::default(),
             ear: Mutex::default(),
         });
         held.push(Arc::clone(&lease));
@@ -116,7 +119,7 @@ impl Leases {
         let held = locked(&self.held);
         let own = held.iter().find(|lease| guard::same(&lease.token, token));
         own.cloned().ok_or_else(|| {
-            Refusal::new(StatusCode::GONE, "no_lease", "The session has ended.").hint("connect again")
+            Refusal::new(StatusCode::GONE, "no_lease", "The session has ended.").hint("call claim again")
         })
     }
 
@@ -126,10 +129,10 @@ impl Leases {
         self.times.idle.saturating_sub(active.elapsed()).as_secs_f64()
     }
 
-    /// Takes the leases away that are over.
-    pub fn sweep(&self) -> Vec<Arc<Lease>> {
+    /// Takes the leases away that are over at a moment.
+    pub fn sweep(&self, now: Instant) -> Vec<Arc<Lease>> {
         let is_over = |lease: &mut Arc<Lease>| {
-            let [active, seen] = locked(&lease.clocks).map(|when| when.elapsed());
+            let [active, seen] = locked(&lease.clocks).map(|when| now.saturating_duration_since(when));
             // What works is neither idle nor dead.
             lease.session.try_lock().is_ok() && (active > self.times.idle || seen > self.times.liveness)
         };
@@ -153,22 +156,24 @@ mod tests {
 
     #[test]
     fn leases_end() {
-        let [idle, liveness] = [Duration::from_millis(80), Duration::from_millis(50)];
-        let leases = Leases::new(Times { idle, liveness, ..Times::default() });
-        let [silent, busy] = [(); 2].map(|()| leases.claim().unwrap().unwrap());
-        assert!(leases.sweep().is_empty());
-        assert_ne!((&silent.token, &silent.tab), (&busy.token, &busy.tab));
-        for _ in 0..6 {
-            std::thread::sleep(Duration::from_millis(10));
-            leases.find(&busy.token, false).unwrap();
-        }
-        let gone = leases.sweep();
+        let leases = Leases::default();
+        let [silent, alive] = [(); 2].map(|()| leases.claim().unwrap().unwrap());
+        let began = Instant::now();
+        let after = |seconds: u64| began + Duration::from_secs(seconds);
+        assert!(leases.sweep(after(50)).is_empty());
+        assert_ne!((&silent.token, &silent.tab), (&alive.token, &alive.tab));
+        locked(&alive.clocks)[1] = after(50);
+        // What works is left alone.
+        let work = locked(&silent.session);
+        assert!(leases.sweep(after(70)).is_empty());
+        drop(work);
+        let gone = leases.sweep(after(70));
         assert_eq!(gone.iter().map(|lease| &lease.token).collect::<Vec<_>>(), [&silent.token]);
         assert_eq!(leases.find(&silent.token, true).err().unwrap().status, StatusCode::GONE);
+        assert!(leases.find(&alive.token, false).is_ok());
         // Signs of life alone keep no lease for ever.
-        std::thread::sleep(Duration::from_millis(30));
-        leases.find(&busy.token, false).unwrap();
-        assert_eq!(leases.sweep().len(), 1);
+        locked(&alive.clocks)[1] = after(600);
+        assert_eq!(leases.sweep(after(610)).len(), 1);
         let all: Vec<_> = (0..CLIENTS).map(|_| leases.claim().unwrap().unwrap()).collect();
         assert!(leases.claim().unwrap().is_none());
         leases.release(&all[0].token);

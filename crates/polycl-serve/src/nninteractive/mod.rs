@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -25,13 +25,15 @@ use axum::{Router, middleware};
 use futures_core::Stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::desk::Desk;
 use crate::guard::{self, Guard};
 use crate::hub::Events;
 use crate::locked::locked;
 use crate::refusal::{Answer, Refusal, detailed};
+use crate::routes::{apart, json};
+use crate::{waited, work};
 pub use lease::Times;
 use lease::{CLIENTS, Lease, Leases};
 use nnia::Array;
@@ -46,6 +48,8 @@ const MASK: usize = 1 << 30;
 const IMAGE: usize = 4 << 30;
 /// Voxels of an image: a thousand in each direction.
 const VOXELS: usize = 1 << 30;
+/// The time that a network has to end for an image that nobody needs any more.
+const STOP: Duration = Duration::from_secs(10);
 /// Seconds after which a client may ask for a place again.
 const RETRY: u64 = 10;
 /// The version of the protocol's first server that spoke it as this one does.
@@ -79,28 +83,28 @@ impl Door {
     fn end(&self, leases: &[Arc<Lease>]) {
         for lease in leases {
             lease.listen(None);
-            if let Some(session) = locked(&lease.session).take() {
-                self.leave(lease, &session.scan);
-            }
+            // One that works is waited for.
+            *locked(&lease.session) = None;
+            self.leave(lease);
         }
     }
 
-    fn leave(&self, lease: &Lease, scan: &str) {
-        let is_sent = self.desk.entry(scan).is_ok_and(|entry| entry.is_sent());
-        if is_sent && let Some(scan) = self.desk.opened(scan) {
-            crate::work::stop(&scan);
+    /// Gives the pen of a lease's scan back.
+    fn leave(&self, lease: &Lease) {
+        let Some(id) = locked(&lease.scan).take() else { return };
+        let is_used = self.leases.all().iter().any(|other| locked(&other.scan).as_ref() == Some(&id));
+        let is_over = !is_used && self.desk.entry(&id).is_ok_and(|entry| entry.is_sent());
+        if is_over && let Some(scan) = self.desk.opened(&id) {
+            work::stop(&scan);
+            // One that does not end loses nothing that anybody wants.
+            let _ = waited::rests(&scan, Instant::now() + STOP);
         }
-        if let Err(error) = self.desk.leave(scan, &lease.tab) {
-            self.desk.trouble(Some(scan), &error.to_string());
+        if let Err(error) = self.desk.leave(&id, &lease.tab) {
+            self.desk.trouble(Some(&id), &error.to_string());
         }
-        let uses = |other: &Arc<Lease>| {
-            let session = locked(&other.session);
-            session.as_ref().is_some_and(|session| session.scan == scan)
-        };
-        let others = self.leases.all();
-        if is_sent && !others.iter().any(|other| !std::ptr::eq(&**other, lease) && uses(other)) {
-            self.desk.forget(scan);
-            locked(&self.told).remove(scan);
+        if is_over {
+            self.desk.forget(&id);
+            locked(&self.told).remove(&id);
         }
     }
 
@@ -108,7 +112,7 @@ impl Door {
     pub async fn sweep(self: Arc<Self>) {
         loop {
             tokio::time::sleep(self.leases.times.liveness / 4).await;
-            let over = self.leases.sweep();
+            let over = self.leases.sweep(Instant::now());
             if !over.is_empty() {
                 let door = Arc::clone(&self);
                 let _ = tokio::task::spawn_blocking(move || door.end(&over)).await;
@@ -143,10 +147,6 @@ pub fn routes(door: &Arc<Door>, guard: Arc<Guard>) -> Router {
     Router::new().route("/healthz", get(|| async { json(&json!({"ok": true})) })).merge(known)
 }
 
-fn json(value: &Value) -> Response {
-    ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
-}
-
 fn bad(text: impl std::fmt::Display) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "bad_request", text.to_string())
 }
@@ -174,14 +174,6 @@ fn token(headers: &HeaderMap) -> &str {
     headers.get(TOKEN).and_then(|token| token.to_str().ok()).unwrap_or_default()
 }
 
-/// Does work that may take a while in a thread for it.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        let message = "Something failed in a way that nobody foresaw.";
-        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", message))
-    })
-}
-
 /// Does something on the object of a client.
 async fn working(
     door: Arc<Door>,
@@ -190,7 +182,7 @@ async fn working(
 ) -> Answer<Response> {
     let until = Instant::now() + door.leases.times.patience;
     let lease = door.leases.find(token(&headers), true)?;
-    apart(move || {
+    apart(Arc::clone(&door.desk), move |_| {
         let mut session = locked(&lease.session);
         let session = session.as_mut().ok_or_else(|| {
             Refusal::conflict("no_image", "No image was sent yet.").hint("call set_image first")
@@ -228,10 +220,10 @@ fn prediction(turn: &mut Turn<'_>, ran: bool) -> Response {
 const META_NAME: axum::http::HeaderName = axum::http::HeaderName::from_static(META);
 
 async fn claim(State(door): Shared) -> Answer<Response> {
-    apart(move || {
-        door.desk.load();
-        door.desk.needed_follower()?;
-        door.end(&door.leases.sweep());
+    apart(Arc::clone(&door.desk), move |desk| {
+        desk.load();
+        desk.needed_follower()?;
+        door.end(&door.leases.sweep(Instant::now()));
         let times = door.leases.times;
         let Some(lease) = door.leases.claim()? else {
             let message = format!("All {CLIENTS} places are taken.");
@@ -285,7 +277,7 @@ async fn set_image(State(door): Shared, request: Request) -> Answer<Response> {
     let Sent { image_properties: Properties { spacing } } = meta(&parts.headers)?;
     let bytes = read(body, IMAGE).await?;
     let (served, own) = (Arc::clone(&door), Arc::clone(&lease));
-    let (id, answer) = apart(move || {
+    let (id, answer) = apart(Arc::clone(&door.desk), move |_| {
         let (door, lease) = (served, own);
         let array = Array::read(&bytes, VOXELS).map_err(bad)?;
         drop(bytes);
@@ -301,9 +293,8 @@ async fn set_image(State(door): Shared, request: Request) -> Answer<Response> {
             return Err(bad("The spacing has three sides above 0."));
         }
         let mut session = locked(&lease.session);
-        if let Some(before) = session.take() {
-            door.leave(&lease, &before.scan);
-        }
+        *session = None;
+        door.leave(&lease);
         let upload = upload::open(&door.desk, &lease.tab, [x, y, z], spacing, voxels)?;
         let entry = &upload.scan.entry;
         let note = match upload.is_known {
@@ -312,6 +303,7 @@ async fn set_image(State(door): Shared, request: Request) -> Answer<Response> {
         };
         let scan = upload.is_known.then_some(&entry.name);
         let answer = json!({"original_image_shape": [1, z, y, x], "polycl": {"scan": scan, "note": note}});
+        *locked(&lease.scan) = Some(entry.id.clone());
         *session = Some(Session::new(&upload, [x, y, z]));
         Ok((entry.id.clone(), answer))
     })
@@ -334,7 +326,7 @@ async fn set_target_buffer(State(door): Shared, request: Request) -> Answer<Resp
     let (parts, body) = request.into_parts();
     let Buffer { shape: [z, y, x] } = parsed(&read(body, SMALL).await?)?;
     let lease = door.leases.find(token(&parts.headers), true)?;
-    apart(move || {
+    apart(Arc::clone(&door.desk), move |_| {
         let mut session = locked(&lease.session);
         if let Some(session) = session.as_mut() {
             if session.shape() != [x, y, z] {
@@ -355,7 +347,7 @@ async fn set_do_autozoom(State(door): Shared, headers: HeaderMap) -> Answer<Resp
 
 async fn reset(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
     let lease = door.leases.find(token(&headers), true)?;
-    apart(move || {
+    apart(Arc::clone(&door.desk), move |_| {
         if let Some(session) = locked(&lease.session).as_mut() {
             session.reset();
         }
@@ -378,7 +370,7 @@ async fn status(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
 
 async fn release(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
     let gone = door.leases.release(token(&headers));
-    apart(move || {
+    apart(Arc::clone(&door.desk), move |_| {
         door.end(gone.as_slice());
         Ok(json(&json!({"released": true})))
     })

@@ -11,7 +11,7 @@ use crate::nninteractive::{Door, Times, routes};
 
 const DOOR: &str = "127.0.0.1:1527";
 /// Columns, rows and slices of a scan with a bright rod in it.
-const ROD: [usize; 3] = [64, 56, 24];
+const ROD: [usize; 3] = [64, 56, 10];
 
 struct Client {
     router: Router,
@@ -114,7 +114,7 @@ fn write_rod(path: &Path) -> Vec<u8> {
     let hu = |at: usize| if is_rod(at) { 120.0 } else { (at % 7) as f32 - 40.0 };
     let voxels = (0..space.voxels()).map(hu).collect();
     nifti::write_image(path, &Volume { space, voxels }).unwrap();
-    (0..nx * ny).map(|pixel| u8::from(is_rod(pixel + 10 * nx * ny))).collect()
+    (0..nx * ny).map(|pixel| u8::from(is_rod(pixel + 4 * nx * ny))).collect()
 }
 
 /// Draws the rod in a slice, and asks until there is nothing new; the volume, and how often it was asked.
@@ -122,7 +122,7 @@ async fn follow(times: Times) -> (Vec<u8>, usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rod.nii.gz");
     let slice = write_rod(&path);
-    let request = Request { weights: None, ..request(folder.path()) };
+    let request = Request { weights: None, cache_limit: 1 << 30, ..request(folder.path()) };
     let server = Server::with(folder, request);
     let mut client = Client::new(&server, times);
     client.claim().await;
@@ -137,7 +137,7 @@ async fn follow(times: Times) -> (Vec<u8>, usize) {
     assert_eq!(known.json()["polycl"]["scan"], "rod", "{}", known.json());
     assert_eq!(known.json()["original_image_shape"], json!([1, z, y, x]));
     let mut shown = vec![0; x * y * z];
-    let meta = json!({"include_interaction": true, "interaction_bbox": [[10, 11], [0, y], [0, x]]});
+    let meta = json!({"include_interaction": true, "interaction_bbox": [[4, 5], [0, y], [0, x]]});
     let began = Instant::now();
     let mut answer = client.post("/add_lasso_interaction", meta, Body::from(write([1, y, x], &slice))).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer.bytes));
@@ -189,6 +189,6 @@ fn a_slow_network_answers_in_time_and_goes_on() {
         assert!(at_once == bit_by_bit, "the same volume, however often it was stopped");
         assert!(asked > 2, "{asked} answers");
         let slices = at_once.chunks(ROD[0] * ROD[1]).filter(|slice| slice.contains(&1)).count();
-        assert!(slices > 15, "the rod is followed: {slices} slices");
+        assert!(slices > 6, "the rod is followed: {slices} slices");
     });
 }
