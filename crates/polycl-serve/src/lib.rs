@@ -17,6 +17,7 @@ mod labels;
 mod locked;
 mod marks;
 mod monai;
+pub mod multipart;
 mod page;
 mod publish;
 mod queue;
