@@ -3,10 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use polycl_fuzz::proportionate;
-
-// The reader uses nothing of its crate, which would bring burn.
-#[path = "../../crates/polycl-serve/src/monai/multipart.rs"]
-mod multipart;
+use polycl_serve::multipart;
 
 const LIST: usize = 8 << 10;
 

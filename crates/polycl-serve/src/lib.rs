@@ -18,6 +18,7 @@ mod labels;
 mod locked;
 mod marks;
 mod monai;
+pub mod multipart;
 mod nninteractive;
 mod page;
 mod publish;

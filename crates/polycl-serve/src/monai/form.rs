@@ -8,7 +8,7 @@ use polycl_image::{Space, files};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use super::multipart::{Part, parts};
+use crate::multipart::{Part, parts};
 use crate::refusal::{Answer, Refusal};
 
 /// A form, whose bytes stay where they are.

@@ -9,10 +9,10 @@ use polycl_image::{Image, files};
 use super::Door;
 use super::form::{Temporary, checked, unreadable};
 use super::login::Sent;
-use super::multipart::Part;
 use super::seen::is_squared;
 use crate::desk::Desk;
 use crate::folder::Entry;
+use crate::multipart::Part;
 use crate::recognise::{Recognised, recognise};
 use crate::refusal::{Answer, Refusal};
 

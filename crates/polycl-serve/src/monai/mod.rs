@@ -5,7 +5,6 @@ mod image;
 mod infer;
 mod info;
 mod login;
-mod multipart;
 mod nrrd;
 mod numbers;
 mod sample;
@@ -30,6 +29,7 @@ use serde_json::{Value, json};
 
 use crate::desk::Desk;
 use crate::guard::{Guard, random, same, sealed};
+use crate::multipart;
 use crate::refusal::{Answer, Refusal, detailed};
 use crate::routes::{NAME, apart, json};
 use form::Form;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use polycl_base::hex;
 use polycl_image::files::Format;
 use polycl_image::{Input, Mask};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::Door;
 use super::login::Login;
@@ -20,6 +22,7 @@ use crate::journal;
 use crate::publish::is_blank;
 use crate::queue;
 use crate::refusal::{Answer, Refusal};
+use crate::scan::stamp;
 
 /// The one strategy: the order of the workbench's queue.
 pub const STRATEGY: &str = "queue";
@@ -57,11 +60,19 @@ pub fn next(door: &Door, login: &Login, strategy: &str) -> Answer<Value> {
         return Ok(json!({}));
     };
     let entry = door.desk.entry(&scan)?;
-    let mut answer = json!({"id": login.id(&scan, true)?, "name": file_name(&entry)});
+    // What is called the patient's is the name of the volume in 3D Slicer.
+    let mut answer =
+        json!({"id": login.id(&scan, true)?, "name": cached_name(&entry), "PatientID": entry.name});
     if let Some(path) = shared_path(&door.desk, &entry) {
         answer["path"] = path.into();
     }
     Ok(answer)
+}
+
+/// The name under which 3D Slicer keeps a scan's file; it does not fetch one again of a name that it knows.
+fn cached_name(entry: &Entry) -> String {
+    let digest = Sha256::digest(format!("{} {}", entry.id, stamp(&entry.input)));
+    format!("{}.{}.nrrd", entry.name, &hex(&digest)[..8])
 }
 
 fn file_name(entry: &Entry) -> String {

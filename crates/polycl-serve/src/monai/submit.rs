@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use polycl_base::Error;
-use polycl_image::files::Reading;
+use polycl_image::files::{self, Reading};
 use polycl_image::names;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,8 +38,10 @@ pub fn submit(door: &Door, login: &Login, seen: &Seen, form: &Form<'_>) -> Answe
     checked(&path, seen.space.voxels())?;
     let mask = Reading::default().mask(&path).map_err(unreadable)?;
     // Segmentations of 3D Slicer bring the names of their numbers.
-    let own = names::beside(&path).map_err(unreadable)?.names;
-    let told = if own.is_empty() { numbers::names(&mask.voxels, &label_info)? } else { own };
+    let told = match files::is_segmentation(&path) {
+        true => names::beside(&path).map_err(unreadable)?.names,
+        false => numbers::names(&mask.voxels, &label_info)?,
+    };
     let told: Vec<(u16, String)> = told.into_iter().filter(|(_, name)| !is_own(name)).collect();
     let names: Vec<String> = told.iter().map(|(_, name)| name.trim().to_owned()).collect();
     check(&names)?;

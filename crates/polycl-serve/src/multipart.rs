@@ -1,5 +1,4 @@
-//! Forms with files, `multipart/form-data`: taken apart where they lie, and written. Uses nothing of this crate, so that
-//! it can be fuzzed alone.
+//! Forms with files, `multipart/form-data`: taken apart where they lie, and written. Public for fuzzing.
 
 /// Parts of a form, and bytes of a part's header and of the line between two parts.
 const PARTS: usize = 16;
