@@ -27,7 +27,7 @@ struct Wanted {
 pub fn trainers(desk: &Desk) -> Map<String, Value> {
     let mut trainers = Map::new();
     if desk.request.program.is_some() {
-        let text = "Reviewed scans train a network, which then proposes masks for the others";
+        let text = "Reviewed scans train a network, which then proposes masks for all other scans";
         trainers.insert(TRAINER.to_owned(), json!({"description": text, "config": {"pretrain": false}}));
     }
     trainers
@@ -105,7 +105,7 @@ pub fn status(desk: &Desk, if_running: bool) -> Answer<Value> {
     let latest = table["rounds"].as_array().and_then(|rounds| rounds.last());
     if !is_running && (if_running || latest.is_none()) {
         return Err(
-            Refusal::missing("no_training", "No training is at work.").hint("review scans, then start one")
+            Refusal::missing("no_training", "No training is at work.").hint("draw the organs in some scans, mark these as reviewed, and start one")
         );
     }
     let status = match (is_running, now.is_null(), now["error"].is_null()) {
