@@ -52,6 +52,10 @@ fn go_through(desk: &Arc<Desk>, work: &Work) -> Answer<()> {
         if !done {
             return Ok(());
         }
+        // Whoever hears that a network predicts finds it there.
+        if record.next() == Step::Predict {
+            propose::load(desk, work.number)?;
+        }
         desk.rounds.change(work.number, |record| record.step = record.next())?;
     }
     Ok(())

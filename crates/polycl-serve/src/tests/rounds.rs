@@ -157,7 +157,7 @@ fn a_round_runs_pauses_stops_and_goes_on() {
         // This program leaves no network.
         bench.until_rest();
         let now = bench.now();
-        assert_eq!(now["step"], "predict");
+        assert_eq!(now["step"], "finetune");
         assert!(now["error"].as_str().unwrap().contains("run.json"), "{now}");
         assert_eq!(bench.read("calls").lines().count(), 3);
     });
