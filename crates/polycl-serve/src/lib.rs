@@ -46,6 +46,7 @@ use tokio::task::JoinHandle;
 
 use desk::Desk;
 use guard::Guard;
+pub use nninteractive::nnia;
 pub use settings::Request;
 
 /// Patients of a demo, and the side of their slices, on which LiteMedSAM works.
