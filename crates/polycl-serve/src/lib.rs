@@ -53,6 +53,7 @@ use tokio::task::JoinHandle;
 use desk::Desk;
 pub use doors::Door;
 use guard::Guard;
+pub use nninteractive::nnia;
 pub use settings::Request;
 
 /// Patients of a demo, and the side of their slices, on which LiteMedSAM works.

@@ -175,10 +175,10 @@ fn float_image(bytes: &[u8]) -> Vec<u8> {
     packed
 }
 
+/// Passed over where `polycl fetch litemedsam` was not run.
 #[test]
 fn a_slow_network_answers_in_time_and_goes_on() {
     if fetch::needed("litemedsam").is_err() {
-        eprintln!("skipped: polycl fetch litemedsam");
         return;
     }
     runtime().block_on(async {
