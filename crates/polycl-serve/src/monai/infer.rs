@@ -266,7 +266,8 @@ impl Turn<'_> {
             }
             (plane, (0..has.len()).filter(|&k| has[k] == [true; 2]).collect::<Vec<usize>>())
         });
-        planes.into_iter().filter(|(_, planes)| !planes.is_empty()).min_by_key(|(_, planes)| planes.len())
+        // Where planes of a kind are all as they were, the client merely lacks what is in others.
+        planes.into_iter().min_by_key(|(_, planes)| planes.len()).filter(|(_, planes)| !planes.is_empty())
     }
 
     /// Pixels to set and to clear in a plane, so that the label is what is drawn there.
