@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use polycl_base::{Error, output};
+use polycl_base::{Error, hex, output};
 use polycl_image::orient::Reorientation;
 use polycl_image::{Image, files};
+use sha2::{Digest, Sha256};
 
 use super::Door;
 use super::form::{Temporary, checked, unreadable};
@@ -49,7 +50,8 @@ fn known(desk: &Desk, image: &Image) -> Option<Sent> {
 
 /// Keeps an image beside the documents, and its masks with it; gives its id.
 fn keep(door: &Door, image: &Image, file: &Temporary) -> Answer<String> {
-    let mut id = image.fingerprint();
+    // Not the fingerprint itself, by which another door may know an image that it forgets.
+    let mut id = hex(&Sha256::digest(format!("monai {}", image.fingerprint())));
     id.truncate(DIGITS);
     if door.desk.entry(&id).is_ok() {
         return Ok(id);

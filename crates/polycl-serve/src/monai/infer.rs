@@ -191,10 +191,10 @@ impl Turn<'_> {
     ) -> Answer<bool> {
         let (desk, scan, author) = (&self.door.desk, &self.seen.scan, &self.login.author);
         let view = self.seen.view(plane);
-        let is_drawn = scan.with(|sheet| view.cut(&sheet.document.mask, k).any(|own| own == label));
+        let is_drawn = || scan.with(|sheet| view.cut(&sheet.document.mask, k).any(|own| own == label));
         let area = match roi {
             Some((_, area)) => Some(area),
-            None if is_drawn => None,
+            None if is_drawn() => None,
             // The ends of an organ are a box around it.
             None => {
                 let ends: Vec<[usize; 2]> =
@@ -212,6 +212,11 @@ impl Turn<'_> {
         points.truncate(POINTS);
         let asked = Prompt { tab: author.tab.clone(), label, plane, k, area, points, over: false };
         work::prompt(desk, scan, author, &asked)?;
+        if !is_drawn() {
+            let message = "The network found nothing there that is free of other labels.";
+            return Err(Refusal::conflict("nothing_found", message)
+                .hint("remove other labels from there in the workbench, or move the box"));
+        }
         Ok(true)
     }
 
@@ -262,7 +267,8 @@ impl Turn<'_> {
             }
             (plane, (0..has.len()).filter(|&k| has[k] == [true; 2]).collect::<Vec<usize>>())
         });
-        planes.into_iter().filter(|(_, planes)| !planes.is_empty()).min_by_key(|(_, planes)| planes.len())
+        // Where planes of a kind are all as they were, the client merely lacks what is in others.
+        planes.into_iter().min_by_key(|(_, planes)| planes.len()).filter(|(_, planes)| !planes.is_empty())
     }
 
     /// Pixels to set and to clear in a plane, so that the label is what is drawn there.
