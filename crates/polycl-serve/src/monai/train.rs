@@ -104,9 +104,8 @@ pub fn status(desk: &Desk, if_running: bool) -> Answer<Value> {
     let table = if if_running { Value::Null } else { rounds::table(desk) };
     let latest = table["rounds"].as_array().and_then(|rounds| rounds.last());
     if !is_running && (if_running || latest.is_none()) {
-        return Err(
-            Refusal::missing("no_training", "No training is at work.").hint("draw the organs in some scans, mark these as reviewed, and start one")
-        );
+        return Err(Refusal::missing("no_training", "No training is at work.")
+            .hint("draw the organs in some scans, mark these as reviewed, and start one"));
     }
     let status = match (is_running, now.is_null(), now["error"].is_null()) {
         (true, ..) => "RUNNING",
