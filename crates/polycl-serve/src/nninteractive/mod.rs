@@ -151,7 +151,8 @@ fn bad(text: impl std::fmt::Display) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "bad_request", text.to_string())
 }
 
-/// A body, of so many bytes at most.
+/// A body, of so many bytes at most. All bodies are read before anything is answered, wanted or not: a connection that ends with
+/// unread bytes is reset, and the client never sees the answer.
 async fn read(body: Body, most: usize) -> Answer<Bytes> {
     let too_large = |_| {
         let message = format!("The body did not arrive whole, or has more than {most} bytes.");
@@ -219,7 +220,7 @@ fn prediction(turn: &mut Turn<'_>, ran: bool) -> Response {
 
 const META_NAME: axum::http::HeaderName = axum::http::HeaderName::from_static(META);
 
-async fn claim(State(door): Shared) -> Answer<Response> {
+async fn claim(State(door): Shared, _: Bytes) -> Answer<Response> {
     apart(Arc::clone(&door.desk), move |desk| {
         desk.load();
         desk.needed_follower()?;
@@ -273,9 +274,9 @@ async fn set_image(State(door): Shared, request: Request) -> Answer<Response> {
         spacing: Option<[f64; 3]>,
     }
     let (parts, body) = request.into_parts();
+    let bytes = read(body, IMAGE).await?;
     let lease = door.leases.find(token(&parts.headers), true)?;
     let Sent { image_properties: Properties { spacing } } = meta(&parts.headers)?;
-    let bytes = read(body, IMAGE).await?;
     let (served, own) = (Arc::clone(&door), Arc::clone(&lease));
     let (id, answer) = apart(Arc::clone(&door.desk), move |_| {
         let (door, lease) = (served, own);
@@ -340,12 +341,12 @@ async fn set_target_buffer(State(door): Shared, request: Request) -> Answer<Resp
 }
 
 /// There is no zoom: objects are followed through the whole scan.
-async fn set_do_autozoom(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
+async fn set_do_autozoom(State(door): Shared, headers: HeaderMap, _: Bytes) -> Answer<Response> {
     door.leases.find(token(&headers), true)?;
     Ok(json(&json!({})))
 }
 
-async fn reset(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
+async fn reset(State(door): Shared, headers: HeaderMap, _: Bytes) -> Answer<Response> {
     let lease = door.leases.find(token(&headers), true)?;
     apart(Arc::clone(&door.desk), move |_| {
         if let Some(session) = locked(&lease.session).as_mut() {
@@ -356,7 +357,7 @@ async fn reset(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
     .await
 }
 
-async fn heartbeat(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
+async fn heartbeat(State(door): Shared, headers: HeaderMap, _: Bytes) -> Answer<Response> {
     let lease = door.leases.find(token(&headers), false)?;
     Ok(json(&json!({"remaining_seconds": door.leases.remaining(&lease)})))
 }
@@ -368,7 +369,7 @@ async fn status(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
     Ok(json(&json!({"remaining_seconds": remaining, "idle_timeout_seconds": idle})))
 }
 
-async fn release(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
+async fn release(State(door): Shared, headers: HeaderMap, _: Bytes) -> Answer<Response> {
     let gone = door.leases.release(token(&headers));
     apart(Arc::clone(&door.desk), move |_| {
         door.end(gone.as_slice());
@@ -454,9 +455,9 @@ async fn lasso(State(door): Shared, request: Request) -> Answer<Response> {
         prompted: Prompted,
     }
     let (parts, body) = request.into_parts();
+    let bytes = read(body, MASK).await?;
     let Sent { interaction_bbox, prompted } = meta(&parts.headers)?;
     let how = prompted.how();
-    let bytes = read(body, MASK).await?;
     working(door, parts.headers, move |turn| {
         let shape = turn.session.shape();
         let array = Array::read(&bytes, turn.session.voxels()).map_err(bad)?;
@@ -496,7 +497,7 @@ fn tight(block: &Block, inside: &[bool]) -> Option<(Block, Vec<bool>)> {
 }
 
 /// Scribbles are not advertised: the network has learnt boxes.
-async fn scribble() -> Refusal {
+async fn scribble(_: Bytes) -> Refusal {
     Refusal::senseless("no_scribbles", "Scribbles are of no use to this network.")
         .hint("draw a lasso or a box instead")
 }
@@ -508,8 +509,8 @@ async fn seed(State(door): Shared, request: Request) -> Answer<Response> {
         run_prediction: bool,
     }
     let (parts, body) = request.into_parts();
-    let Sent { run_prediction } = meta(&parts.headers)?;
     let bytes = read(body, MASK).await?;
+    let Sent { run_prediction } = meta(&parts.headers)?;
     working(door, parts.headers, move |turn| {
         let array = Array::read(&bytes, turn.session.voxels()).map_err(bad)?;
         let [x, y, z] = turn.session.shape();
@@ -526,7 +527,7 @@ async fn seed(State(door): Shared, request: Request) -> Answer<Response> {
 }
 
 /// What has come of a propagation that goes on.
-async fn predict(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
+async fn predict(State(door): Shared, headers: HeaderMap, _: Bytes) -> Answer<Response> {
     working(door, headers, |turn| {
         turn.catch_up()?;
         Ok(prediction(turn, true))
@@ -534,7 +535,7 @@ async fn predict(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
     .await
 }
 
-async fn undo(State(door): Shared, headers: HeaderMap) -> Answer<Response> {
+async fn undo(State(door): Shared, headers: HeaderMap, _: Bytes) -> Answer<Response> {
     working(door, headers, |turn| {
         let undone = turn.go_back()?;
         Ok(prediction(turn, undone))
