@@ -156,7 +156,9 @@ pub fn merge(out: &Path, watch: &dyn Watch) -> Result<Outcome> {
     // There is a first one: shards are counted from 0.
     let Some(first) = parts.next() else { return Ok(Outcome::of(out)) };
     let OfShard { mut scored, notes } = first?;
-    parts.try_for_each(|part| Result::Ok(scored.add(part?.scored)))?;
+    for part in parts {
+        scored.add(part?.scored);
+    }
     let outcome = write(scored.report()?, notes, out, watch)?;
     shards.remove()?;
     Ok(outcome)
