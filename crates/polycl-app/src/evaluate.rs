@@ -149,7 +149,7 @@ fn write(mut report: Report, notes: Vec<String>, out: &Path, watch: &dyn Watch) 
 /// Unites the scores of shards; `watch` hears the report.
 ///
 /// # Errors
-/// As [`Shards::all`] and [`Scored::report`].
+/// [`Kind::Request`] where shards are missing, not done or at work; as [`Scored::report`].
 pub fn merge(out: &Path, watch: &dyn Watch) -> Result<Outcome> {
     let shards = Shards::all(out)?;
     let mut parts = shards.folders.iter().map(|folder| shards::read::<OfShard>(&folder.join(SCORES)));

@@ -155,7 +155,7 @@ pub struct Merged {
 /// Unites the shards of an import to the data set `out`.
 ///
 /// # Errors
-/// As [`Shards::all`] and [`data::unite`].
+/// [`Kind::Request`] where shards are missing, not done or at work; as [`data::unite`].
 pub fn merge(out: &Path) -> Result<Merged> {
     let shards = Shards::all(out)?;
     let data::United { index, failed } = data::unite(&shards.folders, &shards.order, out)?;

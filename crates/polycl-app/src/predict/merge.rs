@@ -28,8 +28,8 @@ pub struct Merged {
 /// Moves the masks of shards into `out`, and unites their records. Where it is killed, it goes on when it is asked again.
 ///
 /// # Errors
-/// As [`Shards::all`]; [`Kind::Request`] where shards were made by different networks, where a mask is missing, and where one
-/// would replace a mask that a person may have drawn; [`Kind::Io`].
+/// [`Kind::Request`] where shards are missing, not done or at work, were made by different networks, lack a mask, or would
+/// replace one that a person may have drawn; [`Kind::Io`].
 pub fn merge(out: &Path) -> Result<Merged> {
     let shards = Shards::all(out)?;
     let mut united: Option<Card> = card(out)?;
