@@ -19,7 +19,7 @@ const ALIKE: f64 = 0.5;
 
 impl Object {
     pub fn new(label: u16) -> Self {
-        Self { label, plane: Plane::Axial, points: Vec::new(), emptied: Vec::new(), limits: None }
+        Self { label, plane: Plane::Axial, emptied: Vec::new(), limits: None }
     }
 }
 

@@ -9,7 +9,7 @@ use polycl_image::{Plane, Space, Volume};
 use super::upload::Upload;
 use crate::refusal::{Answer, Refusal};
 use crate::view::View;
-use crate::work::{Point, Propagate};
+use crate::work::Propagate;
 
 /// First and last indices, half open, along the array's axes, first the one that runs fastest.
 pub type Block = [[usize; 2]; 3];
@@ -39,8 +39,6 @@ pub struct Object {
     pub label: u16,
     /// The plane that was worked in last.
     pub plane: Plane,
-    /// Clicks in planes.
-    pub points: Vec<(Plane, usize, Point)>,
     /// Planes that were emptied: it is not followed beyond them.
     pub emptied: Vec<(Plane, usize)>,
     /// The planes that a box in space goes through: it is not followed beyond them.

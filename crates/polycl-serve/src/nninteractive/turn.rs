@@ -15,7 +15,7 @@ use crate::locked::locked;
 use crate::refusal::{Answer, Refusal};
 use crate::scan::{Focus, Scan};
 use crate::step::What;
-use crate::work::{self, Point, Prompt};
+use crate::work::{self, Prompt};
 
 pub struct Turn<'a> {
     pub door: &'a Door,
@@ -117,51 +117,74 @@ impl Turn<'_> {
         let object = self.object(plane, k)?;
         object.limits = flat.is_none().then_some((plane, [from, to]));
         object.emptied.retain(|(own, at)| *own != plane || !(from..=to).contains(at));
-        self.prompt(plane, k, Some(area), Vec::new())?;
+        self.prompt(plane, k, area)?;
         if how.follows { self.follow(plane) } else { Ok(()) }
     }
 
-    /// Corrects the object in the plane of a click. Where it is in other planes alone, the box around it in the nearest
-    /// one is grown to the click.
+    /// Corrects the object in the plane of a click: the box around it is grown to the click, or cut short of it, and the
+    /// network is asked for what is in that box, for it has learnt boxes. Where the object is in other planes alone, the box of
+    /// the nearest one is grown. Where nothing is left beside the click, the plane is emptied.
     ///
     /// # Errors
     /// `nothing_to_correct`, and as [`Self::follow`] and [`work::prompt`].
     pub fn point(&mut self, voxel: [usize; 3], how: How) -> Answer<()> {
-        let object = self.session.object.as_ref().ok_or_else(|| {
-            Refusal::conflict("nothing_to_correct", "Points correct an object, and there is none yet.")
-                .hint("draw a lasso or a box first")
-        })?;
+        let nothing =
+            |text: &str| Refusal::conflict("nothing_to_correct", text).hint("draw a lasso or a box first");
+        let object = self
+            .session
+            .object
+            .as_ref()
+            .ok_or_else(|| nothing("Points correct an object, and there is none yet."))?;
         let (label, plane) = (object.label, object.plane);
         let view = self.session.view(plane);
+        let width = view.size()[0];
         let (k, at) = view.pixel(self.session.place(voxel));
-        let nearest = self.scan.with(|sheet| {
-            let document = &sheet.document;
-            let holds = |k: &usize| view.cut(&document.mask, *k).any(|own| own == label);
-            let mut planes: Vec<usize> = (0..view.count()).collect();
-            planes.sort_by_key(|other| other.abs_diff(k));
-            let nearest = planes.into_iter().find(holds)?;
-            Some((nearest, bounds(view.cut(&document.mask, nearest), view.size()[0], label, at)))
-        });
-        let (nearest, area) = nearest.ok_or_else(|| {
-            Refusal::conflict("nothing_to_correct", "Points correct an object, and nothing is left of it.")
-                .hint("draw a lasso or a box first")
-        })?;
+        let (nearest, own) = self
+            .scan
+            .with(|sheet| {
+                let document = &sheet.document;
+                let pixels = |k: usize| -> Vec<[usize; 2]> {
+                    let cut = view.cut(&document.mask, k).enumerate().filter(|(_, own)| *own == label);
+                    cut.map(|(pixel, _)| [pixel % width, pixel / width]).collect()
+                };
+                let mut planes: Vec<usize> = (0..view.count()).collect();
+                planes.sort_by_key(|other| other.abs_diff(k));
+                planes.into_iter().map(|k| (k, pixels(k))).find(|(_, own)| !own.is_empty())
+            })
+            .ok_or_else(|| nothing("Points correct an object, and nothing is left of it."))?;
         if !how.adds && nearest != k {
             return Ok(());
         }
         self.begin()?;
-        let object = self.object(plane, k)?;
-        object.points.push((plane, k, Point { at, on: how.adds }));
-        object.emptied.retain(|own| *own != (plane, k));
-        let own = object.points.iter().filter(|(own, other, _)| *own == plane && *other == k);
-        let points = own.map(|(.., point)| point.clone()).collect();
-        self.prompt(plane, k, (nearest != k).then_some(area), points)?;
+        self.object(plane, k)?.emptied.retain(|own| *own != (plane, k));
+        let area = if how.adds { around(own.into_iter().chain([at])) } else { around(beside(&own, at)) };
+        match area {
+            Some(area) => self.prompt(plane, k, area)?,
+            None => self.empty(plane, k)?,
+        }
         if how.follows { self.follow(plane) } else { Ok(()) }
     }
 
-    fn prompt(&mut self, plane: Plane, k: usize, area: Option<[usize; 4]>, points: Vec<Point>) -> Answer<()> {
+    /// Takes all of the object out of a plane, which is an end of it from now on.
+    fn empty(&mut self, plane: Plane, k: usize) -> Answer<()> {
         let label = self.label()?;
-        let asked = Prompt { tab: self.author.tab.clone(), label, plane, k, area, points, over: false };
+        let pixels = self.session.view(plane).pixels() as u32;
+        let planes = vec![Pixels { k, set: Vec::new(), clear: vec![[0, pixels]] }];
+        let edit = Edit { plane, label, what: What::Clear, over: false, planes };
+        self.scan.with(|sheet| {
+            if let (Some(step), _) = edit.step(&sheet.document)? {
+                change::store(self.desk, &self.scan, sheet, &self.author, None, Act::Step(step))?;
+            }
+            Answer::Ok(())
+        })?;
+        self.object(plane, k)?.emptied.push((plane, k));
+        Ok(())
+    }
+
+    /// Asks the network for what is in a box of a plane.
+    fn prompt(&mut self, plane: Plane, k: usize, area: [usize; 4]) -> Answer<()> {
+        let (tab, label) = (self.author.tab.clone(), self.label()?);
+        let asked = Prompt { tab, label, plane, k, area: Some(area), points: Vec::new(), over: false };
         work::prompt(self.desk, &self.scan, &self.author, &asked).map(drop)
     }
 
@@ -207,10 +230,38 @@ impl Turn<'_> {
     }
 }
 
-/// The box around a label in a plane and a point.
-fn bounds(plane: impl Iterator<Item = u16>, width: usize, label: u16, point: [usize; 2]) -> [usize; 4] {
-    let own = plane.enumerate().filter(|(_, own)| *own == label);
-    let start = [point[0], point[1], point[0], point[1]];
-    own.map(|(pixel, _)| [pixel % width, pixel / width])
-        .fold(start, |[x0, y0, x1, y1], [x, y]| [x0.min(x), y0.min(y), x1.max(x), y1.max(y)])
+/// The box around pixels: first and last column and row.
+fn around(pixels: impl Iterator<Item = [usize; 2]>) -> Option<[usize; 4]> {
+    pixels
+        .map(|[x, y]| [x, y, x, y])
+        .reduce(|[x0, y0, x1, y1], [x, y, u, v]| [x0.min(x), y0.min(y), x1.max(u), y1.max(v)])
+}
+
+/// The pixels on the side of a row or column through a point on which most of them are.
+fn beside(own: &[[usize; 2]], [x, y]: [usize; 2]) -> std::vec::IntoIter<[usize; 2]> {
+    let sides: [fn([usize; 2], [usize; 2]) -> bool; 4] = [
+        |own, at| own[0] < at[0],
+        |own, at| own[0] > at[0],
+        |own, at| own[1] < at[1],
+        |own, at| own[1] > at[1],
+    ];
+    let of = |side: &fn([usize; 2], [usize; 2]) -> bool| -> Vec<[usize; 2]> {
+        own.iter().copied().filter(|pixel| side(*pixel, [x, y])).collect()
+    };
+    sides.iter().map(of).max_by_key(Vec::len).unwrap_or_default().into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clicks_grow_a_box_or_cut_it_short() {
+        let own: Vec<[usize; 2]> = (2..8).flat_map(|x| (3..5).map(move |y| [x, y])).collect();
+        assert_eq!(around(own.iter().copied().chain([[9, 1]])), Some([2, 1, 9, 4]));
+        // Most of it lies left of the click.
+        assert_eq!(around(beside(&own, [6, 4])), Some([2, 3, 5, 4]));
+        assert_eq!(around(beside(&own, [3, 3])), Some([4, 3, 7, 4]));
+        assert_eq!(around(beside(&[[5, 5]], [5, 5])), None);
+    }
 }
