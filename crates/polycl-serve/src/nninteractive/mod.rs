@@ -241,12 +241,13 @@ async fn claim(State(door): Shared, _: Bytes) -> Answer<Response> {
     .await
 }
 
-/// What helps, measured (docs/nninteractive.md): a network that learnt boxes gets no scribble.
+/// What helps, measured (docs/nninteractive.md): a network that has learnt boxes gets no scribbles, and clicks help too seldom to be
+/// offered; those that are sent are answered.
 async fn capabilities(State(door): Shared) -> Response {
     let network = door.desk.session("")["network"]["name"].clone();
     json(&json!({
         "supported_interactions":
-            {"points": true, "bbox2d": true, "bbox3d": true, "scribble": false, "lasso": true},
+            {"points": false, "bbox2d": true, "bbox3d": true, "scribble": false, "lasso": true},
         "channel_mapping": {},
         "num_interaction_channels": 0,
         "supports_initial_label": true,

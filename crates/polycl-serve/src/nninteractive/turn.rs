@@ -9,9 +9,10 @@ use super::Door;
 use super::session::{Block, News, Object, Session, Undo};
 use crate::change;
 use crate::desk::Desk;
-use crate::document::{Act, Author};
+use crate::document::{Act, Author, Document};
 use crate::edit::{Edit, Pixels};
 use crate::locked::locked;
+use crate::marks::Mark;
 use crate::refusal::{Answer, Refusal};
 use crate::scan::{Focus, Scan};
 use crate::step::What;
@@ -56,7 +57,8 @@ impl Turn<'_> {
         Ok(object)
     }
 
-    /// Takes a filled outline in one plane as drawn by hand, or takes it away from the object.
+    /// Takes a filled outline in one plane as drawn by hand, or takes it away from the object. One that lies mostly on what a
+    /// machine proposed there takes its place.
     ///
     /// # Errors
     /// `no_plane`, and as [`Self::follow`] and [`Edit::step`].
@@ -71,12 +73,16 @@ impl Turn<'_> {
         let runs = self.session.runs(plane, block, inside);
         let Some(&k) = runs.keys().next() else { return Ok(()) };
         let label = self.object(plane, k)?.label;
-        let pixels = |(k, runs)| match how.adds {
-            true => Pixels { k, set: runs, clear: Vec::new() },
-            false => Pixels { k, set: Vec::new(), clear: runs },
-        };
         let touched: Vec<usize> = runs.keys().copied().collect();
-        let planes = runs.into_iter().map(pixels).collect();
+        let planes = self.scan.with(|sheet| {
+            let pixels = |(k, runs): (usize, Vec<[u32; 2]>)| match how.adds {
+                true => {
+                    Pixels { k, clear: around_outline(&sheet.document, (plane, k), label, &runs), set: runs }
+                }
+                false => Pixels { k, set: Vec::new(), clear: runs },
+            };
+            runs.into_iter().map(pixels).collect()
+        });
         let what = if how.adds { What::Stroke } else { What::Clear };
         // What other labels have stays: a person may have drawn it.
         let edit = Edit { plane, label, what, over: false, planes };
@@ -228,6 +234,31 @@ impl Turn<'_> {
         self.tell();
         news
     }
+}
+
+/// What a machine has put around an outline that lies mostly on it: such an outline is the object's in that plane, and not
+/// one more part of it. What a person drew there stays.
+fn around_outline(
+    document: &Document,
+    (plane, k): (Plane, usize),
+    label: u16,
+    outline: &[[u32; 2]],
+) -> Vec<[u32; 2]> {
+    let marks = document.marks(label);
+    let is_drawn = match plane {
+        Plane::Axial => marks.slices.get(k).is_some_and(|mark| matches!(mark, Mark::Drawn | Mark::Edited)),
+        Plane::Coronal | Plane::Sagittal => marks.by_hand(plane).contains(&k),
+    };
+    let view = document.view(plane);
+    let mut own: Vec<bool> = view.cut(&document.mask, k).map(|own| own == label).collect();
+    let inside = || outline.iter().flat_map(|[start, length]| *start as usize..(start + length) as usize);
+    let [area, covered] = [inside().count(), inside().filter(|&pixel| own[pixel]).count()];
+    if is_drawn || 2 * covered <= area {
+        return Vec::new();
+    }
+    inside().for_each(|pixel| own[pixel] = false);
+    let left: Vec<u32> = (0..).zip(own).filter(|(_, own)| *own).map(|(pixel, _)| pixel).collect();
+    left.chunk_by(|one, next| one + 1 == *next).map(|run| [run[0], run.len() as u32]).collect()
 }
 
 /// The box around pixels: first and last column and row.
