@@ -285,6 +285,21 @@ fn beside(own: &[[usize; 2]], [x, y]: [usize; 2]) -> std::vec::IntoIter<[usize; 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::marks::Marks;
+
+    #[test]
+    fn an_outline_takes_the_place_of_a_proposal_that_it_lies_on() {
+        let mut document = Document::new([6, 2, 1], [1.0; 3], Vec::new(), String::new());
+        document.mask[..5].fill(1);
+        let clears =
+            |document: &Document, outline| around_outline(document, (Plane::Axial, 0), 1, &[outline]);
+        assert_eq!(clears(&document, [1, 2]), [[0, 1], [3, 2]]);
+        // Half of it or more lies beside the proposal: a part that lacks.
+        assert_eq!(clears(&document, [4, 2]), [[0_u32; 2]; 0]);
+        let marks = Marks { slices: vec![Mark::Edited], ..Marks::new(1) };
+        document.facts.marks.insert(1, marks);
+        assert_eq!(clears(&document, [1, 2]), [[0_u32; 2]; 0]);
+    }
 
     #[test]
     fn clicks_grow_a_box_or_cut_it_short() {
