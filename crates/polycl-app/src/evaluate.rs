@@ -103,7 +103,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     };
     let seen = seen(request, watch)?;
     leave_out_own(&mut pairs, &mut reviewed, &seen, &mut records, watch)?;
-    let own = request.shard.map(|shard| take(request, &pairs, shard)).transpose()?;
+    let own = request.shard.map(|shard| take(request, (&pairs, &seen), shard)).transpose()?;
     if own.is_none() {
         shards::refuse_unmerged(&request.out, "evaluate")?;
     }
@@ -127,13 +127,13 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
 const SCORES: &str = "scores.json";
 
 /// Takes a shard of an evaluation.
-fn take(request: &Request, pairs: &[Pair], shard: Shard) -> Result<Own> {
+fn take(request: &Request, (pairs, seen): (&[Pair], &SeenCases), shard: Shard) -> Result<Own> {
     let alike = Request { out: PathBuf::new(), shard: None, ..request.clone() };
     let cases: Vec<&str> = pairs.iter().map(|pair| pair.case.as_str()).collect();
     Own::take(
         &request.out,
         shard,
-        &Work { cases: &cases, request: shards::hashed(&alike, &[])?, computes: false },
+        &Work { cases: &cases, request: shards::hashed(&alike, &(pairs, seen), &[])?, computes: false },
     )
 }
 
@@ -157,7 +157,15 @@ pub fn merge(out: &Path, watch: &dyn Watch) -> Result<Outcome> {
     let Some(first) = parts.next() else { return Ok(Outcome::of(out)) };
     let OfShard { mut scored, notes } = first?;
     for part in parts {
-        scored.add(part?.scored);
+        scored.add(part?.scored).map_err(|found| {
+            Error::new(out, Kind::Request, "shards of masks with the same names of labels", found)
+                .hint("remove the folder of the shards and begin anew")
+        })?;
+    }
+    if scored.count() != shards.order.len() {
+        let (expected, found) = (format!("{} cases in all shards", shards.order.len()), scored.count());
+        return Err(Error::new(out, Kind::Request, expected, found.to_string())
+            .hint("remove the folder of the shards and begin anew"));
     }
     let outcome = write(scored.report()?, notes, out, watch)?;
     shards.remove()?;

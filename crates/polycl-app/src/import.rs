@@ -106,14 +106,18 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     let pairs: Vec<Pair> =
         pairs.into_iter().map(|pair| pair.trusting(request.trust).filling_gaps(request.fill_gaps)).collect();
     notes.into_iter().for_each(|text| watch.note(&format!("note: {text}")));
+    let (ranges, drawn) = (
+        request.ranges.as_deref().map(Ranges::read).transpose()?,
+        request.drawn.as_deref().map(DrawnSlices::read).transpose()?,
+    );
     let own = request.shard.map(|shard| take(request, &pairs, shard)).transpose()?;
     if own.is_none() {
         shards::refuse_unmerged(&request.out, "import")?;
     }
     let import = Import {
         pairs,
-        ranges: request.ranges.as_deref().map(Ranges::read).transpose()?,
-        drawn: request.drawn.as_deref().map(DrawnSlices::read).transpose()?,
+        ranges,
+        drawn,
         only: request.only.clone(),
         preprocess: request.preprocess.clone(),
         shard: request.shard,
@@ -132,7 +136,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
 
 /// Takes a shard of an import into a new data set.
 fn take(request: &Request, pairs: &[Pair], shard: Shard) -> Result<Own> {
-    shards::refuse_results(&request.out, "index.json")?;
+    shards::refuse_filled(&request.out)?;
     let files: Vec<&Path> =
         [&request.ranges, &request.drawn].into_iter().flatten().map(PathBuf::as_path).collect();
     let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
@@ -140,7 +144,7 @@ fn take(request: &Request, pairs: &[Pair], shard: Shard) -> Result<Own> {
     Own::take(
         &request.out,
         shard,
-        &Work { cases: &cases, request: shards::hashed(&alike, &files)?, computes: false },
+        &Work { cases: &cases, request: shards::hashed(&alike, &pairs, &files)?, computes: false },
     )
 }
 

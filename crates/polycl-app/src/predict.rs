@@ -87,6 +87,10 @@ pub struct Failure {
 /// the run and writing the masks can say.
 pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let (mut scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
+    if request.shard.is_some() {
+        // A slip of the first shard must not settle the work of all.
+        RunCard::read(&request.run)?;
+    }
     let own = request.shard.map(|shard| take(request, &scans, shard)).transpose()?;
     if own.is_none() {
         shards::refuse_unmerged(&request.out, "predict")?;
@@ -135,7 +139,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
 fn take(request: &Request, scans: &[Pair], shard: Shard) -> polycl_base::Result<Own> {
     let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
     let cases: Vec<&str> = scans.iter().map(|pair| pair.case.as_str()).collect();
-    let request_hash = shards::hashed(&alike, &[])?;
+    let request_hash = shards::hashed(&alike, &scans, &[])?;
     Own::take(&request.out, shard, &shards::Work { cases: &cases, request: request_hash, computes: true })
 }
 

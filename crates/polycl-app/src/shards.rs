@@ -1,6 +1,7 @@
 //! A cohort done by several processes, each its shard in a folder of its own; merging then leaves what one process would have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ struct Beginning {
 #[derive(Debug, Serialize, Deserialize)]
 struct Progress {
     done: bool,
+    /// That of the beginning.
+    work: String,
     simd: Option<String>,
     /// Its cases by their number among all.
     cases: BTreeMap<usize, String>,
@@ -44,7 +47,7 @@ pub struct Own {
     pub folder: PathBuf,
     record: PathBuf,
     progress: Progress,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// Work that shards do together.
@@ -57,10 +60,10 @@ pub struct Work<'a> {
     pub computes: bool,
 }
 
-/// The hash of a request, and of the content of files that it names.
-pub fn hashed(request: &impl Serialize, files: &[&Path]) -> Result<String> {
+/// The hash of a request, of what was read for it, and of the content of files that it names.
+pub fn hashed(request: &impl Debug, read: &impl Debug, files: &[&Path]) -> Result<String> {
     let mut hash = Sha256::new();
-    hash.update(serde_json::to_vec(request).expect("a request is plain data"));
+    hash.update(format!("{} {request:?} {read:?}", env!("CARGO_PKG_VERSION")));
     for file in files {
         hash.update(fs::read(file).map_err(|e| Error::io(*file, "read it", &e))?);
     }
@@ -74,15 +77,15 @@ impl Own {
     /// [`Kind::Request`] where shards of another number, of other cases or of another request are there, where another
     /// process does this one, or the processor lacks the instruction set of the others; [`Kind::Io`].
     pub fn take(out: &Path, shard: Shard, work: &Work<'_>) -> Result<Self> {
-        let simd = begin(out, shard, work)?;
+        let (simd, work_hash) = begin(out, shard, work)?;
         let own = shard.folder(out);
         let lock = lock::beside(&own)?;
         let cases = work.cases.iter().enumerate().filter(|(_, case)| shard.has(case));
         let cases = cases.map(|(number, case)| (number, (*case).to_owned())).collect();
-        let progress = Progress { done: false, simd, cases, failed: BTreeMap::new() };
+        let progress = Progress { done: false, work: work_hash, simd, cases, failed: BTreeMap::new() };
         let record = own.with_extension("json");
         write(&record, &progress)?;
-        Ok(Self { folder: own, record, progress, _lock: lock })
+        Ok(Self { folder: own, record, progress, lock })
     }
 
     pub fn has(&self, case: &str) -> bool {
@@ -90,27 +93,44 @@ impl Own {
     }
 
     /// Notes that every case is done, or failed for a reason that is told.
+    /// Where another process has taken the shard over, or the work was begun anew meanwhile, nothing is noted.
     ///
     /// # Errors
-    /// [`Kind::Io`]
+    /// [`Kind::Request`] then; [`Kind::Io`].
     pub fn finish(mut self, failed: BTreeMap<String, String>) -> Result<()> {
+        self.lock.check()?;
+        let begun = self.record.with_file_name("shards.json");
+        let is_ours = begun.is_file() && read::<Beginning>(&begun)?.work == self.progress.work;
+        if !is_ours {
+            let found = "a folder that was removed or begun anew";
+            return Err(Error::new(
+                &self.folder,
+                Kind::Request,
+                "the shards that this one began with",
+                found,
+            )
+            .hint("run the command again"));
+        }
         (self.progress.done, self.progress.failed) = (true, failed);
         write(&self.record, &self.progress)
     }
 }
 
-/// Settles what all shards have in common, or holds this one to it; the instruction set to compute with.
-fn begin(out: &Path, shard: Shard, work: &Work<'_>) -> Result<Option<String>> {
+/// Settles what all shards have in common, or holds this one to it; the instruction set to compute with, and the hash of the
+/// work.
+fn begin(out: &Path, shard: Shard, work: &Work<'_>) -> Result<(Option<String>, String)> {
     let path = beginning(out);
     let mut hash = Sha256::new();
     hash.update(&work.request);
     work.cases.iter().for_each(|case| hash.update(format!("\n{case}")));
     let (cases, own) = (work.cases.len(), hex(&hash.finalize()));
     let _lock = lock::wait(&folder(out))?;
+    // None begins while all are merged.
+    drop(lock::hold(&folder(out), LOCK)?);
     if !path.is_file() {
         let simd = work.computes.then(|| instruction_set().to_owned());
-        write(&path, &Beginning { shards: shard.of, cases, work: own, simd: simd.clone() })?;
-        return Ok(simd);
+        write(&path, &Beginning { shards: shard.of, cases, work: own.clone(), simd: simd.clone() })?;
+        return Ok((simd, own));
     }
     let there: Beginning = read(&path)?;
     let hint =
@@ -146,7 +166,7 @@ fn begin(out: &Path, shard: Shard, work: &Work<'_>) -> Result<Option<String>> {
             instruction_set()
         )));
     }
-    Ok(there.simd)
+    Ok((there.simd, own))
 }
 
 /// All shards of a piece of work, each of them done.
@@ -158,7 +178,8 @@ pub struct Shards {
     pub order: BTreeMap<String, usize>,
     /// Cases that could not be done, and why.
     pub failed: BTreeMap<String, String>,
-    _lock: Lock,
+    /// Of the merge, and of each shard.
+    locks: Vec<Lock>,
 }
 
 impl Shards {
@@ -174,12 +195,16 @@ impl Shards {
         }
         let lock = lock::hold(&folder(out), LOCK)?;
         let there: Beginning = read(&beginning(out))?;
+        if there.shards == 0 {
+            return Err(Error::new(beginning(out), Kind::Format, "a number of shards above 0", "0")
+                .hint("remove its folder and run the shards again"));
+        }
         let mut all = Self {
             out: out.to_path_buf(),
             folders: Vec::new(),
             order: BTreeMap::new(),
             failed: BTreeMap::new(),
-            _lock: lock,
+            locks: vec![lock],
         };
         let mut open = BTreeSet::new();
         for at in 0..there.shards {
@@ -187,7 +212,9 @@ impl Shards {
             let own = shard.folder(out);
             let file = own.with_extension("json");
             let progress: Option<Progress> = file.is_file().then(|| read(&file)).transpose()?;
-            let Some(progress) = progress.filter(|progress| progress.done) else {
+            // A record that another work has left is none.
+            let is_done = |progress: &Progress| progress.done && progress.work == there.work;
+            let Some(progress) = progress.filter(is_done) else {
                 open.insert(at);
                 continue;
             };
@@ -199,7 +226,7 @@ impl Shards {
                     .hint(format!("run it again with --shard {shard}")));
             }
             // Nobody does it again meanwhile.
-            drop(lock::beside(&own)?);
+            all.locks.push(lock::beside(&own)?);
             all.order.extend(progress.cases.into_iter().map(|(number, case)| (case, number)));
             all.failed.extend(progress.failed);
             all.folders.push(own);
@@ -232,12 +259,13 @@ impl Shards {
     /// # Errors
     /// [`Kind::Io`]
     pub fn remove(self) -> Result<()> {
-        let Self { out, _lock: lock, .. } = self;
-        drop(lock);
+        let Self { out, locks, .. } = self;
         // Gone at once, wherever a kill comes: old records must not count for new shards.
         let (path, merged) = (folder(&out), out.join(".polycl-shards-merged"));
         let _ = fs::remove_dir_all(&merged);
-        let removed = fs::rename(&path, &merged).and_then(|()| fs::remove_dir_all(&merged));
+        let removed = fs::rename(&path, &merged);
+        drop(locks);
+        let removed = removed.and_then(|()| fs::remove_dir_all(&merged));
         removed.map_err(|e| Error::io(&path, "remove what is merged", &e))
     }
 }
@@ -259,17 +287,22 @@ pub fn refuse_unmerged(out: &Path, command: &str) -> Result<()> {
     ))
 }
 
-/// Refuses a folder that holds results already: shards do not add to them.
+/// Refuses a folder that holds anything already: the shards of an import do not add to it.
 ///
 /// # Errors
 /// [`Kind::Request`]
-pub fn refuse_results(out: &Path, result: &str) -> Result<()> {
-    if !out.join(result).exists() {
+pub fn refuse_filled(out: &Path) -> Result<()> {
+    let is_own = |name: &str| name.starts_with(".polycl") || name == "shards";
+    let entries = fs::read_dir(out).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // While shards are merged, the data set begins to be there.
+    if beginning(out).is_file() {
         return Ok(());
     }
-    let found = format!("{result} of an earlier command");
-    Err(Error::new(out, Kind::Request, "a new folder for shards to write to", found)
-        .hint("choose another --out, or remove what is there"))
+    names.filter(|name| !is_own(name)).min().map_or(Ok(()), |name| {
+        Err(Error::new(out, Kind::Request, "a new folder for shards to write to", format!("{name} in it"))
+            .hint("choose another --out, or remove what is there"))
+    })
 }
 
 /// A record of a shard, as [`write`] leaves it.

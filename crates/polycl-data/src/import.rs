@@ -95,7 +95,11 @@ impl Import {
             watch.task(&format!("import {}", pair.case));
             watch.step(number, missing.len());
             let prepared = self.read(pair, making, &numbering, watch);
-            let fits = |prepared: &Prepared| refuse_twin(&prepared.scan, journal.scans());
+            // Twins are told when shards are merged: one shard does not see all of them.
+            let fits = |prepared: &Prepared| match self.shard {
+                Some(_) => Ok(()),
+                None => refuse_twin(&prepared.scan, journal.scans()),
+            };
             match prepared.and_then(|prepared| fits(&prepared).map(|()| prepared)) {
                 Ok(prepared) => {
                     nameless.extend(prepared.nameless.iter().copied());

@@ -12,6 +12,7 @@ use polycl_image::names::Names;
 use polycl_image::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
+use super::index::check_case;
 use super::pair::{Label, Pair};
 use super::{Index, Painting, Regions, Scan, VERSION, shard};
 
@@ -266,6 +267,8 @@ fn parsed(path: &Path) -> Result<(Head, Vec<Scan>)> {
     let mut scans: Vec<Scan> = Vec::new();
     for line in lines {
         let scan: Scan = serde_json::from_slice(line).map_err(|e| unreadable(e.to_string()).because(e))?;
+        // A case is a folder's name.
+        check_case(&scan.case).map_err(&unreadable)?;
         scans.retain(|other| other.case != scan.case);
         scans.push(scan);
     }

@@ -66,13 +66,23 @@ impl Shard {
     fn of_environment(of: Option<u32>, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let number = |name: &str| variable(name).and_then(|text| text.trim().parse::<u32>().ok());
         if let Some(text) = variable("POLYCL_SHARD") {
-            return Self::parse("POLYCL_SHARD", &text);
+            let told = Self::parse("POLYCL_SHARD", &text)?;
+            return match of.filter(|of| *of != told.of) {
+                None => Ok(told),
+                Some(of) => Err(refused(format!("one of {of} shards"), format!("POLYCL_SHARD={text}"))),
+            };
         }
         let (at, of, told) = if let Some(id) = number("SLURM_ARRAY_TASK_ID") {
             let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
             let step = number("SLURM_ARRAY_TASK_STEP").unwrap_or(1).max(1);
             let at = id.checked_sub(first).map(|from_first| from_first / step);
-            (at, of.or_else(|| number("SLURM_ARRAY_TASK_COUNT")), format!("task {id} of a Slurm array"))
+            let count = number("SLURM_ARRAY_TASK_COUNT");
+            if let (Some(of), Some(count)) = (of, count.filter(|count| Some(*count) != of)) {
+                let found = format!("a Slurm array of {count}");
+                return Err(refused(format!("one of {of} shards"), found)
+                    .hint("give --shard I/N, or submit the whole array"));
+            }
+            (at, of.or(count), format!("task {id} of a Slurm array"))
         } else if let Some(index) = number("JOB_COMPLETION_INDEX") {
             (Some(index), of, format!("pod {index} of an indexed Job"))
         } else {
@@ -141,6 +151,8 @@ mod tests {
         for (text, variables, says) in [
             ("auto", &pod[..], "the number of shards"),
             ("auto/7", &pod[..], "one of 7 shards"),
+            ("auto/9", &slurm[..], "a Slurm array of 8"),
+            ("auto/9", &[("POLYCL_SHARD", "3/8")], "one of 9 shards"),
             ("auto", &[], "none of them"),
             ("auto", &[("POLYCL_SHARD", "8/8")], "POLYCL_SHARD"),
             ("autos", &[], "autos"),

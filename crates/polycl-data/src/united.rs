@@ -1,6 +1,6 @@
 //! The shards of an import united to the data set that one process would have made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::failed::{self, Failed};
 use super::import::refuse_twin;
 use super::journal::{self, Journal};
 use super::store::{self, Writer};
-use super::{Index, Scan};
+use super::{Index, Scan, shard};
 
 /// The data set of all shards.
 #[derive(Debug)]
@@ -44,6 +44,13 @@ pub fn unite(shards: &[PathBuf], order: &BTreeMap<String, usize>, out: &Path) ->
         return Err(Error::new(out, Kind::Pairing, "scans that can be used", found)
             .hint("mend the files and run the shards again, or remove the folder"));
     };
+    let known: BTreeSet<&String> = all.iter().map(|(scan, _)| &scan.case).chain(reasons.keys()).collect();
+    if !known.iter().copied().eq(order.keys()) {
+        let lost = order.keys().find(|case| !known.contains(case));
+        let found = lost.map_or_else(|| "cases of no shard".to_owned(), |case| format!("no trace of {case}"));
+        return Err(Error::new(out, Kind::Request, "all cases in the folders of their shards", found)
+            .hint(format!("remove {} and begin anew", shard::folder(out).display())));
+    }
     all.sort_by_key(|(scan, _)| order.get(&scan.case));
     let mut journal = Journal::open(out, head, true)?;
     Writer::create(out)?;

@@ -67,8 +67,18 @@ impl Scored {
     }
 
     /// Adds the cases of another part of the same evaluation.
-    pub fn add(&mut self, other: Self) {
+    ///
+    /// # Errors
+    /// What differs, where it is a part of another one.
+    pub fn add(&mut self, other: Self) -> std::result::Result<(), &'static str> {
+        if other.options != self.options {
+            return Err("other options");
+        }
+        if (&other.names, &other.notes) != (&self.names, &self.notes) {
+            return Err("other names");
+        }
         self.cases.extend(other.cases);
+        Ok(())
     }
 
     pub fn count(&self) -> usize {

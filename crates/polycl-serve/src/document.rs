@@ -101,6 +101,12 @@ impl Machines {
         all
     }
 
+    /// With all of others that are not among them.
+    #[must_use]
+    pub fn with(&self, others: &Self) -> Self {
+        others.0.iter().fold(self.clone(), |all, machine| all.and(machine.clone()))
+    }
+
     pub fn latest(&self) -> Option<&Machine> {
         self.0.last()
     }
@@ -135,6 +141,9 @@ pub struct Facts {
     pub marks: AllMarks,
     #[serde(alias = "machine")]
     pub machines: Machines,
+    /// Those that have ever proposed something: people have seen it, also where it was undone.
+    #[serde(default)]
+    pub shown: Machines,
     pub note: String,
     pub review: Option<Review>,
     pub who: Option<String>,
@@ -213,6 +222,7 @@ impl Document {
             labels,
             marks: AllMarks::new(),
             machines: Machines::default(),
+            shown: Machines::default(),
             note: String::new(),
             review: None,
             who: None,
@@ -333,6 +343,7 @@ impl Document {
             self.facts.marks.insert(label, marks[at].clone());
         }
         self.facts.machines = step.machines[at].clone();
+        self.facts.shown = self.facts.shown.with(&self.facts.machines);
         // A mask that was changed since is not the one that a person vouched for; undone, it is that one again.
         if forth {
             step.review = self.facts.review.take();

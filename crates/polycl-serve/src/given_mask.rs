@@ -62,12 +62,14 @@ impl GivenMask<'_> {
                 marks.insert(label, [before, after]);
             }
         }
-        let machines = document.facts.machines.clone();
+        let before = document.facts.machines.clone();
+        // Another program may hold what was undone here.
+        let machines = [before.clone(), before.with(&document.facts.shown)];
         Ok((!changes.is_empty() || !marks.is_empty()).then(|| Step {
             what: What::Given,
             changes,
             marks,
-            machines: [machines.clone(), machines],
+            machines,
             label: None,
             review: None,
             removes: None,

@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use polycl_base::Watch;
 use polycl_data::provenance::prediction;
@@ -224,15 +226,29 @@ fn start(
     Ok(answer)
 }
 
-/// Takes the place of a scan's job.
+/// The time that a job nobody has asked for has to make room.
+const ROOM: Duration = Duration::from_secs(20);
+
+/// Takes the place of a scan's job, also from one that nobody has asked for.
 fn take(scan: &Scan, job: Job) -> Answer<Arc<Job>> {
-    let mut place = locked(&scan.job);
-    if place.is_some() {
-        return Err(Refusal::conflict("busy", "The scan is being worked on already."));
-    }
     let job = Arc::new(job);
-    *place = Some(Arc::clone(&job));
-    Ok(job)
+    let until = Instant::now() + ROOM;
+    loop {
+        {
+            let mut place = locked(&scan.job);
+            match &*place {
+                None => {
+                    *place = Some(Arc::clone(&job));
+                    return Ok(job);
+                }
+                Some(other) if other.yields && !job.yields && Instant::now() < until => other.stop(),
+                Some(_) => {
+                    return Err(Refusal::conflict("busy", "The scan is being worked on already."));
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Does a job that has its place, and tells of its end.
@@ -394,6 +410,7 @@ impl Following {
             let is_left = !(from..=to).contains(&k) || !whole && old != 0 && !looked.contains(&(old, k));
             if is_left { old } else { result[voxel] }
         })
+        .map(drop)
     }
 }
 
@@ -411,22 +428,25 @@ fn keep_known(confidence: &mut BTreeMap<u16, Option<Confidence>>, document: &Doc
     }
 }
 
-/// Stores what a machine proposes.
+/// Stores what a machine proposes. What nobody has asked for is stored where nobody has worked meanwhile; true if it was.
 fn commit(
     desk: &Desk,
     scan: &Scan,
     job: &Job,
     proposal: Proposal<'_>,
     result: impl Fn(usize, u16) -> u16,
-) -> Answer<()> {
+) -> Answer<bool> {
     scan.with(|sheet| {
+        if job.yields && !rounds::is_untouched(&sheet.document.facts) {
+            return Ok(false);
+        }
         // A person may have locked or removed labels since the work began.
         let open = sheet.document.facts.labels.iter().filter(|label| !label.locked);
         let open: BTreeSet<u16> = open.map(|label| label.value).collect();
         let labels: BTreeSet<u16> = proposal.labels.intersection(&open).copied().collect();
         let proposal = Proposal { labels: &labels, ..proposal };
-        let Some(step) = proposal.step(&sheet.document, result) else { return Ok(()) };
-        change::store(desk, scan, sheet, &job.author(), None, Act::Step(step)).map(drop)
+        let Some(step) = proposal.step(&sheet.document, result) else { return Ok(true) };
+        change::store(desk, scan, sheet, &job.author(), None, Act::Step(step)).map(|_| true)
     })
 }
 
@@ -434,6 +454,9 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, trained: &Trained) -> Answer<()>
     let predictor = &trained.predictor;
     let watch = Watching { desk, scan, job, follower: None };
     let Some(prediction) = predictor.segment(&scan.image, Options::default(), &watch)? else { return Ok(()) };
+    if job.yields && scan.peek(|sheet| !rounds::is_untouched(&sheet.document.facts)) {
+        return Ok(());
+    }
     let mut values: BTreeMap<u16, u16> = BTreeMap::new();
     scan.with(|sheet| {
         let organs = &predictor.card.organs;
@@ -477,8 +500,11 @@ fn segment(desk: &Desk, scan: &Scan, job: &Job, trained: &Trained) -> Answer<()>
         let whole: Vec<u16> = (0..result.len()).map(value).collect();
         rounds::keep_proposal(desk, round, id, &whole)?;
     }
-    commit(desk, scan, job, proposal, |voxel, _| value(voxel))?;
-    trained.round.map_or(Ok(()), |round| Ok(rounds::arrived(desk, round, id, &labels)?))
+    let is_stored = commit(desk, scan, job, proposal, |voxel, _| value(voxel))?;
+    match trained.round.filter(|_| is_stored) {
+        Some(round) => Ok(rounds::arrived(desk, round, id, &labels)?),
+        None => Ok(()),
+    }
 }
 
 /// Tells the page of each slice, and asks whether to stop.
@@ -518,11 +544,14 @@ impl Watch for Watching<'_> {
     }
 
     fn stop(&self) -> bool {
-        if self.job.yields {
-            self.desk.yield_to_people();
+        let is_over = || {
+            let of_round = self.job.yields && self.desk.rounds.is_stopping();
+            self.job.is_stopped() || self.desk.is_stopping() || of_round
+        };
+        while self.job.yields && self.desk.waited_for.load(Ordering::Relaxed) > 0 && !is_over() {
+            std::thread::sleep(Duration::from_millis(10));
         }
-        let is_over = self.job.yields && self.desk.rounds.is_stopping();
-        self.job.is_stopped() || self.desk.is_stopping() || is_over
+        is_over()
     }
 }
 

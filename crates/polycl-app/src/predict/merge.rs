@@ -51,9 +51,16 @@ pub fn merge(out: &Path) -> Result<Merged> {
                     expected,
                     "masks of another run or refinement",
                 )
-                .hint("remove its folder, and run the shard again"));
+                .hint("remove the file and the folder of the shard, and run it again"));
             }
         }
+    }
+    let lost =
+        shards.order.keys().find(|case| !owners.contains_key(*case) && !shards.failed.contains_key(*case));
+    if let Some(case) = lost {
+        let found = format!("no mask of {case}");
+        return Err(Error::new(out, Kind::Request, "a mask of each case that did not fail", found)
+            .hint("remove the file and the folder of its shard, and run the shard again"));
     }
     let mut records = Records::default();
     for (case, folder) in &owners {
@@ -67,7 +74,7 @@ pub fn merge(out: &Path) -> Result<Merged> {
                 "the mask that is listed",
                 "no such file",
             )
-            .hint("remove the shard's folder, and run the shard again"));
+            .hint("remove the file and the folder of the shard, and run it again"));
         }
     }
     if let Some(card) = united {
@@ -80,6 +87,14 @@ pub fn merge(out: &Path) -> Result<Merged> {
         fs::copy(labels, &to).map_err(|e| Error::io(&to, "write it", &e))?;
     }
     refinement::unite(out, &shards.folders, &shards.order)?;
+    // What an earlier try left of a case that failed since is no result.
+    for (folder, case) in
+        shards.folders.iter().flat_map(|folder| shards.failed.keys().map(move |case| (folder, case)))
+    {
+        for ending in ["nii.gz", "dcm"] {
+            let _ = fs::remove_file(folder.join(format!("{case}.{ending}")));
+        }
+    }
     shards.folders.iter().try_for_each(|folder| take(folder, out))?;
     let is_refined = shards.folders.iter().any(|folder| folder.join(Record::Refine.file()).is_file());
     let own = if is_refined { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };

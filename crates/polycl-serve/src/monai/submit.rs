@@ -14,9 +14,10 @@ use super::login::Login;
 use super::numbers::{self, Segment, is_own};
 use super::seen::Seen;
 use crate::change;
-use crate::document::{Act, Review, now};
+use crate::document::{Act, Document, Label, Review, now};
 use crate::given_mask::GivenMask;
 use crate::labels;
+use crate::marks::Mark;
 use crate::publish::{self, write_mask, write_names, write_record};
 use crate::refusal::{Answer, Refusal};
 use crate::routes::NAME;
@@ -55,6 +56,7 @@ pub fn submit(door: &Door, login: &Login, seen: &Seen, form: &Form<'_>) -> Answe
         told.iter().zip(&values).for_each(|((number, _), value)| numbers[usize::from(*number)] = *value);
         voxels.iter_mut().for_each(|voxel| *voxel = numbers[usize::from(*voxel)]);
         let labels: BTreeSet<u16> = values.into_iter().collect();
+        refuse_unseen(&sheet.document, &labels)?;
         let given = GivenMask { voxels: &voxels, labels: &labels };
         let step = given.step(&sheet.document)?;
         if let Some(table) = table {
@@ -77,6 +79,24 @@ pub fn submit(door: &Door, login: &Login, seen: &Seen, form: &Form<'_>) -> Answe
     desk.leave(&scan.entry.id, &author.tab)?;
     let id = login.id(&scan.entry.id, false)?;
     Ok(json!({"image": id, "label": id, "reviewed_by": who, "labels": names, "empty": empty}))
+}
+
+/// Refuses a submission that leaves proposals out which nobody has looked at: a review would vouch for them.
+fn refuse_unseen(document: &Document, named: &BTreeSet<u16>) -> Answer<()> {
+    let is_unseen = |label: &&Label| {
+        !named.contains(&label.value) && document.marks(label.value).slices.contains(&Mark::Proposed)
+    };
+    match document.facts.labels.iter().find(is_unseen) {
+        None => Ok(()),
+        Some(Label { name, .. }) => {
+            let message = format!(
+                "A network has proposed {name} in slices that nobody has seen, and the mask does not name it."
+            );
+            Err(Refusal::conflict("unseen_labels", message).hint(format!(
+                "run the model `workbench` to load the mask, or submit an empty segment {name}"
+            )))
+        }
+    }
 }
 
 fn check(names: &[String]) -> Answer<()> {

@@ -1,6 +1,7 @@
 //! Rounds of training as MONAI Label's clients start, watch and stop them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use polycl_app::round::Scale;
@@ -14,6 +15,8 @@ use crate::rounds;
 
 /// The name of the only trainer.
 const TRAINER: &str = "round";
+/// The time that a round has to end in order.
+const ORDER: Duration = Duration::from_secs(20);
 
 /// What a client sets; the rest of its parameters is about other programs.
 #[derive(Default, Deserialize)]
@@ -52,7 +55,7 @@ pub fn stats(desk: &Desk) -> Map<String, Value> {
     stats
 }
 
-/// Begins a round with all reviewed scans, or goes on with one that was stopped.
+/// Begins a round with all reviewed scans, or goes on with one of the same scans that was stopped.
 ///
 /// # Errors
 /// `running`, `no_such_trainer`, a body that is no JSON; as [`rounds::start`] and [`rounds::resume`].
@@ -74,11 +77,12 @@ pub fn start(desk: &Arc<Desk>, trainer: Option<&str>, body: &[u8]) -> Answer<Val
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "running", message)
             .hint("wait until it is done, or stop it"));
     }
-    if state.is_null() {
-        let scans = Which::Group(Group::Reviewed);
-        rounds::start(desk, rounds::Asked { scans, pretrain: wanted.pretrain, settings: wanted.settings })?;
-    } else {
+    let scans = Which::Group(Group::Reviewed);
+    let asked = rounds::Asked { scans, pretrain: wanted.pretrain, settings: wanted.settings };
+    if rounds::goes_on(desk, &asked)? {
         rounds::resume(desk)?;
+    } else {
+        rounds::start(desk, asked)?;
     }
     status(desk, false)
 }
@@ -89,6 +93,11 @@ pub fn start(desk: &Arc<Desk>, trainer: Option<&str>, body: &[u8]) -> Answer<Val
 /// As [`rounds::stop`].
 pub fn stop(desk: &Desk) -> Answer<Value> {
     rounds::stop(desk)?;
+    // Clients start the next one at once.
+    let until = Instant::now() + ORDER;
+    while rounds::state(desk)["running"] == true && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let mut told = status(desk, false)?;
     told["status"] = json!("STOPPED");
     Ok(told)

@@ -1,7 +1,7 @@
 //! Leases: who is served, each until it goes, falls silent or does nothing for long.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -134,7 +134,8 @@ impl Leases {
         let is_over = |lease: &mut Arc<Lease>| {
             let [active, seen] = locked(&lease.clocks).map(|when| now.saturating_duration_since(when));
             // What works is neither idle nor dead.
-            lease.session.try_lock().is_ok() && (active > self.times.idle || seen > self.times.liveness)
+            let is_at_work = matches!(lease.session.try_lock(), Err(TryLockError::WouldBlock));
+            !is_at_work && (active > self.times.idle || seen > self.times.liveness)
         };
         locked(&self.held).extract_if(.., is_over).collect()
     }

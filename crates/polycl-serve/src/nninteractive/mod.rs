@@ -312,6 +312,16 @@ async fn set_image(State(door): Shared, request: Request) -> Answer<Response> {
     .await?;
     let ear = door.desk.hub.listen(&lease.tab, Some(&id));
     lease.listen(ear.map(|events| tokio::spawn(hear(events)).abort_handle()));
+    // One that ended while its image was read has nobody who would end it again.
+    if let Err(gone) = door.leases.find(&lease.token, false) {
+        let ended = Arc::clone(&door);
+        apart(Arc::clone(&door.desk), move |_| {
+            ended.end(&[lease]);
+            Ok(())
+        })
+        .await?;
+        return Err(gone);
+    }
     Ok(json(&answer))
 }
 

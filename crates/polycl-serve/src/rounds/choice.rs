@@ -92,6 +92,12 @@ pub fn still_held_back(desk: &Desk, record: &Record) -> BTreeSet<String> {
     record.held_back.iter().filter(is_open).cloned().collect()
 }
 
+/// True if the latest round holds a scan back still.
+pub fn is_held_back(desk: &Desk, id: &str) -> bool {
+    let latest = crate::locked::locked(&desk.rounds.all).last().cloned();
+    latest.is_some_and(|record| still_held_back(desk, &record).contains(id))
+}
+
 /// True if a network has proposed anything for a scan, now or before somebody undid it.
 ///
 /// # Errors
@@ -105,8 +111,8 @@ pub fn was_shown(desk: &Desk, entry: &Entry) -> Answer<bool> {
 }
 
 pub fn was_predicted(document: &Document) -> bool {
-    let machines = document.facts.machines.kinds();
-    machines.contains(&MachineKind::Predicted)
+    document.facts.shown.kinds().contains(&MachineKind::Predicted)
+        || document.facts.machines.kinds().contains(&MachineKind::Predicted)
 }
 
 /// True if nobody has drawn on a scan, reviewed it, or given a mask to begin with: a network may propose one.

@@ -9,6 +9,7 @@ mod propose;
 mod record;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,7 @@ use clock::Clock;
 use progress::Progress;
 use record::{Record, Step};
 
+pub use choice::{is_held_back, is_untouched};
 pub use propose::{arrived, keep as keep_proposal};
 
 /// Between looks at what people have done.
@@ -125,7 +127,11 @@ pub fn start(desk: &Arc<Desk>, asked: Asked) -> Answer<Value> {
     let rounds = &desk.rounds;
     let work = Arc::new(Work::new(locked(&rounds.all).last().map_or(1, |last| last.number + 1)));
     take(desk, &work)?;
-    let begun = begin(desk, work.number, &asked);
+    // Its place is given back, whatever happens.
+    let begin = std::panic::AssertUnwindSafe(|| begin(desk, work.number, &asked));
+    let begun = std::panic::catch_unwind(begin).unwrap_or_else(|_| {
+        Err(Refusal::conflict("failed", "The round could not begin, in a way that nobody foresaw."))
+    });
     if let Err(refusal) = begun {
         *locked(&rounds.at_work) = None;
         return Err(refusal);
@@ -193,6 +199,22 @@ fn take(desk: &Desk, work: &Arc<Work>) -> Answer<()> {
     }
     *place = Some(Arc::clone(work));
     Ok(())
+}
+
+/// True if the latest round was stopped, and would be the same if it were begun now.
+///
+/// # Errors
+/// What reading a document says.
+pub fn goes_on(desk: &Desk, asked: &Asked) -> Answer<bool> {
+    let Some(record) = desk.rounds.unfinished().and_then(|number| desk.rounds.record(number)) else {
+        return Ok(false);
+    };
+    if record.error.is_some() || record.pretrain != asked.pretrain || record.settings != asked.settings {
+        return Ok(false);
+    }
+    let chosen = choice::reviewed(desk, &asked.scans)?;
+    let chosen: BTreeSet<String> = chosen.iter().map(|entry| entry.id.clone()).collect();
+    Ok(chosen == record.trained)
 }
 
 /// Asks the round at work to stop in order; it can be gone on with.
@@ -266,15 +288,23 @@ pub fn keep(desk: &Arc<Desk>) {
     {
         desk.trouble(None, &error.to_string());
     }
-    let mut measured = figures::Measuring::default();
-    while !desk.stopping.load(Ordering::Relaxed) {
-        desk.rounds.clock.tick(desk, TICK);
-        if desk.waited_for.load(Ordering::Relaxed) == 0 && measured.next(desk) {
-            tell(desk);
+    std::thread::scope(|scope| {
+        // Measuring takes minutes: time goes on beside it.
+        scope.spawn(|| {
+            while !desk.stopping.load(Ordering::Relaxed) {
+                desk.rounds.clock.tick(desk, TICK);
+                std::thread::sleep(TICK);
+            }
+            desk.rounds.clock.save(desk);
+        });
+        let mut measured = figures::Measuring::default();
+        while !desk.stopping.load(Ordering::Relaxed) {
+            if desk.waited_for.load(Ordering::Relaxed) == 0 && measured.next(desk) {
+                tell(desk);
+            }
+            std::thread::sleep(TICK);
         }
-        std::thread::sleep(TICK);
-    }
-    desk.rounds.clock.save(desk);
+    });
 }
 
 /// Ends what is at work, and waits for that.

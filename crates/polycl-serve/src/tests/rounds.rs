@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Server, request, runtime, stroke, write_scan};
-use crate::rounds;
+use super::{Asked, Body, Guard, HOST, Server, ServiceExt, request, runtime, stroke, to_bytes, write_scan};
+use crate::{monai, rounds};
 
 /// Says what it is called with and what it hears; `finish` and `fail` beside it end it.
 const PROGRAM: &str = r#"#!/bin/sh
@@ -226,5 +226,77 @@ fn scans_are_held_back_from_all_that_a_network_sees() {
         let masked = std::fs::read_to_string(manifest).unwrap().matches(".nii.gz\",\"").count();
         assert_eq!(masked, 2);
         assert!(bench.server.desk.out.join("rounds/1/masks/labels/reviewed.csv").is_file());
+    });
+}
+
+#[test]
+fn clients_of_monai_label_start_watch_and_stop_rounds() {
+    runtime().block_on(async {
+        let mut bench = Bench::new(&["a"]).await;
+        let guard = Guard::new(HOST.parse().unwrap(), None, &[]).unwrap();
+        let password = guard.token().to_owned();
+        bench.server.router = monai::routes(monai::Door::new(&bench.server.desk, guard));
+        let server = |bench: &Bench| bench.server.router.clone();
+        let login = format!("username=Ann&password={password}");
+        let ask = async |bench: &Bench, method: &str, path: &str, token: Option<&str>, body: String| {
+            let asked = Asked::builder().method(method).uri(path).header("host", HOST);
+            let asked = match token {
+                Some(token) => asked.header("authorization", format!("bearer {token}")),
+                None => asked,
+            };
+            let response = server(bench).oneshot(asked.body(Body::from(body)).unwrap()).await.unwrap();
+            let status = response.status();
+            let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            (status, serde_json::from_slice::<Value>(&bytes).unwrap_or_default())
+        };
+        let (_, told) = ask(&bench, "POST", "/auth/token", None, login).await;
+        let token = told["access_token"].as_str().unwrap().to_owned();
+        let token = Some(token.as_str());
+        let none = String::new;
+        let (_, info) = ask(&bench, "GET", "/info/", token, none()).await;
+        assert_eq!(info["trainers"]["round"]["config"], json!({"pretrain": false}));
+        assert_eq!(info["train_stats"], json!({}));
+        // One reviewed scan is too few, and nothing was ever trained.
+        let settings = json!({"pretrain": false, "client_id": "x", "settings": {"epochs": 2}}).to_string();
+        let (status, told) = ask(&bench, "POST", "/train/round", token, settings.clone()).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{told}");
+        for path in ["/train/", "/train/?check_if_running=true"] {
+            assert_eq!(ask(&bench, "GET", path, token, none()).await.0, StatusCode::NOT_FOUND, "{path}");
+        }
+        assert_eq!(ask(&bench, "POST", "/train/other", token, none()).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(ask(&bench, "DELETE", "/train/", token, none()).await.0, StatusCode::CONFLICT);
+        assert_eq!(ask(&bench, "POST", "/train/round", None, none()).await.0, StatusCode::UNAUTHORIZED);
+        drop(bench);
+
+        let mut bench = Bench::new(&["a", "b"]).await;
+        let guard = Guard::new(HOST.parse().unwrap(), None, &[]).unwrap();
+        let login = format!("username=Ann&password={}", guard.token());
+        bench.server.router = monai::routes(monai::Door::new(&bench.server.desk, guard));
+        let (_, told) = ask(&bench, "POST", "/auth/token", None, login).await;
+        let token = told["access_token"].as_str().unwrap().to_owned();
+        let token = Some(token.as_str());
+        let (status, told) = ask(&bench, "POST", "/train/round", token, settings.clone()).await;
+        assert_eq!((status, &told["status"]), (StatusCode::OK, &json!("RUNNING")), "{told}");
+        bench.until_tuning();
+        assert_eq!(
+            ask(&bench, "GET", "/train/?check_if_running=true", token, none()).await.0,
+            StatusCode::OK
+        );
+        let (status, _) = ask(&bench, "POST", "/train/round", token, settings.clone()).await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+        let (_, info) = ask(&bench, "GET", "/info/", token, none()).await;
+        assert_eq!(info["train_stats"]["round"]["total_epochs"], 100);
+        let (status, told) = ask(&bench, "DELETE", "/train/", token, none()).await;
+        assert_eq!((status, &told["status"]), (StatusCode::OK, &json!("STOPPED")));
+        assert!(!told["details"].as_array().unwrap().is_empty());
+        bench.until_rest();
+        let (_, told) = ask(&bench, "GET", "/train/", token, none()).await;
+        assert_eq!((&told["status"], &told["id"]), (&json!("STOPPED"), &json!(1)), "{told}");
+        // Starting again goes on with it.
+        let (_, told) = ask(&bench, "POST", "/train/round", token, settings).await;
+        assert_eq!((&told["status"], &told["id"]), (&json!("RUNNING"), &json!(1)), "{told}");
+        bench.touch("fail");
+        bench.touch("finish");
+        bench.until_rest();
     });
 }

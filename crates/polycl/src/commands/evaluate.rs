@@ -71,7 +71,7 @@ pub struct Args {
     #[command(flatten)]
     shard: ShardArgs,
     /// Unite the scores of all shards in DIR
-    #[arg(long, value_name = "DIR", help_heading = "Clusters", conflicts_with_all = ["reference", "prediction", "out", "shard"])]
+    #[arg(long, value_name = "DIR", help_heading = "Clusters", exclusive = true)]
     merge: Option<PathBuf>,
 }
 

@@ -126,7 +126,7 @@ struct ScansArgs {
     #[arg(long, value_name = "DIR")]
     dicom: Option<PathBuf>,
     /// Unite the shards of an import to the data set
-    #[arg(long, value_name = "DATASET", help_heading = "Clusters", conflicts_with_all = ["out", "shard"])]
+    #[arg(long, value_name = "DATASET", help_heading = "Clusters", exclusive = true)]
     merge: Option<PathBuf>,
 }
 

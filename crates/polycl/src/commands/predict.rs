@@ -78,7 +78,7 @@ pub struct Args {
     #[command(flatten)]
     shard: ShardArgs,
     /// Unite the masks of all shards in DIR
-    #[arg(long, value_name = "DIR", help_heading = "Clusters", conflicts_with_all = ["run", "images", "out", "shard"])]
+    #[arg(long, value_name = "DIR", help_heading = "Clusters", exclusive = true)]
     merge: Option<PathBuf>,
 }
 
@@ -123,7 +123,9 @@ pub fn run(args: Args) -> anyhow::Result<Ended> {
     if let Some(out) = &args.merge {
         let merged = merge(out)?;
         talk::note(format!("{}: {}", counted(merged.masks, "mask"), out.display()));
-        return Ok(tell_merged(&merged.failed));
+        let told = tell_merged(&merged.failed);
+        ensure!(merged.masks > 0 || merged.failed.is_empty(), "no scan could be segmented");
+        return Ok(told);
     }
     let request = args.request()?;
     let terminal = Terminal::new("predict");
