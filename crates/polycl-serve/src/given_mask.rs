@@ -65,7 +65,7 @@ impl GivenMask<'_> {
         let before = document.facts.machines.clone();
         // Another program may hold what was undone here.
         let machines = [before.clone(), before.with(&document.facts.shown)];
-        Ok((!changes.is_empty() || !marks.is_empty()).then(|| Step {
+        Ok((!changes.is_empty() || !marks.is_empty()).then_some(Step {
             what: What::Given,
             changes,
             marks,

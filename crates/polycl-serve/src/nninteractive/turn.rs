@@ -270,16 +270,12 @@ fn around(pixels: impl Iterator<Item = [usize; 2]>) -> Option<[usize; 4]> {
 
 /// The pixels on the side of a row or column through a point on which most of them are.
 fn beside(own: &[[usize; 2]], [x, y]: [usize; 2]) -> std::vec::IntoIter<[usize; 2]> {
-    let sides: [fn([usize; 2], [usize; 2]) -> bool; 4] = [
-        |own, at| own[0] < at[0],
-        |own, at| own[0] > at[0],
-        |own, at| own[1] < at[1],
-        |own, at| own[1] > at[1],
-    ];
-    let of = |side: &fn([usize; 2], [usize; 2]) -> bool| -> Vec<[usize; 2]> {
-        own.iter().copied().filter(|pixel| side(*pixel, [x, y])).collect()
-    };
-    sides.iter().map(of).max_by_key(Vec::len).unwrap_or_default().into_iter()
+    let mut sides: [Vec<[usize; 2]>; 4] = Default::default();
+    for &[u, v] in own {
+        let on = [u < x, u > x, v < y, v > y];
+        sides.iter_mut().zip(on).filter(|(_, on)| *on).for_each(|(side, _)| side.push([u, v]));
+    }
+    sides.into_iter().max_by_key(Vec::len).unwrap_or_default().into_iter()
 }
 
 #[cfg(test)]
