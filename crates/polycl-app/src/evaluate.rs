@@ -103,10 +103,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     };
     let seen = seen(request, watch)?;
     leave_out_own(&mut pairs, &mut reviewed, &seen, &mut records, watch)?;
-    let own = request.shard.map(|shard| take(request, (&pairs, &seen), shard)).transpose()?;
-    if own.is_none() {
-        shards::refuse_unmerged(&request.out, "evaluate")?;
-    }
+    let own = Own::asked(("evaluate", &request.out), request.shard, || work(request, &pairs, &seen))?;
     watch.task("evaluate");
     let is_own = |case: &str| own.as_ref().is_none_or(|own| own.has(case));
     let scored = Scored::of(&pairs, is_own, &seen, &options, watch)?;
@@ -126,15 +123,11 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
 
 const SCORES: &str = "scores.json";
 
-/// Takes a shard of an evaluation.
-fn take(request: &Request, (pairs, seen): (&[Pair], &SeenCases), shard: Shard) -> Result<Own> {
+/// The work that shards of an evaluation do.
+fn work<'a>(request: &Request, pairs: &'a [Pair], seen: &SeenCases) -> Result<Work<'a>> {
     let alike = Request { out: PathBuf::new(), shard: None, ..request.clone() };
-    let cases: Vec<&str> = pairs.iter().map(|pair| pair.case.as_str()).collect();
-    Own::take(
-        &request.out,
-        shard,
-        &Work { cases: &cases, request: shards::hashed(&alike, &(pairs, seen), &[])?, computes: false },
-    )
+    let cases = pairs.iter().map(|pair| pair.case.as_str()).collect();
+    Ok(Work { cases, request: shards::hashed(&alike, &(pairs, seen), &[])?, computes: false })
 }
 
 fn write(mut report: Report, notes: Vec<String>, out: &Path, watch: &dyn Watch) -> Result<Outcome> {

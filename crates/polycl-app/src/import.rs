@@ -110,10 +110,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         request.ranges.as_deref().map(Ranges::read).transpose()?,
         request.drawn.as_deref().map(DrawnSlices::read).transpose()?,
     );
-    let own = request.shard.map(|shard| take(request, &pairs, shard)).transpose()?;
-    if own.is_none() {
-        shards::refuse_unmerged(&request.out, "import")?;
-    }
+    let own = Own::asked(("import", &request.out), request.shard, || work(request, &pairs))?;
     let import = Import {
         pairs,
         ranges,
@@ -134,18 +131,14 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     Ok(Outcome { index, left, kept, failed })
 }
 
-/// Takes a shard of an import into a new data set.
-fn take(request: &Request, pairs: &[Pair], shard: Shard) -> Result<Own> {
+/// The work that shards of an import into a new data set do.
+fn work<'a>(request: &Request, pairs: &'a [Pair]) -> Result<Work<'a>> {
     shards::refuse_filled(&request.out)?;
     let files: Vec<&Path> =
         [&request.ranges, &request.drawn].into_iter().flatten().map(PathBuf::as_path).collect();
     let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
-    let cases: Vec<&str> = pairs.iter().map(|pair| pair.case.as_str()).collect();
-    Own::take(
-        &request.out,
-        shard,
-        &Work { cases: &cases, request: shards::hashed(&alike, &pairs, &files)?, computes: false },
-    )
+    let cases = pairs.iter().map(|pair| pair.case.as_str()).collect();
+    Ok(Work { cases, request: shards::hashed(&alike, &pairs, &files)?, computes: false })
 }
 
 /// The data set of shards that were merged.

@@ -87,14 +87,7 @@ pub struct Failure {
 /// the run and writing the masks can say.
 pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let (mut scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
-    if request.shard.is_some() {
-        // A slip of the first shard must not settle the work of all.
-        RunCard::read(&request.run)?;
-    }
-    let own = request.shard.map(|shard| take(request, &scans, shard)).transpose()?;
-    if own.is_none() {
-        shards::refuse_unmerged(&request.out, "predict")?;
-    }
+    let own = Own::asked(("predict", &request.out), request.shard, || of_shards(request, &scans))?;
     scans.retain(|pair| own.as_ref().is_none_or(|own| own.has(&pair.case)));
     let refiner = match &request.refinement {
         Some((weights, how)) => {
@@ -135,12 +128,12 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Takes a shard of a prediction.
-fn take(request: &Request, scans: &[Pair], shard: Shard) -> polycl_base::Result<Own> {
+/// The work that shards of a prediction do. The run must be there: a slip of the first shard must not settle the work of all.
+fn of_shards<'a>(request: &Request, scans: &'a [Pair]) -> polycl_base::Result<shards::Work<'a>> {
+    RunCard::read(&request.run)?;
     let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
-    let cases: Vec<&str> = scans.iter().map(|pair| pair.case.as_str()).collect();
-    let request_hash = shards::hashed(&alike, &scans, &[])?;
-    Own::take(&request.out, shard, &shards::Work { cases: &cases, request: request_hash, computes: true })
+    let cases = scans.iter().map(|pair| pair.case.as_str()).collect();
+    Ok(shards::Work { cases, request: shards::hashed(&alike, &scans, &[])?, computes: true })
 }
 
 /// A watch that never asks to stop.

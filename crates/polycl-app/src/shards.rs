@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 /// The lock of the merge.
 const LOCK: &str = ".polycl-merge.lock";
 
-/// What all shards of a piece of work have in common, in `shards.json`; the first of them settles it.
+/// The facts that all shards of a piece of work share, in `shards.json`; the first of them settles these.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Beginning {
     shards: u32,
@@ -29,7 +29,7 @@ struct Beginning {
     simd: Option<String>,
 }
 
-/// How far a shard has come, in a file beside its folder.
+/// The progress of a shard, in a file beside its folder.
 #[derive(Debug, Serialize, Deserialize)]
 struct Progress {
     done: bool,
@@ -53,7 +53,7 @@ pub struct Own {
 /// Work that shards do together.
 pub struct Work<'a> {
     /// All of its cases in their order.
-    pub cases: &'a [&'a str],
+    pub cases: Vec<&'a str>,
     /// All that decides over the results; equal for all shards.
     pub request: String,
     /// True where a network computes.
@@ -71,12 +71,27 @@ pub fn hashed(request: &impl Debug, read: &impl Debug, files: &[&Path]) -> Resul
 }
 
 impl Own {
+    /// Takes the shard that is asked for; without one, refuses a folder whose shards are not merged, for `command`.
+    ///
+    /// # Errors
+    /// As [`Self::take`] and [`refuse_unmerged`]; what `work` says.
+    pub fn asked<'a>(
+        (command, out): (&str, &Path),
+        shard: Option<Shard>,
+        work: impl FnOnce() -> Result<Work<'a>>,
+    ) -> Result<Option<Self>> {
+        match shard {
+            Some(shard) => Self::take(out, shard, &work()?).map(Some),
+            None => refuse_unmerged(out, command).map(|()| None),
+        }
+    }
+
     /// Takes a shard of work whose results lie in `out`.
     ///
     /// # Errors
     /// [`Kind::Request`] where shards of another number, of other cases or of another request are there, where another
     /// process does this one, or the processor lacks the instruction set of the others; [`Kind::Io`].
-    pub fn take(out: &Path, shard: Shard, work: &Work<'_>) -> Result<Self> {
+    fn take(out: &Path, shard: Shard, work: &Work<'_>) -> Result<Self> {
         let (simd, work_hash) = begin(out, shard, work)?;
         let own = shard.folder(out);
         let lock = lock::beside(&own)?;
@@ -92,8 +107,8 @@ impl Own {
         self.progress.cases.values().any(|own| own == case)
     }
 
-    /// Notes that every case is done, or failed for a reason that is told.
-    /// Where another process has taken the shard over, or the work was begun anew meanwhile, nothing is noted.
+    /// Notes that every case is done, or failed for a reason that is told. Notes nothing where another process has taken the shard
+    /// over, or the work was begun anew meanwhile.
     ///
     /// # Errors
     /// [`Kind::Request`] then; [`Kind::Io`].
@@ -178,7 +193,7 @@ pub struct Shards {
     pub order: BTreeMap<String, usize>,
     /// Cases that could not be done, and why.
     pub failed: BTreeMap<String, String>,
-    /// Of the merge, and of each shard.
+    /// Locks of the merge and of each shard.
     locks: Vec<Lock>,
 }
 
@@ -274,7 +289,7 @@ impl Shards {
 ///
 /// # Errors
 /// [`Kind::Request`]
-pub fn refuse_unmerged(out: &Path, command: &str) -> Result<()> {
+fn refuse_unmerged(out: &Path, command: &str) -> Result<()> {
     if !beginning(out).is_file() {
         return Ok(());
     }
@@ -292,13 +307,13 @@ pub fn refuse_unmerged(out: &Path, command: &str) -> Result<()> {
 /// # Errors
 /// [`Kind::Request`]
 pub fn refuse_filled(out: &Path) -> Result<()> {
-    let is_own = |name: &str| name.starts_with(".polycl") || name == "shards";
-    let entries = fs::read_dir(out).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     // While shards are merged, the data set begins to be there.
     if beginning(out).is_file() {
         return Ok(());
     }
+    let is_own = |name: &str| name.starts_with(".polycl") || name == "shards";
+    let entries = fs::read_dir(out).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| !is_own(name)).min().map_or(Ok(()), |name| {
         Err(Error::new(out, Kind::Request, "a new folder for shards to write to", format!("{name} in it"))
             .hint("choose another --out, or remove what is there"))

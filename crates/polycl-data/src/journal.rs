@@ -241,7 +241,7 @@ impl Found {
     }
 }
 
-/// What holds of all scans of an import that is not a data set yet, and its scans so far.
+/// The facts that hold of all scans of an import that is not a data set yet, and its scans so far.
 pub(super) fn read(dir: &Path) -> Result<(Head, Vec<Scan>)> {
     parsed(&dir.join(FILE))
 }

@@ -69,7 +69,7 @@ impl Scored {
     /// Adds the cases of another part of the same evaluation.
     ///
     /// # Errors
-    /// What differs, where it is a part of another one.
+    /// The difference, where it is a part of another one.
     pub fn add(&mut self, other: Self) -> std::result::Result<(), &'static str> {
         if other.options != self.options {
             return Err("other options");

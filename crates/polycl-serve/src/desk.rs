@@ -420,7 +420,7 @@ impl Desk {
         };
         locked(&self.sent).remove(id);
         locked(&self.open).retain(|scan| scan.entry.id != id);
-        // What stays is removed when the server starts again.
+        // Files that stay are removed when the server starts again.
         let _ = std::fs::remove_dir_all(&entry.folder);
     }
 
@@ -499,9 +499,9 @@ impl Desk {
         Waiting(self)
     }
 
-    /// Waits for as long as a person does.
-    pub fn yield_to_people(&self) {
-        while self.waited_for.load(Ordering::Relaxed) > 0 && !self.is_stopping() {
+    /// Waits for as long as a person does, or until the work `is_over`.
+    pub fn yield_to_people(&self, is_over: impl Fn() -> bool) {
+        while self.waited_for.load(Ordering::Relaxed) > 0 && !is_over() {
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -16,7 +16,7 @@ use crate::{monai, nninteractive, reached};
 pub struct Door {
     pub program: &'static str,
     pub address: String,
-    /// What they are asked for.
+    /// The key that they are asked for.
     pub key: String,
 }
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
@@ -93,6 +93,18 @@ fn page_file(name: &str) -> Response {
         Some(file) => ([(CONTENT_TYPE, file.kind)], file.bytes).into_response(),
         None => Refusal::missing("no_such_page", "There is no such page.").into_response(),
     }
+}
+
+/// A body, of so many bytes at most. Doors read all bodies before anything is answered, wanted or not: a connection that ends with
+/// unread bytes is reset, and the client never sees the answer.
+///
+/// # Errors
+/// `too_large`
+pub async fn whole(body: Body, most: usize) -> Answer<Bytes> {
+    to_bytes(body, most).await.map_err(|_| {
+        let message = format!("The body did not arrive whole, or has more than {most} bytes.");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    })
 }
 
 /// Does work that may take a while in a thread for it.

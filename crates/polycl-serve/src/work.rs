@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use polycl_base::Watch;
@@ -548,8 +547,8 @@ impl Watch for Watching<'_> {
             let of_round = self.job.yields && self.desk.rounds.is_stopping();
             self.job.is_stopped() || self.desk.is_stopping() || of_round
         };
-        while self.job.yields && self.desk.waited_for.load(Ordering::Relaxed) > 0 && !is_over() {
-            std::thread::sleep(Duration::from_millis(10));
+        if self.job.yields {
+            self.desk.yield_to_people(is_over);
         }
         is_over()
     }

@@ -27,17 +27,6 @@ fn study() -> Folder {
     folder
 }
 
-fn start(folder: &Folder, words: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_polycl"))
-        .args(words.split_whitespace())
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
 fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     assert!(Command::new("sh").args(["-c", &format!("kill -{name} $0"), &id]).status().unwrap().success());
@@ -79,14 +68,14 @@ fn processes_that_join_end_in_the_same_scores_whoever_is_killed_or_paused() {
     let folder = study();
     folder.done("study study.toml --out straight --jobs 2");
     let join = "study study.toml --out joined --join --jobs 1 --claims --patience 2";
-    let mut paused = start(&folder, join);
+    let mut paused = folder.start(join);
     until_claimed(&folder, "joined");
     signal(&paused, "STOP");
-    let mut killed = start(&folder, join);
+    let mut killed = folder.start(join);
     std::thread::sleep(Duration::from_millis(600));
     killed.kill().unwrap();
     killed.wait().unwrap();
-    let mut last = start(&folder, join);
+    let mut last = folder.start(join);
     assert!(ended(&mut last).success());
     assert_eq!(scores(&folder, "straight"), scores(&folder, "joined"));
     // Whoever wakes finds that all is done.
@@ -96,7 +85,7 @@ fn processes_that_join_end_in_the_same_scores_whoever_is_killed_or_paused() {
     assert_eq!(scores(&folder, "straight"), scores(&folder, "joined"));
     assert_eq!(fs::read(folder.at("joined/report.md")).unwrap(), report);
     // One without --join is alone.
-    let mut alone = start(&folder, "study study.toml --out other");
+    let mut alone = folder.start("study study.toml --out other");
     until(|| folder.at("other/.lock").exists());
     let refused = folder.refused("study study.toml --out other --join");
     assert!(refused.contains("one without --join is at work"), "{refused}");
@@ -140,7 +129,7 @@ fn tasks_one_by_one_are_the_study() {
     let first = &rows[0];
     let done = PathBuf::from(first["done"].as_str().unwrap());
     let id = first["id"].as_str().unwrap();
-    let mut one = start(&folder, &format!("study study.toml --out tasks --task {id}"));
+    let mut one = folder.start(&format!("study study.toml --out tasks --task {id}"));
     until(|| done.with_file_name(".task.claim-000001").exists());
     let code = run(first);
     assert!(code == 75 || code == 0 && done.exists(), "{code}");

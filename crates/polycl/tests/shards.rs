@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::Folder;
@@ -38,33 +38,22 @@ fn same(folder: &Folder, one: &str, other: &str) {
     assert_eq!(Vec::from_iter(differ), Vec::<&String>::new());
 }
 
-fn start(folder: &Folder, words: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_polycl"))
-        .args(words.split_whitespace())
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
 /// Does all shards but one, kills some of them on the way, and does those again; what merging says before the last.
 fn in_shards(folder: &Folder, words: &str, out: &str, kill_after: Duration) -> String {
     let line = |at: u32| format!("{words} --out {out} --shard {at}/{SHARDS}");
     for at in [1, 2] {
-        let mut killed = start(folder, &line(at));
+        let mut killed = folder.start(&line(at));
         std::thread::sleep(kill_after);
         let _ = killed.kill();
         killed.wait().unwrap();
     }
     // Two at once, and two that were killed.
-    let both = [0, 1].map(|at| start(folder, &line(at)));
+    let both = [0, 1].map(|at| folder.start(&line(at)));
     for mut child in both {
         assert!(child.wait().unwrap().code().is_some_and(|code| code < 2));
     }
     let command = words.split_whitespace().next().unwrap();
-    assert!(start(folder, &line(2)).wait().unwrap().code().is_some_and(|code| code < 2));
+    assert!(folder.start(&line(2)).wait().unwrap().code().is_some_and(|code| code < 2));
     let refused = folder.refused(&format!("{command} --merge {out}"));
     // The environment tells the last one.
     let mut last = Command::new(env!("CARGO_BIN_EXE_polycl"));

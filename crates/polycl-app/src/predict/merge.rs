@@ -87,7 +87,7 @@ pub fn merge(out: &Path) -> Result<Merged> {
         fs::copy(labels, &to).map_err(|e| Error::io(&to, "write it", &e))?;
     }
     refinement::unite(out, &shards.folders, &shards.order)?;
-    // What an earlier try left of a case that failed since is no result.
+    // A mask that an earlier try left of a case that failed since is no result.
     for (folder, case) in
         shards.folders.iter().flat_map(|folder| shards.failed.keys().map(move |case| (folder, case)))
     {

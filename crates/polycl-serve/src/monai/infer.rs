@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Points in a slice that count.
 const POINTS: usize = 64;
 
-/// What a client asks of a model; indices are those of its voxels, first the axis that runs fastest.
+/// The request of a client to a model; indices are those of its voxels, first the axis that runs fastest.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Asked {

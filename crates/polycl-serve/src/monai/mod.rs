@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{Method, StatusCode, Uri};
@@ -31,7 +31,7 @@ use crate::desk::Desk;
 use crate::guard::{Guard, random, same, sealed};
 use crate::multipart;
 use crate::refusal::{Answer, Refusal, detailed};
-use crate::routes::{NAME, apart, json};
+use crate::routes::{NAME, apart, json, whole};
 use form::Form;
 use login::{Kind, Login, Logins, Sent};
 use seen::Seen;
@@ -156,17 +156,9 @@ async fn no_token() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, "token", message)
 }
 
-/// A body of so many bytes at most.
-async fn read(body: Body, most: usize) -> Answer<Bytes> {
-    to_bytes(body, most).await.map_err(|_| {
-        let message = format!("The body did not arrive whole, or has more than {most} bytes.");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-    })
-}
-
 /// Lets a user in who knows the token; the name is the annotator's.
 async fn sign_in(State(door): Shared, body: Body) -> Answer<Response> {
-    let body = read(body, SMALL).await?;
+    let body = whole(body, SMALL).await?;
     let fields = std::str::from_utf8(&body).ok().and_then(|text| format!("/?{text}").parse::<Uri>().ok());
     let fields = fields.and_then(|uri| Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok());
     let fields = fields.map(|Query(fields)| fields).unwrap_or_default();
@@ -234,10 +226,19 @@ async fn download(
     Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, disposition)], file).into_response())
 }
 
+/// Does something with a form that is sent, in a thread for such work.
+async fn with_form(
+    desk: Arc<Desk>,
+    body: Body,
+    work: impl FnOnce(&Form<'_>) -> Answer<Response> + Send + 'static,
+) -> Answer<Response> {
+    let body = whole(body, LARGE).await?;
+    apart(desk, move |_| work(&Form::read(&body)?)).await
+}
+
 async fn upload(State(door): Shared, Extension(login): User, fields: Fields, body: Body) -> Answer<Response> {
-    let body = read(body, LARGE).await?;
-    apart(Arc::clone(&door.desk), move |_| {
-        let sent = image::receive(&door, &Form::read(&body)?.needed_file(&["file", "files"])?)?;
+    with_form(Arc::clone(&door.desk), body, move |form| {
+        let sent = image::receive(&door, &form.needed_file(&["file", "files"])?)?;
         let id = login.id(&sent.scan, false)?;
         // 3D Slicer goes on with the name of its volume.
         if let Some(name) = fields.get("image").filter(|name| name.chars().count() <= NAMED) {
@@ -250,9 +251,8 @@ async fn upload(State(door): Shared, Extension(login): User, fields: Fields, bod
 }
 
 async fn begin_session(State(door): Shared, Extension(login): User, body: Body) -> Answer<Response> {
-    let body = read(body, LARGE).await?;
-    apart(Arc::clone(&door.desk), move |_| {
-        let sent = image::receive(&door, &Form::read(&body)?.needed_file(&["files", "file"])?)?;
+    with_form(Arc::clone(&door.desk), body, move |form| {
+        let sent = image::receive(&door, &form.needed_file(&["files", "file"])?)?;
         let id = login.begin_session(sent)?;
         Ok(json(&json!({"session_id": id})))
     })
@@ -275,11 +275,9 @@ async fn infer_model(
     fields: Fields,
     body: Body,
 ) -> Answer<Response> {
-    let body = read(body, LARGE).await?;
-    apart(Arc::clone(&door.desk), move |_| {
-        let form = Form::read(&body)?;
-        let seen = door.named(&login, &fields, &form)?;
-        let inferred = infer::infer(&door, &login, &model, seen, &form)?;
+    with_form(Arc::clone(&door.desk), body, move |form| {
+        let seen = door.named(&login, &fields, form)?;
+        let inferred = infer::infer(&door, &login, &model, seen, form)?;
         let line = random()?;
         let params = Value::from(inferred.params).to_string();
         let form = multipart::write(&line, &params, "mask.nrrd", &inferred.mask);
@@ -294,11 +292,9 @@ async fn submitted(
     fields: Fields,
     body: Body,
 ) -> Answer<Response> {
-    let body = read(body, LARGE).await?;
-    apart(Arc::clone(&door.desk), move |_| {
-        let form = Form::read(&body)?;
-        let seen = door.named(&login, &fields, &form)?;
-        Ok(json(&submit::submit(&door, &login, &seen, &form)?))
+    with_form(Arc::clone(&door.desk), body, move |form| {
+        let seen = door.named(&login, &fields, form)?;
+        Ok(json(&submit::submit(&door, &login, &seen, form)?))
     })
     .await
 }
@@ -309,7 +305,7 @@ async fn training(State(door): Shared, fields: Fields) -> Answer<Response> {
 }
 
 async fn begin_training(State(door): Shared, trainer: Option<Path<String>>, body: Body) -> Answer<Response> {
-    let body = read(body, SMALL).await?;
+    let body = whole(body, SMALL).await?;
     let trainer = trainer.map(|Path(name)| name);
     apart(Arc::clone(&door.desk), move |desk| Ok(json(&train::start(desk, trainer.as_deref(), &body)?))).await
 }

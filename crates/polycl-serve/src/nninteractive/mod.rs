@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -32,7 +32,7 @@ use crate::guard::{self, Guard};
 use crate::hub::Events;
 use crate::locked::locked;
 use crate::refusal::{Answer, Refusal, detailed};
-use crate::routes::{apart, json};
+use crate::routes::{apart, json, whole};
 use crate::{waited, work};
 pub use lease::Times;
 use lease::{CLIENTS, Lease, Leases};
@@ -151,16 +151,6 @@ fn bad(text: impl std::fmt::Display) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "bad_request", text.to_string())
 }
 
-/// A body, of so many bytes at most. All bodies are read before anything is answered, wanted or not: a connection that ends with
-/// unread bytes is reset, and the client never sees the answer.
-async fn read(body: Body, most: usize) -> Answer<Bytes> {
-    let too_large = |_| {
-        let message = format!("The body did not arrive whole, or has more than {most} bytes.");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-    };
-    to_bytes(body, most).await.map_err(too_large)
-}
-
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     serde_json::from_slice(bytes).map_err(|e| bad(format!("The body is not as the protocol says: {e}.")))
 }
@@ -275,7 +265,7 @@ async fn set_image(State(door): Shared, request: Request) -> Answer<Response> {
         spacing: Option<[f64; 3]>,
     }
     let (parts, body) = request.into_parts();
-    let bytes = read(body, IMAGE).await?;
+    let bytes = whole(body, IMAGE).await?;
     let lease = door.leases.find(token(&parts.headers), true)?;
     let Sent { image_properties: Properties { spacing } } = meta(&parts.headers)?;
     let (served, own) = (Arc::clone(&door), Arc::clone(&lease));
@@ -336,7 +326,7 @@ async fn set_target_buffer(State(door): Shared, request: Request) -> Answer<Resp
         shape: [usize; 3],
     }
     let (parts, body) = request.into_parts();
-    let Buffer { shape: [z, y, x] } = parsed(&read(body, SMALL).await?)?;
+    let Buffer { shape: [z, y, x] } = parsed(&whole(body, SMALL).await?)?;
     let lease = door.leases.find(token(&parts.headers), true)?;
     apart(Arc::clone(&door.desk), move |_| {
         let mut session = locked(&lease.session);
@@ -414,7 +404,7 @@ async fn point(State(door): Shared, request: Request) -> Answer<Response> {
         prompted: Prompted,
     }
     let (parts, body) = request.into_parts();
-    let Sent { coordinates: [k, j, i], prompted } = parsed(&read(body, SMALL).await?)?;
+    let Sent { coordinates: [k, j, i], prompted } = parsed(&whole(body, SMALL).await?)?;
     let how = prompted.how();
     working(door, parts.headers, move |turn| {
         let shape = turn.session.shape();
@@ -436,7 +426,7 @@ async fn bounds(State(door): Shared, request: Request) -> Answer<Response> {
         prompted: Prompted,
     }
     let (parts, body) = request.into_parts();
-    let Sent { bbox_coords, prompted } = parsed(&read(body, SMALL).await?)?;
+    let Sent { bbox_coords, prompted } = parsed(&whole(body, SMALL).await?)?;
     let how = prompted.how();
     working(door, parts.headers, move |turn| {
         let block = block(bbox_coords, turn.session.shape())?;
@@ -466,7 +456,7 @@ async fn lasso(State(door): Shared, request: Request) -> Answer<Response> {
         prompted: Prompted,
     }
     let (parts, body) = request.into_parts();
-    let bytes = read(body, MASK).await?;
+    let bytes = whole(body, MASK).await?;
     let Sent { interaction_bbox, prompted } = meta(&parts.headers)?;
     let how = prompted.how();
     working(door, parts.headers, move |turn| {
@@ -520,7 +510,7 @@ async fn seed(State(door): Shared, request: Request) -> Answer<Response> {
         run_prediction: bool,
     }
     let (parts, body) = request.into_parts();
-    let bytes = read(body, MASK).await?;
+    let bytes = whole(body, MASK).await?;
     let Sent { run_prediction } = meta(&parts.headers)?;
     working(door, parts.headers, move |turn| {
         let array = Array::read(&bytes, turn.session.voxels()).map_err(bad)?;

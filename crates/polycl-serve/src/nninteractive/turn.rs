@@ -14,7 +14,7 @@ use crate::edit::{Edit, Pixels};
 use crate::locked::locked;
 use crate::marks::Mark;
 use crate::refusal::{Answer, Refusal};
-use crate::scan::{Focus, Scan};
+use crate::scan::{Focus, Scan, Sheet};
 use crate::step::What;
 use crate::work::{self, Prompt};
 
@@ -74,22 +74,17 @@ impl Turn<'_> {
         let Some(&k) = runs.keys().next() else { return Ok(()) };
         let label = self.object(plane, k)?.label;
         let touched: Vec<usize> = runs.keys().copied().collect();
-        let planes = self.scan.with(|sheet| {
+        let what = if how.adds { What::Stroke } else { What::Clear };
+        let emptied = self.scan.with(|sheet| {
             let pixels = |(k, runs): (usize, Vec<[u32; 2]>)| match how.adds {
                 true => {
                     Pixels { k, clear: around_outline(&sheet.document, (plane, k), label, &runs), set: runs }
                 }
                 false => Pixels { k, set: Vec::new(), clear: runs },
             };
-            runs.into_iter().map(pixels).collect()
-        });
-        let what = if how.adds { What::Stroke } else { What::Clear };
-        // What other labels have stays: a person may have drawn it.
-        let edit = Edit { plane, label, what, over: false, planes };
-        let emptied = self.scan.with(|sheet| {
-            if let (Some(step), _) = edit.step(&sheet.document)? {
-                change::store(self.desk, &self.scan, sheet, &self.author, None, Act::Step(step))?;
-            }
+            let planes = runs.into_iter().map(pixels).collect();
+            // Pixels of other labels stay: a person may have drawn them.
+            self.store(sheet, &Edit { plane, label, what, over: false, planes })?;
             let document = &sheet.document;
             let view = document.view(plane);
             let holds = |k: usize| view.cut(&document.mask, k).any(|own| own == label);
@@ -103,6 +98,14 @@ impl Turn<'_> {
             object.limits = None;
         }
         if how.follows && is_left { self.follow(plane) } else { Ok(()) }
+    }
+
+    /// Stores an edit, if it changes anything.
+    fn store(&self, sheet: &mut Sheet, edit: &Edit) -> Answer<()> {
+        if let (Some(step), _) = edit.step(&sheet.document)? {
+            change::store(self.desk, &self.scan, sheet, &self.author, None, Act::Step(step))?;
+        }
+        Ok(())
     }
 
     /// Asks the network for what is in a box: in its plane, or in the middle one of a box in space, from which the
@@ -177,12 +180,7 @@ impl Turn<'_> {
         let pixels = self.session.view(plane).pixels() as u32;
         let planes = vec![Pixels { k, set: Vec::new(), clear: vec![[0, pixels]] }];
         let edit = Edit { plane, label, what: What::Clear, over: false, planes };
-        self.scan.with(|sheet| {
-            if let (Some(step), _) = edit.step(&sheet.document)? {
-                change::store(self.desk, &self.scan, sheet, &self.author, None, Act::Step(step))?;
-            }
-            Answer::Ok(())
-        })?;
+        self.scan.with(|sheet| self.store(sheet, &edit))?;
         self.object(plane, k)?.emptied.push((plane, k));
         Ok(())
     }

@@ -163,7 +163,7 @@ struct Yielding<'a>(&'a Desk);
 
 impl polycl_base::Watch for Yielding<'_> {
     fn stop(&self) -> bool {
-        self.0.yield_to_people();
+        self.0.yield_to_people(|| self.0.is_stopping());
         self.0.is_stopping()
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use glam::{DAffine3, DMat3, DVec3};
 use polycl_image::{Mask, Space, Volume, nifti};
@@ -73,6 +73,13 @@ impl Folder {
         let code = output.status.code().unwrap();
         let shown = format!("exit {code}\n{}{}", text(&output.stdout), text(&output.stderr));
         shown.replace(&self.0.path().display().to_string(), "[folder]")
+    }
+
+    /// Starts `polycl` in this folder, in silence.
+    pub fn start(&self, arguments: &str) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_polycl"));
+        command.args(arguments.split_whitespace()).current_dir(self.0.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// The same for a command that must succeed.
