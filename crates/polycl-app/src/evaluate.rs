@@ -116,6 +116,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     let notes = Vec::from_iter(notes);
     let Some(own) = own else { return write(scored.report()?, notes, &request.out, watch) };
     let count = scored.count();
+    own.check()?;
     shards::write(&own.folder.join(SCORES), &OfShard { scored, notes })?;
     own.finish(BTreeMap::new())?;
     Ok(Outcome { of_shard: Some(count), ..Outcome::of(&request.out) })

@@ -89,7 +89,7 @@ pub struct Outcome {
 /// # Errors
 /// As [`Import::import`], and what reading tables and pairing files can say.
 pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
-    let (mut pairs, notes) = pairs(&request.scans)?;
+    let (mut pairs, notes) = pairs(request)?;
     if request.origin.is_some() {
         if pairs.iter().all(|pair| pair.label.is_none()) {
             let flag = Subject::Flag("--origin".into());
@@ -123,7 +123,9 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         Some(own) => (&own.folder, true),
         None => (&request.out, request.go_on),
     };
-    let Imported { index, left, kept, failed } = import.import(out, go_on, watch)?;
+    let Imported { index, left, kept, failed } =
+        import.import(out, go_on, &Own::watched(own.as_ref(), watch))?;
+    own.as_ref().map_or(Ok(()), Own::check)?;
     if let Some(own) = own.filter(|_| left == 0) {
         // The reasons stand in the shard's folder, as in that of a data set.
         own.finish(BTreeMap::new())?;
@@ -161,11 +163,11 @@ pub fn merge(out: &Path) -> Result<Merged> {
 }
 
 /// The scans and what a person should know of them.
-fn pairs(scans: &Scans) -> Result<(Vec<Pair>, Vec<String>)> {
+fn pairs(request: &Request) -> Result<(Vec<Pair>, Vec<String>)> {
     let named =
         |names: &Option<String>| names.as_deref().map(|text| Given::parse(text, Path::new(""))).transpose();
     let salt = || Environment::of_process().salt();
-    match scans {
+    match &request.scans {
         Scans::Manifest { file, names } => {
             Ok((pairs::from_manifest(file, named(names)?.as_ref(), &salt())?, Vec::new()))
         }
@@ -177,8 +179,9 @@ fn pairs(scans: &Scans) -> Result<(Vec<Pair>, Vec<String>)> {
         Scans::Folders { images, labels, names } => {
             let names = named(names)?;
             let (pairs, notes) = pairs::from_folders(images, labels.as_deref(), names.as_ref())?;
-            // Without masks asked for nobody expects any.
-            let bare = labels.as_ref().and_then(|_| pairs::without_masks(&pairs));
+            // Without masks asked for nobody expects any. A shard does not open the scans of others.
+            let own = pairs.iter().filter(|pair| request.shard.is_none_or(|shard| shard.has(&pair.case)));
+            let bare = labels.as_ref().and_then(|_| pairs::without_masks(own));
             Ok((pairs, notes.into_iter().chain(bare).collect()))
         }
     }

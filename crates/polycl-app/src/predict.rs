@@ -1,10 +1,9 @@
 //! Masks of scans by a fine-tuned network, one scan after the other, refined on request.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Watch, output};
+use polycl_base::{Error, Kind, Until, Watch, output};
 use polycl_data::pairs::{self, Pair};
 use polycl_data::provenance::{Record, refinement, settle};
 use polycl_data::{Records, Shard};
@@ -120,7 +119,11 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let request = of_shard.as_ref().unwrap_or(request);
     let book = Book { out: &request.out, run: &request.run, predictor: &predictor, refined_by };
     book.card()?;
-    let outcome = Work { request, book, refiner, watch }.all(&scans)?;
+    let outcome = {
+        let watch = &Own::watched(own.as_ref(), watch);
+        Work { request, book, refiner, watch }.all(&scans)?
+    };
+    own.as_ref().map_or(Ok(()), Own::check)?;
     if let Some(own) = own.filter(|_| outcome.left.is_empty()) {
         let reason = |failure: &Failure| (failure.case.clone(), failure.error.to_string());
         own.finish(outcome.failed.iter().map(reason).collect())?;
@@ -134,27 +137,6 @@ fn of_shards<'a>(request: &Request, scans: &'a [Pair]) -> polycl_base::Result<sh
     let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
     let cases = scans.iter().map(|pair| pair.case.as_str()).collect();
     Ok(shards::Work { cases, request: shards::hashed(&alike, &scans, &[])?, computes: true })
-}
-
-/// A watch that never asks to stop.
-struct ToTheEnd<'a>(&'a dyn Watch);
-
-impl Watch for ToTheEnd<'_> {
-    fn task(&self, text: &str) {
-        self.0.task(text);
-    }
-
-    fn step(&self, done: usize, of: usize) {
-        self.0.step(done, of);
-    }
-
-    fn note(&self, text: &str) {
-        self.0.note(text);
-    }
-
-    fn partial(&self, result: &dyn Any) {
-        self.0.partial(result);
-    }
 }
 
 struct Work<'a> {
@@ -233,7 +215,7 @@ impl Work<'_> {
     /// ever without it.
     fn segment(&self, Pair { case, image: input, .. }: &Pair) -> polycl_base::Result<bool> {
         let Self { request, book, refiner, watch } = self;
-        let to_the_end = ToTheEnd(*watch);
+        let to_the_end = Until { watch: *watch, stop: || false };
         let watch: &dyn Watch = if request.whole_scans { &to_the_end } else { *watch };
         let (predictor, out) = (book.predictor, &request.out);
         let stamp = Stamp::of(input)?;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use polycl_base::lock::{self, Lock};
-use polycl_base::{Error, Kind, Result, hex, output};
+use polycl_base::{Error, Kind, Result, Until, Watch, hex, output};
 use polycl_data::Shard;
 use polycl_data::shard::{beginning, folder};
 use polycl_nn::kernels::{instruction_set, keep_to};
@@ -103,6 +103,19 @@ impl Own {
         Ok(Self { folder: own, record, progress, lock })
     }
 
+    /// Watches its work, which ends where another process has taken the shard over: see [`Self::check`].
+    pub fn watched<'a>(own: Option<&'a Self>, watch: &'a dyn Watch) -> impl Watch + 'a {
+        Until { watch, stop: move || watch.stop() || own.is_some_and(|own| own.lock.is_lost()) }
+    }
+
+    /// Refuses to go on where another process has taken the shard over.
+    ///
+    /// # Errors
+    /// [`Kind::Request`]
+    pub fn check(&self) -> Result<()> {
+        self.lock.check()
+    }
+
     pub fn has(&self, case: &str) -> bool {
         self.progress.cases.values().any(|own| own == case)
     }
@@ -113,7 +126,7 @@ impl Own {
     /// # Errors
     /// [`Kind::Request`] then; [`Kind::Io`].
     pub fn finish(mut self, failed: BTreeMap<String, String>) -> Result<()> {
-        self.lock.check()?;
+        self.check()?;
         let begun = self.record.with_file_name("shards.json");
         let is_ours = begun.is_file() && read::<Beginning>(&begun)?.work == self.progress.work;
         if !is_ours {

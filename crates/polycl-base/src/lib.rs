@@ -12,7 +12,7 @@ pub mod text;
 mod watch;
 
 pub use error::{Error, Kind, Result, Subject, only, some, told};
-pub use watch::Watch;
+pub use watch::{Until, Watch};
 
 /// A number and the noun that it counts: `1 patient`, `2 patients`.
 pub fn counted(count: usize, one: &str) -> String {

@@ -162,6 +162,11 @@ fn without_locks(error: &IoError) -> bool {
 }
 
 impl Lock {
+    /// True once another process may have the work, because this one was paused for too long; asks no file.
+    pub fn is_lost(&self) -> bool {
+        self.claim.as_ref().is_some_and(Claim::is_lost)
+    }
+
     /// Refuses to go on with work that another process has taken over, because this one was paused for too long.
     ///
     /// # Errors

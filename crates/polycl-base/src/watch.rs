@@ -33,3 +33,31 @@ pub trait Watch: Sync {
 }
 
 impl Watch for () {}
+
+/// Tells all to another watch, and asks `stop` whether to stop.
+pub struct Until<'a, F> {
+    pub watch: &'a dyn Watch,
+    pub stop: F,
+}
+
+impl<F: Fn() -> bool + Sync> Watch for Until<'_, F> {
+    fn task(&self, text: &str) {
+        self.watch.task(text);
+    }
+
+    fn step(&self, done: usize, of: usize) {
+        self.watch.step(done, of);
+    }
+
+    fn note(&self, text: &str) {
+        self.watch.note(text);
+    }
+
+    fn partial(&self, result: &dyn Any) {
+        self.watch.partial(result);
+    }
+
+    fn stop(&self) -> bool {
+        (self.stop)()
+    }
+}

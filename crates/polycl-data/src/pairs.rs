@@ -1,12 +1,12 @@
 //! Which files belong together: by case name in two folders, or by a manifest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use polycl_base::table::Row;
 use polycl_base::{Error, Kind, Result, some, table};
 use polycl_image::dicom::structures::Structures;
-use polycl_image::files::{Reading, case_name, entries};
+use polycl_image::files::{Reading, case_name};
 use polycl_image::legend::Legend;
 use polycl_image::{Folder, Given, Input, dicom, files, folder, names};
 
@@ -32,8 +32,10 @@ pub fn from_folders(
     labels: Option<&Path>,
     names: Option<&Given>,
 ) -> Result<(Vec<Pair>, Vec<String>)> {
-    let mut masks = labels.map(|folder| labels_in(folder, names)).transpose()?.unwrap_or_default();
-    let named_by = if names.is_none() { naming(masks.values()) } else { None };
+    let mut beside = names::Beside::default();
+    let mut masks =
+        labels.map(|folder| labels_in(folder, names, &mut beside)).transpose()?.unwrap_or_default();
+    let named_by = naming(&beside);
     let files = if images.is_file() {
         vec![images.to_path_buf()]
     } else {
@@ -62,13 +64,8 @@ pub fn from_folders(
 }
 
 /// A sentence about the files that name the values of masks; a mask's own header is none.
-fn naming<'a>(masks: impl Iterator<Item = &'a Label>) -> Option<String> {
-    let file = |label: &Label| match label {
-        Label::Map(mask, _) => names::file_beside(mask).filter(|file| file != mask),
-        Label::Structures(_) => None,
-    };
-    let files: BTreeSet<PathBuf> = masks.filter_map(file).collect();
-    let files: Vec<String> = files.iter().map(|file| straight(file).display().to_string()).collect();
+fn naming(beside: &names::Beside) -> Option<String> {
+    let files: Vec<String> = beside.tables().map(|file| straight(file).display().to_string()).collect();
     (!files.is_empty()).then(|| format!("names of label values are read from {}", some(&files)))
 }
 
@@ -124,8 +121,8 @@ fn deeper(folder: &Path, labels: Option<&Path>) -> Result<Option<String>> {
         words.any(|word| OF_MASKS.contains(&word)) || name.starts_with('.') || is_labels
     };
     let scan = |below: PathBuf| files::scans(&below).ok()?.into_iter().next();
-    let folders = entries(folder)?.into_iter().filter(|path| path.is_dir() && !of_masks(path));
-    let scans = Vec::from_iter(folders.filter_map(scan));
+    let [_, folders] = files::sorted_out(folder)?;
+    let scans = Vec::from_iter(folders.into_iter().filter(|path| !of_masks(path)).filter_map(scan));
     Ok((!scans.is_empty()).then(|| {
         let scans: Vec<String> = scans.iter().map(|scan| scan.display().to_string()).collect();
         format!("{}: folders in it are not searched, and hold scans, too: {}", folder.display(), some(&scans))
@@ -208,11 +205,12 @@ pub fn from_manifest(manifest: &Path, names: Option<&Given>, salt: &Salt) -> Res
         .map(|row| Ok(files::named(base.join(row.need("image", manifest)?))))
         .collect::<Result<_>>()?;
     let cases = cases_of(&images)?;
+    let mut beside = names::Beside::default();
     let pairs = rows.iter().zip(images.into_iter().zip(cases)).map(|(row, (image, case))| {
         let case = row.get("case").map_or(case, str::to_owned);
         let own = row.get("names").map(|text| Given::parse(text, base)).transpose()?;
-        let label =
-            row.get("label").map(|path| label_at(&files::named(base.join(path)), own.as_ref().or(names)));
+        let label = row.get("label").map(|path| files::named(base.join(path)));
+        let label = label.map(|path| label_at(&path, own.as_ref().or(names), &mut beside));
         let origin = row.get("origin").map(|text| origin(row, text, manifest)).transpose()?;
         let image = Input::open(&image, row.get("series"))?;
         let tagged = if row.get("patient").is_none() { tagged::patient(&image, salt)? } else { None };
@@ -254,15 +252,20 @@ fn origin(row: &Row, text: &str, manifest: &Path) -> Result<Origin> {
 }
 
 /// A sentence about the images without a mask; `None` where all have one. Those that cannot be read become no scans.
-pub fn without_masks(pairs: &[Pair]) -> Option<String> {
-    let bare = pairs.iter().filter(|pair| pair.label.is_none() && pair.image.space().is_ok());
+pub fn without_masks<'a>(pairs: impl IntoIterator<Item = &'a Pair>) -> Option<String> {
+    let (mut of, mut bare) = (0, Vec::new());
+    for pair in pairs {
+        of += 1;
+        bare.extend((pair.label.is_none() && pair.image.space().is_ok()).then_some(pair));
+    }
+    let bare = bare.into_iter();
     let cases: Vec<&str> = bare.map(|pair| pair.case.as_str()).collect();
     let text = match cases.len() {
         0 => return None,
         1 => "images has no mask and stays unlabelled",
         _ => "images have no mask and stay unlabelled",
     };
-    Some(format!("{} of {} {text}: {}", cases.len(), pairs.len(), some(&cases)))
+    Some(format!("{} of {of} {text}: {}", cases.len(), some(&cases)))
 }
 
 /// The case name of an image: its file's name without nnU-Net's `_0000`.
@@ -325,8 +328,8 @@ fn images_in(folder: &Path, [deeper, hint]: [&str; 2]) -> Result<Vec<PathBuf>> {
         return Ok(files);
     }
     let none = Error::new(folder, Kind::Pairing, "images", "no image");
-    let folders = entries(folder)?.into_iter().filter(|path| path.is_dir());
-    let below = folders.filter_map(|below| files::scans(&below).ok()?.into_iter().next()).next();
+    let [_, folders] = files::sorted_out(folder)?;
+    let below = folders.into_iter().filter_map(|below| files::scans(&below).ok()?.into_iter().next()).next();
     Err(match below {
         Some(scan) => {
             none.hint(format!("{deeper}: the folders in it hold scans, such as {}", scan.display()))
@@ -340,31 +343,35 @@ fn images_in(folder: &Path, [deeper, hint]: [&str; 2]) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// [`Kind::Pairing`] for a folder without masks, or two masks of a case; [`Kind::Labels`] as [`names::beside`].
 pub fn masks_in(folder: &Path) -> Result<BTreeMap<String, Label>> {
-    labels_in(folder, None)
+    labels_in(folder, None, &mut names::Beside::default())
 }
 
-fn labels_in(folder: &Path, names: Option<&Given>) -> Result<BTreeMap<String, Label>> {
+fn labels_in(
+    folder: &Path,
+    names: Option<&Given>,
+    beside: &mut names::Beside,
+) -> Result<BTreeMap<String, Label>> {
     let mut masks = BTreeMap::new();
     let predicted = folder.join(Record::Predict.file()).is_file();
-    let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
-    for path in files::scans_among(files.clone()).into_iter().chain(folders) {
+    let [files, mut folders] = files::sorted_out(folder)?;
+    folders.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         // `polycl predict --probabilities` makes no masks there.
-        if predicted && path.file_name().is_some_and(|name| name == "probabilities") {
-            continue;
-        }
-        let hidden = || path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        let case = match case_name(&path) {
-            Some(case) => case,
-            None if path.is_dir() && !hidden() => {
-                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-            }
-            None => continue,
-        };
-        let label = label_at(&path, names)?;
-        if let Some(other) = masks.insert(case, label) {
+        !name.starts_with('.') && !(predicted && name == "probabilities")
+    });
+    let mut add = |path: &Path, case: String, label: Label| match masks.insert(case, label) {
+        None => Ok(()),
+        Some(other) => {
             let found = format!("{} too", other.path().display());
-            return Err(Error::new(&path, Kind::Pairing, "one mask of each case", found));
+            Err(Error::new(path, Kind::Pairing, "one mask of each case", found))
         }
+    };
+    for path in files::scans_among(files.clone()) {
+        add(&path, case_name(&path).unwrap_or_default(), label_of_file(&path, names, beside)?)?;
+    }
+    for path in folders {
+        let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        add(&path, case_name(&path).unwrap_or_else(name), label_of_folder(&path, names)?)?;
     }
     for path in files {
         // Beside a mask of another format its DICOM segmentation is no other one.
@@ -391,16 +398,26 @@ fn object_label(object: Structures, names: Option<&Given>) -> Result<Label> {
 }
 
 /// The label at a path: a DICOM object, a file of label values, or a folder of one file per structure.
-fn label_at(path: &Path, names: Option<&Given>) -> Result<Label> {
+fn label_at(path: &Path, names: Option<&Given>, beside: &mut names::Beside) -> Result<Label> {
+    if path.is_dir() { label_of_folder(path, names) } else { label_of_file(path, names, beside) }
+}
+
+fn label_of_file(path: &Path, names: Option<&Given>, beside: &mut names::Beside) -> Result<Label> {
+    if case_name(path).is_none()
+        && let Some(object) = Structures::at(path)?
+    {
+        return object_label(object, names);
+    }
+    let legend = names.map_or_else(|| beside.legend(path), |given| given.legend(path))?;
+    Ok(Label::Map(path.to_path_buf(), legend))
+}
+
+fn label_of_folder(path: &Path, names: Option<&Given>) -> Result<Label> {
     if let Some(object) = Structures::at(path)? {
         return object_label(object, names);
     }
-    if path.is_dir() && case_name(path).is_some() {
+    if case_name(path).is_some() {
         files::not_a_folder(path)?;
-    }
-    if !path.is_dir() {
-        let legend = names.map_or_else(|| names::beside(path), |given| given.legend(path))?;
-        return Ok(Label::Map(path.to_path_buf(), legend));
     }
     // TotalSegmentator puts its structures one level down.
     let below = path.join("segmentations");

@@ -5,8 +5,9 @@
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/core/> and its sharding codec.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use polycl_base::{Error, Kind, Result};
@@ -139,6 +140,8 @@ pub(super) struct Slices {
     path: String,
     /// The file of all slices.
     file: PathBuf,
+    /// The same, where it stays open.
+    kept: OnceLock<Option<Kept>>,
     slices: usize,
     /// Pixels of a slice.
     pixels: usize,
@@ -164,6 +167,7 @@ impl Slices {
             table: OnceLock::new(),
             path: path.to_owned(),
             file,
+            kept: OnceLock::new(),
             slices: shape[0],
             pixels: shape[1] * shape[1],
         })
@@ -204,14 +208,70 @@ impl Slices {
 
     /// Reads a range of the file, if the file is that long.
     fn bytes(&self, [start, count]: [u64; 2]) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.file)?;
-        let length = file.metadata()?.len();
-        if start.checked_add(count).is_none_or(|end| end > length) {
+        match self.kept.get_or_init(|| Kept::open(&self.file)) {
+            Some(Kept(file)) => file.bytes([start, count]),
+            None => Opened::at(&self.file)?.bytes([start, count]),
+        }
+    }
+}
+
+/// A file that stays open, so that a slice of it costs one read: to open a file is what parallel file systems are slow at.
+struct Kept(Opened);
+
+/// A file, and the length that it had when it was opened.
+struct Opened {
+    file: File,
+    length: u64,
+}
+
+/// The files that stay open; systems allow a process few.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+const MOST_KEPT: usize = match () {
+    () if cfg!(target_os = "linux") => 512,
+    () if cfg!(unix) => 96,
+    // Threads would move each other's place in the file there.
+    () => 0,
+};
+
+impl Kept {
+    fn open(file: &Path) -> Option<Self> {
+        if KEPT.fetch_add(1, Ordering::Relaxed) < MOST_KEPT
+            && let Ok(file) = Opened::at(file)
+        {
+            return Some(Self(file));
+        }
+        KEPT.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Opened {
+    fn at(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        Ok(Self { length: file.metadata()?.len(), file })
+    }
+
+    fn bytes(&self, [start, count]: [u64; 2]) -> io::Result<Vec<u8>> {
+        let Self { file, length } = self;
+        if start.checked_add(count).is_none_or(|end| end > *length) {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, format!("the file ends at {length}")));
         }
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::new();
-        file.take(count).read_to_end(&mut bytes)?;
+        let mut bytes = vec![0; usize::try_from(count).map_err(|_| invalid("more than memory can hold"))?];
+        #[cfg(unix)]
+        std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, start)?;
+        #[cfg(not(unix))]
+        {
+            use std::io::{Read, Seek, SeekFrom};
+            let mut file = file;
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(&mut bytes)?;
+        }
         Ok(bytes)
     }
 }

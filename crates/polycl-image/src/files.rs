@@ -122,20 +122,37 @@ pub fn is_scan(path: &Path) -> bool {
 /// [`Kind::Io`], and [`Kind::Format`] for a scan whose name is no UTF-8: passed over, it would be
 /// missed in silence.
 pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
-    let paths = std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
-    let mut paths = paths.collect::<Result<Vec<_>>>()?;
+    let [files, folders] = sorted_out(folder)?;
+    let mut paths = Vec::from_iter(files.into_iter().chain(folders));
     paths.sort();
-    let unreadable = |path: &&PathBuf| {
-        path.file_name()
-            .is_some_and(|name| name.to_str().is_none() && is_scan(Path::new(&*name.to_string_lossy())))
-    };
-    match paths.iter().find(unreadable) {
-        Some(path) => {
-            Err(Error::new(path, Kind::Format, "a file name in UTF-8", "other bytes").hint("rename the file"))
+    Ok(paths)
+}
+
+/// The files in a folder and the folders in it, each sorted, told apart by the listing: nothing is asked of each.
+///
+/// # Errors
+/// As [`entries`].
+pub fn sorted_out(folder: &Path) -> Result<[Vec<PathBuf>; 2]> {
+    let failed = |e: std::io::Error| Error::io(folder, "list the folder", &e);
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (path, name) = (entry.path(), entry.file_name());
+        if name.to_str().is_none() && is_scan(Path::new(&*name.to_string_lossy())) {
+            return Err(
+                Error::new(path, Kind::Format, "a file name in UTF-8", "other bytes").hint("rename the file")
+            );
         }
-        None => Ok(paths),
+        // What a link leads to stands in no listing.
+        let is_folder = match entry.file_type() {
+            Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+            _ => path.is_dir(),
+        };
+        if is_folder { &mut folders } else { &mut files }.push(path);
     }
+    files.sort();
+    folders.sort();
+    Ok([files, folders])
 }
 
 /// The scans or masks of a folder, sorted. An `.npz` beside a file of another format and the same case is not another
@@ -180,6 +197,9 @@ pub fn masks(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 /// The case name of what may be a DICOM object or the folder of one: its name without `.dcm`; `None` for hidden files, and
 /// those with the ending of something else.
 pub fn dicom_name(path: &Path) -> Option<String> {
+    if is_scan(path) {
+        return None;
+    }
     let name = path.file_name()?.to_str()?;
     let number = |ending: &str| ending.bytes().all(|byte| byte.is_ascii_digit());
     let case = match name.rsplit_once('.') {
@@ -187,7 +207,7 @@ pub fn dicom_name(path: &Path) -> Option<String> {
         Some((_, ending)) if !number(ending) && !path.is_dir() => return None,
         _ => name,
     };
-    (!is_scan(path) && !case.is_empty() && !case.starts_with('.')).then(|| text::composed(case.to_owned()))
+    (!case.is_empty() && !case.starts_with('.')).then(|| text::composed(case.to_owned()))
 }
 
 /// The way to read files whose headers leave a choice.

@@ -164,39 +164,93 @@ fn number(text: &str) -> Option<u16> {
     text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
 }
 
-/// The names that lie beside a mask file; see [`file_beside`].
+/// As [`Beside::legend`], of one mask.
 ///
 /// # Errors
-/// As [`read`]; [`Kind::Labels`] where there is no such file.
+/// As [`Beside::legend`].
 pub fn beside(mask: &Path) -> Result<Legend> {
-    file_beside(mask).map_or_else(|| Err(nameless(mask, "no names")), |file| read(&file))
+    Beside::default().legend(mask)
 }
 
-/// The file of the names of a mask: a DICOM object is its own. Else `CASE.labels.json`, the header of 3D Slicer's `.seg.nrrd`, then `labels.json` or `dataset.json` in
-/// its folder or one level up; `None` where there is none.
+/// As [`Beside::file`], of one mask.
 pub fn file_beside(mask: &Path) -> Option<PathBuf> {
-    if let Ok(Some(object)) = Structures::at(mask) {
-        return Some(object.path);
+    Beside::default().file(mask)
+}
+
+/// The names beside masks, of which many lie in one folder: what they share is looked for and read once.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The file that the masks of a folder share.
+    shared: BTreeMap<PathBuf, Option<PathBuf>>,
+    tables: BTreeMap<PathBuf, Legend>,
+}
+
+impl Beside {
+    /// The names that lie beside a mask file; see [`Self::file`].
+    ///
+    /// # Errors
+    /// As [`read`]; [`Kind::Labels`] where there is no such file.
+    pub fn legend(&mut self, mask: &Path) -> Result<Legend> {
+        match self.file(mask) {
+            Some(file) if file == mask => read(&file),
+            Some(file) => self.read(&file),
+            None => Err(nameless(mask, "no names")),
+        }
     }
-    let folder = mask.parent().unwrap_or(Path::new(""));
-    let spellings = [files::stem(mask).map(str::to_owned), files::case_name(mask)];
-    let mut own = spellings.into_iter().flatten().map(|case| folder.join(format!("{case}.labels.json")));
-    let header = || {
-        let told = match nrrd::segments(&mut Source::file(mask).ok()?, mask) {
-            // Whoever reads it is told.
-            Err(error) if error.kind == Kind::Labels => return Some(mask.to_path_buf()),
-            told => told.ok()?,
+
+    /// As [`read`].
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&mut self, file: &Path) -> Result<Legend> {
+        if let Some(legend) = self.tables.get(file) {
+            return Ok(legend.clone());
+        }
+        let legend = read(file)?;
+        self.tables.insert(file.to_path_buf(), legend.clone());
+        Ok(legend)
+    }
+
+    /// The files that were read for their names, without the masks.
+    pub fn tables(&self) -> impl Iterator<Item = &Path> {
+        self.tables.keys().map(PathBuf::as_path)
+    }
+
+    /// The file of the names of a mask: a DICOM object is its own. Else `CASE.labels.json`, the header of 3D Slicer's
+    /// `.seg.nrrd`, then `labels.json` or `dataset.json` in its folder or one level up; `None` where there is none.
+    pub fn file(&mut self, mask: &Path) -> Option<PathBuf> {
+        if !files::is_scan(mask)
+            && let Ok(Some(object)) = Structures::at(mask)
+        {
+            return Some(object.path);
+        }
+        let folder = mask.parent().unwrap_or(Path::new(""));
+        let own = files::stem(mask).map(str::to_owned).into_iter().chain(files::case_name(mask));
+        let own: BTreeSet<String> = own.collect();
+        let mut own = own.into_iter().map(|case| folder.join(format!("{case}.labels.json")));
+        let header = || files::is_segmentation(mask).then(|| named_in_header(mask)).flatten();
+        own.find(|file| file.is_file()).or_else(header).or_else(|| self.shared(folder))
+    }
+
+    fn shared(&mut self, folder: &Path) -> Option<PathBuf> {
+        let find = || {
+            let names = ["labels.json", "dataset.json", "../labels.json", "../dataset.json"];
+            names.into_iter().map(|name| folder.join(name)).find(|file| file.is_file())
         };
-        // Earlier versions of 3D Slicer did not say which value a segment has.
-        let whole = |segment: &nrrd::Segment| !segment.label.is_empty() && !segment.name.is_empty();
-        (!told.is_empty() && told.iter().all(whole)).then(|| mask.to_path_buf())
-    };
-    let own = own.find(|file| file.is_file());
-    if let Some(file) = own.or_else(|| files::is_segmentation(mask).then(header).flatten()) {
-        return Some(file);
+        self.shared.entry(folder.to_path_buf()).or_insert_with(find).clone()
     }
-    let common = ["labels.json", "dataset.json", "../labels.json", "../dataset.json"].map(str::to_owned);
-    common.into_iter().map(|name| folder.join(name)).find(|file| file.is_file())
+}
+
+/// The mask itself, if it is a segmentation of 3D Slicer whose header names its values.
+fn named_in_header(mask: &Path) -> Option<PathBuf> {
+    let told = match nrrd::segments(&mut Source::file(mask).ok()?, mask) {
+        // Whoever reads it is told.
+        Err(error) if error.kind == Kind::Labels => return Some(mask.to_path_buf()),
+        told => told.ok()?,
+    };
+    // Earlier versions of 3D Slicer did not say which value a segment has.
+    let whole = |segment: &nrrd::Segment| !segment.label.is_empty() && !segment.name.is_empty();
+    (!told.is_empty() && told.iter().all(whole)).then(|| mask.to_path_buf())
 }
 
 pub fn nameless(mask: &Path, found: impl Into<String>) -> Error {

@@ -48,10 +48,10 @@ impl Numbering {
     /// # Errors
     /// `Labels` where a prediction and its reference have names and share none.
     pub(super) fn of(pairs: &[Pair], chosen: bool) -> Result<Self> {
-        let mut notes = Vec::new();
+        let (mut notes, mut beside) = (Vec::new(), names::Beside::default());
         let mut named = |pair: &Pair| PairNames {
-            reference: Named::beside(&pair.reference, &mut notes),
-            prediction: Named::beside(&pair.prediction, &mut notes),
+            reference: Named::beside(&pair.reference, &mut beside, &mut notes),
+            prediction: Named::beside(&pair.prediction, &mut beside, &mut notes),
         };
         let pairs: Vec<PairNames> = pairs.iter().map(&mut named).collect();
         for pair in &pairs {
@@ -202,9 +202,9 @@ impl Named {
         }
     }
 
-    fn beside(mask: &Path, notes: &mut Vec<String>) -> Option<Self> {
-        let file = names::file_beside(mask)?;
-        match names::read(&file) {
+    fn beside(mask: &Path, beside: &mut names::Beside, notes: &mut Vec<String>) -> Option<Self> {
+        let file = beside.file(mask)?;
+        match beside.read(&file) {
             Ok(legend) => {
                 let regions = (1..).zip(legend.regions.iter().map(|(name, _)| name.clone())).collect();
                 let names = if legend.regions.is_empty() { legend.names.clone() } else { regions };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use polycl_image::nifti;
 
+use common::processes::signal;
 use common::{Folder, grid, in_disc, painted};
 
 /// A scan of two slices and its number.
@@ -51,12 +52,6 @@ fn made(before: &BTreeMap<PathBuf, SystemTime>, after: &BTreeMap<PathBuf, System
     after.iter().filter(|&(path, time)| before.get(path) != Some(time)).count()
 }
 
-#[cfg(unix)]
-fn send(signal: &str, process: u32) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {process}")]).status().unwrap();
-    assert!(sent.success());
-}
-
 /// Asks a prediction to stop when it has written some masks, and returns what it said.
 #[cfg(unix)]
 fn stopped(folder: &Folder, masks: &Path) -> String {
@@ -71,7 +66,7 @@ fn stopped(folder: &Folder, masks: &Path) -> String {
         assert!(start.elapsed() < Duration::from_secs(120), "no masks");
         std::thread::sleep(Duration::from_millis(2));
     }
-    send("INT", child.id());
+    signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{said}");

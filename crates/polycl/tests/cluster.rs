@@ -4,12 +4,13 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::Folder;
+use common::processes::{ended, signal, until};
 
-/// Ten small trainings, two of them pre-trainings.
+/// 14 small trainings, two of them pre-trainings.
 fn study() -> Folder {
     let folder = Folder::new();
     for (name, patients, seed) in [("train", 6, 3), ("near", 2, 4)] {
@@ -20,31 +21,11 @@ fn study() -> Folder {
     }
     folder.write(
         "study.toml",
-        "dataset = 'train'\norgans = ['liver']\nmethods = ['scratch', 'mixed']\nbudgets = [1, 4]\nseeds = [0, 1]\n\
+        "dataset = 'train'\norgans = ['liver']\nmethods = ['scratch', 'mixed']\nbudgets = [1, 2, 4]\nseeds = [0, 1]\n\
          images = 48\npictures = false\n[pretraining.training]\nepochs = 2\n[finetuning.training]\nepochs = 2\nsteps = 2\n\
          batch = 4\n[[test]]\nname = 'near'\ndataset = 'near'\nnamesakes = true\n",
     );
     folder
-}
-
-fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    assert!(Command::new("sh").args(["-c", &format!("kill -{name} $0"), &id]).status().unwrap().success());
-}
-
-/// The end of a process, which must come within a minute.
-fn ended(child: &mut Child) -> ExitStatus {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        match child.try_wait().unwrap() {
-            Some(status) => return status,
-            None if Instant::now() > until => {
-                child.kill().unwrap();
-                panic!("it did not end");
-            }
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
 }
 
 fn scores(folder: &Folder, out: &str) -> String {
@@ -91,14 +72,6 @@ fn processes_that_join_end_in_the_same_scores_whoever_is_killed_or_paused() {
     assert!(refused.contains("one without --join is at work"), "{refused}");
     alone.kill().unwrap();
     alone.wait().unwrap();
-}
-
-fn until(is_so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

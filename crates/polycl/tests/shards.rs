@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::Folder;
+use common::processes::{ended, signal, until};
 
 const SHARDS: u32 = 4;
 
@@ -130,4 +131,38 @@ fn all_shards_compute_as_the_first_one_does() {
     }
     let refused = folder.polycl_with(&format!("{predict} --out better --shard 1/2"), &portable);
     assert!(refused.starts_with("exit 2") && refused.contains("on which the first shard began"), "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_shard_that_was_paused_too_long_leaves_its_work_to_whoever_took_it() {
+    let folder = Folder::new();
+    folder.done("phantom --out files --patients 12 --domain a --size 64 --seed 7");
+    folder.done("import --images files/images --labels files/labels --size 64 --out data");
+    folder.write("train.toml", "[training]\nepochs = 1\nsteps = 2\nbatch = 2\n");
+    folder.done("finetune data --organ liver --config train.toml --out run");
+    folder.done("predict run files/images --out whole");
+    let words = "predict run files/images --out parts --shard 0/1";
+    let mut paused = Command::new(env!("CARGO_BIN_EXE_polycl"))
+        .args(words.split_whitespace())
+        .current_dir(folder.path())
+        .env("POLYCL_CLAIMS", "1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let masks = || fs::read_dir(folder.at("parts/shards/0")).into_iter().flatten().flatten().count();
+    until(|| masks() > 3);
+    signal(&paused, "STOP");
+    let begun = masks();
+    let claims = [("POLYCL_CLAIMS", Path::new("1"))];
+    let other = folder.polycl_with(words, &claims);
+    assert!(other.starts_with("exit 0") && masks() > begun, "{other}");
+    signal(&paused, "CONT");
+    assert_eq!(ended(&mut paused).code(), Some(2));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut paused.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(said.contains("another process at work on it"), "{said}");
+    folder.done("predict --merge parts");
+    same(&folder, "whole", "parts");
 }

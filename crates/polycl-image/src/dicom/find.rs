@@ -14,6 +14,7 @@ use super::series::Series;
 use super::slice::{Shot, parse, shot};
 use super::source::{Head, open};
 use super::structures::Structures;
+use crate::files;
 
 /// Folders within folders that are looked into.
 const DEPTH: usize = 64;
@@ -114,6 +115,10 @@ impl Tree<'_> {
 }
 
 fn look(path: &Path) -> Result<Seen> {
+    // Thousands of them may lie in one folder.
+    if files::is_scan(path) {
+        return Ok(Seen::Other(NO_DICOM));
+    }
     let head = match open(path) {
         Ok(Some(head)) => head,
         Ok(None) if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) => {

@@ -72,8 +72,8 @@ impl ShardArgs {
 
 /// Tells what follows when all shards of a command are done.
 pub fn tell_shard(shard: Shard, command: &str, out: &Path) {
-    talk::note(format_args!("shard {shard} is done"));
-    talk::next(format_args!("{command} --merge {}, once all {} shards are done", out.display(), shard.of));
+    talk::note(format_args!("shard {shard} is done; once all {} are:", shard.of));
+    talk::next(format_args!("{command} --merge {}", out.display()));
 }
 
 /// Lists the cases of merged shards that failed, with the reasons.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 
+pub mod processes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
