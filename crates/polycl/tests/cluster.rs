@@ -85,7 +85,7 @@ fn tasks_one_by_one_are_the_study() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(rows.len(), 10);
+    assert_eq!(rows.len(), 14);
     let run = |row: &serde_json::Value| {
         let words: Vec<&str> =
             row["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
