@@ -117,13 +117,16 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let of_shard =
         own.as_ref().map(|own| Request { out: own.folder.clone(), go_on: true, ..request.clone() });
     let request = of_shard.as_ref().unwrap_or(request);
-    let book = Book { out: &request.out, run: &request.run, predictor: &predictor, refined_by };
+    let own_book = own.as_ref();
+    let book =
+        Book { out: &request.out, run: &request.run, predictor: &predictor, refined_by, own: own_book };
     book.card()?;
     let outcome = {
         let watch = &Own::watched(own.as_ref(), watch);
-        Work { request, book, refiner, watch }.all(&scans)?
+        Work { request, book, refiner, watch }.all(&scans)
     };
     own.as_ref().map_or(Ok(()), Own::check)?;
+    let outcome = outcome?;
     if let Some(own) = own.filter(|_| outcome.left.is_empty()) {
         let reason = |failure: &Failure| (failure.case.clone(), failure.error.to_string());
         own.finish(outcome.failed.iter().map(reason).collect())?;
@@ -188,10 +191,11 @@ impl Work<'_> {
         self.request.out.join(format!("{}.nii.gz", pair.case))
     }
 
-    /// True if the mask could not be written, which would be so for every other scan, too.
+    /// True if the mask could not be written, or is another process's to write, which would be so for every other scan, too.
     fn ends_all(&self, error: &Error, pair: &Pair) -> bool {
         let place = error.file().filter(|file| *file != pair.image.path());
-        error.kind == Kind::Io && place.is_some_and(|file| file.starts_with(&self.request.out))
+        let cannot = error.kind == Kind::Io && place.is_some_and(|file| file.starts_with(&self.request.out));
+        cannot || self.book.check().is_err()
     }
 
     /// True if the mask of a scan is there as it would be made now.
@@ -215,7 +219,7 @@ impl Work<'_> {
     /// ever without it.
     fn segment(&self, Pair { case, image: input, .. }: &Pair) -> polycl_base::Result<bool> {
         let Self { request, book, refiner, watch } = self;
-        let to_the_end = Until { watch: *watch, stop: || false };
+        let to_the_end = Until { watch: *watch, stop: || book.own.is_some_and(Own::is_lost) };
         let watch: &dyn Watch = if request.whole_scans { &to_the_end } else { *watch };
         let (predictor, out) = (book.predictor, &request.out);
         let stamp = Stamp::of(input)?;
@@ -244,6 +248,7 @@ impl Work<'_> {
             mask = refined.mask;
             components.keep(&mut mask, &predictor.card);
         }
+        book.check()?;
         request.format.write(&file, &mask, input, &organs(&predictor.card), Automation::Automatic)?;
         let own = if refiner.is_some() { &[Record::Predict, Record::Refine][..] } else { &[Record::Predict] };
         settle(out, case, own)?;

@@ -24,7 +24,7 @@ pub struct Request {
 }
 
 /// The most steps of an epoch where nobody says how many.
-pub const MOST_STEPS: usize = 1_000;
+pub const MOST_STEPS: usize = 250;
 /// Probability of dropout where nobody says it.
 pub const DROPOUT: f64 = 0.0;
 

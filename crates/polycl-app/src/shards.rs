@@ -105,7 +105,12 @@ impl Own {
 
     /// Watches its work, which ends where another process has taken the shard over: see [`Self::check`].
     pub fn watched<'a>(own: Option<&'a Self>, watch: &'a dyn Watch) -> impl Watch + 'a {
-        Until { watch, stop: move || watch.stop() || own.is_some_and(|own| own.lock.is_lost()) }
+        Until { watch, stop: move || watch.stop() || own.is_some_and(Self::is_lost) }
+    }
+
+    /// True once another process may have the shard; asks no file.
+    pub fn is_lost(&self) -> bool {
+        self.lock.is_lost()
     }
 
     /// Refuses to go on where another process has taken the shard over.
@@ -113,7 +118,22 @@ impl Own {
     /// # Errors
     /// [`Kind::Request`]
     pub fn check(&self) -> Result<()> {
-        self.lock.check()
+        self.lock.check().inspect_err(|_| self.clear())
+    }
+
+    /// Removes what it wrote after the shards were merged: a process may be paused in the middle of a file.
+    fn clear(&self) {
+        if self.begun().exists() {
+            return;
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+        // Others may have theirs there still.
+        let _ = self.folder.parent().map(fs::remove_dir);
+    }
+
+    /// The file that tells what all shards have in common.
+    fn begun(&self) -> PathBuf {
+        self.record.with_file_name("shards.json")
     }
 
     pub fn has(&self, case: &str) -> bool {
@@ -127,7 +147,7 @@ impl Own {
     /// [`Kind::Request`] then; [`Kind::Io`].
     pub fn finish(mut self, failed: BTreeMap<String, String>) -> Result<()> {
         self.check()?;
-        let begun = self.record.with_file_name("shards.json");
+        let begun = self.begun();
         let is_ours = begun.is_file() && read::<Beginning>(&begun)?.work == self.progress.work;
         if !is_ours {
             let found = "a folder that was removed or begun anew";

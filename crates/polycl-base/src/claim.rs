@@ -344,9 +344,14 @@ impl Claim {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Looks now whether this process has the work still.
+    /// Looks now whether this process has the work still. It has not where the folder is gone.
     pub fn holds(&self) -> bool {
-        !self.is_lost() && holds(&self.files, self.number).unwrap_or(true)
+        !self.is_lost() && holds(&self.files, self.number).unwrap_or_else(|e| e.kind() != ErrorKind::NotFound)
+    }
+
+    /// Looks now whether nobody has taken the work over.
+    pub fn is_last(&self) -> bool {
+        holds(&self.files, self.number).unwrap_or(false)
     }
 }
 

@@ -172,12 +172,15 @@ impl Lock {
     /// # Errors
     /// [`Kind::Request`]
     pub fn check(&self) -> Result<()> {
-        if self.claim.as_ref().is_none_or(Claim::holds) {
-            return Ok(());
-        }
-        let (expected, found) = ("work that is still this process's", "another process at work on it");
-        Err(Error::new(&self.path, Kind::Request, expected, found)
-            .hint("leave it to that process, which took over while this one was paused"))
+        let Some(claim) = self.claim.as_ref().filter(|claim| !claim.holds()) else { return Ok(()) };
+        let (found, hint) = if claim.is_last() {
+            ("a claim that was not renewed in time", "look whether the folder can be written to, and run it again")
+        } else if place(&self.path).0.exists() {
+            ("another process that took it over", "leave it to that process: this one was paused for too long")
+        } else {
+            ("a folder that is gone", "look whether another process did the work while this one was paused")
+        };
+        Err(Error::new(&self.path, Kind::Request, "work that is still this process's", found).hint(hint))
     }
 
     /// True while the locked file still has its name; a holder before may have taken it away.

@@ -16,6 +16,18 @@ pub fn atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
 ) -> Result<()> {
+    atomically_if(path, write, || Ok(()))
+}
+
+/// As [`atomically`], where `check` allows it once all bytes are on disk: that may take long enough to lose a lock meanwhile.
+///
+/// # Errors
+/// As [`atomically`], and what `check` says.
+pub fn atomically_if(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
+    check: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let failed = |e: &std::io::Error| Error::io(path, "write it", e);
     let parent = parent(path);
     fs::create_dir_all(parent).map_err(|e| failed(&e))?;
@@ -25,6 +37,7 @@ pub fn atomically(
     write(&mut buffer).and_then(|()| buffer.flush()).map_err(|e| failed(&e))?;
     drop(buffer);
     temporary.as_file().sync_all().map_err(|e| failed(&e))?;
+    check()?;
     temporary.persist(path).map_err(|e| failed(&e.error))?;
     Ok(())
 }

@@ -102,6 +102,7 @@ impl Import {
             };
             match prepared.and_then(|prepared| fits(&prepared).map(|()| prepared)) {
                 Ok(prepared) => {
+                    journal.check()?;
                     nameless.extend(prepared.nameless.iter().copied());
                     journal.add(prepared.store(&writer, self.preprocess.size)?)?;
                 }

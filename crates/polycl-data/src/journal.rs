@@ -85,7 +85,7 @@ pub(super) struct Journal {
     file: File,
     head: Head,
     scans: Vec<Scan>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// True if an import was begun in a folder and has not ended.
@@ -139,7 +139,7 @@ impl Journal {
             scans.iter().try_for_each(|scan| write_line(file, scan))
         })?;
         let file = File::options().append(true).open(&path).map_err(|e| Error::io(&path, "write it", &e))?;
-        Ok(Self { dir: dir.to_path_buf(), file, head, scans, _lock: lock })
+        Ok(Self { dir: dir.to_path_buf(), file, head, scans, lock })
     }
 
     pub(super) fn scans(&self) -> &[Scan] {
@@ -165,6 +165,14 @@ impl Journal {
             && scan.domain == pair.domain
             && pair.origin.is_none_or(|origin| origin == scan.origin)
             && scan.masks.iter().map(|mask| mask.path.as_path()).eq(masks)
+    }
+
+    /// Refuses to go on where another process has taken the folder over.
+    ///
+    /// # Errors
+    /// As [`Lock::check`].
+    pub(super) fn check(&self) -> Result<()> {
+        self.lock.check()
     }
 
     /// Notes that a scan is stored, in the place of one of the same case.
@@ -205,7 +213,7 @@ impl Journal {
         // What cannot be removed is in nobody's way.
         let _ = fs::remove_file(self.dir.join(FILE));
         let _ = fs::remove_dir_all(super::store::folder(&self.dir));
-        drop(self._lock);
+        drop(self.lock);
         let _ = fs::remove_dir(&self.dir);
         reason
     }

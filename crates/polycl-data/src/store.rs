@@ -209,7 +209,10 @@ impl Slices {
     /// Reads a range of the file, if the file is that long.
     fn bytes(&self, [start, count]: [u64; 2]) -> io::Result<Vec<u8>> {
         match self.kept.get_or_init(|| Kept::open(&self.file)) {
-            Some(Kept(file)) => file.bytes([start, count]),
+            // A file system may give a file up that was open when its server went, or when it was replaced.
+            Some(Kept(file)) => {
+                file.bytes([start, count]).or_else(|_| Opened::at(&self.file)?.bytes([start, count]))
+            }
             None => Opened::at(&self.file)?.bytes([start, count]),
         }
     }
@@ -224,18 +227,28 @@ struct Opened {
     length: u64,
 }
 
-/// The files that stay open; systems allow a process few.
+/// The files that stay open.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
-const MOST_KEPT: usize = match () {
-    () if cfg!(target_os = "linux") => 512,
-    () if cfg!(unix) => 96,
-    // Threads would move each other's place in the file there.
-    () => 0,
-};
+
+/// The most files that stay open: half of those that the system allows a process.
+fn most_kept() -> usize {
+    static MOST: OnceLock<usize> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        if !cfg!(unix) {
+            // Threads would move each other's place in the file.
+            return 0;
+        }
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let row = limits.lines().find_map(|row| row.strip_prefix("Max open files"));
+        let soft = row.and_then(|row| row.split_whitespace().next()?.parse().ok());
+        // macOS, which does not say, allows 256.
+        (soft.unwrap_or(256_usize) / 2).min(512)
+    })
+}
 
 impl Kept {
     fn open(file: &Path) -> Option<Self> {
-        if KEPT.fetch_add(1, Ordering::Relaxed) < MOST_KEPT
+        if KEPT.fetch_add(1, Ordering::Relaxed) < most_kept()
             && let Ok(file) = Opened::at(file)
         {
             return Some(Self(file));

@@ -219,9 +219,7 @@ impl Beside {
     /// The file of the names of a mask: a DICOM object is its own. Else `CASE.labels.json`, the header of 3D Slicer's
     /// `.seg.nrrd`, then `labels.json` or `dataset.json` in its folder or one level up; `None` where there is none.
     pub fn file(&mut self, mask: &Path) -> Option<PathBuf> {
-        if !files::is_scan(mask)
-            && let Ok(Some(object)) = Structures::at(mask)
-        {
+        if let Ok(Some(object)) = Structures::at(mask) {
             return Some(object.path);
         }
         let folder = mask.parent().unwrap_or(Path::new(""));

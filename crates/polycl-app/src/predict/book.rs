@@ -14,6 +14,7 @@ use polycl_nn::train::{RunCard, Seen};
 use serde_json::{Map, json};
 
 use crate::recipe::MaskRecipe;
+use crate::shards::Own;
 
 /// The network that segmented the scans of a folder, and how.
 pub type Card = prediction::Card<MaskRecipe>;
@@ -24,6 +25,8 @@ pub struct Book<'a> {
     pub run: &'a Path,
     pub predictor: &'a Predictor,
     pub refined_by: Option<String>,
+    /// The shard whose masks these are.
+    pub own: Option<&'a Own>,
 }
 
 impl Book<'_> {
@@ -53,37 +56,50 @@ impl Book<'_> {
 
     /// Adds a case, and what is odd about its scan, to the card as it is now: another call may have added its own since.
     pub fn add(&self, case: &str, fingerprint: &str, odd: &[String]) -> Result<()> {
-        let _lock = lock::wait(self.out)?;
-        let mut card = self.card()?;
-        card.made.remove(case);
-        card.odd.remove(case);
-        if !odd.is_empty() {
-            card.odd.insert(case.to_owned(), odd.to_vec());
-        }
-        if let Some(cases) = &mut card.cases {
-            cases.insert(case.to_owned());
-        }
         let [training, validation, pretraining] = groups(&self.predictor.card).map(|(seen, _)| seen);
-        for (group, seen) in [
-            (&mut card.seen.trained_on, training),
-            (&mut card.seen.validated_on, validation),
-            (&mut card.seen.pretrained_on, pretraining),
-        ] {
-            group.remove(case);
-            if among(seen, fingerprint) {
-                group.insert(case.to_owned());
+        self.change(|card| {
+            card.made.remove(case);
+            card.odd.remove(case);
+            if !odd.is_empty() {
+                card.odd.insert(case.to_owned(), odd.to_vec());
             }
-        }
-        write_labels(&self.out.join("labels.json"), &self.predictor.card)?;
-        card.write(self.out)
+            if let Some(cases) = &mut card.cases {
+                cases.insert(case.to_owned());
+            }
+            for (group, seen) in [
+                (&mut card.seen.trained_on, training),
+                (&mut card.seen.validated_on, validation),
+                (&mut card.seen.pretrained_on, pretraining),
+            ] {
+                group.remove(case);
+                if among(seen, fingerprint) {
+                    group.insert(case.to_owned());
+                }
+            }
+        })?;
+        write_labels(&self.out.join("labels.json"), &self.predictor.card)
     }
 
     /// Notes that the mask of a case, and all that goes with it, is written.
     pub fn finish(&self, case: &str, made: MaskRecipe) -> Result<()> {
-        let _lock = lock::wait(self.out)?;
+        self.change(|card| drop(card.made.insert(case.to_owned(), made)))
+    }
+
+    /// Changes the card as it is now, unless this process lost the folder while it was paused.
+    fn change(&self, change: impl FnOnce(&mut Card)) -> Result<()> {
+        self.check()?;
+        let lock = lock::wait(self.out)?;
         let mut card = self.card()?;
-        card.made.insert(case.to_owned(), made);
-        card.write(self.out)
+        change(&mut card);
+        card.write_if(self.out, || lock.check().and_then(|()| self.check()))
+    }
+
+    /// Refuses to go on where another process has taken the shard over.
+    ///
+    /// # Errors
+    /// As [`Own::check`].
+    pub fn check(&self) -> Result<()> {
+        self.own.map_or(Ok(()), Own::check)
     }
 }
 

@@ -58,8 +58,9 @@ pub fn merge(out: &Path) -> Result<Merged> {
     let lost =
         shards.order.keys().find(|case| !owners.contains_key(*case) && !shards.failed.contains_key(*case));
     if let Some(case) = lost {
-        let found = format!("no mask of {case}");
-        return Err(Error::new(out, Kind::Request, "a mask of each case that did not fail", found)
+        let found = format!("no record of {case}");
+        let expected = "a mask, and a record of it, of each case that did not fail";
+        return Err(Error::new(out, Kind::Request, expected, found)
             .hint("remove the file and the folder of its shard, and run the shard again"));
     }
     let mut records = Records::default();

@@ -1,7 +1,8 @@
 //! `polycl.json`: which masks of a folder a network made, and which scans that network had seen.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use polycl_base::{Error, Kind, Result, output, text};
@@ -63,7 +64,15 @@ impl<M: Serialize> Card<M> {
     /// # Errors
     /// [`Kind::Io`] where the folder cannot be written to.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write(folder, self)
+        self.write_if(folder, || Ok(()))
+    }
+
+    /// As [`Self::write`], if `check` allows it at the last moment.
+    ///
+    /// # Errors
+    /// As [`Self::write`], and what `check` says.
+    pub fn write_if(&self, folder: &Path, check: impl FnOnce() -> Result<()>) -> Result<()> {
+        write(folder, self, check)
     }
 }
 
@@ -150,14 +159,15 @@ pub fn of_others<'a>(made_by: &str, cases: impl IntoIterator<Item = &'a str>) ->
 /// # Errors
 /// [`Kind::Io`] where the folder cannot be written to.
 pub fn write_copied(folder: &Path, cases: &BTreeSet<String>) -> Result<()> {
-    write(folder, &json!({"polycl": env!("CARGO_PKG_VERSION"), "cases": cases}))
+    write(folder, &json!({"polycl": env!("CARGO_PKG_VERSION"), "cases": cases}), || Ok(()))
 }
 
-fn write(folder: &Path, card: &impl Serialize) -> Result<()> {
-    output::atomically(&folder.join(Record::Predict.file()), |file| {
+fn write(folder: &Path, card: &impl Serialize, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    let text = |file: &mut BufWriter<&File>| {
         serde_json::to_writer_pretty(&mut *file, card)?;
         file.write_all(b"\n")
-    })
+    };
+    output::atomically_if(&folder.join(Record::Predict.file()), text, check)
 }
 
 /// The text of a card without a case; nothing where it does not name it. What else it tells stays, whoever wrote it.
