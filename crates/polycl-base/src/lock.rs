@@ -174,9 +174,15 @@ impl Lock {
     pub fn check(&self) -> Result<()> {
         let Some(claim) = self.claim.as_ref().filter(|claim| !claim.holds()) else { return Ok(()) };
         let (found, hint) = if claim.is_last() {
-            ("a claim that was not renewed in time", "look whether the folder can be written to, and run it again")
+            (
+                "a claim that was not renewed in time",
+                "look whether the folder can be written to, and run it again",
+            )
         } else if place(&self.path).0.exists() {
-            ("another process that took it over", "leave it to that process: this one was paused for too long")
+            (
+                "another process that took it over",
+                "leave it to that process: this one was paused for too long",
+            )
         } else {
             ("a folder that is gone", "look whether another process did the work while this one was paused")
         };
