@@ -357,7 +357,7 @@ fn labels_in(
     folders.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         // `polycl predict --probabilities` makes no masks there.
-        !name.starts_with('.') && !(predicted && name == "probabilities")
+        !(name.starts_with('.') || predicted && name == "probabilities")
     });
     let mut add = |path: &Path, case: String, label: Label| match masks.insert(case, label) {
         None => Ok(()),

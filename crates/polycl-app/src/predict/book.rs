@@ -82,7 +82,9 @@ impl Book<'_> {
 
     /// Notes that the mask of a case, and all that goes with it, is written.
     pub fn finish(&self, case: &str, made: MaskRecipe) -> Result<()> {
-        self.change(|card| drop(card.made.insert(case.to_owned(), made)))
+        self.change(|card| {
+            card.made.insert(case.to_owned(), made);
+        })
     }
 
     /// Changes the card as it is now, unless this process lost the folder while it was paused.
