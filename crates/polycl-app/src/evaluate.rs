@@ -106,7 +106,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     let own = Own::asked(("evaluate", &request.out), request.shard, || work(request, &pairs, &seen))?;
     watch.task("evaluate");
     let is_own = |case: &str| own.as_ref().is_none_or(|own| own.has(case));
-    let scored = Scored::of(&pairs, is_own, &seen, &options, watch)?;
+    let scored = Own::hold(own.as_ref(), watch, |watch| Scored::of(&pairs, is_own, &seen, &options, watch))?;
     let notes = (!reviewed.is_empty()).then(|| {
         format!(
             "proposals of a machine that a person reviewed are among the references ({}): scores against them are agreement",
@@ -116,7 +116,6 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
     let notes = Vec::from_iter(notes);
     let Some(own) = own else { return write(scored.report()?, notes, &request.out, watch) };
     let count = scored.count();
-    own.check()?;
     shards::write(&own.folder.join(SCORES), &OfShard { scored, notes })?;
     own.finish(BTreeMap::new())?;
     Ok(Outcome { of_shard: Some(count), ..Outcome::of(&request.out) })

@@ -123,9 +123,8 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         Some(own) => (&own.folder, true),
         None => (&request.out, request.go_on),
     };
-    let imported = import.import(out, go_on, &Own::watched(own.as_ref(), watch));
-    own.as_ref().map_or(Ok(()), Own::check)?;
-    let Imported { index, left, kept, failed } = imported?;
+    let Imported { index, left, kept, failed } =
+        Own::hold(own.as_ref(), watch, |watch| import.import(out, go_on, watch))?;
     if let Some(own) = own.filter(|_| left == 0) {
         // The reasons stand in the shard's folder, as in that of a data set.
         own.finish(BTreeMap::new())?;

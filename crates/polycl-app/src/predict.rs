@@ -117,16 +117,10 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let of_shard =
         own.as_ref().map(|own| Request { out: own.folder.clone(), go_on: true, ..request.clone() });
     let request = of_shard.as_ref().unwrap_or(request);
-    let own_book = own.as_ref();
-    let book =
-        Book { out: &request.out, run: &request.run, predictor: &predictor, refined_by, own: own_book };
+    let (out, run, predictor) = (&request.out, &request.run, &predictor);
+    let book = Book { out, run, predictor, refined_by, own: own.as_ref() };
     book.card()?;
-    let outcome = {
-        let watch = &Own::watched(own.as_ref(), watch);
-        Work { request, book, refiner, watch }.all(&scans)
-    };
-    own.as_ref().map_or(Ok(()), Own::check)?;
-    let outcome = outcome?;
+    let outcome = Own::hold(own.as_ref(), watch, |watch| Work { request, book, refiner, watch }.all(&scans))?;
     if let Some(own) = own.filter(|_| outcome.left.is_empty()) {
         let reason = |failure: &Failure| (failure.case.clone(), failure.error.to_string());
         own.finish(outcome.failed.iter().map(reason).collect())?;

@@ -103,9 +103,22 @@ impl Own {
         Ok(Self { folder: own, record, progress, lock })
     }
 
-    /// Watches its work, which ends where another process has taken the shard over: see [`Self::check`].
-    pub fn watched<'a>(own: Option<&'a Self>, watch: &'a dyn Watch) -> impl Watch + 'a {
-        Until { watch, stop: move || watch.stop() || own.is_some_and(Self::is_lost) }
+    /// Does the work of a shard, or of one process alone. It is asked to stop, and comes to nothing, where another process has
+    /// taken the shard over.
+    ///
+    /// # Errors
+    /// As [`Self::check`], and what `work` says.
+    pub fn hold<T, E: From<Error>>(
+        own: Option<&Self>,
+        watch: &dyn Watch,
+        work: impl FnOnce(&dyn Watch) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let stop = || watch.stop() || own.is_some_and(Self::is_lost);
+        let done = work(&Until { watch, stop });
+        if let Some(own) = own {
+            own.check().inspect_err(|_| own.clear())?;
+        }
+        done
     }
 
     /// True once another process may have the shard; asks no file.
@@ -118,7 +131,7 @@ impl Own {
     /// # Errors
     /// [`Kind::Request`]
     pub fn check(&self) -> Result<()> {
-        self.lock.check().inspect_err(|_| self.clear())
+        self.lock.check()
     }
 
     /// Removes what it wrote after the shards were merged: a process may be paused in the middle of a file.

@@ -97,16 +97,8 @@ impl<'a> Drawing<'a> {
 }
 
 impl Watch for Drawing<'_> {
-    fn task(&self, text: &str) {
-        self.watch.task(text);
-    }
-
-    fn step(&self, done: usize, of: usize) {
-        self.watch.step(done, of);
-    }
-
-    fn note(&self, text: &str) {
-        self.watch.note(text);
+    fn inner(&self) -> Option<&dyn Watch> {
+        Some(self.watch)
     }
 
     fn partial(&self, result: &dyn Any) {
@@ -114,9 +106,5 @@ impl Watch for Drawing<'_> {
         if let Some(epoch) = result.downcast_ref::<Epoch>() {
             self.draw(&epoch.run);
         }
-    }
-
-    fn stop(&self) -> bool {
-        self.watch.stop()
     }
 }

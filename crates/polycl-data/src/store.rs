@@ -188,7 +188,7 @@ impl Slices {
         if range[1] > most {
             return Err(damaged(invalid(format!("{} bytes, which are at most {most}", range[1]))));
         }
-        let packed = self.bytes(range).map_err(damaged)?;
+        let packed = self.opened(|file| file.bytes(range)).map_err(damaged)?;
         unpack(&packed, self.pixels).map_err(damaged)
     }
 
@@ -198,22 +198,22 @@ impl Slices {
             return Ok(table);
         }
         let size = 16 * self.slices as u64 + 4;
-        let start = std::fs::metadata(&self.file)?.len().checked_sub(size);
-        let bytes = self.bytes([start.ok_or_else(|| invalid("no table"))?, size])?;
+        let bytes = self.opened(|file| {
+            let start = file.length.checked_sub(size).ok_or_else(|| invalid("no table"))?;
+            file.bytes([start, size])
+        })?;
         let (numbers, _) = unchanged(&bytes)?.as_chunks::<8>();
         let (ranges, _) = numbers.as_chunks();
         let range = |&[start, count]: &[_; 2]| [u64::from_le_bytes(start), u64::from_le_bytes(count)];
         Ok(self.table.get_or_init(|| ranges.iter().map(range).collect()))
     }
 
-    /// Reads a range of the file, if the file is that long.
-    fn bytes(&self, [start, count]: [u64; 2]) -> io::Result<Vec<u8>> {
+    /// Reads from the file.
+    fn opened<T>(&self, read: impl Fn(&Opened) -> io::Result<T>) -> io::Result<T> {
         match self.kept.get_or_init(|| Kept::open(&self.file)) {
             // A file system may give a file up that was open when its server went, or when it was replaced.
-            Some(Kept(file)) => {
-                file.bytes([start, count]).or_else(|_| Opened::at(&self.file)?.bytes([start, count]))
-            }
-            None => Opened::at(&self.file)?.bytes([start, count]),
+            Some(Kept(file)) => read(file).or_else(|_| read(&Opened::at(&self.file)?)),
+            None => read(&Opened::at(&self.file)?),
         }
     }
 }
@@ -270,6 +270,7 @@ impl Opened {
         Ok(Self { length: file.metadata()?.len(), file })
     }
 
+    /// Reads a range of the file, if the file is that long.
     fn bytes(&self, [start, count]: [u64; 2]) -> io::Result<Vec<u8>> {
         let Self { file, length } = self;
         if start.checked_add(count).is_none_or(|end| end > *length) {

@@ -143,7 +143,7 @@ pub fn sorted_out(folder: &Path) -> Result<[Vec<PathBuf>; 2]> {
                 Error::new(path, Kind::Format, "a file name in UTF-8", "other bytes").hint("rename the file")
             );
         }
-        // What a link leads to stands in no listing.
+        // A listing does not tell what a link leads to.
         let is_folder = match entry.file_type() {
             Ok(kind) if !kind.is_symlink() => kind.is_dir(),
             _ => path.is_dir(),

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::Folder;
+use common::processes::signal;
 
 /// Training patients of one hospital, and test patients of that and of another one, at 32².
 fn hospitals() -> Folder {
@@ -91,7 +92,7 @@ fn kills_change_nothing_and_more_budgets_repeat_nothing() {
             continue;
         }
         // Asked to stop, it ends in order, and so does the command at work.
-        Command::new("sh").args(["-c", "kill -TERM $0", &child.id().to_string()]).status().unwrap();
+        signal(&child, "TERM");
         let code = child.wait().unwrap().code();
         assert!(matches!(code, Some(0 | 130)), "{code:?}");
     }

@@ -45,7 +45,7 @@ pub fn reviewed(desk: &Desk, which: &Which) -> Answer<Vec<Arc<Entry>>> {
 /// The names of the labels that masks show.
 ///
 /// # Errors
-/// What reading a document says.
+/// A refusal where a document cannot be read.
 pub fn organs(desk: &Desk, chosen: &[Arc<Entry>]) -> Answer<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in chosen {
@@ -58,7 +58,7 @@ pub fn organs(desk: &Desk, chosen: &[Arc<Entry>]) -> Answer<BTreeSet<String>> {
 /// two, none of which any network has proposed anything for. Ids are hashes, so their order is by chance and stays.
 ///
 /// # Errors
-/// What reading a document says.
+/// A refusal where a document cannot be read.
 pub fn held_back(desk: &Desk, chosen: &[Arc<Entry>]) -> Answer<Vec<Arc<Entry>>> {
     let is_open = |entry: &Arc<Entry>| {
         !["reviewed", "unreadable"].contains(&entry.state()) && chosen.iter().all(|own| own.id != entry.id)
@@ -101,7 +101,7 @@ pub fn is_held_back(desk: &Desk, id: &str) -> bool {
 /// True if a network has proposed anything for a scan, now or before somebody undid it.
 ///
 /// # Errors
-/// What reading a document says.
+/// A refusal where a document cannot be read.
 pub fn was_shown(desk: &Desk, entry: &Entry) -> Answer<bool> {
     let arrived = |record: &Record| record.arrived.contains_key(&entry.id);
     if entry.label.is_some() || crate::locked::locked(&desk.rounds.all).iter().any(arrived) {
@@ -118,7 +118,7 @@ pub fn was_predicted(document: &Document) -> bool {
 /// True if nobody has drawn on a scan, reviewed it, or given a mask to begin with: a network may propose one.
 ///
 /// # Errors
-/// What reading a document says.
+/// A refusal where a document cannot be read.
 pub fn awaits(desk: &Desk, entry: &Entry) -> Answer<bool> {
     if entry.label.is_some() || ["reviewed", "unreadable"].contains(&entry.state()) {
         return Ok(false);

@@ -204,7 +204,7 @@ fn take(desk: &Desk, work: &Arc<Work>) -> Answer<()> {
 /// True if the latest round was stopped, and would be the same if it were begun now.
 ///
 /// # Errors
-/// What reading a document says.
+/// A refusal where a document cannot be read.
 pub fn goes_on(desk: &Desk, asked: &Asked) -> Answer<bool> {
     let Some(record) = desk.rounds.unfinished().and_then(|number| desk.rounds.record(number)) else {
         return Ok(false);
