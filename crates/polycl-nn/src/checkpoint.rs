@@ -12,7 +12,9 @@ use burn::store::{
     burn_pack::Tensor as Named,
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use polycl_base::rng::{Purpose, rng};
 use polycl_base::{Error, Kind, Result, output};
+use rand::seq::SliceRandom;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,6 +134,17 @@ impl Checkpoint {
         })?;
         serde_json::from_str(text)
             .map_err(|e| broken(&self.path, "a training state that this version knows", &e))
+    }
+
+    /// Puts the values of each filter into a random order of `seed`: what is left of them is their norm.
+    pub fn shuffle(&mut self, seed: u64) {
+        for (number, weights) in self.tensors.values_mut().enumerate() {
+            let Ok(mut values) = weights.try_to_vec::<f32>() else { continue };
+            let filter = weights.shape().iter().skip(1).product::<usize>().max(1);
+            let mut rng = rng(seed, Purpose::Shuffle, [u64::MAX, number as u64]);
+            values.chunks_exact_mut(filter).for_each(|filter| filter.shuffle(&mut rng));
+            *weights = TensorData::new(values, weights.shape().clone());
+        }
     }
 
     /// The same for a network that sees so many maps, of which the file's sees the first: the others begin with weights of 0.
@@ -262,6 +275,34 @@ mod tests {
 
     use super::*;
     use crate::net::{EncoderConfig, Map, Net, SegmenterConfig};
+
+    #[test]
+    fn shuffled_filters_keep_their_values_and_lose_their_order() {
+        let device = Device::flex();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let config = EncoderConfig { widths: [2, 4, 4, 4, 4], ..EncoderConfig::published(Net::Unet) };
+        save(&path, &SegmenterConfig { encoder: config, organs: 1, overlap: false }.init(&device), None, &())
+            .unwrap();
+        let (before, mut after) = (Checkpoint::read(&path).unwrap(), Checkpoint::read(&path).unwrap());
+        after.shuffle(3);
+        let mut moved = 0;
+        for (name, weights) in &before.tensors {
+            let (old, new) =
+                (weights.as_slice::<f32>().unwrap(), after.tensors[name].as_slice::<f32>().unwrap());
+            let filter = weights.shape().iter().skip(1).product();
+            for (old, new) in old.chunks_exact(filter).zip(new.chunks_exact(filter)) {
+                moved += usize::from(old != new);
+                let sorted = |values: &[f32]| {
+                    let mut values = values.to_vec();
+                    values.sort_unstable_by(f32::total_cmp);
+                    values
+                };
+                assert_eq!(sorted(old), sorted(new), "{name}");
+            }
+        }
+        assert!(moved > 50, "{moved}");
+    }
 
     #[test]
     fn maps_that_an_encoder_has_not_seen_change_nothing_at_first() {

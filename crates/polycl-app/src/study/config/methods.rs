@@ -122,6 +122,10 @@ impl Config {
                     own.pretraining.is_empty(),
                     "pretraining: expected no settings, for this method has no pre-training"
                 );
+                ensure!(
+                    !finetuning.shuffled_encoder,
+                    "finetuning: expected no shuffled_encoder, for this method has no pre-training"
+                );
                 None
             }
         };

@@ -85,7 +85,11 @@ fn fine_tuned(
     let mut model =
         initialised(task.config.training.seed, &device, || segmenter.init(&device).with_dropout(dropout));
     if let Some(run) = &config.encoder {
-        let checkpoint = Checkpoint::read(&weights(run))?.seeing(encoder.inputs);
+        let mut checkpoint = Checkpoint::read(&weights(run))?;
+        if config.shuffled_encoder {
+            checkpoint.shuffle(task.config.training.seed);
+        }
+        let checkpoint = checkpoint.seeing(encoder.inputs);
         checkpoint.load_part(&mut model, "encoder.")?;
         if decoder {
             checkpoint.load_part(&mut model, "decoder.blocks.")?;
@@ -112,6 +116,10 @@ fn encoder_config(
     dataset: &Dataset,
 ) -> Result<EncoderConfig> {
     let (Some(run), Some(card)) = (&config.encoder, pretrained) else {
+        if config.shuffled_encoder {
+            let expected = "an encoder, to which `shuffled_encoder` belongs";
+            return Err(Error::new(&dataset.dir, Kind::Request, expected, "training from scratch"));
+        }
         return Ok(EncoderConfig::published(config.net.unwrap_or_default()));
     };
     let encoder = card.model.encoder();
