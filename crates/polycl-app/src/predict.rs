@@ -39,6 +39,9 @@ pub struct Request {
     pub scans: Vec<PathBuf>,
     /// Folder for the masks.
     pub out: PathBuf,
+    /// Standard deviation in mm of the Gaussian that smooths probabilities along the body.
+    #[serde(default)]
+    pub smooth: f64,
     /// Average with the prediction of the mirrored scan.
     pub flip: bool,
     pub components: Components,
@@ -204,9 +207,9 @@ impl Work<'_> {
 
     /// The recipe of a scan's mask.
     fn made(&self, image: Stamp) -> MaskRecipe {
-        let Request { flip, components, probabilities, trust, .. } = *self.request;
+        let Request { smooth, flip, components, probabilities, trust, .. } = *self.request;
         let flip = flip && self.book.predictor.can_flip();
-        MaskRecipe { flip, components: Some(components), probabilities, image, trust }
+        MaskRecipe { smooth, flip, components: Some(components), probabilities, image, trust }
     }
 
     /// Segments one scan; false where it was asked to stop meanwhile. The card comes before the mask, so that no mask is
@@ -226,7 +229,8 @@ impl Work<'_> {
         note_seen(&predictor.card, case, &fingerprint, watch);
         book.add(case, &fingerprint, &odd)?;
         let components = request.components;
-        let options = Options { flip: request.flip, components, probabilities: request.probabilities };
+        let Request { smooth, flip, probabilities, .. } = **request;
+        let options = Options { smooth, flip, components, probabilities };
         let Some(Prediction { mut mask, probabilities, .. }) = predictor.segment(&image, options, watch)?
         else {
             return Ok(false);

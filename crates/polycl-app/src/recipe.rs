@@ -11,8 +11,11 @@ use polycl_nn::predict::Components;
 use serde::{Deserialize, Serialize};
 
 /// A mask is made again where any of this differs, or where it was never finished.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskRecipe {
+    /// Millimetres by which probabilities were smoothed along the body; earlier versions did not.
+    #[serde(default)]
+    pub smooth: f64,
     pub flip: bool,
     /// Nothing where an earlier version made it, which did not ask.
     #[serde(default)]

@@ -16,6 +16,7 @@ use polycl_image::preprocess::Preprocess;
 use polycl_nn::device::Device;
 use polycl_nn::predict::Components;
 use polycl_nn::propagate::{Direction, Found};
+use polycl_nn::smooth::SMOOTH;
 use polycl_nn::train::Epoch;
 use polycl_phantom::{Config, Domain, cohort, label};
 
@@ -137,6 +138,7 @@ fn every_step_goes_on_where_it_was_stopped() {
         run: folder.join("network"),
         scans: vec![folder.join("scans/images")],
         out: folder.join(out),
+        smooth: SMOOTH,
         flip: false,
         components: Components::All,
         probabilities: true,

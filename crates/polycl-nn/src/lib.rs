@@ -17,6 +17,7 @@ pub mod refine;
 pub mod sam;
 pub mod sam2;
 pub mod select;
+pub mod smooth;
 pub mod suggest;
 pub mod train;
 pub mod weights;

@@ -15,17 +15,26 @@ use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::net::Segmenter;
 use crate::net::readout::{decide, floats};
+use crate::smooth::{SMOOTH, Smoother};
 use crate::train::{RunCard, RunKind, mirrored_classes, weights};
 
-/// Options of a prediction; the default is the plain network.
-#[derive(Debug, Clone, Copy, Default)]
+/// Options of a prediction.
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// Standard deviation in mm of the Gaussian that smooths probabilities along the body; 0 leaves each slice to itself.
+    pub smooth: f64,
     /// Average with the prediction of the mirrored slice, where the organs have mirror images.
     pub flip: bool,
     /// Which connected components of an organ stay.
     pub components: Components,
     /// Also return the probabilities.
     pub probabilities: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { smooth: SMOOTH, flip: false, components: Components::default(), probabilities: false }
+    }
 }
 
 /// Which connected components of an organ stay.
@@ -75,6 +84,8 @@ pub struct Predictor {
     /// Tells the weights of one training from another's.
     pub weights: String,
     network: Segmenter,
+    /// Maps of a slice.
+    channels: usize,
     device: burn::tensor::Device,
     /// The channels after mirroring; `None` where an organ has no mirror image.
     mirrored: Option<Vec<i32>>,
@@ -100,12 +111,12 @@ impl Predictor {
         let names: Vec<String> = card.channels().into_iter().map(|channel| channel.name).collect();
         // Without a channel of background the first organ has the first.
         let first = names.len() + 1 - config.channels();
-        let channels = |classes: Vec<u8>| {
+        let organs = |classes: Vec<u8>| {
             classes[first..].iter().map(|&class| i32::from(class) - first as i32).collect()
         };
-        let mirrored = mirrored_classes(&names).filter(|_| card.flips).map(channels);
+        let mirrored = mirrored_classes(&names).filter(|_| card.flips).map(organs);
         let weights = format!("{:08x}", checkpoint.checksum);
-        Ok(Self { card, weights, network, device, mirrored })
+        Ok(Self { card, weights, network, channels: config.channels(), device, mirrored })
     }
 
     /// True if [`Options::flip`] would do anything: mirrored slices must have a meaning, and the
@@ -123,14 +134,21 @@ impl Predictor {
         let canonical = reorientation.apply(image);
         let (grid, nz) = (Grid::of(&canonical.space), canonical.space.shape[2]);
         let mut drawing = Drawing::new(&self.card, grid, nz, options.probabilities);
+        let (along, size) = ([options.smooth, canonical.space.spacing()[2]], self.card.preprocess.size);
+        let mut smoother = Smoother::new(along, self.channels * size * size, BATCH);
+        let mut drawn = 0;
         for first in (0..nz).step_by(BATCH) {
             if watch.stop() {
                 return Ok(None);
             }
             let slices = first..(first + BATCH).min(nz);
             let planes: Vec<&[f32]> = slices.clone().map(|k| canonical.plane(k)).collect();
-            let probabilities = self.probabilities(&planes, grid, options.flip)?;
-            drawing.add(&self.card.preprocess, slices.start, &probabilities);
+            smoother.add(slices.clone().zip(self.probabilities(&planes, grid, options.flip)?));
+            let ready = |slice: &usize| slices.end == nz || smoother.knows(*slice);
+            let until = (drawn..nz).take_while(ready).count() + drawn;
+            let maps: Vec<Vec<f32>> = (drawn..until).map(|slice| smoother.mean(slice)).collect();
+            drawing.add(&self.card.preprocess, drawn, &maps);
+            drawn = until;
             watch.step(slices.end, nz);
         }
         let mut mask = reorientation
@@ -142,8 +160,8 @@ impl Predictor {
         Ok(Some(Prediction { mask, probabilities, confidence: drawing.confidence }))
     }
 
-    /// Network-size probability maps [channels][S·S] of each plane.
-    fn probabilities(&self, planes: &[&[f32]], grid: Grid, flip: bool) -> Result<Vec<Vec<Vec<f32>>>> {
+    /// Network-size probability maps [channels·S·S] of each plane.
+    fn probabilities(&self, planes: &[&[f32]], grid: Grid, flip: bool) -> Result<Vec<Vec<f32>>> {
         let preprocess = &self.card.preprocess;
         let size = preprocess.size;
         let slices: Vec<Vec<f32>> = planes.par_iter().map(|plane| preprocess.slice(plane, grid)).collect();
@@ -157,8 +175,7 @@ impl Predictor {
         }
         let channels = maps.dims()[1];
         let values = floats(maps)?;
-        let per_slice = values.chunks_exact(channels * size * size);
-        Ok(per_slice.map(|maps| maps.chunks_exact(size * size).map(<[f32]>::to_vec).collect()).collect())
+        Ok(values.chunks_exact(channels * size * size).map(<[f32]>::to_vec).collect())
     }
 }
 
@@ -191,11 +208,12 @@ impl Drawing {
     }
 
     /// Resizes the maps of the next slices to the scan's grid, and only then decides.
-    fn add(&mut self, preprocess: &Preprocess, first: usize, slices: &[Vec<Vec<f32>>]) {
+    fn add(&mut self, preprocess: &Preprocess, first: usize, slices: &[Vec<f32>]) {
         debug_assert_eq!(self.labels.len(), first * self.grid.shape[0] * self.grid.shape[1]);
-        let restore = |map: &Vec<f32>| preprocess.restore(map, self.grid);
-        let restored: Vec<Vec<Vec<f32>>> =
-            slices.par_iter().map(|maps| maps.iter().map(restore).collect()).collect();
+        let restore = |map: &[f32]| preprocess.restore(map, self.grid);
+        let of_slice =
+            |maps: &Vec<f32>| maps.chunks_exact(preprocess.size.pow(2)).map(restore).collect::<Vec<_>>();
+        let restored: Vec<Vec<Vec<f32>>> = slices.par_iter().map(of_slice).collect();
         for maps in restored {
             let class = |i: usize| decide(maps.len(), self.overlap, |channel| maps[channel][i]);
             let classes: Vec<u8> = (0..maps[0].len()).map(class).collect();

@@ -359,6 +359,38 @@ fn a_run_of_an_earlier_version_predicts_as_it_did() {
 }
 
 #[test]
+fn probabilities_are_smoothed_along_the_body_as_asked() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out run"));
+    let line = "predict run cohort/images/a000.nii.gz --probabilities --all-components";
+    folder.done(&format!("{line} --smooth 0 --out masks"));
+    let map = || nifti::read_image(&folder.at("masks/probabilities/a000_liver.nii.gz")).unwrap();
+    let mask = || bytes(&folder, "masks/a000.nii.gz");
+    let (plain, before) = (map(), mask());
+    folder.done(&format!("{line} --out masks --continue"));
+    assert!(mask() != before, "a mask that was made otherwise is not kept");
+    let card: serde_json::Value = serde_json::from_slice(&bytes(&folder, "masks/polycl.json")).unwrap();
+    assert_eq!(card["made"]["a000"]["smooth"], 2.5);
+    let (smooth, [nx, ny, nz]) = (map(), plain.space.shape);
+    let apart = plain.space.spacing()[2];
+    for z in 0..nz {
+        let near = (0..nz).map(|other| (other, other.abs_diff(z) as f64 * apart / 2.5));
+        let near: Vec<(usize, f64)> =
+            near.filter(|(_, away)| *away <= 3.0).map(|(z, away)| (z, (-away * away / 2.0).exp())).collect();
+        let whole: f64 = near.iter().map(|(_, weight)| weight).sum();
+        for i in 0..nx * ny {
+            let mean =
+                near.iter().map(|(z, weight)| weight * f64::from(plain.plane(*z)[i])).sum::<f64>() / whole;
+            assert!((mean - f64::from(smooth.plane(z)[i])).abs() < 1e-5, "slice {z}");
+        }
+    }
+    for wrong in ["-1", "nan", "1000"] {
+        let told = folder.refused(&format!("{line} --out masks --smooth={wrong}"));
+        assert!(told.contains("--smooth: expected millimetres from 0 to 100"), "{told}");
+    }
+}
+
+#[test]
 fn masks_have_the_geometry_of_their_scans() {
     let folder = cohort();
     folder.done(&format!("{FINETUNE} --out run"));

@@ -6,6 +6,7 @@ use polycl_app::predict::{Outcome as Segmented, Request, merge, run as predict};
 use polycl_base::counted;
 use polycl_nn::predict::Components;
 use polycl_nn::sam::Model;
+use polycl_nn::smooth::SMOOTH;
 
 use super::shared::{FormatArg, RefinementArgs, ShardArgs, TrustArgs, tell_merged, tell_shard};
 use crate::ended::Ended;
@@ -47,9 +48,14 @@ pub struct Args {
     /// Keep all connected components
     #[arg(long, hide_short_help = true, conflicts_with = "largest")]
     all_components: bool,
+    /// Smooth probabilities along the body by a Gaussian of this standard deviation; 0 does not
+    ///
+    /// A network sees one slice at a time, and an organ goes on in the next one.
+    #[arg(long, hide_short_help = true, value_name = "MM", default_value_t = SMOOTH)]
+    smooth: f64,
     /// Also write probabilities to DIR/probabilities
     ///
-    /// Files are named CASE_ORGAN.nii.gz, and hold probabilities before any refinement.
+    /// Files are named CASE_ORGAN.nii.gz, and hold probabilities as they are smoothed, before any refinement.
     #[arg(long)]
     probabilities: bool,
     /// Resume: segment only the scans without a mask
@@ -82,6 +88,9 @@ pub struct Args {
     merge: Option<PathBuf>,
 }
 
+/// Millimetres within which slices can be of one organ at all.
+const MOST: f64 = 100.0;
+
 impl Args {
     fn components(&self) -> Components {
         match (self.largest, self.all_components) {
@@ -93,6 +102,11 @@ impl Args {
 
     fn request(self) -> anyhow::Result<Request> {
         let (components, shard) = (self.components(), self.shard.shard()?);
+        let smooth = self.smooth;
+        ensure!(
+            (0.0..=MOST).contains(&smooth),
+            "--smooth: expected millimetres from 0 to {MOST}, found {smooth}"
+        );
         let given = self.how.given();
         let how = self.how.refinement();
         how.check()?;
@@ -105,6 +119,7 @@ impl Args {
             run: self.run.unwrap_or_default(),
             scans: self.images,
             out: self.out.unwrap_or_default(),
+            smooth,
             flip: self.flip,
             components,
             probabilities: self.probabilities,

@@ -200,4 +200,15 @@ mod tests {
         let refused = polycl_base::told(config.methods().unwrap_err().as_ref());
         assert!(refused.contains("images: expected a multiple of"), "{refused}");
     }
+
+    #[test]
+    fn filters_that_nothing_pre_trained_cannot_be_shuffled() {
+        let study = "dataset = 'x'\norgans = ['liver']\nmethods = ['METHOD']\nbudgets = [1]\nfolds = 2\n\
+                     [method.scratch.finetuning]\nshuffled_encoder = true\n\
+                     [method.simclr.finetuning]\nshuffled_encoder = true\n";
+        let methods = |name| toml::from_str::<Config>(&study.replace("METHOD", name)).unwrap().methods();
+        assert!(methods("simclr").unwrap()[0].finetuning.shuffled_encoder);
+        let refused = polycl_base::told(methods("scratch").unwrap_err().as_ref());
+        assert!(refused.contains("method 'scratch': finetuning: expected no shuffled_encoder"), "{refused}");
+    }
 }

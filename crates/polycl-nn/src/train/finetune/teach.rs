@@ -2,7 +2,7 @@
 //! person has only named the first and the last slice. It is told where in those ranges a slice lies, and what contradicts
 //! them is not believed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -21,14 +21,9 @@ use crate::checkpoint::Checkpoint;
 use crate::net::readout::{decide, floats};
 use crate::net::{Segmenter, SegmenterConfig};
 use crate::select::SliceId;
+use crate::smooth::{SMOOTH, Smoother};
 use crate::train::draw::{self, Example};
 use crate::train::run::{Organ, weights};
-
-/// Millimetres within which the teacher's masks of neighbouring slices count for one: the standard deviation of a
-/// Gaussian, how many of them it reaches, and the bytes that maps of slices near by may take.
-const SMOOTH: f64 = 2.5;
-const REACH: f64 = 3.0;
-const NEAR: usize = 512 << 20;
 
 /// The slices of scan `number` that can be taught: all but those that train already (`exact`), and those of which nobody
 /// has said which organs they show. None where no slice shows an organ.
@@ -227,28 +222,21 @@ impl Teacher<'_> {
         let (size, count) = (self.dataset.index.preprocess.size, self.dataset.index.scans[scan].slices);
         let space = Space::new([size, size, count], DAffine3::IDENTITY);
         let mut mask = Volume { voxels: vec![0; size * size * count], space };
-        let thickness = self.dataset.index.scans[scan].thickness();
-        let most = NEAR / (4 * self.network.channels() * size * size);
-        let reach = ((REACH * SMOOTH / thickness) as usize).min(most.saturating_sub(self.batch) / 2);
-        let nearness = |apart: usize| (-0.5 * (apart as f64 * thickness / SMOOTH).powi(2)).exp() as f32;
+        let along = [SMOOTH, self.dataset.index.scans[scan].thickness()];
+        let mut smoother = Smoother::new(along, self.network.channels() * size * size, self.batch);
         let mut batches = shown.chunks(self.batch);
-        let mut near: VecDeque<(usize, Vec<f32>)> = VecDeque::new();
         for example in shown {
             let slice = example.id.slice;
-            while near.back().is_none_or(|(last, _)| *last < slice + reach)
+            while !smoother.knows(slice)
                 && let Some(batch) = batches.next()
             {
-                near.extend(self.probabilities(network, batch)?);
+                smoother.add(self.probabilities(network, batch)?);
             }
-            while near.pop_front_if(|(first, _)| *first + reach < slice).is_some() {}
-            let (mut mean, mut whole) = (vec![0.0; near[0].1.len()], 0.0);
-            for (other, maps) in near.iter().filter(|(other, _)| *other <= slice + reach) {
-                let weight = nearness(other.abs_diff(slice));
-                mean.iter_mut().zip(maps).for_each(|(mean, p)| *mean += weight * p);
-                whole += weight;
-            }
-            mean.iter_mut().for_each(|p| *p /= whole);
-            self.paint(example, &mean, &mut mask.voxels[slice * size * size..][..size * size]);
+            self.paint(
+                example,
+                &smoother.mean(slice),
+                &mut mask.voxels[slice * size * size..][..size * size],
+            );
         }
         let drawn = self.drawn.iter().filter(|example| example.id.scan == scan && !example.shows.is_empty());
         let drawn = drawn.map(|example| Ok((example.id.slice, (self.classes)(example.id)?)));
