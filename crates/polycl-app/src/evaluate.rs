@@ -210,7 +210,11 @@ fn seen(request: &Request, watch: &dyn Watch) -> Result<SeenCases> {
     let folder = if prediction.is_dir() { Some(&**prediction) } else { prediction.parent() };
     let record = folder.unwrap_or(Path::new("")).join(Record::Predict.file());
     if record.is_file() {
-        let SeenBy { trained_on, validated_on, pretrained_on } = SeenBy::read(&record)?;
+        let SeenBy { trained_on, validated_on, pretrained_on, ranged } = SeenBy::read(&record)?;
+        if !ranged.is_empty() {
+            let told = counted(ranged.len(), "mask");
+            watch.note(&format!("note: {told} kept to slices that a person had named: these scores are not the network's alone"));
+        }
         seen.add(trained_on, Seen::Training);
         seen.add(validated_on, Seen::Validation);
         seen.add(pretrained_on, Seen::Pretraining);

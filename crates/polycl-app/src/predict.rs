@@ -1,12 +1,13 @@
 //! Masks of scans by a fine-tuned network, one scan after the other, refined on request.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use polycl_base::{Error, Kind, Until, Watch, output};
+use anyhow::ensure;
+use polycl_base::{Error, Kind, Until, Watch, counted, output};
 use polycl_data::pairs::{self, Pair};
 use polycl_data::provenance::{Record, refinement, settle};
-use polycl_data::{Records, Shard};
+use polycl_data::{Ranges, Records, Shard};
 use polycl_image::dicom::segmentation::Automation;
 use polycl_image::legend::Legend;
 use polycl_image::names::{self, Names};
@@ -39,6 +40,9 @@ pub struct Request {
     pub scans: Vec<PathBuf>,
     /// Folder for the masks.
     pub out: PathBuf,
+    /// Table of the slices that show an organ, which is found in no others.
+    #[serde(default)]
+    pub ranges: Option<PathBuf>,
     /// Standard deviation in mm of the Gaussian that smooths probabilities along the body.
     #[serde(default)]
     pub smooth: f64,
@@ -81,6 +85,9 @@ pub struct Failure {
     pub error: Error,
 }
 
+/// Largest standard deviation in mm that is accepted.
+const MOST_SMOOTH: f64 = 100.0;
+
 /// Segments the scans. One that cannot be segmented does not stop the others; a scan that was not done when it was
 /// asked to stop is begun anew with `go_on`.
 ///
@@ -88,7 +95,16 @@ pub struct Failure {
 /// [`Kind::Request`] where a mask would replace a scan, a hand-drawn mask, or one of another network; what reading
 /// the run and writing the masks can say.
 pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
+    let smooth = request.smooth;
+    ensure!(
+        (0.0..=MOST_SMOOTH).contains(&smooth),
+        "--smooth: expected millimetres from 0 to {MOST_SMOOTH}, found {smooth}"
+    );
     let (mut scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
+    let ranges = request.ranges.as_deref().map(Ranges::read).transpose()?;
+    if let Some(ranges) = &ranges {
+        check_ranges(ranges, &RunCard::read(&request.run)?, &scans, watch)?;
+    }
     let own = Own::asked(("predict", &request.out), request.shard, || of_shards(request, &scans))?;
     scans.retain(|pair| own.as_ref().is_none_or(|own| own.has(&pair.case)));
     let refiner = match &request.refinement {
@@ -123,7 +139,8 @@ pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
     let (out, run, predictor) = (&request.out, &request.run, &predictor);
     let book = Book { out, run, predictor, refined_by, own: own.as_ref() };
     book.card()?;
-    let outcome = Own::hold(own.as_ref(), watch, |watch| Work { request, book, refiner, watch }.all(&scans))?;
+    let outcome =
+        Own::hold(own.as_ref(), watch, |watch| Work { request, book, ranges, refiner, watch }.all(&scans))?;
     if let Some(own) = own.filter(|_| outcome.left.is_empty()) {
         let reason = |failure: &Failure| (failure.case.clone(), failure.error.to_string());
         own.finish(outcome.failed.iter().map(reason).collect())?;
@@ -136,12 +153,17 @@ fn of_shards<'a>(request: &Request, scans: &'a [Pair]) -> polycl_base::Result<sh
     RunCard::read(&request.run)?;
     let alike = Request { out: PathBuf::new(), go_on: false, shard: None, ..request.clone() };
     let cases = scans.iter().map(|pair| pair.case.as_str()).collect();
-    Ok(shards::Work { cases, request: shards::hashed(&alike, &scans, &[])?, computes: true })
+    Ok(shards::Work {
+        cases,
+        request: shards::hashed(&alike, &scans, &Vec::from_iter(request.ranges.as_deref()))?,
+        computes: true,
+    })
 }
 
 struct Work<'a> {
     request: &'a Request,
     book: Book<'a>,
+    ranges: Option<Ranges>,
     refiner: Option<Refiner>,
     watch: &'a dyn Watch,
 }
@@ -199,23 +221,24 @@ impl Work<'_> {
     fn is_made(&self, card: &Card, pair: &Pair) -> bool {
         let listed = card.cases.as_ref().is_some_and(|cases| cases.contains(&pair.case));
         let as_asked = |made: &MaskRecipe| {
-            Stamp::of(&pair.image).is_ok_and(|stamp| *made == self.made(stamp))
+            Stamp::of(&pair.image).is_ok_and(|stamp| *made == self.made(&pair.case, stamp))
                 && self.request.format.is_there(&self.target(pair))
         };
         listed && card.made.get(&pair.case).is_some_and(as_asked)
     }
 
     /// The recipe of a scan's mask.
-    fn made(&self, image: Stamp) -> MaskRecipe {
+    fn made(&self, case: &str, image: Stamp) -> MaskRecipe {
+        let ranges = self.ranges.as_ref().and_then(|ranges| ranges.rows(case)).cloned().unwrap_or_default();
         let Request { smooth, flip, components, probabilities, trust, .. } = *self.request;
         let flip = flip && self.book.predictor.can_flip();
-        MaskRecipe { smooth, flip, components: Some(components), probabilities, image, trust }
+        MaskRecipe { ranges, smooth, flip, components: Some(components), probabilities, image, trust }
     }
 
     /// Segments one scan; false where it was asked to stop meanwhile. The card comes before the mask, so that no mask is
     /// ever without it.
     fn segment(&self, Pair { case, image: input, .. }: &Pair) -> polycl_base::Result<bool> {
-        let Self { request, book, refiner, watch } = self;
+        let Self { request, book, ranges, refiner, watch } = self;
         let to_the_end = Until { watch: *watch, stop: || book.own.is_some_and(Own::is_lost) };
         let watch: &dyn Watch = if request.whole_scans { &to_the_end } else { *watch };
         let (predictor, out) = (book.predictor, &request.out);
@@ -227,10 +250,12 @@ impl Work<'_> {
         let file = out.join(format!("{case}.nii.gz"));
         request.format.check_scan(&file, &image.space, input)?;
         note_seen(&predictor.card, case, &fingerprint, watch);
-        book.add(case, &fingerprint, &odd)?;
+        let ranges = ranges.as_ref().map(|ranges| ranges.of_whole(case, &image.space)).transpose()?;
+        let ranges = ranges.filter(|organs| !organs.is_empty());
+        book.add(case, &fingerprint, &odd, ranges.is_some())?;
         let components = request.components;
         let Request { smooth, flip, probabilities, .. } = **request;
-        let options = Options { smooth, flip, components, probabilities };
+        let options = Options { ranges: ranges.as_ref(), smooth, flip, components, probabilities };
         let Some(Prediction { mut mask, probabilities, .. }) = predictor.segment(&image, options, watch)?
         else {
             return Ok(false);
@@ -254,9 +279,43 @@ impl Work<'_> {
             let name = channel.name.replace(['/', '\\', '\0'], "_");
             nifti::write_image(&out.join("probabilities").join(format!("{case}_{name}.nii.gz")), map)?;
         }
-        book.finish(case, self.made(stamp))?;
+        book.finish(case, self.made(case, stamp))?;
         Ok(true)
     }
+}
+
+/// Refuses ranges of other organs or of other scans, and notes what they leave out.
+fn check_ranges(
+    ranges: &Ranges,
+    network: &RunCard,
+    scans: &[Pair],
+    watch: &dyn Watch,
+) -> polycl_base::Result<()> {
+    let channels = network.channels();
+    let (known, others): (BTreeSet<&str>, BTreeSet<&str>) =
+        ranges.organs().partition(|organ| channels.iter().any(|channel| channel.name == *organ));
+    let listed = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
+    if known.is_empty() {
+        let expected = format!("ranges of {}", listed(&mut channels.iter().map(|channel| &*channel.name)));
+        let found = listed(&mut others.into_iter());
+        return Err(Error::new(ranges.file(), Kind::Request, expected, found)
+            .hint("list the organs of the network with `polycl inspect RUN`"));
+    }
+    let bare = scans.iter().filter(|pair| ranges.rows(&pair.case).is_none()).count();
+    if bare == scans.len() {
+        let found = "none of them".to_owned();
+        return Err(Error::new(ranges.file(), Kind::Pairing, "ranges of these scans", found)
+            .hint("call a scan by its file name without .nii.gz and without nnU-Net's _0000"));
+    }
+    let file = ranges.file().display();
+    if !others.is_empty() {
+        let others = listed(&mut others.into_iter());
+        watch.note(&format!("note: {file}: the network does not draw {others}"));
+    }
+    if bare > 0 {
+        watch.note(&format!("note: {file} has no row of {bare} of {}", counted(scans.len(), "scan")));
+    }
+    Ok(())
 }
 
 /// A mask must never take the place of a scan, nor of what a person may have drawn.

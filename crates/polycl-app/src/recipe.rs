@@ -1,10 +1,12 @@
 //! The recipe of a mask, which tells if making it again could give another: what `--continue` asks.
 
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use polycl_base::Error;
+use polycl_data::Shown;
 use polycl_image::nifti::Form;
 use polycl_image::{Input, files};
 use polycl_nn::predict::Components;
@@ -16,6 +18,9 @@ pub struct MaskRecipe {
     /// Millimetres by which probabilities were smoothed along the body; earlier versions did not.
     #[serde(default)]
     pub smooth: f64,
+    /// The organs whose slices a person had named, as the file numbers them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranges: BTreeMap<String, Shown>,
     pub flip: bool,
     /// Nothing where an earlier version made it, which did not ask.
     #[serde(default)]

@@ -138,6 +138,7 @@ fn every_step_goes_on_where_it_was_stopped() {
         run: folder.join("network"),
         scans: vec![folder.join("scans/images")],
         out: folder.join(out),
+        ranges: None,
         smooth: SMOOTH,
         flip: false,
         components: Components::All,

@@ -9,8 +9,8 @@ use polycl_base::{Error, Kind, Result};
 use polycl_image::Space;
 use polycl_image::orient::Reorientation;
 
-/// Inclusive ranges of slices, ascending and apart.
-pub(super) type Slices = Vec<[usize; 2]>;
+/// The slices that show an organ: inclusive ranges, ascending and apart.
+pub type Shown = Vec<[usize; 2]>;
 
 /// A CSV file of `scan,organ,first_slice,last_slice`: slices are counted from 0 in file order
 /// along the slice axis, both ends belong to the range. An organ that shows in several ranges has
@@ -19,7 +19,7 @@ pub(super) type Slices = Vec<[usize; 2]>;
 pub struct Ranges {
     file: PathBuf,
     /// By scan and organ, in file order.
-    known: BTreeMap<String, BTreeMap<String, Slices>>,
+    known: BTreeMap<String, BTreeMap<String, Shown>>,
 }
 
 impl Ranges {
@@ -27,7 +27,7 @@ impl Ranges {
     /// [`Kind::Format`] where a row is not as described above, or its first slice comes after its last;
     /// where there is no row.
     pub fn read(file: &Path) -> Result<Self> {
-        let mut known: BTreeMap<String, BTreeMap<String, Slices>> = BTreeMap::new();
+        let mut known: BTreeMap<String, BTreeMap<String, Shown>> = BTreeMap::new();
         let rows = table::read(file, &["scan", "organ", "first_slice", "last_slice"], &[])?;
         if rows.is_empty() {
             return Err(Error::new(file, Kind::Format, "a row for each organ of a scan", "no rows"));
@@ -55,7 +55,7 @@ impl Ranges {
         case: &str,
         space: &Space,
         kept: &Range<usize>,
-    ) -> Result<BTreeMap<String, Slices>> {
+    ) -> Result<BTreeMap<String, Shown>> {
         let canonical = Reorientation::to_canonical(space);
         let slices = space.shape[canonical.slice_axis()];
         let mut organs = BTreeMap::new();
@@ -74,16 +74,29 @@ impl Ranges {
         Ok(organs)
     }
 
+    /// The organs of a case with the slices of the whole scan that show them, counted from the feet.
+    ///
+    /// # Errors
+    /// [`Kind::Request`] for a slice that the scan does not have.
+    pub fn of_whole(&self, case: &str, space: &Space) -> Result<BTreeMap<String, Shown>> {
+        self.of(case, space, &(0..space.shape[Reorientation::to_canonical(space).slice_axis()]))
+    }
+
+    /// The rows of a case as they stand in the file.
+    pub fn rows(&self, case: &str) -> Option<&BTreeMap<String, Shown>> {
+        self.known.get(case)
+    }
+
     /// True if a row speaks of an organ of a case.
     pub(super) fn tells(&self, case: &str, organ: &str) -> bool {
         self.known.get(case).is_some_and(|organs| organs.contains_key(organ))
     }
 
-    pub(super) fn organs(&self) -> impl Iterator<Item = &str> {
+    pub fn organs(&self) -> impl Iterator<Item = &str> {
         self.known.values().flat_map(BTreeMap::keys).map(String::as_str)
     }
 
-    pub(super) fn file(&self) -> &Path {
+    pub fn file(&self) -> &Path {
         &self.file
     }
 }
@@ -116,8 +129,8 @@ fn range(row: &Row, file: &Path) -> Result<Option<[usize; 2]>> {
 }
 
 /// The ranges in which a slice-by-slice answer is yes.
-pub(super) fn ranges_of(shown: impl Iterator<Item = bool>) -> Slices {
-    let mut ranges: Slices = Vec::new();
+pub(super) fn ranges_of(shown: impl Iterator<Item = bool>) -> Shown {
+    let mut ranges: Shown = Vec::new();
     for (slice, _) in shown.enumerate().filter(|&(_, shown)| shown) {
         match ranges.last_mut() {
             Some([_, last]) if *last + 1 == slice => *last = slice,

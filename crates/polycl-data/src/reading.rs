@@ -16,7 +16,7 @@ use super::import::Import;
 use super::making::Making;
 use super::pair::{Label, Pair};
 use super::prepared::Prepared;
-use super::presence::{Slices, ranges_of, within};
+use super::presence::{Shown, ranges_of, within};
 use super::provenance::{Origin, Trust};
 use super::{Scan, drawn, masks};
 
@@ -62,8 +62,8 @@ impl Import {
             drawn: BTreeSet::new(),
             presence: BTreeMap::new(),
             trust: BTreeMap::new(),
-            ignored: Slices::new(),
-            blank: Slices::new(),
+            ignored: Shown::new(),
+            blank: Shown::new(),
             notes,
         };
         scan.notes.extend(making.notes.iter().cloned());
@@ -193,7 +193,7 @@ impl Import {
 
     /// Refuses a range that denies an organ where a person drew it, or that names one where a person who drew it in
     /// all slices did not.
-    fn refuse_outside(&self, scan: &Scan, organ: &str, range: &Slices, file: &Path) -> Result<()> {
+    fn refuse_outside(&self, scan: &Scan, organ: &str, range: &Shown, file: &Path) -> Result<()> {
         let Some(shown) = scan.presence.get(organ) else { return Ok(()) };
         let contradicts = |&slice: &usize| {
             let (drawn, named) = (within(shown, slice), within(range, slice));
@@ -247,7 +247,7 @@ pub(super) fn listed<'a>(values: impl IntoIterator<Item = &'a u16>) -> String {
 /// A person has looked at all slices of an organ; a machine's mask is not believed where it is `wrong`, nor where
 /// nobody had looked before. Where the person says that the organ is not, and the mask shows none, it is as exact
 /// as if it had been drawn.
-fn overrule(scan: &mut Scan, organ: &str, range: &Slices, wrong: &[usize]) {
+fn overrule(scan: &mut Scan, organ: &str, range: &Shown, wrong: &[usize]) {
     let predicted = Trust::full(scan.slices, false);
     let trust = scan.trust.entry(organ.to_owned()).or_insert(predicted);
     let absent = |slice: &usize| !within(range, *slice) && !wrong.contains(slice);
@@ -264,7 +264,7 @@ fn presence(
     kept: &Range<usize>,
     organs: &BTreeSet<String>,
     numbering: &BTreeMap<String, u16>,
-) -> BTreeMap<String, Slices> {
+) -> BTreeMap<String, Shown> {
     let labels: Vec<BTreeSet<u16>> =
         kept.clone().into_par_iter().map(|k| labels_of(mask.plane(k)).collect()).collect();
     let ranges = |organ: &String| {

@@ -1,9 +1,11 @@
 //! From a scan to its mask: slices through the network, probabilities back to the scan's own grid.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use polycl_base::{Error, Kind, Result, Watch};
+use polycl_data::Shown;
 use polycl_image::components::largest_components;
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::{Grid, Preprocess};
@@ -20,7 +22,10 @@ use crate::train::{RunCard, RunKind, mirrored_classes, weights};
 
 /// Options of a prediction.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct Options<'a> {
+    /// Axial slices, counted from the feet, that show an organ or region: it is found in no others. Those that are not named
+    /// are found where the network finds them.
+    pub ranges: Option<&'a BTreeMap<String, Shown>>,
     /// Standard deviation in mm of the Gaussian that smooths probabilities along the body; 0 leaves each slice to itself.
     pub smooth: f64,
     /// Average with the prediction of the mirrored slice, where the organs have mirror images.
@@ -31,9 +36,10 @@ pub struct Options {
     pub probabilities: bool,
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
-        Self { smooth: SMOOTH, flip: false, components: Components::default(), probabilities: false }
+        let components = Components::default();
+        Self { ranges: None, smooth: SMOOTH, flip: false, components, probabilities: false }
     }
 }
 
@@ -74,7 +80,7 @@ pub struct Prediction {
     /// Probabilities of each organ or region, in the order of [`RunCard::channels`], in the scan's own grid; empty unless asked for.
     pub probabilities: Vec<Image>,
     /// Confidence in each organ or region, in the same order, in each axial slice from below: the Dice that its mask has
-    /// with its own probabilities, before components are left out. Nothing where it is not found.
+    /// with its own smoothed probabilities, before components are left out. Nothing where it is not found.
     pub confidence: Vec<Vec<Option<f32>>>,
 }
 
@@ -125,17 +131,25 @@ impl Predictor {
         self.mirrored.is_some()
     }
 
-    /// Segments a scan, slice by slice; nothing where it was asked to stop meanwhile.
+    /// Segments a scan; nothing where it was asked to stop meanwhile.
     ///
     /// # Errors
     /// [`Kind::Checkpoint`] where the network's output is not float32.
-    pub fn segment(&self, image: &Image, options: Options, watch: &dyn Watch) -> Result<Option<Prediction>> {
+    pub fn segment(
+        &self,
+        image: &Image,
+        options: Options<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Option<Prediction>> {
         let reorientation = Reorientation::to_canonical(&image.space);
         let canonical = reorientation.apply(image);
         let (grid, nz) = (Grid::of(&canonical.space), canonical.space.shape[2]);
-        let mut drawing = Drawing::new(&self.card, grid, nz, options.probabilities);
+        let mut drawing = Drawing::new(&self.card, grid, nz, options);
         let (along, size) = ([options.smooth, canonical.space.spacing()[2]], self.card.preprocess.size);
         let mut smoother = Smoother::new(along, self.channels * size * size, BATCH);
+        if let Some(text) = smoother.shortened() {
+            watch.note(&format!("note: {text}"));
+        }
         let mut drawn = 0;
         for first in (0..nz).step_by(BATCH) {
             if watch.stop() {
@@ -146,9 +160,12 @@ impl Predictor {
             smoother.add(slices.clone().zip(self.probabilities(&planes, grid, options.flip)?));
             let ready = |slice: &usize| slices.end == nz || smoother.knows(*slice);
             let until = (drawn..nz).take_while(ready).count() + drawn;
-            let maps: Vec<Vec<f32>> = (drawn..until).map(|slice| smoother.mean(slice)).collect();
-            drawing.add(&self.card.preprocess, drawn, &maps);
-            drawn = until;
+            while drawn < until {
+                let next = (drawn + BATCH).min(until);
+                let maps: Vec<Vec<f32>> = (drawn..next).map(|slice| smoother.mean(slice)).collect();
+                drawing.add(&self.card.preprocess, drawn, &maps);
+                drawn = next;
+            }
             watch.step(slices.end, nz);
         }
         let mut mask = reorientation
@@ -180,9 +197,11 @@ impl Predictor {
 }
 
 /// The mask (and probabilities) of a scan in canonical order, filled slice by slice.
-struct Drawing {
+struct Drawing<'a> {
     /// The value of each class.
     values: Vec<u16>,
+    /// The slices that may show each channel; all without them.
+    ranges: Vec<Option<&'a Shown>>,
     overlap: bool,
     grid: Grid,
     labels: Vec<u16>,
@@ -190,14 +209,17 @@ struct Drawing {
     confidence: Vec<Vec<Option<f32>>>,
 }
 
-impl Drawing {
-    fn new(network: &RunCard, grid: Grid, slices: usize, keep: bool) -> Self {
-        let painted = network.channels().into_iter().map(|channel| channel.painted);
-        let values: Vec<u16> = std::iter::once(0).chain(painted).collect();
+impl<'a> Drawing<'a> {
+    fn new(network: &RunCard, grid: Grid, slices: usize, options: Options<'a>) -> Self {
+        let channels = network.channels();
+        let values: Vec<u16> =
+            std::iter::once(0).chain(channels.iter().map(|channel| channel.painted)).collect();
+        let ranges = channels.iter().map(|channel| options.ranges?.get(&channel.name)).collect();
         let overlap = !network.regions.is_empty();
-        let kept = if keep { values.len() - 1 } else { 0 };
+        let kept = if options.probabilities { values.len() - 1 } else { 0 };
         let voxels = grid.shape[0] * grid.shape[1] * slices;
         Self {
+            ranges,
             overlap,
             grid,
             labels: Vec::with_capacity(voxels),
@@ -214,11 +236,18 @@ impl Drawing {
         let of_slice =
             |maps: &Vec<f32>| maps.chunks_exact(preprocess.size.pow(2)).map(restore).collect::<Vec<_>>();
         let restored: Vec<Vec<Vec<f32>>> = slices.par_iter().map(of_slice).collect();
-        for maps in restored {
+        for (slice, mut maps) in (first..).zip(restored) {
+            let background = maps.len() + 1 - self.values.len();
+            for (map, ranges) in maps[background..].iter_mut().zip(&self.ranges) {
+                let shows = |range: &[usize; 2]| (range[0]..=range[1]).contains(&slice);
+                if ranges.is_some_and(|ranges| !ranges.iter().any(shows)) {
+                    map.fill(0.0);
+                }
+            }
             let class = |i: usize| decide(maps.len(), self.overlap, |channel| maps[channel][i]);
             let classes: Vec<u8> = (0..maps[0].len()).map(class).collect();
             self.labels.extend(classes.iter().map(|&class| self.values[usize::from(class)]));
-            let foreground = &maps[maps.len() + 1 - self.values.len()..];
+            let foreground = &maps[background..];
             for ((own, map), number) in self.confidence.iter_mut().zip(foreground).zip(1..) {
                 let shows = |(class, p): (&u8, &f32)| if self.overlap { *p > 0.5 } else { *class == number };
                 own.push(expected_dice(map, classes.iter().zip(map).map(shows)));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// Standard deviation of the Gaussian in mm, unless another is asked for. On 30 heads of 1.5 to 3 mm it is worth 0.01 Dice.
 pub const SMOOTH: f64 = 2.5;
-/// So many of them the Gaussian reaches.
+/// Standard deviations that the Gaussian reaches.
 const REACH: f64 = 3.0;
 /// Bytes that the maps of slices near by may take.
 const NEAR: usize = 512 << 20;
@@ -15,6 +15,8 @@ pub struct Smoother {
     thickness: f64,
     /// Slices to either side that count.
     reach: usize,
+    /// Slices that would count if there were memory.
+    wanted: usize,
     near: VecDeque<(usize, Vec<f32>)>,
 }
 
@@ -23,8 +25,16 @@ impl Smoother {
     /// `batch` slices at a time. 0 mm leaves them as they are.
     pub fn new([deviation, thickness]: [f64; 2], values: usize, batch: usize) -> Self {
         let most = NEAR / (size_of::<f32>() * values.max(1));
-        let reach = ((REACH * deviation / thickness) as usize).min(most.saturating_sub(batch) / 2);
-        Self { deviation, thickness, reach, near: VecDeque::new() }
+        let wanted = (REACH * deviation / thickness) as usize;
+        let reach = wanted.min(most.saturating_sub(batch) / 2);
+        Self { deviation, thickness, reach, wanted, near: VecDeque::new() }
+    }
+
+    /// A sentence where memory lets fewer slices count.
+    pub fn shortened(&self) -> Option<String> {
+        let Self { reach, wanted, .. } = self;
+        let limit = format!("{reach} slices to either side are smoothed over instead of {wanted}");
+        (reach < wanted).then(|| format!("{limit}: the maps of more would take over {} MiB", NEAR >> 20))
     }
 
     /// Takes the maps of the next slices, by their numbers; some may be left out.
@@ -99,5 +109,13 @@ mod tests {
         assert_eq!(smoothed([2.5, 5.0], &maps, 2)[0], 0.3, "no neighbour came");
         assert_ne!(smoothed([2.5, 5.0], &maps, 2)[1], 0.1);
         assert_eq!(smoothed([2.5, 1.0], &[(5, 0.7)], 8), [0.7]);
+    }
+
+    #[test]
+    fn too_little_memory_is_told() {
+        let of = |values| Smoother::new([2.5, 1.0], values, 8).shortened();
+        assert_eq!(of(3 << 16), None);
+        let told = "4 slices to either side are smoothed over instead of 7: the maps of more would take over 512 MiB";
+        assert_eq!(of(8 << 20).as_deref(), Some(told));
     }
 }

@@ -343,7 +343,7 @@ fn without_validation_a_training_ends_when_its_loss_falls_no_more() {
 
 /// Runs of earlier versions hold no averaged weights, and do not know of how many parts an organ is.
 #[test]
-fn a_run_of_an_earlier_version_predicts_as_it_did() {
+fn a_run_of_an_earlier_version_keeps_all_components() {
     let folder = cohort();
     folder.done("finetune dataset --organ liver --epochs 1 --steps 1 --batch 2 --average 0 --out run");
     folder.done("predict run cohort/images --all-components --out all");
@@ -387,6 +387,45 @@ fn probabilities_are_smoothed_along_the_body_as_asked() {
     for wrong in ["-1", "nan", "1000"] {
         let told = folder.refused(&format!("{line} --out masks --smooth={wrong}"));
         assert!(told.contains("--smooth: expected millimetres from 0 to 100"), "{told}");
+    }
+}
+
+const SCORED: &str = "evaluate --reference cohort/labels --prediction masks --labels 1";
+
+#[test]
+fn organs_are_found_only_in_slices_that_are_named() {
+    let folder = cohort();
+    folder.done(&format!("{FINETUNE} --out run"));
+    let line = "predict run cohort/images --all-components";
+    folder.done(&format!("{line} --out plain"));
+    folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na000,liver,3,5\n");
+    insta::assert_snapshot!(folder.polycl(&format!("{line} --ranges ranges.csv --out masks")));
+    let mask = |out: &str, case: &str| nifti::read_mask(&folder.at(&format!("{out}/{case}.nii.gz"))).unwrap();
+    let (plain, cut) = (mask("plain", "a000"), mask("masks", "a000"));
+    let shows = |slice: usize| plain.plane(slice).iter().any(|voxel| *voxel != 0);
+    assert!(shows(2) && shows(4), "an untrained network finds something everywhere");
+    for slice in 0..cut.space.shape[2] {
+        let kept = (3..=5).contains(&slice);
+        assert!(if kept {
+            cut.plane(slice) == plain.plane(slice)
+        } else {
+            cut.plane(slice).iter().all(|v| *v == 0)
+        });
+    }
+    assert!(mask("plain", "a001").voxels == mask("masks", "a001").voxels);
+    let told = folder.polycl(&format!("{SCORED} --out scores"));
+    assert!(told.contains("note: 1 mask kept to slices that a person had named"), "{told}");
+
+    folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na000,liver,,\na000,nose,1,2\n");
+    insta::assert_snapshot!(folder.polycl(&format!("{line} --ranges ranges.csv --out masks --continue")));
+    assert!(mask("masks", "a000").voxels.iter().all(|voxel| *voxel == 0));
+    folder.done(&format!("{line} --out masks --continue"));
+    assert!(mask("masks", "a000").voxels == plain.voxels);
+    assert!(!folder.done(&format!("{SCORED} --out again")).contains("named"));
+
+    for rows in ["a000,nose,1,2", "a009,liver,1,2", "a000,liver,1,99"] {
+        folder.write("ranges.csv", &format!("scan,organ,first_slice,last_slice\n{rows}\n"));
+        insta::assert_snapshot!(folder.polycl(&format!("{line} --ranges ranges.csv --out others")));
     }
 }
 
@@ -441,6 +480,19 @@ fn an_encoder_that_was_fine_tuned_has_seen_those_masks() {
     };
     assert_eq!((count("first", "training_cases"), count("first", "pretraining_cases")), (2, 5));
     assert_eq!((count("second", "training_cases"), count("second", "pretraining_cases")), (3, 5));
+}
+
+#[test]
+fn filters_are_shuffled_only_where_there_are_some() {
+    let folder = cohort();
+    folder.write("control.toml", "shuffled_encoder = true\n");
+    let line = format!("{FINETUNE} --config control.toml");
+    let told = folder.refused(&format!("{line} --out run"));
+    assert!(told.contains("expected an encoder, to which `shuffled_encoder` belongs"), "{told}");
+    folder.done(&format!("{PRETRAIN} --out encoder"));
+    folder.done(&format!("{line} --encoder encoder --out control"));
+    folder.done(&format!("{FINETUNE} --encoder encoder --out run"));
+    assert!(bytes(&folder, "control/latest.safetensors") != bytes(&folder, "run/latest.safetensors"));
 }
 
 #[test]

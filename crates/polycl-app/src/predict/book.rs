@@ -54,8 +54,9 @@ impl Book<'_> {
         })
     }
 
-    /// Adds a case, and what is odd about its scan, to the card as it is now: another call may have added its own since.
-    pub fn add(&self, case: &str, fingerprint: &str, odd: &[String]) -> Result<()> {
+    /// Adds a case, what is odd about its scan, and if its ranges are told, to the card as it is now: another call may have
+    /// added its own since.
+    pub fn add(&self, case: &str, fingerprint: &str, odd: &[String], ranged: bool) -> Result<()> {
         let [training, validation, pretraining] = groups(&self.predictor.card).map(|(seen, _)| seen);
         self.change(|card| {
             card.made.remove(case);
@@ -65,6 +66,10 @@ impl Book<'_> {
             }
             if let Some(cases) = &mut card.cases {
                 cases.insert(case.to_owned());
+            }
+            card.seen.ranged.remove(case);
+            if ranged {
+                card.seen.ranged.insert(case.to_owned());
             }
             for (group, seen) in [
                 (&mut card.seen.trained_on, training),

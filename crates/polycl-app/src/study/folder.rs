@@ -10,6 +10,7 @@ use anyhow::Context;
 use polycl_base::claim::Claims;
 use polycl_base::{Error, Kind, lock, output};
 use polycl_nn::kernels::instruction_set;
+use polycl_nn::smooth::SMOOTH;
 use serde::{Deserialize, Serialize};
 
 use super::plan::StudyPlan;
@@ -47,6 +48,9 @@ pub struct Beginning {
     /// The instruction set by which all of it is computed: another one rounds otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     simd: Option<String>,
+    /// Millimetres by which predictions are smoothed along the body; studies of earlier versions do not smooth.
+    #[serde(default)]
+    pub smooth: f64,
 }
 
 /// The instruction sets that a processor has whose best is this one.
@@ -58,7 +62,7 @@ impl Beginning {
     pub fn read(out: &Path) -> anyhow::Result<Self> {
         let path = out.join("study.json");
         if !path.exists() {
-            return Ok(Self::default());
+            return Ok(Self { smooth: SMOOTH, ..Self::default() });
         }
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         serde_json::from_str(&text).with_context(|| path.display().to_string())

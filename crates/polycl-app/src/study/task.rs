@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use polycl_base::output;
 use serde::Serialize;
 
+use super::folder::Beginning;
 use super::job::Job;
 use super::oracle;
 use super::plan::{Finetuning, Finish, SCORES, SUMMARY, StudyPlan, Test};
@@ -151,7 +152,9 @@ impl Task {
     fn predict(&self, test: &Test, masks: &Path, flags: Vec<String>) -> anyhow::Result<Vec<String>> {
         let (run, images) = (self.folder().join("run"), test.dir.join("images"));
         let words = ["predict".to_owned(), text(&run)?, text(&images)?, "--out".into(), text(masks)?];
-        Ok(words.into_iter().chain(["--continue".to_owned()]).chain(flags).collect())
+        let smooth = Beginning::read(&self.plan.out)?.smooth.to_string();
+        let always = ["--continue".to_owned(), "--smooth".into(), smooth];
+        Ok(words.into_iter().chain(always).chain(flags).collect())
     }
 
     /// The flags of `predict` that refine.

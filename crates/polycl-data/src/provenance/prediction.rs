@@ -37,7 +37,7 @@ pub struct Card<M> {
     pub seen: SeenBy,
 }
 
-/// Cases that the network of a folder of masks had seen, known by their voxels.
+/// Cases that the network of a folder of masks had seen, known by their voxels, or was told of.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SeenBy {
     /// Cases whose masks trained the network.
@@ -46,6 +46,9 @@ pub struct SeenBy {
     pub validated_on: BTreeSet<String>,
     /// Cases that its encoder was pre-trained on, without masks.
     pub pretrained_on: BTreeSet<String>,
+    /// Cases in which a person had named the slices that show an organ, before their masks were made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ranged: BTreeSet<String>,
 }
 
 impl<M: DeserializeOwned> Card<M> {
@@ -100,8 +103,8 @@ impl<M> Card<M> {
 }
 
 impl SeenBy {
-    fn groups(&mut self) -> [&mut BTreeSet<String>; 3] {
-        [&mut self.trained_on, &mut self.validated_on, &mut self.pretrained_on]
+    fn groups(&mut self) -> [&mut BTreeSet<String>; 4] {
+        [&mut self.trained_on, &mut self.validated_on, &mut self.pretrained_on, &mut self.ranged]
     }
 
     /// Reads what a `polycl.json` tells of the cases seen; other fields are its own.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::case_table::CaseTable;
 use super::origin::Origin;
 use super::record::Record;
-use crate::presence::{Slices, in_order, ranges_of};
+use crate::presence::{Shown, in_order, ranges_of};
 
 /// Columns that are read; any others may stand beside them. Without `plane`, slices are axial.
 const COLUMNS: [&str; 6] = ["case", "label", "slice", "origin", "pixels", "confidence"];
@@ -116,7 +116,7 @@ pub struct Trust {
     /// the organ was looked for and not found it is over, and those slices are believed as that end is.
     pub confidence: Vec<Option<f32>>,
     /// The slices that a person has drawn, as inclusive ranges.
-    pub by_hand: Slices,
+    pub by_hand: Shown,
 }
 
 impl Trust {
@@ -238,7 +238,7 @@ impl Propagation {
             return Ok(None);
         }
         if self.plane != Plane::Axial {
-            return Ok(Some(Trust { confidence: vec![mean(&known); kept.len()], by_hand: Slices::new() }));
+            return Ok(Some(Trust { confidence: vec![mean(&known); kept.len()], by_hand: Shown::new() }));
         }
         if Plane::Axial.order(space).slice_to_canonical(0, space) != 0 {
             known.reverse();

@@ -36,8 +36,14 @@ pub struct Args {
     /// Folder for the masks
     #[arg(long, value_name = "DIR", required_unless_present = "merge")]
     out: Option<PathBuf>,
+    /// Find organs only in slices that a table names
+    ///
+    /// Columns are scan, organ, first_slice, last_slice, as of `polycl import --ranges`. An organ or a scan without a
+    /// row is segmented as without the table.
+    #[arg(long, value_name = "CSV")]
+    ranges: Option<PathBuf>,
     /// Average with the mirrored scan; takes twice as long
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     flip: bool,
     /// Keep only the largest connected component of each organ
     ///
@@ -88,9 +94,6 @@ pub struct Args {
     merge: Option<PathBuf>,
 }
 
-/// Millimetres within which slices can be of one organ at all.
-const MOST: f64 = 100.0;
-
 impl Args {
     fn components(&self) -> Components {
         match (self.largest, self.all_components) {
@@ -102,11 +105,6 @@ impl Args {
 
     fn request(self) -> anyhow::Result<Request> {
         let (components, shard) = (self.components(), self.shard.shard()?);
-        let smooth = self.smooth;
-        ensure!(
-            (0.0..=MOST).contains(&smooth),
-            "--smooth: expected millimetres from 0 to {MOST}, found {smooth}"
-        );
         let given = self.how.given();
         let how = self.how.refinement();
         how.check()?;
@@ -119,7 +117,8 @@ impl Args {
             run: self.run.unwrap_or_default(),
             scans: self.images,
             out: self.out.unwrap_or_default(),
-            smooth,
+            ranges: self.ranges,
+            smooth: self.smooth,
             flip: self.flip,
             components,
             probabilities: self.probabilities,

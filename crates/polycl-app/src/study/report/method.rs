@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use super::Writer;
 use crate::figures::report::Report;
 use crate::study::draw::Draw;
+use crate::study::folder::Beginning;
 use crate::study::plan::Arm;
 
 impl Writer<'_> {
@@ -20,6 +21,12 @@ impl Writer<'_> {
              or its encoder has seen. Masks that a machine drew are never truth.",
             env!("CARGO_PKG_VERSION"),
         ));
+        let smooth = Beginning::read(&plan.out)?.smooth;
+        if smooth > 0.0 {
+            report.paragraph(&format!(
+                "Probabilities are smoothed along the body by a Gaussian of {smooth} mm standard deviation before masks are decided."
+            ));
+        }
         let reviewed = plan.reviewed();
         if reviewed > 0 {
             report.paragraph(&format!(

@@ -19,7 +19,7 @@ pub struct FinetuneConfig {
     /// The run whose encoder to begin with; from scratch without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<PathBuf>,
-    /// Negative control: the values of each of its filters in random order, so that they keep their norms and nothing else.
+    /// Negative control: the values of each of its filters in random order, which keeps their norm and mean, not their form.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shuffled_encoder: bool,
     /// The network, where no run says it.

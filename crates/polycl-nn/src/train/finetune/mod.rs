@@ -118,7 +118,8 @@ fn encoder_config(
     let (Some(run), Some(card)) = (&config.encoder, pretrained) else {
         if config.shuffled_encoder {
             let expected = "an encoder, to which `shuffled_encoder` belongs";
-            return Err(Error::new(&dataset.dir, Kind::Request, expected, "training from scratch"));
+            return Err(Error::new(&dataset.dir, Kind::Request, expected, "training from scratch")
+                .hint("give --encoder, or leave the setting out"));
         }
         return Ok(EncoderConfig::published(config.net.unwrap_or_default()));
     };
