@@ -7,7 +7,7 @@ use polycl_base::{Error, Kind, Result, Subject, Watch, counted};
 use polycl_data::provenance::Record;
 use polycl_data::provenance::prediction::SeenBy;
 use polycl_data::{Records, Shard};
-use polycl_image::files::Reading;
+use polycl_image::files::{self, Reading};
 use polycl_image::nifti::Form;
 use polycl_metrics::{EmptyPolicy, Options, Pair, Pairs, Report, Scored, Seen, SeenCases};
 use polycl_nn::train::{self, RunCard};
@@ -113,7 +113,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
             counted(reviewed.len(), "mask"),
         )
     });
-    let notes = Vec::from_iter(notes);
+    let notes = Vec::from_iter(notes.into_iter().chain(told_ranges(request, &pairs)?));
     let Some(own) = own else { return write(scored.report()?, notes, &request.out, watch) };
     let count = scored.count();
     shards::write(&own.folder.join(SCORES), &OfShard { scored, notes })?;
@@ -203,18 +203,34 @@ fn leave_out_own(
     Ok(())
 }
 
+/// The record of the predictions, if `polycl predict` made them.
+fn record(request: &Request) -> PathBuf {
+    let prediction = &request.prediction;
+    let folder = if prediction.is_dir() { Some(&**prediction) } else { prediction.parent() };
+    folder.unwrap_or(Path::new("")).join(Record::Predict.file())
+}
+
+/// A note on masks for which the network was told where organs begin and end.
+fn told_ranges(request: &Request, pairs: &[Pair]) -> Result<Option<String>> {
+    let record = record(request);
+    let ranged = if record.is_file() { SeenBy::read(&record)?.ranged } else { BTreeSet::new() };
+    let is_ranged =
+        |pair: &&Pair| files::case_name(&pair.prediction).is_some_and(|case| ranged.contains(&case));
+    let count = pairs.iter().filter(is_ranged).count();
+    Ok((count > 0).then(|| {
+        format!(
+            "{count} of {} kept to slices that a person had named: their scores are not the network's alone",
+            counted(pairs.len(), "prediction"),
+        )
+    }))
+}
+
 /// The cases that made the model, by the predictions' folder or the run.
 fn seen(request: &Request, watch: &dyn Watch) -> Result<SeenCases> {
     let mut seen = SeenCases::default();
-    let prediction = &request.prediction;
-    let folder = if prediction.is_dir() { Some(&**prediction) } else { prediction.parent() };
-    let record = folder.unwrap_or(Path::new("")).join(Record::Predict.file());
+    let record = record(request);
     if record.is_file() {
-        let SeenBy { trained_on, validated_on, pretrained_on, ranged } = SeenBy::read(&record)?;
-        if !ranged.is_empty() {
-            let told = counted(ranged.len(), "mask");
-            watch.note(&format!("note: {told} kept to slices that a person had named: these scores are not the network's alone"));
-        }
+        let SeenBy { trained_on, validated_on, pretrained_on, ranged: _ } = SeenBy::read(&record)?;
         seen.add(trained_on, Seen::Training);
         seen.add(validated_on, Seen::Validation);
         seen.add(pretrained_on, Seen::Pretraining);

@@ -3,8 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
-use polycl_base::{Error, Kind, Until, Watch, counted, output};
+use polycl_base::{Error, Kind, Subject, Until, Watch, output, some};
 use polycl_data::pairs::{self, Pair};
 use polycl_data::provenance::{Record, refinement, settle};
 use polycl_data::{Ranges, Records, Shard};
@@ -95,16 +94,13 @@ const MOST_SMOOTH: f64 = 100.0;
 /// [`Kind::Request`] where a mask would replace a scan, a hand-drawn mask, or one of another network; what reading
 /// the run and writing the masks can say.
 pub fn run(request: &Request, watch: &dyn Watch) -> anyhow::Result<Outcome> {
-    let smooth = request.smooth;
-    ensure!(
-        (0.0..=MOST_SMOOTH).contains(&smooth),
-        "--smooth: expected millimetres from 0 to {MOST_SMOOTH}, found {smooth}"
-    );
-    let (mut scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
-    let ranges = request.ranges.as_deref().map(Ranges::read).transpose()?;
-    if let Some(ranges) = &ranges {
-        check_ranges(ranges, &RunCard::read(&request.run)?, &scans, watch)?;
+    if !(0.0..=MOST_SMOOTH).contains(&request.smooth) {
+        let (expected, found) = (format!("0 to {MOST_SMOOTH} mm"), request.smooth.to_string());
+        return Err(Error::new(Subject::Setting("smooth".into()), Kind::Request, expected, found).into());
     }
+    let (mut scans, notes) = pairs::unlabelled(&request.scans, &Environment::of_process().salt())?;
+    let ranges =
+        request.ranges.as_deref().map(|table| ranges(table, &request.run, &scans, watch)).transpose()?;
     let own = Own::asked(("predict", &request.out), request.shard, || of_shards(request, &scans))?;
     scans.retain(|pair| own.as_ref().is_none_or(|own| own.has(&pair.case)));
     let refiner = match &request.refinement {
@@ -229,7 +225,8 @@ impl Work<'_> {
 
     /// The recipe of a scan's mask.
     fn made(&self, case: &str, image: Stamp) -> MaskRecipe {
-        let ranges = self.ranges.as_ref().and_then(|ranges| ranges.rows(case)).cloned().unwrap_or_default();
+        let ranges =
+            self.ranges.as_ref().and_then(|ranges| ranges.rows().get(case)).cloned().unwrap_or_default();
         let Request { smooth, flip, components, probabilities, trust, .. } = *self.request;
         let flip = flip && self.book.predictor.can_flip();
         MaskRecipe { ranges, smooth, flip, components: Some(components), probabilities, image, trust }
@@ -284,38 +281,41 @@ impl Work<'_> {
     }
 }
 
-/// Refuses ranges of other organs or of other scans, and notes what they leave out.
-fn check_ranges(
-    ranges: &Ranges,
-    network: &RunCard,
-    scans: &[Pair],
-    watch: &dyn Watch,
-) -> polycl_base::Result<()> {
-    let channels = network.channels();
-    let (known, others): (BTreeSet<&str>, BTreeSet<&str>) =
-        ranges.organs().partition(|organ| channels.iter().any(|channel| channel.name == *organ));
-    let listed = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
-    if known.is_empty() {
-        let expected = format!("ranges of {}", listed(&mut channels.iter().map(|channel| &*channel.name)));
-        let found = listed(&mut others.into_iter());
-        return Err(Error::new(ranges.file(), Kind::Request, expected, found)
+/// The ranges of what a network draws. Refuses a table of other organs or other scans, and notes what it leaves out.
+fn ranges(table: &Path, run: &Path, scans: &[Pair], watch: &dyn Watch) -> polycl_base::Result<Ranges> {
+    let mut ranges = Ranges::read(table)?;
+    let network = RunCard::read(run)?.channels();
+    let drawn = |organ: &str| network.iter().any(|channel| channel.name == organ);
+    let all: BTreeSet<String> = ranges.organs().map(str::to_owned).collect();
+    let others: Vec<&String> = all.iter().filter(|organ| !drawn(organ)).collect();
+    // A run that draws nothing is refused as such, later on.
+    if others.len() == all.len() && !network.is_empty() {
+        let names: Vec<&str> = network.iter().map(|channel| &*channel.name).collect();
+        let expected = format!("ranges of {}", names.join(", "));
+        return Err(Error::new(table, Kind::Request, expected, some(&others))
             .hint("list the organs of the network with `polycl inspect RUN`"));
     }
-    let bare = scans.iter().filter(|pair| ranges.rows(&pair.case).is_none()).count();
-    if bare == scans.len() {
-        let found = "none of them".to_owned();
-        return Err(Error::new(ranges.file(), Kind::Pairing, "ranges of these scans", found)
-            .hint("call a scan by its file name without .nii.gz and without nnU-Net's _0000"));
+    let rows_of = |case: &str| ranges.rows().contains_key(case);
+    let strangers: Vec<&String> =
+        ranges.rows().keys().filter(|case| !scans.iter().any(|pair| pair.case == **case)).collect();
+    let bare: Vec<&str> = scans.iter().map(|pair| &*pair.case).filter(|case| !rows_of(case)).collect();
+    if bare.len() == scans.len() {
+        let expected = format!("a row of one of {}", some(&bare));
+        return Err(Error::new(table, Kind::Pairing, expected, format!("rows of {}", some(&strangers)))
+            .hint("call each scan as its mask is called, without .nii.gz"));
     }
-    let file = ranges.file().display();
+    let note = |told: &str, names: String| watch.note(&format!("note: {}: {told} {names}", table.display()));
     if !others.is_empty() {
-        let others = listed(&mut others.into_iter());
-        watch.note(&format!("note: {file}: the network does not draw {others}"));
+        note("the network does not draw", some(&others));
     }
-    if bare > 0 {
-        watch.note(&format!("note: {file} has no row of {bare} of {}", counted(scans.len(), "scan")));
+    if !strangers.is_empty() {
+        note("there are rows of scans that are not here:", some(&strangers));
     }
-    Ok(())
+    if !bare.is_empty() {
+        note("there is no row of", some(&bare));
+    }
+    ranges.retain(drawn);
+    Ok(ranges)
 }
 
 /// A mask must never take the place of a scan, nor of what a person may have drawn.

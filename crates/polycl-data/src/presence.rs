@@ -82,9 +82,15 @@ impl Ranges {
         self.of(case, space, &(0..space.shape[Reorientation::to_canonical(space).slice_axis()]))
     }
 
-    /// The rows of a case as they stand in the file.
-    pub fn rows(&self, case: &str) -> Option<&BTreeMap<String, Shown>> {
-        self.known.get(case)
+    /// Leaves out the rows of organs that are not `wanted`.
+    pub fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.known.values_mut().for_each(|organs| organs.retain(|organ, _| wanted(organ)));
+        self.known.retain(|_, organs| !organs.is_empty());
+    }
+
+    /// The rows of each scan as they stand in the file.
+    pub fn rows(&self) -> &BTreeMap<String, BTreeMap<String, Shown>> {
+        &self.known
     }
 
     /// True if a row speaks of an organ of a case.

@@ -18,7 +18,7 @@ use crate::device::Device;
 use crate::net::Segmenter;
 use crate::net::readout::{decide, floats};
 use crate::smooth::{SMOOTH, Smoother};
-use crate::train::{RunCard, RunKind, mirrored_classes, weights};
+use crate::train::{PaintedRegion, RunCard, RunKind, mirrored_classes, weights};
 
 /// Options of a prediction.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +146,7 @@ impl Predictor {
         let (grid, nz) = (Grid::of(&canonical.space), canonical.space.shape[2]);
         let mut drawing = Drawing::new(&self.card, grid, nz, options);
         let (along, size) = ([options.smooth, canonical.space.spacing()[2]], self.card.preprocess.size);
-        let mut smoother = Smoother::new(along, self.channels * size * size, BATCH);
+        let mut smoother = Smoother::new(along, nz, self.channels * size * size, BATCH);
         if let Some(text) = smoother.shortened() {
             watch.note(&format!("note: {text}"));
         }
@@ -200,8 +200,8 @@ impl Predictor {
 struct Drawing<'a> {
     /// The value of each class.
     values: Vec<u16>,
-    /// The slices that may show each channel; all without them.
-    ranges: Vec<Option<&'a Shown>>,
+    /// The slices that may show each channel: those of itself, and of the regions that it is part of.
+    ranges: Vec<Vec<&'a Shown>>,
     overlap: bool,
     grid: Grid,
     labels: Vec<u16>,
@@ -214,7 +214,11 @@ impl<'a> Drawing<'a> {
         let channels = network.channels();
         let values: Vec<u16> =
             std::iter::once(0).chain(channels.iter().map(|channel| channel.painted)).collect();
-        let ranges = channels.iter().map(|channel| options.ranges?.get(&channel.name)).collect();
+        let shown = |channel: &PaintedRegion| options.ranges?.get(&channel.name);
+        let around = |part: &PaintedRegion| {
+            channels.iter().filter(|whole| whole.values.is_superset(&part.values)).filter_map(shown).collect()
+        };
+        let ranges = channels.iter().map(around).collect();
         let overlap = !network.regions.is_empty();
         let kept = if options.probabilities { values.len() - 1 } else { 0 };
         let voxels = grid.shape[0] * grid.shape[1] * slices;
@@ -239,8 +243,9 @@ impl<'a> Drawing<'a> {
         for (slice, mut maps) in (first..).zip(restored) {
             let background = maps.len() + 1 - self.values.len();
             for (map, ranges) in maps[background..].iter_mut().zip(&self.ranges) {
-                let shows = |range: &[usize; 2]| (range[0]..=range[1]).contains(&slice);
-                if ranges.is_some_and(|ranges| !ranges.iter().any(shows)) {
+                let within =
+                    |ranges: &Shown| ranges.iter().any(|&[first, last]| (first..=last).contains(&slice));
+                if !ranges.iter().all(|ranges| within(ranges)) {
                     map.fill(0.0);
                 }
             }

@@ -21,11 +21,11 @@ pub struct Smoother {
 }
 
 impl Smoother {
-    /// A Gaussian of `deviation` mm over slices `thickness` mm apart. The maps of a slice have `values` together, and come
-    /// `batch` slices at a time. 0 mm leaves them as they are.
-    pub fn new([deviation, thickness]: [f64; 2], values: usize, batch: usize) -> Self {
+    /// A Gaussian of `deviation` mm over `slices` slices, `thickness` mm apart. The maps of a slice have `values` together,
+    /// and come `batch` slices at a time. 0 mm leaves them as they are.
+    pub fn new([deviation, thickness]: [f64; 2], slices: usize, values: usize, batch: usize) -> Self {
         let most = NEAR / (size_of::<f32>() * values.max(1));
-        let wanted = (REACH * deviation / thickness) as usize;
+        let wanted = ((REACH * deviation / thickness) as usize).min(slices);
         let reach = wanted.min(most.saturating_sub(batch) / 2);
         Self { deviation, thickness, reach, wanted, near: VecDeque::new() }
     }
@@ -70,7 +70,7 @@ mod tests {
 
     /// Maps of one value, by the slices' numbers, smoothed.
     fn smoothed(of: [f64; 2], maps: &[(usize, f32)], batch: usize) -> Vec<f32> {
-        let mut smoother = Smoother::new(of, 1, batch);
+        let mut smoother = Smoother::new(of, 9, 1, batch);
         let mut coming = maps.chunks(batch);
         let mean = |&(slice, _): &(usize, f32)| {
             while !smoother.knows(slice)
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_told() {
-        let of = |values| Smoother::new([2.5, 1.0], values, 8).shortened();
-        assert_eq!(of(3 << 16), None);
+        let of = |slices, values| Smoother::new([2.5, 1.0], slices, values, 8).shortened();
+        assert_eq!((of(90, 3 << 16), of(4, 8 << 20)), (None, None));
         let told = "4 slices to either side are smoothed over instead of 7: the maps of more would take over 512 MiB";
-        assert_eq!(of(8 << 20).as_deref(), Some(told));
+        assert_eq!(of(90, 8 << 20).as_deref(), Some(told));
     }
 }

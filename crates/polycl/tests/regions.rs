@@ -79,6 +79,16 @@ fn regions_are_trained_painted_and_scored_as_nnunet_does() {
         assert_eq!(of["n_pred"], painted.iter().filter(|value| values.contains(value)).count());
         assert_eq!(of["n_ref"], truth.iter().filter(|value| values.contains(value)).count());
     }
+    // What is part of a region is found in its slices alone.
+    folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na000,whole,20,29\na000,small,20,22\n");
+    folder.done("predict run cohort/images --all-components --flip --ranges ranges.csv --out ranged");
+    let cut = nifti::read_mask(&folder.at("ranged/a000.nii.gz")).unwrap();
+    for slice in 0..cut.space.shape[2] {
+        let plane = cut.plane(slice);
+        assert!((20..30).contains(&slice) || plane.iter().all(|value| *value == 0), "slice {slice}");
+        assert!((20..23).contains(&slice) || !plane.contains(&2), "slice {slice}");
+    }
+    assert!(cut.voxels.contains(&3) && cut.voxels.contains(&1), "nothing is left");
     // Connected parts are those of regions: one of `whole`, whatever is painted within it.
     folder.done("predict run cohort/images --largest --flip --out largest");
     let mut whole = nifti::read_mask(&folder.at("masks/a000.nii.gz")).unwrap();

@@ -386,7 +386,7 @@ fn probabilities_are_smoothed_along_the_body_as_asked() {
     }
     for wrong in ["-1", "nan", "1000"] {
         let told = folder.refused(&format!("{line} --out masks --smooth={wrong}"));
-        assert!(told.contains("--smooth: expected millimetres from 0 to 100"), "{told}");
+        assert!(told.contains("smooth: expected 0 to 100 mm"), "{told}");
     }
 }
 
@@ -414,7 +414,22 @@ fn organs_are_found_only_in_slices_that_are_named() {
     }
     assert!(mask("plain", "a001").voxels == mask("masks", "a001").voxels);
     let told = folder.polycl(&format!("{SCORED} --out scores"));
-    assert!(told.contains("note: 1 mask kept to slices that a person had named"), "{told}");
+    let note =
+        "1 of 5 predictions kept to slices that a person had named: their scores are not the network's alone";
+    assert!(told.contains(&format!("note: {note}")), "{told}");
+    assert!(String::from_utf8(bytes(&folder, "scores/summary.json")).unwrap().contains(note));
+    let lone = SCORED.replace("/labels", "/labels/a001.nii.gz").replace("masks", "masks/a001.nii.gz");
+    assert!(!folder.done(&format!("{lone} --out lone")).contains("named"), "another mask's ranges");
+    // Shards tell the same, and cut the same.
+    for shard in ["0/2", "1/2"] {
+        folder.done(&format!("{line} --ranges ranges.csv --out shared --shard {shard}"));
+        folder.done(&format!("{SCORED} --out united --shard {shard}"));
+    }
+    folder.done("predict --merge shared");
+    assert!(folder.done("evaluate --merge united").contains(note));
+    assert!(mask("shared", "a000").voxels == cut.voxels);
+    let card: serde_json::Value = serde_json::from_slice(&bytes(&folder, "shared/polycl.json")).unwrap();
+    assert_eq!(card["ranged"], serde_json::json!(["a000"]));
 
     folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na000,liver,,\na000,nose,1,2\n");
     insta::assert_snapshot!(folder.polycl(&format!("{line} --ranges ranges.csv --out masks --continue")));

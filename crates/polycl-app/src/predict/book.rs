@@ -67,7 +67,7 @@ impl Book<'_> {
             if let Some(cases) = &mut card.cases {
                 cases.insert(case.to_owned());
             }
-            card.seen.ranged.remove(case);
+            // An older mask may stand there until this one is finished.
             if ranged {
                 card.seen.ranged.insert(case.to_owned());
             }
@@ -88,6 +88,9 @@ impl Book<'_> {
     /// Notes that the mask of a case, and all that goes with it, is written.
     pub fn finish(&self, case: &str, made: MaskRecipe) -> Result<()> {
         self.change(|card| {
+            if made.ranges.is_empty() {
+                card.seen.ranged.remove(case);
+            }
             card.made.insert(case.to_owned(), made);
         })
     }

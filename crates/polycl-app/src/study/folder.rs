@@ -140,4 +140,15 @@ mod tests {
         assert_eq!(held(&began("portable"), "neon").unwrap(), "portable");
         assert!(held(&began("avx512"), "avx2").is_none() && held(&began("neon"), "avx2").is_none());
     }
+
+    #[test]
+    fn a_study_smooths_as_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let smooth = || Beginning::read(folder.path()).unwrap().smooth;
+        assert_eq!(smooth(), SMOOTH);
+        std::fs::write(folder.path().join("study.json"), r#"{"data": {}, "primary": null}"#).unwrap();
+        assert_eq!(smooth(), 0.0, "an earlier version began it");
+        Beginning { smooth: 4.0, ..Beginning::default() }.write(folder.path()).unwrap();
+        assert_eq!(smooth(), 4.0);
+    }
 }

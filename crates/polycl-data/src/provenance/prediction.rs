@@ -184,6 +184,9 @@ pub(super) fn without(bytes: &[u8], case: &str) -> serde_json::Result<Option<Vec
     if cases.len() == before {
         return Ok(None);
     }
+    if let Some(ranged) = card.get_mut("ranged").and_then(Value::as_array_mut) {
+        ranged.retain(|other| other.as_str().is_none_or(|other| !same(other)));
+    }
     let mut text = serde_json::to_vec_pretty(&card)?;
     text.push(b'\n');
     Ok(Some(text))

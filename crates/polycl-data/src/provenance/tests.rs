@@ -156,12 +156,12 @@ fn a_replaced_mask_is_forgotten_by_the_other_records() {
         std::fs::write(folder.path().join(record.file()), text).unwrap();
     };
     let read = |record: Record| std::fs::read_to_string(folder.path().join(record.file())).unwrap();
-    write(Record::Predict, r#"{"run": "r", "cases": ["a", "b"]}"#);
+    write(Record::Predict, r#"{"run": "r", "cases": ["a", "b"], "ranged": ["a"]}"#);
     write(Record::Refine, "label,case\n1,b\n2,a\n");
     write(Record::Propagate, "case,label\na,1\n");
     settle(folder.path(), "a", &[Record::Propagate]).unwrap();
     let card: Value = serde_json::from_str(&read(Record::Predict)).unwrap();
-    assert_eq!(card, serde_json::json!({"run": "r", "cases": ["b"]}));
+    assert_eq!(card, serde_json::json!({"run": "r", "cases": ["b"], "ranged": []}));
     assert_eq!(read(Record::Refine), "label,case\n1,b\n");
     assert_eq!(read(Record::Propagate), "case,label\na,1\n");
     // A card that names no cases means all that lies beside it.

@@ -223,7 +223,7 @@ impl Teacher<'_> {
         let space = Space::new([size, size, count], DAffine3::IDENTITY);
         let mut mask = Volume { voxels: vec![0; size * size * count], space };
         let along = [SMOOTH, self.dataset.index.scans[scan].thickness()];
-        let mut smoother = Smoother::new(along, self.network.channels() * size * size, self.batch);
+        let mut smoother = Smoother::new(along, count, self.network.channels() * size * size, self.batch);
         let mut batches = shown.chunks(self.batch);
         for example in shown {
             let slice = example.id.slice;
