@@ -295,13 +295,19 @@ fn ranges(table: &Path, run: &Path, scans: &[Pair], watch: &dyn Watch) -> polycl
         return Err(Error::new(table, Kind::Request, expected, some(&others))
             .hint("list the organs of the network with `polycl inspect RUN`"));
     }
-    let rows_of = |case: &str| ranges.rows().contains_key(case);
+    ranges.retain(drawn);
+    let has_row = |case: &str| ranges.rows().contains_key(case);
     let strangers: Vec<&String> =
         ranges.rows().keys().filter(|case| !scans.iter().any(|pair| pair.case == **case)).collect();
-    let bare: Vec<&str> = scans.iter().map(|pair| &*pair.case).filter(|case| !rows_of(case)).collect();
+    let bare: Vec<&str> = scans.iter().map(|pair| &*pair.case).filter(|case| !has_row(case)).collect();
     if bare.len() == scans.len() {
         let expected = format!("a row of one of {}", some(&bare));
-        return Err(Error::new(table, Kind::Pairing, expected, format!("rows of {}", some(&strangers)))
+        let found = if strangers.is_empty() {
+            "rows of other organs alone".to_owned()
+        } else {
+            format!("rows of {}", some(&strangers))
+        };
+        return Err(Error::new(table, Kind::Pairing, expected, found)
             .hint("call each scan as its mask is called, without .nii.gz"));
     }
     let note = |told: &str, names: String| watch.note(&format!("note: {}: {told} {names}", table.display()));
@@ -314,7 +320,6 @@ fn ranges(table: &Path, run: &Path, scans: &[Pair], watch: &dyn Watch) -> polycl
     if !bare.is_empty() {
         note("there is no row of", some(&bare));
     }
-    ranges.retain(drawn);
     Ok(ranges)
 }
 

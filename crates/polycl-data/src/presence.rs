@@ -102,7 +102,7 @@ impl Ranges {
         self.known.values().flat_map(BTreeMap::keys).map(String::as_str)
     }
 
-    pub fn file(&self) -> &Path {
+    pub(super) fn file(&self) -> &Path {
         &self.file
     }
 }
