@@ -101,7 +101,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
         empty: request.empty,
         seed: request.seed,
     };
-    let seen = seen(request, watch)?;
+    let (seen, ranged) = seen(request, watch)?;
     leave_out_own(&mut pairs, &mut reviewed, &seen, &mut records, watch)?;
     let own = Own::asked(("evaluate", &request.out), request.shard, || work(request, &pairs, &seen))?;
     watch.task("evaluate");
@@ -113,7 +113,7 @@ pub fn run(request: &Request, watch: &dyn Watch) -> Result<Outcome> {
             counted(reviewed.len(), "mask"),
         )
     });
-    let notes = Vec::from_iter(notes.into_iter().chain(told_ranges(request, &pairs)?));
+    let notes = Vec::from_iter(notes.into_iter().chain(told_ranges(&ranged, &pairs)));
     let Some(own) = own else { return write(scored.report()?, notes, &request.out, watch) };
     let count = scored.count();
     shards::write(&own.folder.join(SCORES), &OfShard { scored, notes })?;
@@ -203,34 +203,28 @@ fn leave_out_own(
     Ok(())
 }
 
-/// The record of the predictions, if `polycl predict` made them.
-fn record(request: &Request) -> PathBuf {
-    let prediction = &request.prediction;
-    let folder = if prediction.is_dir() { Some(&**prediction) } else { prediction.parent() };
-    folder.unwrap_or(Path::new("")).join(Record::Predict.file())
-}
-
 /// A note on masks for which the network was told where organs begin and end.
-fn told_ranges(request: &Request, pairs: &[Pair]) -> Result<Option<String>> {
-    let record = record(request);
-    let ranged = if record.is_file() { SeenBy::read(&record)?.ranged } else { BTreeSet::new() };
+fn told_ranges(ranged: &BTreeSet<String>, pairs: &[Pair]) -> Option<String> {
     let is_ranged =
         |pair: &&Pair| files::case_name(&pair.prediction).is_some_and(|case| ranged.contains(&case));
     let count = pairs.iter().filter(is_ranged).count();
-    Ok((count > 0).then(|| {
+    (count > 0).then(|| {
         format!(
             "{count} of {} kept to slices that a person had named: their scores are not the network's alone",
             counted(pairs.len(), "prediction"),
         )
-    }))
+    })
 }
 
-/// The cases that made the model, by the predictions' folder or the run.
-fn seen(request: &Request, watch: &dyn Watch) -> Result<SeenCases> {
-    let mut seen = SeenCases::default();
-    let record = record(request);
+/// The cases that made the model, by the predictions' folder or the run, and those whose ranges it was told.
+fn seen(request: &Request, watch: &dyn Watch) -> Result<(SeenCases, BTreeSet<String>)> {
+    let (mut seen, mut told) = (SeenCases::default(), BTreeSet::new());
+    let prediction = &request.prediction;
+    let folder = if prediction.is_dir() { Some(&**prediction) } else { prediction.parent() };
+    let record = folder.unwrap_or(Path::new("")).join(Record::Predict.file());
     if record.is_file() {
-        let SeenBy { trained_on, validated_on, pretrained_on, ranged: _ } = SeenBy::read(&record)?;
+        let SeenBy { trained_on, validated_on, pretrained_on, ranged } = SeenBy::read(&record)?;
+        told = ranged;
         seen.add(trained_on, Seen::Training);
         seen.add(validated_on, Seen::Validation);
         seen.add(pretrained_on, Seen::Pretraining);
@@ -244,7 +238,7 @@ fn seen(request: &Request, watch: &dyn Watch) -> Result<SeenCases> {
         seen.add(names(card.validation_cases), Seen::Validation);
         seen.add(names(card.pretraining_cases), Seen::Pretraining);
     }
-    Ok(seen)
+    Ok((seen, told))
 }
 
 /// A lone scan is named after its patient, of whom another scan may have trained the model.

@@ -39,7 +39,7 @@ pub use export::{Export, Exported};
 pub use failed::{Failed, failed};
 pub use import::{Import, Imported};
 pub use index::{Index, Scan, VERSION};
-pub use presence::{Ranges, Shown};
+pub use presence::{Ranges, Shown, within};
 pub use provenance::{Maker, Origin, Propagation, Record, Records, Trust};
 pub use regions::{Painting, Region, Regions};
 pub use salt::Salt;

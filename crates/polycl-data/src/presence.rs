@@ -147,7 +147,7 @@ pub(super) fn ranges_of(shown: impl Iterator<Item = bool>) -> Shown {
 }
 
 /// True if one of the ranges holds a slice.
-pub(super) fn within(ranges: &[[usize; 2]], slice: usize) -> bool {
+pub fn within(ranges: &[[usize; 2]], slice: usize) -> bool {
     ranges.iter().any(|&[first, last]| (first..=last).contains(&slice))
 }
 

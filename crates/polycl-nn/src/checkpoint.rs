@@ -295,7 +295,7 @@ mod tests {
                 (weights.as_slice::<f32>().unwrap(), after.tensors[name].as_slice::<f32>().unwrap());
             let filter = weights.shape().iter().skip(1).product();
             for (old, new) in old.chunks_exact(filter).zip(new.chunks_exact(filter)) {
-                // Of few values the order may be the one before.
+                // A filter of few values may keep its order.
                 assert!(old != new || filter < 9, "{name}");
                 let sorted = |values: &[f32]| {
                     let mut values = values.to_vec();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use polycl_base::{Error, Kind, Result, Watch};
-use polycl_data::Shown;
+use polycl_data::{Shown, within};
 use polycl_image::components::largest_components;
 use polycl_image::orient::Reorientation;
 use polycl_image::preprocess::{Grid, Preprocess};
@@ -243,9 +243,7 @@ impl<'a> Drawing<'a> {
         for (slice, mut maps) in (first..).zip(restored) {
             let background = maps.len() + 1 - self.values.len();
             for (map, ranges) in maps[background..].iter_mut().zip(&self.ranges) {
-                let within =
-                    |ranges: &Shown| ranges.iter().any(|&[first, last]| (first..=last).contains(&slice));
-                if !ranges.iter().all(|ranges| within(ranges)) {
+                if !ranges.iter().all(|ranges| within(ranges, slice)) {
                     map.fill(0.0);
                 }
             }

@@ -79,7 +79,7 @@ fn regions_are_trained_painted_and_scored_as_nnunet_does() {
         assert_eq!(of["n_pred"], painted.iter().filter(|value| values.contains(value)).count());
         assert_eq!(of["n_ref"], truth.iter().filter(|value| values.contains(value)).count());
     }
-    // What is part of a region is found in its slices alone.
+    // A part of a region is found in its slices alone.
     folder.write("ranges.csv", "scan,organ,first_slice,last_slice\na000,whole,20,29\na000,small,20,22\n");
     folder.done("predict run cohort/images --all-components --flip --ranges ranges.csv --out ranged");
     let cut = nifti::read_mask(&folder.at("ranged/a000.nii.gz")).unwrap();
